@@ -1,0 +1,517 @@
+//! The composition root: turns a configuration into a running server. The only file that knows every type.
+
+use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use thiserror::Error;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::watch;
+use url::{Host, Url};
+
+use crate::clock::SharedClock;
+use crate::config::{Auth, Config, ConfigErrors, Environment, Loaded};
+use crate::engine::{Engine, NoVerifier, Settings, Source, Sources};
+use crate::gomod::Patterns;
+use crate::http::{ConnectionSettings, Connections, Face, Observer};
+use crate::policy::Policy;
+use crate::store::{DataDir, DataDirError};
+use crate::telemetry::logs::{Format, LogSink};
+use crate::telemetry::metrics::Metrics;
+use crate::upstream::{
+    BreakerSettings, ChainSpec, ClientSettings, CredentialRule, Credentials, Login, SourceSpec,
+    Toolchain, Upstream, build_client, netrc,
+};
+
+/// How long the `go` command may take to say what it is set to.
+const ASK_GO: Duration = Duration::from_secs(1);
+/// How long fetches without a client may go on after the last connection has ended.
+const FLIGHTS_END: Duration = Duration::from_secs(2);
+/// Connections waiting to be accepted.
+const BACKLOG: u32 = 4096;
+/// Descriptors left for files, upstreams and the index.
+const DESCRIPTORS_KEPT: usize = 512;
+
+/// Why the server does not start. Each has its own exit code.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The configuration cannot be used: exit code 2.
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    /// The address is taken or not permitted: exit code 3.
+    #[error("{0}")]
+    Address(String),
+    /// The data directory cannot be used: exit code 4.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// Anything else: exit code 1.
+    #[error("{0}")]
+    Ours(String),
+}
+
+/// Runs a server until it is told to stop.
+pub async fn serve(
+    loaded: &Loaded,
+    env: &Environment,
+    clock: SharedClock,
+    log: LogSink,
+) -> Result<(), StartError> {
+    let config = &loaded.config;
+    let descriptors = crate::http::raise_descriptor_limit();
+    let operators_chain = operators_chain(loaded)?;
+    let store = &config.store;
+    let data = DataDir::open(&store.data_dir, store.reserve, store.index_cache, &clock)?;
+    let listener = bind(config.server.listen).await?;
+    let local = listener
+        .local_addr()
+        .map_err(|error| StartError::Ours(error.to_string()))?;
+    let admin = match config.admin.listen {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
+
+    let metrics = Arc::new(Metrics::new());
+    let via_name = format!("larder-{:016x}", fastrand::u64(..));
+    let maker = UpstreamMaker::new(
+        config,
+        env,
+        &via_name,
+        Arc::clone(&clock),
+        Arc::clone(&metrics),
+    )?;
+    let is_self = |url: &Url| leads_to(url, local, config.server.public_url.as_deref());
+    let (chain_text, chain_shown) = watch::channel(None);
+    let (sources_sender, sources) = watch::channel(None);
+    match operators_chain {
+        Some(chain) if chain.proxies().any(is_self) => {
+            let text = "names this very server; name the proxy that it is to fetch from, or \"direct\", or \"off\"";
+            return Err(loaded.refuse("upstream.chain", text).into());
+        }
+        Some(chain) => {
+            chain_text.send_replace(Some(chain.to_string()));
+            sources_sender.send_replace(Some(maker.sources(&chain)));
+        }
+        None => {
+            let toolchain = Toolchain::new(env.clone());
+            let public_url = config.server.public_url.clone();
+            let find = async move {
+                let is_self = |url: &Url| leads_to(url, local, public_url.as_deref());
+                let chain = default_chain(&toolchain, is_self).await;
+                tracing::info!(%chain, "upstream chain, as the Go toolchain is set");
+                chain_text.send_replace(Some(chain.to_string()));
+                sources_sender.send_replace(Some(maker.sources(&chain)));
+            };
+            // Usually read from files at once; where the go command must be asked, nobody waits for it.
+            tokio::spawn(find);
+        }
+    }
+
+    let engine = Engine::new(
+        engine_settings(config),
+        Policy::new(Patterns::parse(&config.modules.private)),
+        data.store.clone(),
+        sources,
+        Arc::new(NoVerifier),
+        Arc::clone(&clock),
+        metrics.engine.clone(),
+    );
+    let face = Arc::new(Face {
+        engine: Arc::clone(&engine),
+        metrics: Arc::clone(&metrics),
+        clock: Arc::clone(&clock),
+        base_path: config.server.base_path.clone(),
+        public_url: config.server.public_url.clone(),
+        via: via_name,
+        disk: Arc::clone(&data.disk),
+        log: log.clone(),
+        chain: chain_shown,
+        separate_admin: admin.is_some(),
+    });
+    let format = log_format(config);
+    let observer = Arc::new(Observer::new(
+        Arc::clone(&metrics.requests),
+        Arc::clone(&clock),
+        log,
+        format,
+        config.log.access,
+    ));
+    let connections = Arc::new(Connections::default());
+    let limits = ConnectionSettings {
+        max: match config.server.max_connections {
+            0 => descriptors
+                .saturating_sub(DESCRIPTORS_KEPT)
+                .clamp(64, 1 << 20),
+            given => given,
+        },
+        header_timeout: config.server.request_header_timeout,
+    };
+
+    let (stop_sender, stop) = watch::channel(false);
+    let public = crate::http::public_router(Arc::clone(&face));
+    tokio::spawn(crate::http::serve(
+        listener,
+        public,
+        Arc::clone(&observer),
+        limits,
+        Arc::clone(&connections),
+        stop.clone(),
+    ));
+    if let Some(admin) = admin {
+        if let Ok(address) = admin.local_addr() {
+            tracing::info!(%address, "administration listens");
+        }
+        let router = crate::http::admin_router(Arc::clone(&face));
+        tokio::spawn(crate::http::serve(
+            admin,
+            router,
+            Arc::clone(&observer),
+            limits,
+            Arc::clone(&connections),
+            stop.clone(),
+        ));
+    }
+    start_jobs(config, &data, &engine, &clock, &stop);
+    announce(local);
+
+    wait_for_signal()
+        .await
+        .map_err(|error| StartError::Ours(error.to_string()))?;
+    tracing::info!(
+        grace = config.server.shutdown_grace.as_secs(),
+        "stopping; a second signal stops at once"
+    );
+    // Receivers are gone only if everything has ended already.
+    let _ = stop_sender.send(true);
+    tokio::select! {
+        () = ended(&connections, &engine, config.server.shutdown_grace) => {}
+        _ = wait_for_signal() => tracing::warn!("stopped at once"),
+    }
+    data.store.close().await;
+    Ok(())
+}
+
+fn engine_settings(config: &Config) -> Settings {
+    Settings {
+        ttl: config.freshness.ttl,
+        negative_ttl: config.freshness.negative_ttl,
+        refused_ttl: config.freshness.refused_ttl,
+        refresh_wait: config.freshness.refresh_wait,
+        hot: config.store.hot,
+        max_flights: config.store.max_flights,
+        max_zip_flights: config.store.max_zip_flights,
+    }
+}
+
+/// The form of log lines.
+pub fn log_format(config: &Config) -> Format {
+    match config.log.format {
+        crate::config::LogFormat::Text => Format::Text,
+        crate::config::LogFormat::Json => Format::Json,
+    }
+}
+
+fn start_jobs(
+    config: &Config,
+    data: &DataDir,
+    engine: &Arc<Engine>,
+    clock: &SharedClock,
+    stop: &watch::Receiver<bool>,
+) {
+    if config.freshness.background && !config.freshness.ttl.is_zero() {
+        let every =
+            (config.freshness.ttl / 8).clamp(Duration::from_millis(100), Duration::from_secs(5));
+        tokio::spawn(
+            crate::jobs::Refresh {
+                engine: Arc::clone(engine),
+                every,
+            }
+            .run(stop.clone()),
+        );
+    }
+    tokio::spawn(
+        crate::jobs::Tally {
+            engine: Arc::clone(engine),
+            before: clock.now(),
+        }
+        .run(stop.clone()),
+    );
+    if data.needs_rebuild {
+        let job = crate::jobs::Rebuild {
+            store: data.store.clone(),
+            modules: data.modules.clone(),
+            clock: Arc::clone(clock),
+        };
+        tokio::spawn(job.run(stop.clone()));
+    }
+}
+
+/// Tells whoever started us that we serve.
+fn announce(local: SocketAddr) {
+    let mut out = io::stdout();
+    // Nobody may be listening; then there is nobody to tell.
+    let _ = writeln!(out, "listening on http://{local}").and_then(|()| out.flush());
+    tracing::info!(address = %local, version = env!("CARGO_PKG_VERSION"), "larder serves");
+}
+
+async fn wait_for_signal() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Waits until connections, and then fetches, have ended; at most `grace`.
+async fn ended(connections: &Connections, engine: &Engine, grace: Duration) {
+    const LOOK: Duration = Duration::from_millis(10);
+    let over = tokio::time::Instant::now() + grace;
+    while connections.open() > 0 && tokio::time::Instant::now() < over {
+        tokio::time::sleep(LOOK).await;
+    }
+    let left = connections.open();
+    if left > 0 {
+        tracing::warn!(
+            connections = left,
+            "the time to stop is over; connections are cut"
+        );
+    }
+    let over = over.min(tokio::time::Instant::now() + FLIGHTS_END);
+    while engine.flights() > 0 && tokio::time::Instant::now() < over {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let bound = || -> io::Result<TcpListener> {
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    bound().map_err(|error| {
+        let text = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                let holder = crate::http::port_holder(address).unwrap_or_else(|| "another process".to_owned());
+                format!("{address} is taken by {holder}.\nStop that one, or choose another address with --listen ADDR:PORT.")
+            }
+            io::ErrorKind::PermissionDenied => format!(
+                "{address} may not be used by this user (ports below 1024 need a privilege).\nChoose another one with --listen ADDR:PORT."
+            ),
+            _ => format!("{address} cannot be listened on: {error}.\nChoose another one with --listen ADDR:PORT."),
+        };
+        StartError::Address(text)
+    })
+}
+
+/// The chain that the operator wrote, if they did.
+pub fn operators_chain(loaded: &Loaded) -> Result<Option<ChainSpec>, ConfigErrors> {
+    let Some(text) = &loaded.config.upstream.chain else {
+        return Ok(None);
+    };
+    ChainSpec::parse(text)
+        .map(Some)
+        .map_err(|error| loaded.refuse("upstream.chain", error.to_string()))
+}
+
+/// What the Go toolchain is set to, without entries that lead to ourselves (after `go env -w GOPROXY=` to us, that is
+/// what stands there); then what the toolchain came with; then `direct`.
+pub async fn default_chain(toolchain: &Toolchain, is_self: impl Fn(&Url) -> bool) -> ChainSpec {
+    let set = match toolchain.setting("GOPROXY") {
+        Some(text) => Some(text),
+        None => ask_go(toolchain).await,
+    };
+    let usable = |text: String| match ChainSpec::parse(&text) {
+        Ok(chain) => chain.without(&is_self),
+        Err(error) => {
+            tracing::warn!(%error, "GOPROXY as the Go toolchain is set cannot be used");
+            None
+        }
+    };
+    set.and_then(usable)
+        .or_else(|| toolchain.root_setting("GOPROXY").and_then(usable))
+        .unwrap_or_else(ChainSpec::direct)
+}
+
+/// Where the toolchain's files are not in a usual place.
+async fn ask_go(toolchain: &Toolchain) -> Option<String> {
+    let go = toolchain.go_command()?;
+    let mut command = tokio::process::Command::new(go);
+    command
+        .args(["env", "GOPROXY"])
+        .env("GOTOOLCHAIN", "local")
+        .kill_on_drop(true);
+    let output = tokio::time::timeout(ASK_GO, command.output())
+        .await
+        .ok()?
+        .ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+/// Whether a URL leads to this server, as far as its text tells.
+pub fn leads_to(url: &Url, local: SocketAddr, public_url: Option<&str>) -> bool {
+    let public = public_url.and_then(|text| Url::parse(text).ok());
+    if public.is_some_and(|public| {
+        public.host() == url.host() && public.port_or_known_default() == url.port_or_known_default()
+    }) {
+        return true;
+    }
+    if url.port_or_known_default() != Some(local.port()) {
+        return false;
+    }
+    let listens_on = |ip: IpAddr| {
+        ip == local.ip()
+            || (local.ip().is_unspecified() && (ip.is_loopback() || ip.is_unspecified()))
+    };
+    match url.host() {
+        Some(Host::Ipv4(ip)) => listens_on(ip.into()),
+        Some(Host::Ipv6(ip)) => listens_on(ip.into()),
+        Some(Host::Domain(name)) => {
+            let here = rustix::system::uname();
+            let own_name = here
+                .nodename()
+                .to_str()
+                .is_ok_and(|own| own.eq_ignore_ascii_case(name));
+            let reaches_loopback = local.ip().is_loopback() || local.ip().is_unspecified();
+            (name == "localhost" && reaches_loopback) || (own_name && local.ip().is_unspecified())
+        }
+        None => false,
+    }
+}
+
+/// Makes upstreams.
+pub struct UpstreamMaker {
+    client: reqwest::Client,
+    credentials: Credentials,
+    via: HeaderValue,
+    settings: crate::upstream::Settings,
+    clock: SharedClock,
+    metrics: Arc<Metrics>,
+}
+
+impl UpstreamMaker {
+    /// From the configuration; reads certificates and netrc.
+    pub fn new(
+        config: &Config,
+        env: &Environment,
+        via: &str,
+        clock: SharedClock,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, StartError> {
+        let read = |path: &std::path::Path| {
+            std::fs::read(path).map_err(|error| {
+                StartError::Ours(format!("{} cannot be read: {error}", path.display()))
+            })
+        };
+        let upstream = &config.upstream;
+        let extra_roots = upstream
+            .ca_files
+            .iter()
+            .map(|path| read(path))
+            .collect::<Result<_, _>>()?;
+        let identity = match (&upstream.client_cert, &upstream.client_key) {
+            (Some(cert), Some(key)) => {
+                let mut pem = read(cert)?;
+                pem.push(b'\n');
+                pem.extend(read(key)?);
+                Some(pem)
+            }
+            _ => None,
+        };
+        let client = build_client(&ClientSettings {
+            connect_timeout: upstream.connect_timeout,
+            extra_roots,
+            identity,
+            no_http2: upstream.no_http2,
+        })
+        .map_err(StartError::Ours)?;
+        let via = HeaderValue::try_from(format!("1.1 {via}"))
+            .map_err(|error| StartError::Ours(error.to_string()))?;
+        Ok(UpstreamMaker {
+            client,
+            credentials: credentials(config, env),
+            via,
+            settings: crate::upstream::Settings {
+                first_byte_timeout: upstream.first_byte_timeout,
+                idle_timeout: upstream.idle_timeout,
+                attempts: upstream.attempts,
+                timeouts: 2,
+                concurrency: upstream.concurrency,
+                breaker: BreakerSettings {
+                    failures: config.breaker.failures,
+                    window: config.breaker.window,
+                    open_for: config.breaker.open_for,
+                },
+            },
+            clock,
+            metrics,
+        })
+    }
+
+    /// A chain's sources, made.
+    pub fn sources(&self, chain: &ChainSpec) -> Sources {
+        let made = chain.sources().iter().map(|(source, fall)| {
+            let source = match source {
+                SourceSpec::Direct => Source::Direct,
+                SourceSpec::Off => Source::Off,
+                SourceSpec::Proxy(url) => Source::Proxy(Arc::new(self.upstream(url))),
+            };
+            (source, *fall)
+        });
+        Sources::new(made.collect())
+    }
+
+    fn upstream(&self, url: &Url) -> Upstream {
+        Upstream::new(
+            url,
+            self.client.clone(),
+            &self.credentials,
+            self.via.clone(),
+            self.settings,
+            Arc::clone(&self.clock),
+            |label| self.metrics.upstream(label),
+        )
+    }
+}
+
+fn credentials(config: &Config, env: &Environment) -> Credentials {
+    let rules = config.credentials.iter().map(|credential| CredentialRule {
+        host: credential.host.clone(),
+        path: credential.path.clone().unwrap_or_default(),
+        login: match &credential.auth {
+            Auth::Basic { username, password } => Login::Basic {
+                user: username.clone(),
+                password: password.expose().to_owned(),
+            },
+            Auth::Bearer(token) => Login::Bearer(token.expose().to_owned()),
+        },
+    });
+    let set = |name: &str| env.get(name).filter(|value| !value.is_empty());
+    let path = config
+        .upstream
+        .netrc
+        .clone()
+        .or_else(|| set("NETRC").map(Into::into))
+        .or_else(|| set("HOME").map(|home| std::path::Path::new(home).join(".netrc")));
+    let netrc = match path.map(|path| (std::fs::read_to_string(&path), path)) {
+        Some((Ok(text), _)) => netrc::parse(&text),
+        Some((Err(error), path)) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(path = %path.display(), %error, "netrc cannot be read");
+            Vec::new()
+        }
+        _ => Vec::new(),
+    };
+    Credentials {
+        rules: rules.collect(),
+        netrc,
+    }
+}

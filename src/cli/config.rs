@@ -1,0 +1,58 @@
+//! `larder config check|show|print-default`
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use super::exit;
+use crate::app;
+use crate::config::{Environment, Overrides, load, print_default, show};
+
+#[derive(Subcommand)]
+pub enum ConfigCommand {
+    /// Check the configuration: every fault at once, exit code 2 if there is one
+    Check(Overrides),
+    /// Show the values in effect, as a configuration file
+    Show {
+        #[command(flatten)]
+        overrides: Overrides,
+        /// Beside each value, where it comes from
+        #[arg(long)]
+        sources: bool,
+    },
+    /// Print a configuration file with every key, its default and what it means
+    PrintDefault,
+}
+
+pub fn run(command: &ConfigCommand, env: &Environment) -> ExitCode {
+    let (overrides, sources) = match command {
+        ConfigCommand::PrintDefault => {
+            print!("{}", print_default());
+            return ExitCode::SUCCESS;
+        }
+        ConfigCommand::Check(overrides) => (overrides, None),
+        ConfigCommand::Show { overrides, sources } => (overrides, Some(*sources)),
+    };
+    let loaded = match load(overrides, env) {
+        Ok(loaded) => loaded,
+        Err(errors) => return exit::fail(exit::CONFIG, &errors),
+    };
+    for warning in &loaded.warnings {
+        eprintln!("warning: {warning}");
+    }
+    match sources {
+        Some(sources) => print!("{}", show(&loaded, sources)),
+        None => {
+            if let Err(errors) = app::operators_chain(&loaded) {
+                return exit::fail(exit::CONFIG, &errors);
+            }
+            match &loaded.file {
+                Some(file) => println!("{}: in order", file.display()),
+                None => println!(
+                    "in order (no configuration file was named; all else is as the defaults, the environment and the flags say)"
+                ),
+            }
+        }
+    }
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,276 @@
+//! `larder doctor`: what this server would use, whether it can be reached, how clients are set up, and what would lead
+//! them past it.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{exit, small_runtime};
+use crate::app::{self, UpstreamMaker};
+use crate::clock::SharedClock;
+use crate::config::{Config, Environment, Loaded, Overrides, load};
+use crate::engine::Sources;
+use crate::telemetry::metrics::Metrics;
+use crate::upstream::{ChainSpec, Toolchain, Upstream};
+
+/// How long an upstream may take to answer here.
+const REACH: Duration = Duration::from_secs(10);
+
+pub fn run(overrides: &Overrides, env: &Environment, clock: &SharedClock) -> ExitCode {
+    let loaded = match load(overrides, env) {
+        Ok(loaded) => loaded,
+        Err(errors) => return exit::fail(exit::CONFIG, &errors),
+    };
+    let runtime = match small_runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::fail(exit::OURS, &error),
+    };
+    match runtime.block_on(report(&loaded, env, clock)) {
+        Ok(healthy) => ExitCode::from(if healthy { 0 } else { exit::OURS }),
+        Err(error) => exit::start_error(&error),
+    }
+}
+
+/// Prints everything; false if something will not work.
+async fn report(
+    loaded: &Loaded,
+    env: &Environment,
+    clock: &SharedClock,
+) -> Result<bool, app::StartError> {
+    let config = &loaded.config;
+    println!("larder {}", env!("CARGO_PKG_VERSION"));
+    for warning in &loaded.warnings {
+        println!("  warning: {warning}");
+    }
+    println!("\nServer");
+    match &loaded.file {
+        Some(file) => println!("  configuration   {}", file.display()),
+        None => println!("  configuration   no file; defaults, environment and flags"),
+    }
+    println!("  listens on      {}", config.server.listen);
+    let mut healthy = data_dir(config);
+    println!(
+        "  private         {}",
+        if config.modules.private.is_empty() {
+            "nothing"
+        } else {
+            &config.modules.private
+        }
+    );
+
+    println!("\nUpstream");
+    let toolchain = Toolchain::new(env.clone());
+    let chain = match app::operators_chain(loaded)? {
+        Some(chain) => {
+            println!("  chain           {chain}");
+            chain
+        }
+        None => {
+            let chain = app::default_chain(&toolchain, |url| {
+                app::leads_to(
+                    url,
+                    config.server.listen,
+                    config.server.public_url.as_deref(),
+                )
+            })
+            .await;
+            println!("  chain           {chain}  (as the Go toolchain is set)");
+            chain
+        }
+    };
+    healthy &= upstreams(config, env, clock, &chain).await?;
+    clients(config, &toolchain);
+    println!(
+        "\n{}",
+        if healthy {
+            "All in order."
+        } else {
+            "Not all in order: see above."
+        }
+    );
+    Ok(healthy)
+}
+
+fn data_dir(config: &Config) -> bool {
+    let dir = &config.store.data_dir;
+    let exists = dir.is_dir();
+    let probe = dir.ancestors().find(|ancestor| ancestor.exists());
+    let writable =
+        probe.is_some_and(|path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok());
+    let free = probe
+        .and_then(|path| rustix::fs::statvfs(path).ok())
+        .map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize));
+    let state = match (exists, writable) {
+        (_, false) => "NOT WRITABLE by this user",
+        (true, true) => "writable",
+        (false, true) => "will be made",
+    };
+    println!(
+        "  data directory  {} ({state}{})",
+        dir.display(),
+        free.map(|free| format!(", {} MB free", free / 1_000_000))
+            .unwrap_or_default()
+    );
+    let low = free.is_some_and(|free| free < config.store.reserve);
+    if low {
+        println!(
+            "                  less than store.reserve is free: misses would pass through and not be kept"
+        );
+    }
+    writable && !low
+}
+
+async fn upstreams(
+    config: &Config,
+    env: &Environment,
+    clock: &SharedClock,
+    chain: &ChainSpec,
+) -> Result<bool, app::StartError> {
+    for name in [
+        "HTTPS_PROXY",
+        "https_proxy",
+        "HTTP_PROXY",
+        "http_proxy",
+        "ALL_PROXY",
+        "all_proxy",
+        "NO_PROXY",
+        "no_proxy",
+    ] {
+        if env.get(name).is_some_and(|value| !value.is_empty()) {
+            println!("  {name:<15} is set and used");
+        }
+    }
+    let maker = UpstreamMaker::new(
+        config,
+        env,
+        "larder-doctor",
+        Arc::clone(clock),
+        Arc::new(Metrics::new()),
+    )?;
+    let sources: Sources = maker.sources(chain);
+    let mut healthy = true;
+    let mut any = false;
+    for upstream in sources.upstreams() {
+        any = true;
+        let began = clock.instant();
+        let (well, state) = reach(upstream).await;
+        healthy &= well;
+        let took = clock.instant().saturating_duration_since(began).as_millis();
+        let credentials = if upstream.has_credentials() {
+            ", with credentials"
+        } else {
+            ""
+        };
+        println!(
+            "  {:<15} {state} ({took} ms{credentials})",
+            upstream.label()
+        );
+    }
+    if !any {
+        println!(
+            "  no upstream in the chain: only what is kept is served (straight from version control is not built in yet)"
+        );
+    }
+    Ok(healthy)
+}
+
+/// Any answer of an HTTP server but a demand for credentials or its own failure means that it can be used.
+async fn reach(upstream: &Upstream) -> (bool, String) {
+    match upstream.probe(REACH).await {
+        Ok(status) if matches!(status, 401 | 407) => (
+            false,
+            format!("answers {status}: it wants credentials; set [[credentials]] or netrc"),
+        ),
+        Ok(status) if status >= 500 => (false, format!("answers {status}")),
+        Ok(_) => (true, "reachable".to_owned()),
+        Err(failure) => (false, format!("NOT reachable: {failure}")),
+    }
+}
+
+fn clients(config: &Config, toolchain: &Toolchain) {
+    let listen = config.server.listen;
+    let host = if listen.ip().is_unspecified() {
+        format!("<this machine's name>:{}", listen.port())
+    } else {
+        listen.to_string()
+    };
+    let url = config
+        .server
+        .public_url
+        .clone()
+        .unwrap_or_else(|| format!("http://{host}{}", config.server.base_path));
+    println!("\nClients");
+    println!("  go env -w GOPROXY={url}");
+    println!("  or, to go around larder for what it does not have: go env -w GOPROXY={url},direct");
+    if listen.ip().is_loopback() && config.server.public_url.is_none() {
+        println!("  (only from this machine; for others set --listen)");
+    }
+    println!("\nTraps on this machine");
+    let traps = traps(toolchain, &url);
+    for trap in &traps {
+        println!("  {trap}");
+    }
+    if traps.is_empty() {
+        println!("  none: nothing here leads the go command past larder");
+    }
+}
+
+/// Settings of this machine's toolchain that would lead it past the server.
+fn traps(toolchain: &Toolchain, url: &str) -> Vec<String> {
+    let set = |name: &str| {
+        toolchain
+            .setting(name)
+            .filter(|value| !value.trim().is_empty())
+    };
+    let mut traps = Vec::new();
+    match toolchain.var("GOPROXY") {
+        Some(value) if !value.contains(url) => {
+            traps.push(format!(
+                "GOPROXY={value} is set in the environment; it goes before what go env -w writes"
+            ));
+        }
+        _ => {}
+    }
+    for (name, what) in [
+        (
+            "GONOPROXY",
+            "modules that match it are never asked of larder",
+        ),
+        (
+            "GOPRIVATE",
+            "modules that match it are never asked of larder (unless GONOPROXY says otherwise)",
+        ),
+        (
+            "GOINSECURE",
+            "modules that match it may be fetched in the clear when larder does not have them",
+        ),
+    ] {
+        if let Some(value) = set(name) {
+            traps.push(format!("{name}={value}: {what}"));
+        }
+    }
+    if let Some(flags) = set("GOFLAGS") {
+        if flags.contains("-mod=vendor") {
+            traps.push(
+                "GOFLAGS has -mod=vendor: builds use the vendor folder and ask nobody".to_owned(),
+            );
+        }
+        if flags.contains("-modfile") {
+            traps.push("GOFLAGS has -modfile: another go.mod than you see decides".to_owned());
+        }
+        if flags.contains("-insecure") {
+            traps.push("GOFLAGS has -insecure: the go command refuses that since 1.17".to_owned());
+        }
+    }
+    if set("GOSUMDB").is_some_and(|value| value == "off") {
+        traps.push(
+            "GOSUMDB=off: what is downloaded is not compared with the checksum database".to_owned(),
+        );
+    }
+    for name in ["HTTP_PROXY", "http_proxy"] {
+        if toolchain.var(name).is_some() && url.starts_with("http://") {
+            traps.push(format!("{name} is set: the go command may ask it instead of larder; add larder's host to NO_PROXY"));
+        }
+    }
+    traps
+}

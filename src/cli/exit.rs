@@ -1,0 +1,37 @@
+//! Exit codes, on which scripts rely.
+
+use std::process::ExitCode;
+
+use crate::app::StartError;
+use crate::store::DataDirError;
+
+/// Our own fault.
+pub const OURS: u8 = 1;
+/// Usage or configuration.
+pub const CONFIG: u8 = 2;
+/// The address is taken or not permitted.
+pub const ADDRESS: u8 = 3;
+/// The data directory is unusable, held by another process, or newer than the program.
+pub const DATA_DIR: u8 = 4;
+
+/// Says what went wrong on standard error.
+pub fn fail(code: u8, error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("larder: {error}");
+    ExitCode::from(code)
+}
+
+/// The code for a server that does not start.
+pub fn start_error(error: &StartError) -> ExitCode {
+    let code = match error {
+        StartError::Config(_) => CONFIG,
+        StartError::Address(_) => ADDRESS,
+        StartError::DataDir(_) => DATA_DIR,
+        StartError::Ours(_) => OURS,
+    };
+    fail(code, error)
+}
+
+/// The code for a data directory that does not open.
+pub fn data_dir_error(error: &DataDirError) -> ExitCode {
+    fail(DATA_DIR, error)
+}

@@ -1,0 +1,171 @@
+//! `larder index rebuild|verify|dump`
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Subcommand;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{exit, small_runtime};
+use crate::clock::SharedClock;
+use crate::config::{Environment, Overrides, load};
+use crate::store::rebuild::{self, Progress, Summary};
+use crate::store::{DataDir, StoreError};
+
+#[derive(Subcommand)]
+pub enum IndexCommand {
+    /// Make the index anew from the files: after damage, or after copying a GOMODCACHE's cache/download into modules/
+    Rebuild(Overrides),
+    /// Read every kept file and compare it with what was recorded
+    Verify {
+        #[command(flatten)]
+        overrides: Overrides,
+        /// Remove what is not in order, so that it is fetched again
+        #[arg(long)]
+        repair: bool,
+    },
+    /// Print the index, a record a line: key, tab, JSON
+    Dump {
+        #[command(flatten)]
+        overrides: Overrides,
+        /// Only keys that start with this, such as file/example.com/
+        #[arg(long, default_value = "")]
+        prefix: String,
+    },
+}
+
+pub fn run(command: &IndexCommand, env: &Environment, clock: &SharedClock) -> ExitCode {
+    let overrides = match command {
+        IndexCommand::Rebuild(overrides)
+        | IndexCommand::Verify { overrides, .. }
+        | IndexCommand::Dump { overrides, .. } => overrides,
+    };
+    let loaded = match load(overrides, env) {
+        Ok(loaded) => loaded,
+        Err(errors) => return exit::fail(exit::CONFIG, &errors),
+    };
+    let store = &loaded.config.store;
+    if !store.data_dir.is_dir() {
+        let text = format!(
+            "there is no data directory {}; name it with --data-dir",
+            store.data_dir.display()
+        );
+        return exit::fail(exit::DATA_DIR, &text);
+    }
+    let runtime = match small_runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::fail(exit::OURS, &error),
+    };
+    runtime.block_on(async {
+        let data = match DataDir::open(&store.data_dir, store.reserve, store.index_cache, clock) {
+            Ok(data) => data,
+            Err(error) => return exit::data_dir_error(&error),
+        };
+        let done = match command {
+            IndexCommand::Rebuild(_) => rebuild_index(&data, clock).await,
+            IndexCommand::Verify { repair, .. } => verify(&data, *repair, clock).await,
+            IndexCommand::Dump { prefix, .. } => dump(&data, prefix).await,
+        };
+        data.store.close().await;
+        match done {
+            Ok(code) => code,
+            Err(error) => exit::fail(exit::OURS, &error),
+        }
+    })
+}
+
+async fn rebuild_index(data: &DataDir, clock: &SharedClock) -> Result<ExitCode, StoreError> {
+    let bar = spinner();
+    let summary =
+        rebuild::rebuild(&data.store, &data.modules, clock, |seen| told(&bar, seen)).await?;
+    bar.finish_and_clear();
+    print_bad(&summary, "left out");
+    println!(
+        "{} files recorded, {} left out, {} records without a file dropped",
+        summary.good,
+        summary.bad.len(),
+        summary.gone
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn verify(data: &DataDir, repair: bool, clock: &SharedClock) -> Result<ExitCode, StoreError> {
+    let (files, bytes) = rebuild::totals(&data.store).await?;
+    let bar = bar(bytes);
+    let summary = rebuild::verify(&data.store, &data.modules, repair, clock, |seen| {
+        told(&bar, seen)
+    })
+    .await?;
+    bar.finish_and_clear();
+    print_bad(&summary, if repair { "removed" } else { "bad" });
+    println!(
+        "{files} files, {} in order, {} not",
+        summary.good,
+        summary.bad.len()
+    );
+    Ok(if summary.bad.is_empty() || repair {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(exit::OURS)
+    })
+}
+
+fn told(bar: &ProgressBar, seen: &Progress) -> bool {
+    bar.set_position(seen.bytes);
+    bar.set_message(format!("{} files: {}", seen.files, seen.current));
+    true
+}
+
+fn print_bad(summary: &Summary, word: &str) {
+    for (name, why) in &summary.bad {
+        println!("{word}: {name}: {why}");
+    }
+}
+
+/// Shown on a terminal only.
+fn spinner() -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{spinner} {bytes} {wide_msg}");
+    ProgressBar::new_spinner()
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+}
+
+fn bar(bytes: u64) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style =
+        ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {wide_msg}");
+    ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+async fn dump(data: &DataDir, prefix: &str) -> Result<ExitCode, StoreError> {
+    const PAGE: usize = 1000;
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut after: Option<String> = None;
+    let index = Arc::clone(data.store.index());
+    loop {
+        let page = index.scan(prefix, after.as_deref(), PAGE).await?;
+        let Some((last, _)) = page.last() else { break };
+        after = Some(last.clone());
+        for (key, value) in &page {
+            let written = match crate::store::json(value) {
+                Ok(json) => writeln!(out, "{key}\t{}", String::from_utf8_lossy(json)),
+                Err(_) if !key.contains('/') => {
+                    writeln!(out, "{key}\t{}", crate::engine::hex(value))
+                }
+                Err(damage) => writeln!(out, "{key}\t(damaged: {damage})"),
+            };
+            if written.is_err() {
+                // Whoever read has gone (`| head`).
+                return Ok(ExitCode::SUCCESS);
+            }
+        }
+    }
+    // As above.
+    let _ = out.flush();
+    Ok(ExitCode::SUCCESS)
+}

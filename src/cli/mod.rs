@@ -1,0 +1,58 @@
+//! The command line: one file per command.
+
+mod config;
+mod doctor;
+mod exit;
+mod index;
+mod serve;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+
+use crate::clock::{SharedClock, SystemClock};
+use crate::config::{Environment, Overrides};
+
+/// A caching Go module proxy: fetched once, verified, kept, and served when the world outside does not answer.
+#[derive(Parser)]
+#[command(name = "larder", version, about, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve modules; `larder serve` alone is enough to begin with
+    Serve(Overrides),
+    /// Check or show the configuration
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Say what this server would use, whether it can be reached, and how clients are set up
+    Doctor(Overrides),
+    /// Look after the index of what is kept (the server must be stopped)
+    #[command(subcommand)]
+    Index(index::IndexCommand),
+}
+
+/// Runs the command that was given.
+pub fn run(cli: Cli) -> ExitCode {
+    let env: Environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let clock: SharedClock = Arc::new(SystemClock);
+    match cli.command {
+        Command::Serve(overrides) => serve::run(&overrides, &env, clock),
+        Command::Config(command) => config::run(&command, &env),
+        Command::Doctor(overrides) => doctor::run(&overrides, &env, &clock),
+        Command::Index(command) => index::run(&command, &env, &clock),
+    }
+}
+
+/// A runtime for commands that only pass by.
+fn small_runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+}

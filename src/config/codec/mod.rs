@@ -1,0 +1,248 @@
+//! How one value is read and written: from the file (where it has a type), from the environment
+//! and the command line (where it is a word), into the type the program works with, and back.
+
+mod address;
+mod duration;
+mod list;
+mod path;
+mod scalar;
+mod size;
+
+use std::path::Path;
+
+use super::Environment;
+use super::secret::mask_user_info;
+
+pub(super) use address::{base_path, host_port, listen, public_url};
+pub(super) use duration::duration;
+pub(super) use list::list;
+pub(super) use path::{home, path, readable};
+pub(super) use scalar::{Checked, choice, count, flag, text};
+pub(super) use size::size;
+
+/// A value as it was written, before a key's codec has looked at it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Raw {
+    /// From the environment or the command line: its type is what the key makes of it.
+    Word(String),
+    /// A flag that may be given several times.
+    Words(Vec<String>),
+    /// A TOML string.
+    Text(String),
+    /// A TOML integer; `None` when it is beyond every number we know.
+    Integer(Option<i128>),
+    /// A TOML boolean.
+    Boolean(bool),
+    /// A TOML array.
+    List(Vec<Raw>),
+    /// A TOML value no key takes, by the name of its type.
+    Other(&'static str),
+}
+
+impl Raw {
+    /// The value as it is quoted in a message: shortened, and without credentials.
+    pub(super) fn quoted(&self) -> String {
+        const LONGEST: usize = 80;
+        match self {
+            Self::Word(text) | Self::Text(text) => {
+                let masked = mask_user_info(text);
+                let mut short: String = masked.chars().take(LONGEST).collect();
+                if short.len() < masked.len() {
+                    short.push('…');
+                }
+                format!("{short:?}")
+            }
+            Self::Integer(Some(number)) => number.to_string(),
+            Self::Integer(None) => "this number".into(),
+            Self::Boolean(value) => value.to_string(),
+            Self::Words(_) | Self::List(_) => "a list".into(),
+            Self::Other(kind) => format!("a {kind}"),
+        }
+    }
+
+    /// The value of a key that takes a text.
+    fn as_text(&self, what: &str) -> Result<&str, String> {
+        match self {
+            Self::Word(text) | Self::Text(text) => Ok(text),
+            other => Err(other.instead_of(what)),
+        }
+    }
+
+    /// The text as it was written, in TOML, if it is one.
+    fn as_written(&self) -> Option<String> {
+        match self {
+            Self::Word(text) | Self::Text(text) => Some(quote(text.trim())),
+            _ => None,
+        }
+    }
+
+    /// The sentence for a value of the wrong type.
+    fn instead_of(&self, what: &str) -> String {
+        match self {
+            Self::Words(_) | Self::List(_) | Self::Other(_) => {
+                format!("this is {}; expected {what}", self.quoted())
+            }
+            _ => format!("{} is not {what}", self.quoted()),
+        }
+    }
+}
+
+/// What a codec may look at besides the value.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Context<'a> {
+    /// The process's environment, for values worked out from it.
+    pub env: &'a Environment,
+    /// The directory of the file the value stands in, which its relative paths start from.
+    pub base: Option<&'a Path>,
+}
+
+/// Reads and writes the values of a key.
+pub(super) trait Codec {
+    /// The type the program works with.
+    type Value;
+
+    /// Reads a value. The error is the end of a sentence that began with the key's name: what is
+    /// wrong, and what to write instead.
+    fn read(&self, raw: &Raw, context: Context<'_>) -> Result<Self::Value, String>;
+
+    /// The value in TOML; reading that gives the same value.
+    fn write(&self, value: &Self::Value) -> String;
+
+    /// The value as it is shown, in TOML: as [`Codec::write`] has it, or in the operator's own words
+    /// where several mean the same (`75s` and `1m15s`).
+    fn show(&self, _raw: &Raw, value: &Self::Value) -> String {
+        self.write(value)
+    }
+
+    /// What is allowed, for the comments in the default file; empty when that goes without saying.
+    fn allowed(&self) -> String {
+        String::new()
+    }
+
+    /// What a value that nobody wrote was worked out from.
+    fn derived(&self, _context: Context<'_>) -> Option<&'static str> {
+        None
+    }
+}
+
+/// Reads what `inner` reads, and an empty text as "not set".
+#[derive(Debug)]
+pub(super) struct Optional<C>(C);
+
+/// A key that may be left empty.
+pub(super) fn optional<C: Codec>(inner: C) -> Optional<C> {
+    Optional(inner)
+}
+
+impl<C: Codec> Codec for Optional<C> {
+    type Value = Option<C::Value>;
+
+    fn read(&self, raw: &Raw, context: Context<'_>) -> Result<Self::Value, String> {
+        match raw {
+            Raw::Word(text) | Raw::Text(text) if text.trim().is_empty() => Ok(None),
+            _ => self.0.read(raw, context).map(Some),
+        }
+    }
+
+    fn write(&self, value: &Self::Value) -> String {
+        value
+            .as_ref()
+            .map_or_else(|| quote(""), |value| self.0.write(value))
+    }
+
+    fn show(&self, raw: &Raw, value: &Self::Value) -> String {
+        value
+            .as_ref()
+            .map_or_else(|| quote(""), |value| self.0.show(raw, value))
+    }
+
+    fn allowed(&self) -> String {
+        self.0.allowed()
+    }
+}
+
+/// A TOML string of this text.
+pub(super) fn quote(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    use super::*;
+
+    /// Reads a TOML value with a codec, in an empty environment.
+    pub(in crate::config) fn from_toml<C: Codec>(
+        codec: &C,
+        toml: &str,
+    ) -> Result<C::Value, String> {
+        let value = toml::de::DeValue::parse(toml).expect("a TOML value");
+        let raw = crate::config::file::raw(value.get_ref());
+        codec.read(
+            &raw,
+            Context {
+                env: &Environment::new(),
+                base: None,
+            },
+        )
+    }
+
+    /// Reads a word, as from the environment.
+    pub(in crate::config) fn from_word<C: Codec>(
+        codec: &C,
+        word: &str,
+    ) -> Result<C::Value, String> {
+        let raw = Raw::Word(word.into());
+        codec.read(
+            &raw,
+            Context {
+                env: &Environment::new(),
+                base: None,
+            },
+        )
+    }
+
+    /// Writes a value and reads it again.
+    pub(in crate::config) fn there_and_back<C: Codec>(codec: &C, value: &C::Value) -> C::Value {
+        let written = codec.write(value);
+        from_toml(codec, &written).unwrap_or_else(|error| panic!("{written}: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::*;
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn an_optional_value_may_be_empty() {
+        let codec = optional(duration());
+        assert_eq!(from_toml(&codec, "\"\""), Ok(None));
+        assert_eq!(from_word(&codec, " "), Ok(None));
+        assert_eq!(
+            from_toml(&codec, "\"1s\""),
+            Ok(Some(std::time::Duration::from_secs(1)))
+        );
+        assert!(from_toml(&codec, "\"x\"").is_err());
+        assert_eq!(codec.write(&None), "\"\"");
+    }
+
+    #[test]
+    fn a_quoted_value_is_short_and_has_no_credentials() {
+        assert_eq!(Raw::Text("a\nb\u{1b}".into()).quoted(), r#""a\nb\u{1b}""#);
+        assert_eq!(
+            Raw::Word("https://me:pw@h".into()).quoted(),
+            "\"https://***@h\""
+        );
+        assert!(Raw::Text("x".repeat(1000)).quoted().len() < 100);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_survives_quoting(text in any::<String>()) {
+            let quoted = quote(&text);
+            let value = toml::de::DeValue::parse(&quoted).map(|v| v.into_inner());
+            prop_assert_eq!(value.ok().and_then(|v| v.as_str().map(str::to_owned)), Some(text));
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! What an operator writes, and nothing of what the program does with it.
+//!
+//! Four layers lie over each other: defaults < file < environment < command line. [`load`] reads
+//! them all, checks everything and reports every fault at once, with file, line and what is allowed;
+//! nothing may start before it has succeeded. The source of every value is kept for
+//! `config show --sources`.
+//!
+//! One file per section declares its keys, once each: `section.rs` explains how. To add a key, add
+//! it to its section and write the output of `config print-default` to `config/default.toml`; a test
+//! compares the two.
+//!
+//! Nothing global is read here: the environment comes in as a map. Files are read (the
+//! configuration, secrets) or tried (certificates), and names in listening addresses resolved.
+
+mod admin;
+mod breaker;
+mod codec;
+mod credentials;
+mod environment;
+mod file;
+mod freshness;
+mod log;
+mod modules;
+mod overrides;
+mod problem;
+mod reader;
+mod secret;
+mod section;
+mod server;
+mod show;
+mod store;
+mod suggest;
+mod sumdb;
+mod upstream;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use reader::Reader;
+use section::Section;
+
+pub use admin::Admin;
+pub use breaker::Breaker;
+pub use credentials::{Auth, Credential};
+pub use freshness::Freshness;
+pub use log::{Log, LogFormat};
+pub use modules::Modules;
+pub use overrides::Overrides;
+pub use problem::{Cause, ConfigErrors, Problem, Source};
+pub use secret::Secret;
+pub use server::Server;
+pub use show::{Sources, print_default, show};
+pub use store::Store;
+pub use sumdb::{OnUnavailable, OnUnknown, Sumdb};
+pub use upstream::Upstream;
+
+/// Environment variables by name. Those that are not Unicode do not concern us.
+pub type Environment = BTreeMap<String, String>;
+
+/// A configuration that has passed every check.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// `[server]`
+    pub server: Server,
+    /// `[admin]`
+    pub admin: Admin,
+    /// `[store]`
+    pub store: Store,
+    /// `[upstream]`
+    pub upstream: Upstream,
+    /// `[[credentials]]`, in the order of the file.
+    pub credentials: Vec<Credential>,
+    /// `[breaker]`
+    pub breaker: Breaker,
+    /// `[freshness]`
+    pub freshness: Freshness,
+    /// `[modules]`
+    pub modules: Modules,
+    /// `[sumdb]`
+    pub sumdb: Sumdb,
+    /// `[log]`
+    pub log: Log,
+}
+
+/// A configuration and what there is to say about it.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The values in effect.
+    pub config: Config,
+    /// What an operator may want to know and nothing fails for, a sentence each: unknown `LARDER_*`
+    /// variables, for instance.
+    pub warnings: Vec<String>,
+    /// Where the values in effect come from.
+    pub sources: Sources,
+    /// The configuration file that was read.
+    pub file: Option<PathBuf>,
+}
+
+impl Loaded {
+    /// The errors for a value that only another part of the program can judge (the form of a chain,
+    /// say), in the same words as ours: `larder.toml:7: upstream.chain: <message>`.
+    pub fn refuse(&self, key: &str, message: impl Into<String>) -> ConfigErrors {
+        ConfigErrors::new(vec![Problem {
+            source: self.sources.get(key).cloned().unwrap_or(Source::Default),
+            key: key.into(),
+            cause: Cause::BadValue,
+            message: message.into(),
+        }])
+    }
+}
+
+/// Every section but `[[credentials]]`, in the order of the default file.
+fn sections() -> Vec<Section> {
+    vec![
+        Server::section(),
+        Admin::section(),
+        Store::section(),
+        Upstream::section(),
+        Breaker::section(),
+        Freshness::section(),
+        Modules::section(),
+        Sumdb::section(),
+        Log::section(),
+    ]
+}
+
+/// Reads the configuration: defaults, the file that `--config` or `LARDER_CONFIG` names (none else
+/// is looked for), the environment, the command line.
+///
+/// # Errors
+/// Every fault that was found, not only the first. If the file cannot be read or is not TOML, that
+/// alone, since nothing else can be judged then.
+pub fn load(overrides: &Overrides, env: &Environment) -> Result<Loaded, ConfigErrors> {
+    let sections = sections();
+    let mut reader = Reader::new(env);
+    let path = match (&overrides.config, env.get(environment::CONFIG)) {
+        (Some(path), _) => Some(path.clone()),
+        (None, Some(path)) if !path.trim().is_empty() => Some(PathBuf::from(path)),
+        _ => None,
+    };
+    let mut variables = BTreeSet::new();
+    let mut credentials = Some(Vec::new());
+    if let Some(path) = &path {
+        let tables = file::read(path, &sections, &mut reader).map_err(ConfigErrors::new)?;
+        credentials = credentials::read(path, tables, &mut variables, &mut reader);
+    }
+    environment::read(&sections, &mut reader);
+    environment::warn_of_unknown(&sections, &variables, &mut reader);
+    overrides.read(&mut reader);
+
+    let server = Server::read(&mut reader);
+    let admin = Admin::read(&mut reader);
+    let store = Store::read(&mut reader);
+    let upstream = Upstream::read(&mut reader);
+    let breaker = Breaker::read(&mut reader);
+    let freshness = Freshness::read(&mut reader);
+    let modules = Modules::read(&mut reader);
+    let sumdb = Sumdb::read(&mut reader);
+    let log = Log::read(&mut reader);
+
+    if let (Some(server), Some(admin)) = (&server, &admin) {
+        check_addresses(server, admin, &mut reader);
+    }
+    if let Some(upstream) = &upstream {
+        check_client_certificate(upstream, &mut reader);
+    }
+    if let Some(store) = &store {
+        check_flights(store, &mut reader);
+    }
+
+    let problems = std::mem::take(&mut reader.problems);
+    let complete = || {
+        Some(Config {
+            server: server?,
+            admin: admin?,
+            store: store?,
+            upstream: upstream?,
+            credentials: credentials?,
+            breaker: breaker?,
+            freshness: freshness?,
+            modules: modules?,
+            sumdb: sumdb?,
+            log: log?,
+        })
+    };
+    match complete() {
+        Some(config) if problems.is_empty() => {
+            let warnings = std::mem::take(&mut reader.warnings);
+            Ok(Loaded {
+                config,
+                warnings,
+                sources: reader.into_values(),
+                file: path,
+            })
+        }
+        _ => Err(ConfigErrors::new(problems)),
+    }
+}
+
+fn check_addresses(server: &Server, admin: &Admin, reader: &mut Reader<'_>) {
+    if let Some(listen) = admin.listen
+        && admin::collide(server.listen, listen)
+    {
+        let message = format!(
+            "{listen} is taken by server.listen ({}); use another port, or leave one of them out",
+            server.listen
+        );
+        reader.conflict("admin.listen", message);
+    }
+}
+
+fn check_client_certificate(upstream: &Upstream, reader: &mut Reader<'_>) {
+    match (&upstream.client_cert, &upstream.client_key) {
+        (Some(_), None) => {
+            reader.conflict(
+                "upstream.client_cert",
+                "needs its private key; set upstream.client_key too",
+            );
+        }
+        (None, Some(_)) => {
+            reader.conflict(
+                "upstream.client_key",
+                "needs its certificate; set upstream.client_cert too",
+            );
+        }
+        _ => {}
+    }
+}
+
+fn check_flights(store: &Store, reader: &mut Reader<'_>) {
+    if store.max_zip_flights > store.max_flights {
+        // Told at the one somebody wrote, which may be either.
+        let key = ["store.max_zip_flights", "store.max_flights"]
+            .into_iter()
+            .find(|key| reader.source(key).is_explicit())
+            .unwrap_or("store.max_zip_flights");
+        let message = format!(
+            "there can be no more fetches of zip files (store.max_zip_flights, {}) than fetches in all \
+             (store.max_flights, {})",
+            store.max_zip_flights, store.max_flights
+        );
+        reader.conflict(key, message);
+    }
+}
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,131 @@
+//! Lays the layers over each other and hands out typed values, collecting every fault on the way.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::Environment;
+use super::codec::{Codec, Context, Raw};
+use super::problem::{Cause, Problem, Source};
+use super::secret::mask_user_info;
+use super::show::{Sources, Value};
+
+/// A value somebody wrote.
+#[derive(Debug)]
+struct Written {
+    raw: Raw,
+    source: Source,
+}
+
+/// The layers of a configuration, and what was found while reading them.
+#[derive(Debug)]
+pub(super) struct Reader<'a> {
+    pub env: &'a Environment,
+    /// Where relative paths in the file start from.
+    pub base: Option<PathBuf>,
+    pub problems: Vec<Problem>,
+    pub warnings: Vec<String>,
+    /// By key, the lowest layer first.
+    layers: BTreeMap<String, Vec<Written>>,
+    values: Sources,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(env: &'a Environment) -> Self {
+        Self {
+            env,
+            base: None,
+            problems: Vec::new(),
+            warnings: Vec::new(),
+            layers: BTreeMap::new(),
+            values: Sources::default(),
+        }
+    }
+
+    /// Lays a value over what is there for this key (`freshness.ttl`).
+    pub(super) fn put(&mut self, key: String, raw: Raw, source: Source) {
+        self.layers
+            .entry(key)
+            .or_default()
+            .push(Written { raw, source });
+    }
+
+    /// The value of a key: that of the highest layer, else the default. Nothing, and a problem more,
+    /// if it is wrong.
+    pub(super) fn value<C: Codec>(
+        &mut self,
+        section: &str,
+        name: &str,
+        default: &str,
+        codec: &C,
+    ) -> Option<C::Value> {
+        let key = format!("{section}.{name}");
+        let mut layers = self.layers.remove(&key).unwrap_or_default();
+        let written = layers.pop();
+        let (raw, source) = match written {
+            Some(Written { raw, source }) => (raw, source),
+            None => (super::file::parse_default(default), Source::Default),
+        };
+        for hidden in layers {
+            // Not what counts, so not worth refusing to start; but it will be one day.
+            if let Err(message) = codec.read(&hidden.raw, self.context(&hidden.source)) {
+                let place = &hidden.source;
+                self.warnings.push(format!(
+                    "{place}: {key}: {message} (not used: {source} goes before it)"
+                ));
+            }
+        }
+        let context = self.context(&source);
+        match codec.read(&raw, context) {
+            Ok(value) => {
+                let source = match (source, codec.derived(context)) {
+                    (Source::Default, Some(from)) => Source::Derived(from),
+                    (source, _) => source,
+                };
+                let toml = mask_user_info(&codec.show(&raw, &value));
+                self.values.push(Value { key, toml, source });
+                Some(value)
+            }
+            Err(message) => {
+                self.problems.push(Problem {
+                    source,
+                    key,
+                    cause: Cause::BadValue,
+                    message,
+                });
+                None
+            }
+        }
+    }
+
+    /// What a codec may look at for a value of this source.
+    pub(super) fn context(&self, source: &Source) -> Context<'_> {
+        let base = match source {
+            Source::File { .. } => self.base.as_deref(),
+            _ => None,
+        };
+        Context {
+            env: self.env,
+            base,
+        }
+    }
+
+    /// Where the value of a key came from that has been read.
+    pub(super) fn source(&self, key: &str) -> Source {
+        self.values.get(key).cloned().unwrap_or(Source::Default)
+    }
+
+    /// Reports a value that is right alone and does not go with another.
+    pub(super) fn conflict(&mut self, key: &str, message: impl Into<String>) {
+        self.problems.push(Problem {
+            source: self.source(key),
+            key: key.into(),
+            cause: Cause::Conflict,
+            message: message.into(),
+        });
+    }
+
+    /// The values that were read, and where they came from.
+    pub(super) fn into_values(self) -> Sources {
+        self.values
+    }
+}

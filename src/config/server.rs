@@ -1,0 +1,38 @@
+//! `[server]`: the address everything is served on, and its connections.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::codec::{base_path, count, duration, listen, optional, public_url};
+use super::section::section;
+
+section! {
+    /// The address everything is served on, and its connections.
+    pub struct Server = "server" {
+        /// The address to listen on. ":3080" means all addresses of this machine; port 0 lets the
+        /// system choose. Keep to the loopback address, or put a firewall in front: whoever
+        /// reaches it may read every module.
+        listen: SocketAddr = "127.0.0.1:3080" => listen(), twin "--listen" "LARDER_LISTEN";
+
+        /// A path everything is served under, "/go" for instance, and which clients then have at the
+        /// end of their GOPROXY. Empty for none.
+        base_path: String = "" => base_path();
+
+        /// The address that pages and instructions show to clients, when they come through another
+        /// server: "https://larder.example.com". Empty: the address of the request.
+        public_url: Option<String> = "" => optional(public_url());
+
+        /// The most connections at a time; further ones wait. 0: as many as the descriptors of this
+        /// process allow.
+        max_connections: usize = 0 => count(0, 10_000_000);
+
+        /// How long answers under way may take to end after the order to stop.
+        shutdown_grace: Duration = "30s"
+            => duration().between(Duration::ZERO, Duration::from_hours(1));
+
+        /// How long a client may take to send the head of a request. A connection that waits for its
+        /// next request is closed after the same time.
+        request_header_timeout: Duration = "75s"
+            => duration().between(Duration::from_millis(1), Duration::from_mins(10));
+    }
+}

@@ -1,0 +1,145 @@
+//! The configuration in writing: the default file, and the one in effect.
+
+use std::fmt::Write as _;
+
+use super::problem::Source;
+use super::section::Section;
+use super::{Loaded, credentials, sections};
+
+/// A value in effect.
+#[derive(Debug, Clone)]
+pub(super) struct Value {
+    /// `freshness.ttl`.
+    pub key: String,
+    /// As TOML, credentials masked.
+    pub toml: String,
+    pub source: Source,
+}
+
+/// Where every value in effect comes from, in the order of the default file.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    values: Vec<Value>,
+}
+
+impl Sources {
+    pub(super) fn push(&mut self, value: Value) {
+        self.values.push(value);
+    }
+
+    /// The source of a key (`freshness.ttl`); nothing if there is no such key.
+    pub fn get(&self, key: &str) -> Option<&Source> {
+        self.values
+            .iter()
+            .find(|value| value.key == key)
+            .map(|value| &value.source)
+    }
+
+    /// Every key with its value in TOML (credentials masked) and its source.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str, &Source)> {
+        self.values
+            .iter()
+            .map(|value| (value.key.as_str(), value.toml.as_str(), &value.source))
+    }
+}
+
+/// The configuration in effect, a key per line (`freshness.ttl = "60s"`), with the source of each as
+/// a comment if `sources` is set. It is TOML that loads to the same configuration, but for secrets,
+/// which are masked.
+pub fn show(loaded: &Loaded, sources: bool) -> String {
+    let mut text = String::new();
+    let mut section = "";
+    for (key, toml, source) in loaded.sources.iter() {
+        let this = key.split('.').next().unwrap_or_default();
+        if !section.is_empty() && section != this {
+            text.push('\n');
+        }
+        section = this;
+        let _ = write!(text, "{key} = {toml}");
+        if sources {
+            let _ = write!(text, "   # {source}");
+        }
+        text.push('\n');
+    }
+    for credential in &loaded.config.credentials {
+        text.push('\n');
+        text.push_str(&credential.show(sources));
+    }
+    text
+}
+
+const HEAD: &str = "\
+# Larder: every setting, with its default.
+#
+# Nothing here needs to be set. A value in this file goes before the default; before both goes the
+# environment (LARDER_, section, two underscores, key: LARDER_FRESHNESS__TTL), and before all of them
+# the command line. Durations are written as \"500ms\", \"60s\" or \"1m30s\", sizes as \"64KiB\" or \"512MB\".
+# Relative paths start from the directory of this file, \"~/\" is the home directory.
+#
+# `larder config check` says what is wrong with a file, `larder config show --sources` what is in
+# effect and why.
+";
+
+/// The default file: every key with its documentation and its default. Loading it changes nothing.
+pub fn print_default() -> String {
+    let mut text = String::from(HEAD);
+    for section in sections() {
+        print_section(&section, &mut text);
+    }
+    print_credentials(&mut text);
+    text
+}
+
+fn print_section(section: &Section, text: &mut String) {
+    text.push('\n');
+    comment(section.doc, text);
+    let _ = writeln!(text, "[{}]", section.name);
+    for (number, key) in section.keys.iter().enumerate() {
+        if number > 0 {
+            text.push('\n');
+        }
+        comment(key.doc, text);
+        if !key.allowed.is_empty() {
+            let _ = writeln!(text, "# Allowed: {}.", key.allowed);
+        }
+        if let Some(twin) = key.twin {
+            let _ = writeln!(
+                text,
+                "# Also: {} on the command line, {} in the environment.",
+                twin.flag, twin.env
+            );
+        }
+        let _ = writeln!(text, "{} = {}", key.name, key.default);
+    }
+}
+
+fn print_credentials(text: &mut String) {
+    text.push_str(
+        "\n# Credentials for hosts that ask for them, a table per host. They are sent over https only. These\n\
+         # cannot be set in the environment, but the secrets can come from there.\n",
+    );
+    let _ = writeln!(text, "#[[{}]]", credentials::SECTION);
+    for (name, doc) in credentials::FIELDS {
+        let example = match name {
+            "host" => "git.example.com",
+            "path" => "/team",
+            "username" => "ci",
+            "password_file" => "/etc/larder/git-password",
+            "password_env" => "GIT_PASSWORD",
+            "bearer_file" => "/etc/larder/git-token",
+            "bearer_env" => "GIT_TOKEN",
+            _ => "…",
+        };
+        let line = format!("#{name} = \"{example}\"");
+        let _ = writeln!(text, "{line:<44} # {doc}");
+    }
+}
+
+/// Documentation lines as comments.
+fn comment(lines: &[&str], text: &mut String) {
+    for line in lines {
+        let line = format!("#{line}");
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+}

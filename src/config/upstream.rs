@@ -1,0 +1,175 @@
+//! `[upstream]`: where modules come from, and how patiently they are asked for.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::codec::{
+    Codec, Context, Raw, count, duration, flag, home, list, optional, path, readable, text,
+};
+use super::problem::Source;
+use super::reader::Reader;
+use super::section::section;
+
+section! {
+    /// Where modules come from, and how patiently they are asked for. HTTPS_PROXY, HTTP_PROXY,
+    /// ALL_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR are honoured as everywhere.
+    pub struct Upstream = "upstream" {
+        /// Other module proxies, written as GOPROXY: "https://proxy.example.com,direct". After a comma
+        /// the next one is asked if this one says 404 or 410, after "|" at any failure. Empty: what
+        /// the Go toolchain of this machine is set to.
+        chain: Option<String> = "" => optional(text(chain)), twin "--upstream" "LARDER_UPSTREAM";
+
+        /// How long connecting may take.
+        connect_timeout: Duration = "5s" => timeout();
+
+        /// How long the first byte of an answer may take.
+        first_byte_timeout: Duration = "20s" => timeout();
+
+        /// How long an answer may pause between two bytes.
+        idle_timeout: Duration = "20s" => timeout();
+
+        /// How often a fetch is tried in all; at most two attempts may run into a timeout.
+        attempts: u32 = 3 => count(1, 10);
+
+        /// The most requests at a time to each upstream.
+        concurrency: usize = 64 => count(1, 65_536);
+
+        /// Files of further root certificates (PEM), for upstreams behind a company's own authority.
+        ca_files: Vec<PathBuf> = [] => list(path().readable(), &[',']);
+
+        /// A client certificate (PEM), shown to upstreams that ask for one; needs client_key.
+        client_cert: Option<PathBuf> = "" => optional(path().readable());
+
+        /// The private key of that certificate (PEM).
+        client_key: Option<PathBuf> = "" => optional(path().readable());
+
+        /// A netrc file with user and password per host. The credentials below go before it. Empty:
+        /// the file that $NETRC names, else ~/.netrc, if it is there.
+        netrc: Option<PathBuf> = "" => netrc();
+
+        /// Ask over HTTP/1.1 only.
+        no_http2: bool = false => flag();
+    }
+    derived {
+        /// Where `chain` comes from, if it is set: an operator's chain is taken at its word, the
+        /// toolchain's is not.
+        chain_source: Source = |reader: &Reader<'_>| match &chain {
+            Some(Some(_)) => reader.source("upstream.chain"),
+            _ => Source::Default,
+        };
+    }
+}
+
+fn timeout() -> impl Codec<Value = Duration> {
+    duration().between(Duration::from_millis(1), Duration::from_mins(10))
+}
+
+/// The rough form of a chain. What an address must look like is known where chains are asked.
+fn chain(text: &str) -> Result<String, String> {
+    let mut any = false;
+    for entry in text
+        .split([',', '|'])
+        .map(str::trim)
+        .filter(|entry| !entry.is_empty())
+    {
+        any = true;
+        if entry.chars().any(char::is_whitespace) {
+            return Err("has a space inside an entry; separate entries by \",\" or \"|\"".into());
+        }
+        if !matches!(entry, "direct" | "off") && !entry.contains(['.', ':', '/']) {
+            return Err(format!(
+                "names {entry:?}, which is no address; write it as \"https://proxy.example.com,direct\" \
+                 (or \"off\" for none)"
+            ));
+        }
+    }
+    if any {
+        Ok(text.into())
+    } else {
+        Err("has no entry; write \"off\" for none".into())
+    }
+}
+
+/// A netrc file that may be missing only if nobody named it.
+#[derive(Debug)]
+struct Netrc;
+
+fn netrc() -> Netrc {
+    Netrc
+}
+
+impl Netrc {
+    /// The file that the environment points to, if it can be read, and the variable that did.
+    fn usual(context: Context<'_>) -> Option<(PathBuf, &'static str)> {
+        let (file, from) = match context.env.get("NETRC").filter(|name| !name.is_empty()) {
+            Some(name) => (
+                path().read(&Raw::Word(name.clone()), context).ok()?,
+                "NETRC",
+            ),
+            None => (home(context.env)?.join(".netrc"), "HOME"),
+        };
+        readable(&file).is_ok().then_some((file, from))
+    }
+}
+
+impl Codec for Netrc {
+    type Value = Option<PathBuf>;
+
+    fn read(&self, raw: &Raw, context: Context<'_>) -> Result<Self::Value, String> {
+        match optional(path().readable()).read(raw, context)? {
+            Some(file) => Ok(Some(file)),
+            None => Ok(Self::usual(context).map(|(file, _)| file)),
+        }
+    }
+
+    fn write(&self, value: &Self::Value) -> String {
+        optional(path()).write(value)
+    }
+
+    fn derived(&self, context: Context<'_>) -> Option<&'static str> {
+        Self::usual(context).map(|(_, from)| from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chains_are_looked_at_roughly() {
+        for fine in [
+            "direct",
+            "off",
+            "https://goproxy.cn,direct",
+            "https://a.example|https://b.example,off",
+            "proxy.example.com",
+            " https://a.example , direct ",
+            "file:///srv/modules",
+        ] {
+            assert_eq!(chain(fine), Ok(fine.into()));
+        }
+        for (wrong, part) in [
+            (",", "has no entry"),
+            ("https://a.example direct", "has a space inside"),
+            ("https://a.example,dirct", "names \"dirct\""),
+        ] {
+            assert!(chain(wrong).is_err_and(|e| e.contains(part)), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_usual_netrc_is_taken_if_it_is_there() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let place = |name: &str| directory.path().join(name).to_string_lossy().into_owned();
+        let mut env = crate::config::Environment::from([("HOME".into(), place(""))]);
+        let read = |env: &crate::config::Environment, text: &str| {
+            Netrc.read(&Raw::Text(text.into()), Context { env, base: None })
+        };
+        assert_eq!(read(&env, ""), Ok(None));
+        std::fs::write(place(".netrc"), "").expect("a file");
+        assert_eq!(read(&env, ""), Ok(Some(place(".netrc").into())));
+        env.insert("NETRC".into(), place("gone"));
+        assert_eq!(read(&env, ""), Ok(None));
+        assert!(read(&env, &place("gone")).is_err_and(|e| e.starts_with("cannot read")));
+    }
+}

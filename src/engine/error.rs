@@ -1,0 +1,89 @@
+//! Why a request has no answer. The class decides the status (in `http/error`), the text is for the developer who
+//! reads it in the output of `go`.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// Classes of design section 5.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// It does not exist, says every source that may have it. `gone` if they said 410.
+    Absent {
+        /// 410 rather than 404.
+        gone: bool,
+    },
+    /// It exists perhaps, but is not given out: 403.
+    Refused,
+    /// What came failed verification: 502.
+    Rejected,
+    /// An upstream is at fault: 502.
+    Upstream,
+    /// No source can be asked at the moment: 503.
+    Unavailable,
+    /// No source answered in time: 504.
+    Timeout,
+    /// Our own fault: 500.
+    Ours,
+}
+
+/// A request without an answer.
+#[derive(Clone, Debug, Error)]
+#[error("{}", lines.join("; "))]
+pub struct EngineError {
+    /// What kind of thing it is.
+    pub class: Class,
+    /// The reason, then details and the next step. At most eight lines, none empty.
+    pub lines: Vec<String>,
+    /// When to come again.
+    pub retry_after: Option<Duration>,
+    /// The upstream that it is about.
+    pub upstream: Option<String>,
+    /// It was remembered rather than asked for now.
+    pub cached: bool,
+}
+
+impl EngineError {
+    /// With a first line.
+    pub fn new(class: Class, reason: impl Into<String>) -> Self {
+        EngineError {
+            class,
+            lines: vec![reason.into()],
+            retry_after: None,
+            upstream: None,
+            cached: false,
+        }
+    }
+
+    /// With one more line.
+    pub fn and(mut self, line: impl Into<String>) -> Self {
+        let line = line.into();
+        if !line.is_empty() && self.lines.len() < 8 {
+            self.lines.push(line);
+        }
+        self
+    }
+
+    /// Something that does not exist.
+    pub fn absent(reason: impl Into<String>) -> Self {
+        EngineError::new(Class::Absent { gone: false }, reason)
+    }
+
+    /// A fault of this server. The details are for the log, not for clients.
+    pub fn ours(reason: impl Into<String>) -> Self {
+        EngineError::new(Class::Ours, reason)
+            .and("This is a fault of the Larder server, not of your build; its log says more. Try again, and tell its operator.")
+    }
+
+    /// Whether every source says that it does not exist.
+    pub fn is_absent(&self) -> bool {
+        matches!(self.class, Class::Absent { .. })
+    }
+}
+
+impl From<crate::store::StoreError> for EngineError {
+    fn from(error: crate::store::StoreError) -> Self {
+        tracing::error!(%error, "the store failed");
+        EngineError::ours("larder's store failed")
+    }
+}

@@ -1,0 +1,378 @@
+//! Immutable files: kept ones are answered from memory or disk, missing ones fetched, verified and kept.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use tokio::sync::watch;
+
+use super::answer::{Answer, CacheStatus, Content, Mode};
+use super::error::{Class, EngineError};
+use super::flights::outcome;
+use super::hot::HotFile;
+use super::zip::{self, EndGuard, SpoolSink, ZipFlight};
+use super::{Engine, hex};
+use crate::gomod::dirhash::hash_go_mod;
+use crate::gomod::{info, modfile};
+use crate::protocol::{FileKey, Key, Kind};
+use crate::store::{self, BlobFile, FileRecord, Room};
+use crate::upstream::{Want, ZipStream};
+
+/// The largest zip (`golang.org/x/mod/zip.MaxZipFile`). Bytes.
+const MAX_ZIP: u64 = 524_288_000;
+/// The largest go.mod (`golang.org/x/mod/zip.MaxGoMod`). Bytes.
+const MAX_MOD: u64 = 16 << 20;
+/// The largest `.info` that makes sense. Bytes.
+pub(super) const MAX_INFO: u64 = 1 << 20;
+
+/// A small file that has landed.
+#[derive(Clone)]
+pub(super) struct Landed {
+    file: HotFile,
+    stored: bool,
+    from: Arc<str>,
+}
+
+impl Engine {
+    /// Answers for an immutable file.
+    pub(super) async fn file(
+        self: &Arc<Self>,
+        key: &FileKey,
+        mode: Mode,
+    ) -> Result<Answer, EngineError> {
+        if let Some(file) = self.hot.file(key) {
+            return Ok(file.answer(CacheStatus::Hit, None));
+        }
+        if let Some(kept) = self.kept(key).await? {
+            return Ok(kept.answer(CacheStatus::Hit, None));
+        }
+        if mode.cached_only {
+            return Err(not_kept(&what(key)));
+        }
+        let as_key = Key::File(key.clone());
+        if !mode.no_cache
+            && let Some(error) = self.negatives.get(&as_key)
+        {
+            return Err(Self::from_negative(error));
+        }
+        if key.kind == Kind::Zip {
+            self.missed_zip(key).await
+        } else {
+            self.missed_small(key).await
+        }
+    }
+
+    /// What is kept, put into the memory tier.
+    async fn kept(&self, key: &FileKey) -> Result<Option<HotFile>, EngineError> {
+        let kept = match self.store.file(key).await {
+            Ok(kept) => kept,
+            // The index is being reopened: what is kept is there, and saying otherwise would send clients away.
+            Err(error) => return Err(error.into()),
+        };
+        let Some(kept) = kept else { return Ok(None) };
+        let file = HotFile::from(&kept);
+        self.hot.put_file(key.clone(), file.clone());
+        Ok(Some(file))
+    }
+
+    async fn missed_small(self: &Arc<Self>, key: &FileKey) -> Result<Answer, EngineError> {
+        let flight = self.small_flights.join(key, || {
+            let (sender, receiver) = watch::channel(None);
+            let (engine, key) = (Arc::clone(self), key.clone());
+            (receiver, async move { engine.fly_small(key, sender).await })
+        });
+        let flight = flight.ok_or_else(too_many)?;
+        match outcome(flight).await {
+            Some(Ok(landed)) => Ok(landed.file.answer(
+                CacheStatus::Miss {
+                    stored: landed.stored,
+                },
+                Some(landed.from),
+            )),
+            Some(Err(error)) if key.kind == Kind::Info && !error.is_absent() => {
+                self.stand_in(key, error).await
+            }
+            Some(Err(error)) => Err(error),
+            None => Err(EngineError::ours("the fetch ended unexpectedly")),
+        }
+    }
+
+    /// Nobody can be asked for this `.info`; but a branch or `@latest` once resolved to this version, and what was
+    /// said then is what `go` itself would have kept.
+    async fn stand_in(&self, key: &FileKey, error: EngineError) -> Result<Answer, EngineError> {
+        let Some(record) = self.store.stand_in(key).await? else {
+            return Err(error);
+        };
+        tracing::warn!(file = %key, %error, "answered with what a query said of this version");
+        let age = self.clock.now().since(record.fetched);
+        Ok(Answer {
+            content: Content::Bytes(record.body.into()),
+            etag: None,
+            verified: Some(store::Verified::None),
+            cache: CacheStatus::Stale(age.as_secs()),
+            age: Some(age),
+            from: None,
+        })
+    }
+
+    /// The flight of an `.info` or `.mod`: followers are answered once it is verified, keeping it goes on beside.
+    async fn fly_small(
+        self: Arc<Self>,
+        key: FileKey,
+        landed: watch::Sender<Option<Result<Landed, EngineError>>>,
+    ) {
+        match self.fetch_small(&key).await {
+            Ok((body, record, from)) => {
+                let file = HotFile::new(&record, store::Content::Bytes(body.clone()));
+                let stored = self.store.blobs().room() == Room::Enough;
+                landed.send_replace(Some(Ok(Landed {
+                    file: file.clone(),
+                    stored,
+                    from,
+                })));
+                self.negatives.forget(&Key::File(key.clone()));
+                if key.kind == Kind::Info {
+                    self.negatives.version_exists(&key);
+                }
+                if !stored {
+                    return;
+                }
+                match self.store.publish_bytes(&key, body, &record).await {
+                    Ok(()) => {
+                        self.counted(&record);
+                        self.hot.put_file(key, file);
+                    }
+                    Err(error) => self.not_kept(&key, &error),
+                }
+            }
+            Err(error) => {
+                self.negatives.put(&Key::File(key.clone()), &error);
+                self.noted(&key, &error);
+                landed.send_replace(Some(Err(error)));
+            }
+        }
+    }
+
+    async fn fetch_small(
+        &self,
+        key: &FileKey,
+    ) -> Result<(Bytes, FileRecord, Arc<str>), EngineError> {
+        let path = key.to_string();
+        let verification = (key.kind == Kind::Mod).then(|| self.verifier.begin(key));
+        let max = if key.kind == Kind::Mod {
+            MAX_MOD
+        } else {
+            MAX_INFO
+        };
+        let want = Want {
+            path: &path,
+            module: &key.module,
+            max,
+        };
+        let check = |body: &Bytes| match key.kind {
+            Kind::Info => check_info(key, body),
+            Kind::Mod | Kind::Zip => check_mod(key, body),
+        };
+        let sources = self.sources().await;
+        let keep_body = |body: &Bytes| check(body).map(|()| body.clone());
+        let (body, from) = sources.small(&what(key), &want, &keep_body).await?;
+        let h1 = (key.kind == Kind::Mod).then(|| hash_go_mod(&body));
+        let verified = match (verification, &h1) {
+            (Some(verification), Some(h1)) => verification
+                .verdict(h1)
+                .await
+                .map_err(|mismatch| EngineError::new(Class::Rejected, mismatch.text))?,
+            _ => store::Verified::None,
+        };
+        let record = FileRecord {
+            size: body.len() as u64,
+            sha256: hex(&Sha256::digest(&body)),
+            h1: h1.map(|h1| h1.to_string()),
+            from: from.to_string(),
+            seen: self.clock.now(),
+            verified,
+        };
+        Ok((body, record, from))
+    }
+
+    async fn missed_zip(self: &Arc<Self>, key: &FileKey) -> Result<Answer, EngineError> {
+        let flight = self.zip_flights.join(key, || {
+            let flight = ZipFlight::new();
+            let (engine, key, following) = (Arc::clone(self), key.clone(), Arc::clone(&flight));
+            (flight, async move { engine.fly_zip(key, following).await })
+        });
+        let flight = flight.ok_or_else(too_many)?;
+        let mut progress = flight.follow();
+        let end = match progress.wait_for(zip::Progress::may_begin).await {
+            Ok(now) => now.end.clone(),
+            Err(_) => return Err(EngineError::ours("the fetch ended unexpectedly")),
+        };
+        match end {
+            None => Ok(Answer {
+                content: Content::Growing(flight),
+                etag: None,
+                verified: Some(self.vouching()),
+                cache: CacheStatus::Miss { stored: true },
+                age: None,
+                from: None,
+            }),
+            Some(Err(error)) => Err(error),
+            Some(Ok(verdict)) => whole(&flight, &verdict),
+        }
+    }
+
+    /// Waits for a growing zip's end: for requests that need the whole before they can be answered.
+    pub async fn landed(&self, flight: &Arc<ZipFlight>) -> Result<Answer, EngineError> {
+        let mut progress = flight.follow();
+        let end = match progress.wait_for(|now| now.end.is_some()).await {
+            Ok(now) => now.end.clone(),
+            Err(_) => None,
+        };
+        match end {
+            Some(Ok(verdict)) => whole(flight, &verdict),
+            Some(Err(error)) => Err(error),
+            None => Err(EngineError::ours("the fetch ended unexpectedly")),
+        }
+    }
+
+    /// The flight of a zip.
+    async fn fly_zip(self: Arc<Self>, key: FileKey, flight: Arc<ZipFlight>) {
+        let guard = EndGuard(flight);
+        let flight = &guard.0;
+        match self.fetch_zip(&key, flight).await {
+            Ok(verdict) => {
+                let verdict = Arc::new(verdict);
+                flight.end(Ok(Arc::clone(&verdict)));
+                self.negatives.forget(&Key::File(key.clone()));
+                let Some(spool) = flight.spool().filter(|_| verdict.stored) else {
+                    return;
+                };
+                match self
+                    .store
+                    .publish_spool(&key, spool, &verdict.h1, &verdict.record)
+                    .await
+                {
+                    Ok(()) => self.counted(&verdict.record),
+                    Err(error) => self.not_kept(&key, &error),
+                }
+            }
+            Err(error) => {
+                self.negatives.put(&Key::File(key.clone()), &error);
+                self.noted(&key, &error);
+                flight.end(Err(error));
+            }
+        }
+    }
+
+    async fn fetch_zip(
+        &self,
+        key: &FileKey,
+        flight: &Arc<ZipFlight>,
+    ) -> Result<zip::Verdict, EngineError> {
+        let path = key.to_string();
+        let verification = self.verifier.begin(key);
+        let want = Want {
+            path: &path,
+            module: &key.module,
+            max: MAX_ZIP,
+        };
+        let sink = SpoolSink::new(Arc::clone(flight), Arc::clone(self.store.blobs()));
+        let mut stream = ZipStream::new(sink, MAX_ZIP);
+        let sources = self.sources().await;
+        let from = sources.zip(&what(key), &want, &mut stream).await?;
+        zip::check(key, flight, stream, verification, &from, self.clock.now()).await
+    }
+
+    fn not_kept(&self, key: &FileKey, error: &store::StoreError) {
+        self.metrics.unkept.inc();
+        tracing::error!(file = %key, %error, "a verified file could not be kept; it was served all the same");
+    }
+
+    /// Counts and logs a fetch that failed.
+    fn noted(&self, key: &FileKey, error: &EngineError) {
+        match error.class {
+            Class::Rejected => {
+                self.metrics.rejected.inc();
+                tracing::error!(file = %key, %error, upstream = error.upstream, "a fetched file failed verification");
+            }
+            Class::Absent { .. } | Class::Refused => {
+                tracing::debug!(file = %key, %error, "not to be had")
+            }
+            _ => tracing::warn!(file = %key, %error, "a fetch failed"),
+        }
+    }
+
+    fn counted(&self, record: &FileRecord) {
+        self.metrics.files.inc();
+        self.metrics
+            .bytes
+            .inc_by(i64::try_from(record.size).unwrap_or(i64::MAX));
+    }
+}
+
+/// The answer with a zip that has just landed.
+fn whole(flight: &Arc<ZipFlight>, verdict: &zip::Verdict) -> Result<Answer, EngineError> {
+    let spool = flight
+        .spool()
+        .ok_or_else(|| EngineError::ours("nothing was written"))?;
+    let file = BlobFile {
+        file: Arc::clone(spool.file()),
+        size: verdict.record.size,
+    };
+    let ready = HotFile::new(&verdict.record, store::Content::File(file));
+    Ok(ready.answer(
+        CacheStatus::Miss {
+            stored: verdict.stored,
+        },
+        Some(Arc::clone(&verdict.from)),
+    ))
+}
+
+fn too_many() -> EngineError {
+    let mut error = EngineError::new(
+        Class::Unavailable,
+        "larder is fetching as much as it may already",
+    )
+    .and("What is kept here goes on being served. Try again in a moment.");
+    error.retry_after = Some(std::time::Duration::from_secs(2));
+    error
+}
+
+pub(super) fn not_kept(what: &str) -> EngineError {
+    EngineError::absent(format!(
+        "not found: {what} is not kept here, and this request asked not to fetch it"
+    ))
+}
+
+/// A file, for people.
+pub(super) fn what(key: &FileKey) -> String {
+    match key.kind {
+        Kind::Info => format!("{}@{}", key.module, key.version),
+        Kind::Mod => format!("{}@{}/go.mod", key.module, key.version),
+        Kind::Zip => format!("{}@{} (zip)", key.module, key.version),
+    }
+}
+
+fn check_info(key: &FileKey, body: &Bytes) -> Result<(), String> {
+    let info = info::parse_info(body).map_err(|error| format!("not a valid .info: {error}"))?;
+    if info.version == key.version {
+        Ok(())
+    } else {
+        Err(format!(
+            ".info of version {} when {} was asked for",
+            info.version, key.version
+        ))
+    }
+}
+
+/// The module path in a go.mod may be another one (forks that stand in for it), but there must be one; only that of
+/// toolchains may be the bare path (protocol.md 7.3).
+fn check_mod(key: &FileKey, body: &Bytes) -> Result<(), String> {
+    let bare_toolchain =
+        key.module.is_toolchain() && body.trim_ascii() == key.module.as_str().as_bytes();
+    if bare_toolchain || modfile::module_path(body).is_some() {
+        Ok(())
+    } else {
+        Err("a go.mod without a module line".to_owned())
+    }
+}

@@ -1,0 +1,138 @@
+//! Small ready answers in memory, and open files of larger ones; bounded.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use super::answer::{Answer, CacheStatus, Content, etag};
+use crate::protocol::{FileKey, MetaKey};
+use crate::store::{self, BlobFile, FileRecord, KeptFile, MetaRecord, Verified};
+
+/// What an open file counts for: it costs a descriptor rather than memory. Bytes.
+const OPEN_FILE: u64 = 32 << 10;
+/// What an entry costs beside its content. Bytes.
+const OVERHEAD: u64 = 300;
+
+/// A file's answer.
+#[derive(Clone)]
+pub struct HotFile {
+    content: HotContent,
+    etag: Option<HeaderValue>,
+    verified: Verified,
+}
+
+#[derive(Clone)]
+enum HotContent {
+    Bytes(Bytes),
+    File(BlobFile),
+}
+
+impl HotFile {
+    /// As kept, or about to be.
+    pub fn new(record: &FileRecord, content: store::Content) -> Self {
+        let content = match content {
+            store::Content::Bytes(bytes) => HotContent::Bytes(bytes),
+            store::Content::File(file) => HotContent::File(file),
+        };
+        let tag = record.h1.as_deref().unwrap_or(&record.sha256);
+        HotFile {
+            content,
+            etag: etag(tag),
+            verified: record.verified,
+        }
+    }
+
+    /// As an answer.
+    pub fn answer(&self, cache: CacheStatus, from: Option<Arc<str>>) -> Answer {
+        let content = match &self.content {
+            HotContent::Bytes(bytes) => Content::Bytes(bytes.clone()),
+            HotContent::File(file) => Content::File(file.clone()),
+        };
+        Answer {
+            content,
+            etag: self.etag.clone(),
+            verified: Some(self.verified),
+            cache,
+            age: None,
+            from,
+        }
+    }
+
+    /// The content, if it is in memory.
+    pub fn bytes(&self) -> Option<&Bytes> {
+        match &self.content {
+            HotContent::Bytes(bytes) => Some(bytes),
+            HotContent::File(_) => None,
+        }
+    }
+}
+
+impl From<&KeptFile> for HotFile {
+    fn from(kept: &KeptFile) -> Self {
+        HotFile::new(&kept.record, kept.content.clone())
+    }
+}
+
+#[derive(Clone)]
+struct Weigh;
+
+impl Weighter<FileKey, HotFile> for Weigh {
+    fn weight(&self, _key: &FileKey, file: &HotFile) -> u64 {
+        match &file.content {
+            HotContent::Bytes(bytes) => bytes.len() as u64 + OVERHEAD,
+            HotContent::File(_) => OPEN_FILE,
+        }
+    }
+}
+
+impl Weighter<MetaKey, Arc<MetaRecord>> for Weigh {
+    fn weight(&self, _key: &MetaKey, record: &Arc<MetaRecord>) -> u64 {
+        (record.body.len() + record.unlisted.len()) as u64 + OVERHEAD
+    }
+}
+
+/// The memory tier.
+pub struct Hot {
+    files: Cache<FileKey, HotFile, Weigh>,
+    metas: Cache<MetaKey, Arc<MetaRecord>, Weigh>,
+}
+
+impl Hot {
+    /// With at most `bytes` in all.
+    pub fn new(bytes: u64) -> Self {
+        let (files, metas) = (bytes / 4 * 3, bytes / 4);
+        let items = |bytes: u64| usize::try_from(bytes / 1024).unwrap_or(usize::MAX).max(16);
+        Hot {
+            files: Cache::with_weighter(items(files), files.max(1), Weigh),
+            metas: Cache::with_weighter(items(metas), metas.max(1), Weigh),
+        }
+    }
+
+    /// A file's answer.
+    pub fn file(&self, key: &FileKey) -> Option<HotFile> {
+        self.files.get(key)
+    }
+
+    /// Remembers a file's answer.
+    pub fn put_file(&self, key: FileKey, file: HotFile) {
+        self.files.insert(key, file);
+    }
+
+    /// Forgets a file's answer.
+    pub fn forget_file(&self, key: &FileKey) {
+        self.files.remove(key);
+    }
+
+    /// A changing answer, of whatever age.
+    pub fn meta(&self, key: &MetaKey) -> Option<Arc<MetaRecord>> {
+        self.metas.get(key)
+    }
+
+    /// Remembers a changing answer.
+    pub fn put_meta(&self, key: MetaKey, record: Arc<MetaRecord>) {
+        self.metas.insert(key, record);
+    }
+}

@@ -1,0 +1,204 @@
+//! `@latest` where no upstream has it, and `v1`, `v1.2`: derived from the list as the client does (protocol.md 1.3):
+//! highest release that is not retracted, else pre-release, else the newest pseudo-version of the unfiltered list.
+
+use std::sync::Arc;
+
+use super::Engine;
+use super::answer::{Content, Mode};
+use super::error::{Class, EngineError};
+use super::meta::what;
+use crate::gomod::modfile::{self, Retract};
+use crate::gomod::{ModulePath, Version, version};
+use crate::protocol::{FileKey, Kind, Meta, MetaKey};
+use crate::store::MetaRecord;
+
+/// How many of the highest versions are looked at when one after the other turns out not to exist after all.
+const TRIES: usize = 3;
+
+impl Engine {
+    /// Derives what a module's `@latest` (or the highest of a series) is.
+    pub(super) async fn derive(
+        self: &Arc<Self>,
+        key: &MetaKey,
+        series: Option<&str>,
+    ) -> Result<MetaRecord, EngineError> {
+        let module = &key.module;
+        let list = self
+            .record(&MetaKey {
+                module: module.clone(),
+                meta: Meta::List,
+            })
+            .await?;
+        let versions: Vec<Version> = list
+            .body
+            .lines()
+            .filter_map(|line| Version::parse(line).ok())
+            .collect();
+        let retracted = self.retractions(module, &versions).await?;
+        let compatible_only = self.ignores_incompatible(module, &versions).await?;
+        let allowed = versions.iter().filter(|version| {
+            !(compatible_only && version.is_incompatible())
+                && series.is_none_or(|series| version::prefix_matches(series, version))
+                && !retracted.iter().any(|range| range.covers(version))
+        });
+        let mut candidates = by_preference(allowed.cloned().collect());
+        if series.is_none() {
+            candidates.extend(newest_unlisted(&list.unlisted));
+        }
+        let mut last =
+            EngineError::absent(format!("not found: {}: no version of it fits", what(key)));
+        for version in candidates.into_iter().take(TRIES) {
+            let file = FileKey {
+                module: module.clone(),
+                version,
+                kind: Kind::Info,
+            };
+            match self.file(&file, Mode::default()).await {
+                Ok(answer) => {
+                    let Content::Bytes(body) = answer.content else {
+                        return Err(EngineError::ours("an .info that is not small"));
+                    };
+                    let body = String::from_utf8(body.to_vec())
+                        .map_err(|_| EngineError::ours("an .info that is not text"))?;
+                    return Ok(MetaRecord {
+                        body,
+                        unlisted: String::new(),
+                        fetched: self.clock.now(),
+                        from: list.from.clone(),
+                    });
+                }
+                Err(error) if error.is_absent() => last = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last)
+    }
+
+    /// From the go.mod of the highest release, else of the highest version (`modload.CheckRetractions`).
+    async fn retractions(
+        self: &Arc<Self>,
+        module: &ModulePath,
+        versions: &[Version],
+    ) -> Result<Vec<Retract>, EngineError> {
+        let compatible = || versions.iter().filter(|version| !version.is_incompatible());
+        let highest = compatible()
+            .filter(|version| !version.is_prerelease())
+            .max()
+            .or_else(|| compatible().max());
+        let Some(highest) = highest else {
+            return Ok(Vec::new());
+        };
+        Ok(self
+            .go_mod(module, highest)
+            .await?
+            .map_or_else(Vec::new, |body| modfile::retractions(&body)))
+    }
+
+    /// `+incompatible` versions count only if the highest compatible one has no go.mod of its own; an upstream then
+    /// gives the one that it made up.
+    async fn ignores_incompatible(
+        self: &Arc<Self>,
+        module: &ModulePath,
+        versions: &[Version],
+    ) -> Result<bool, EngineError> {
+        if !versions.iter().any(Version::is_incompatible) {
+            return Ok(false);
+        }
+        let Some(highest) = versions
+            .iter()
+            .filter(|version| !version.is_incompatible())
+            .max()
+        else {
+            return Ok(false);
+        };
+        let body = self.go_mod(module, highest).await?;
+        Ok(body.is_some_and(|body| body != modfile::synthesized(module).as_bytes()))
+    }
+
+    /// A version's go.mod; `None` if it cannot be had for a reason that stays.
+    async fn go_mod(
+        self: &Arc<Self>,
+        module: &ModulePath,
+        version: &Version,
+    ) -> Result<Option<bytes::Bytes>, EngineError> {
+        let key = FileKey {
+            module: module.clone(),
+            version: version.clone(),
+            kind: Kind::Mod,
+        };
+        match self.file(&key, Mode::default()).await {
+            Ok(answer) => match answer.content {
+                Content::Bytes(body) => Ok(Some(body)),
+                // Far too large for a go.mod that anybody reads.
+                Content::File(_) | Content::Growing(_) => Ok(None),
+            },
+            Err(error)
+                if matches!(
+                    error.class,
+                    Class::Absent { .. } | Class::Refused | Class::Rejected
+                ) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Releases before pre-releases, the highest first.
+fn by_preference(mut versions: Vec<Version>) -> Vec<Version> {
+    versions.sort_by(|a, b| {
+        a.is_prerelease()
+            .cmp(&b.is_prerelease())
+            .then_with(|| b.cmp(a))
+    });
+    versions
+}
+
+/// The newest line of those with a time of their own (protocol.md 1.1).
+fn newest_unlisted(unlisted: &str) -> Option<Version> {
+    let timed = unlisted.lines().filter_map(|line| {
+        let mut fields = line.split_whitespace();
+        let version = Version::parse(fields.next()?).ok()?;
+        // 2020-01-02T03:04:05Z and 20200102030405 compare alike by their digits.
+        let digits: String = match fields.next() {
+            Some(time) => time.chars().filter(char::is_ascii_digit).take(14).collect(),
+            None => version.pseudo_time()?.to_owned(),
+        };
+        Some((digits, version))
+    });
+    timed
+        .max_by(|(a, _), (b, _)| a.cmp(b))
+        .map(|(_, version)| version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c16_releases_first_then_pre_releases() {
+        let versions = ["v1.0.0", "v2.0.0+incompatible", "v1.9.0-rc.1", "v1.1.0"];
+        let versions = by_preference(
+            versions
+                .iter()
+                .map(|v| Version::parse(v).unwrap())
+                .collect(),
+        );
+        let shown: Vec<_> = versions.iter().map(Version::as_str).collect();
+        assert_eq!(
+            shown,
+            ["v2.0.0+incompatible", "v1.1.0", "v1.0.0", "v1.9.0-rc.1"]
+        );
+    }
+
+    #[test]
+    fn newest_by_time_not_by_version() {
+        let unlisted = "v0.2.0-0.20200101000000-abcdefabcdef\nv0.0.0-20210101000000-abcdefabcdef\nv1.0.0 2019-01-01T00:00:00Z\n";
+        assert_eq!(
+            newest_unlisted(unlisted).unwrap().as_str(),
+            "v0.0.0-20210101000000-abcdefabcdef"
+        );
+        assert_eq!(newest_unlisted(""), None);
+    }
+}

@@ -1,0 +1,376 @@
+//! Answers that change: lists, `@latest`, queries. Fresh ones are answered at once, old ones asked for again while the
+//! client waits a moment, and an old copy is the answer whenever nobody says that the thing does not exist.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use super::answer::{Answer, CacheStatus, Content, Mode, etag};
+use super::error::EngineError;
+use super::files::{MAX_INFO, not_kept};
+use super::flights::{Outcome, outcome};
+use super::{Engine, hex};
+use crate::gomod::{ModulePath, Rev, info, semver, version};
+use crate::protocol::{FileKey, Key, Kind, Meta, MetaKey};
+use crate::store::MetaRecord;
+use crate::upstream::Want;
+use sha2::{Digest, Sha256};
+
+/// The largest list that makes sense. Bytes.
+const MAX_LIST: u64 = 32 << 20;
+
+/// A changing answer that has landed.
+pub(super) type MetaOutcome = Result<Arc<MetaRecord>, EngineError>;
+
+impl Engine {
+    /// Answers for something that changes.
+    pub(super) async fn meta(
+        self: &Arc<Self>,
+        key: &MetaKey,
+        mode: Mode,
+    ) -> Result<Answer, EngineError> {
+        let kept = self.kept_meta(key).await?;
+        if mode.cached_only {
+            let kept = kept.ok_or_else(|| not_kept(&what(key)))?;
+            return Ok(self.kept_answer(&kept));
+        }
+        if !mode.no_cache {
+            if let Some(error) = self.negatives.get(&Key::Meta(key.clone())) {
+                return Err(Self::from_negative(error));
+            }
+            if let Some(kept) = kept.as_ref().filter(|kept| self.is_fresh(kept)) {
+                self.recent.asked(key, kept.fetched);
+                return Ok(self.answer(kept, CacheStatus::Hit, None));
+            }
+        }
+        let cache = match (&kept, mode.no_cache) {
+            (_, true) => CacheStatus::Forced,
+            (Some(_), false) => CacheStatus::Refreshed,
+            (None, false) => CacheStatus::Miss { stored: true },
+        };
+        let flight = self.ask_again(key);
+        let landed = match (flight, &kept) {
+            (None, _) => Some(Err(super::error::EngineError::new(
+                super::error::Class::Unavailable,
+                "larder is fetching as much as it may already",
+            ))),
+            (Some(flight), Some(kept)) if !mode.no_cache => {
+                match tokio::time::timeout(self.settings.refresh_wait, outcome(flight)).await {
+                    Ok(landed) => landed,
+                    // It goes on without this client.
+                    Err(_) => {
+                        return Ok(self.stale(key, kept, "the refresh takes longer than a moment"));
+                    }
+                }
+            }
+            (Some(flight), _) => outcome(flight).await,
+        };
+        match (landed, kept) {
+            (Some(Ok(record)), _) => {
+                let from = Arc::from(record.from.as_str());
+                Ok(self.answer(&record, cache, Some(from)))
+            }
+            (Some(Err(error)), _) if error.is_absent() => Err(error),
+            (Some(Err(error)), Some(kept)) => Ok(self.stale(key, &kept, &error.to_string())),
+            (Some(Err(error)), None) => Err(error),
+            (None, Some(kept)) => Ok(self.stale(key, &kept, "the fetch ended unexpectedly")),
+            (None, None) => Err(EngineError::ours("the fetch ended unexpectedly")),
+        }
+    }
+
+    /// The current record, for other parts of the engine: asked for if it is not fresh, an old one if need be.
+    pub(super) async fn record(self: &Arc<Self>, key: &MetaKey) -> MetaOutcome {
+        let kept = self.kept_meta(key).await?;
+        if let Some(kept) = kept.as_ref().filter(|kept| self.is_fresh(kept)) {
+            return Ok(Arc::clone(kept));
+        }
+        if let Some(error) = self.negatives.get(&Key::Meta(key.clone())) {
+            return Err(error);
+        }
+        let landed = match self.ask_again(key) {
+            Some(flight) => outcome(flight).await,
+            None => None,
+        };
+        match (landed, kept) {
+            (Some(Ok(record)), _) => Ok(record),
+            (Some(Err(error)), None) => Err(error),
+            (Some(Err(error)), Some(_)) if error.is_absent() => Err(error),
+            (_, Some(kept)) => Ok(kept),
+            (None, None) => Err(EngineError::ours("the fetch ended unexpectedly")),
+        }
+    }
+
+    async fn kept_meta(&self, key: &MetaKey) -> Result<Option<Arc<MetaRecord>>, EngineError> {
+        if let Some(record) = self.hot.meta(key) {
+            return Ok(Some(record));
+        }
+        let Some(record) = self.store.meta(key).await? else {
+            return Ok(None);
+        };
+        let record = Arc::new(record);
+        self.hot.put_meta(key.clone(), Arc::clone(&record));
+        Ok(Some(record))
+    }
+
+    pub(super) fn is_fresh(&self, record: &MetaRecord) -> bool {
+        self.clock.now().since(record.fetched) < self.settings.ttl
+    }
+
+    /// Joins or starts a flight that asks for it, kept or not.
+    pub(super) fn ask_again(self: &Arc<Self>, key: &MetaKey) -> Option<Outcome<MetaOutcome>> {
+        self.meta_flights.join(key, || {
+            let (sender, receiver) = watch::channel(None);
+            let (engine, key) = (Arc::clone(self), key.clone());
+            (receiver, async move { engine.fly_meta(key, sender).await })
+        })
+    }
+
+    async fn fly_meta(self: Arc<Self>, key: MetaKey, landed: watch::Sender<Option<MetaOutcome>>) {
+        let as_key = Key::Meta(key.clone());
+        match self.fetch_meta(&key).await {
+            Ok(record) => {
+                let record = Arc::new(record);
+                let before = self.hot.meta(&key);
+                self.hot.put_meta(key.clone(), Arc::clone(&record));
+                self.negatives.forget(&as_key);
+                landed.send_replace(Some(Ok(Arc::clone(&record))));
+                self.keep_meta(&key, &record, before.as_deref()).await;
+            }
+            Err(error) => {
+                self.negatives.put(&as_key, &error);
+                if !error.is_absent() {
+                    tracing::debug!(resource = %key, %error, "asking failed");
+                }
+                landed.send_replace(Some(Err(error)));
+            }
+        }
+    }
+
+    async fn keep_meta(
+        &self,
+        key: &MetaKey,
+        record: &Arc<MetaRecord>,
+        before: Option<&MetaRecord>,
+    ) {
+        let resolved = match key.meta {
+            Meta::List => None,
+            Meta::Latest | Meta::Query(_) => info::parse_info(record.body.as_bytes()).ok(),
+        };
+        let kept = match resolved {
+            Some(info) => {
+                let file = FileKey {
+                    module: key.module.clone(),
+                    version: info.version,
+                    kind: Kind::Info,
+                };
+                self.store.put_query(key, record, &file).await
+            }
+            None => self.store.put_meta(key, record).await,
+        };
+        if let Err(error) = kept {
+            self.metrics.unkept.inc();
+            tracing::error!(resource = %key, %error, "an answer could not be kept; it was served all the same");
+            return;
+        }
+        let changed = before.is_none_or(|before| before.body != record.body);
+        if key.meta == Meta::List && changed {
+            let body = Bytes::copy_from_slice(record.body.as_bytes());
+            // Only for use of the folder as GOPROXY=file://…; the index has it.
+            if let Err(error) = self.store.blobs().publish_list(&key.module, body).await {
+                tracing::warn!(module = %key.module, %error, "the list beside the files could not be written");
+            }
+        }
+    }
+
+    async fn fetch_meta(self: &Arc<Self>, key: &MetaKey) -> Result<MetaRecord, EngineError> {
+        match &key.meta {
+            Meta::List => self.fetch_list(key).await,
+            Meta::Query(name) if name.prefix().is_some() => self.derive(key, name.prefix()).await,
+            Meta::Query(_) => self.fetch_info(key).await,
+            Meta::Latest => match self.fetch_info(key).await {
+                Err(error) if error.is_absent() => self.derive(key, None).await,
+                other => other,
+            },
+        }
+    }
+
+    async fn fetch_list(&self, key: &MetaKey) -> Result<MetaRecord, EngineError> {
+        let path = key.to_string();
+        let want = Want {
+            path: &path,
+            module: &key.module,
+            max: MAX_LIST,
+        };
+        let module = &key.module;
+        let check = |body: &Bytes| filter_list(module, body);
+        let sources = self.sources().await;
+        let (list, from) = sources.small(&what(key), &want, &check).await?;
+        let List { body, unlisted } = list;
+        Ok(MetaRecord {
+            body,
+            unlisted,
+            fetched: self.clock.now(),
+            from: from.to_string(),
+        })
+    }
+
+    async fn fetch_info(&self, key: &MetaKey) -> Result<MetaRecord, EngineError> {
+        let path = key.to_string();
+        let want = Want {
+            path: &path,
+            module: &key.module,
+            max: MAX_INFO,
+        };
+        let check = |body: &Bytes| {
+            let info =
+                info::parse_info(body).map_err(|error| format!("not a valid .info: {error}"))?;
+            if !info.version.fits(&key.module) {
+                return Err(format!(
+                    ".info of version {}, which cannot be one of this module",
+                    info.version
+                ));
+            }
+            String::from_utf8(body.to_vec()).map_err(|_| "not UTF-8".to_owned())
+        };
+        let sources = self.sources().await;
+        let (body, from) = sources.small(&what(key), &want, &check).await?;
+        Ok(MetaRecord {
+            body,
+            unlisted: String::new(),
+            fetched: self.clock.now(),
+            from: from.to_string(),
+        })
+    }
+
+    fn answer(&self, record: &MetaRecord, cache: CacheStatus, from: Option<Arc<str>>) -> Answer {
+        Answer {
+            content: Content::Bytes(Bytes::copy_from_slice(record.body.as_bytes())),
+            etag: etag(&hex(&Sha256::digest(record.body.as_bytes()))),
+            verified: None,
+            cache,
+            age: Some(self.clock.now().since(record.fetched)),
+            from,
+        }
+    }
+
+    /// What is kept, whatever its age.
+    fn kept_answer(&self, record: &MetaRecord) -> Answer {
+        let age = self.clock.now().since(record.fetched);
+        match age.checked_sub(self.settings.ttl) {
+            Some(over) if !over.is_zero() => {
+                self.answer(record, CacheStatus::Stale(over.as_secs()), None)
+            }
+            _ => self.answer(record, CacheStatus::Hit, None),
+        }
+    }
+
+    fn stale(&self, key: &MetaKey, record: &MetaRecord, why: &str) -> Answer {
+        tracing::warn!(resource = %key, why, age = self.clock.now().since(record.fetched).as_secs(), "answered with a stale copy");
+        let over = self
+            .clock
+            .now()
+            .since(record.fetched)
+            .saturating_sub(self.settings.ttl);
+        self.answer(record, CacheStatus::Stale(over.as_secs()), None)
+    }
+}
+
+/// A changing answer, for people.
+pub(super) fn what(key: &MetaKey) -> String {
+    match &key.meta {
+        Meta::List => format!("{} (version list)", key.module),
+        Meta::Latest => format!("{}@latest", key.module),
+        Meta::Query(name) => format!("{}@{name}", key.module),
+    }
+}
+
+/// An upstream's list, divided.
+#[derive(Debug, PartialEq, Eq)]
+struct List {
+    body: String,
+    unlisted: String,
+}
+
+/// Filters a list by the client's own rule (protocol.md 1.1): versions of this module, no pseudo-versions, one on each
+/// line. A body with something in it but not one valid version is no list at all (7.3).
+fn filter_list(module: &ModulePath, body: &Bytes) -> Result<List, String> {
+    let text = std::str::from_utf8(body).map_err(|_| "a list that is not UTF-8".to_owned())?;
+    let mut list = List {
+        body: String::new(),
+        unlisted: String::new(),
+    };
+    let mut any_line = false;
+    let mut any_version = false;
+    let mut seen = std::collections::HashSet::new();
+    for line in text.lines() {
+        let mut fields = line.split_whitespace();
+        let Some(word) = fields.next() else { continue };
+        any_line = true;
+        any_version |= semver::is_valid(word);
+        let Ok(Rev::Version(version)) = Rev::parse(word) else {
+            continue;
+        };
+        if !version.fits(module) || !seen.insert(version.clone()) {
+            continue;
+        }
+        let time = fields.next();
+        let pseudo = version::is_pseudo_version(word);
+        if pseudo || time.is_some() {
+            list.unlisted.push_str(word);
+            if let Some(time) = time {
+                list.unlisted.push(' ');
+                list.unlisted.push_str(time);
+            }
+            list.unlisted.push('\n');
+        }
+        if !pseudo {
+            list.body.push_str(word);
+            list.body.push('\n');
+        }
+    }
+    if any_line && !any_version {
+        return Err("a list without a single version".to_owned());
+    }
+    Ok(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filtered(body: &'static str) -> Result<List, String> {
+        filter_list(
+            &ModulePath::parse("example.com/m").unwrap(),
+            &Bytes::from_static(body.as_bytes()),
+        )
+    }
+
+    #[test]
+    fn c01_c02_c05_lists_are_filtered_as_the_client_does() {
+        let list = filtered(
+            "v1.0.0\r\n  v1.1.0 2020-01-02T03:04:05Z\n\nv2.0.0\nv3.0.0+incompatible\nv0.0.0-20200101000000-abcdefabcdef\nv1\nrubbish\nv1.0.0\n",
+        )
+        .unwrap();
+        assert_eq!(list.body, "v1.0.0\nv1.1.0\nv3.0.0+incompatible\n");
+        assert_eq!(
+            list.unlisted,
+            "v1.1.0 2020-01-02T03:04:05Z\nv0.0.0-20200101000000-abcdefabcdef\n"
+        );
+    }
+
+    #[test]
+    fn an_empty_list_is_a_list_and_garbage_is_not() {
+        assert_eq!(filtered("").unwrap().body, "");
+        assert_eq!(filtered("\n\n").unwrap().body, "");
+        assert_eq!(
+            filtered("v0.0.0-20200101000000-abcdefabcdef\n")
+                .unwrap()
+                .body,
+            ""
+        );
+        assert!(filtered("<html>").is_err());
+        assert!(filtered("invalid\n").is_err());
+        assert!(filtered("{\"versions\": []}").is_err());
+    }
+}

@@ -1,0 +1,204 @@
+//! The product: look up what is kept, decide whether it is fresh, fetch what is missing once for all who want it,
+//! verify it, answer, keep it.
+//!
+//! A request comes in as a [`Key`] and a [`Mode`] and leaves as an [`Answer`] or an [`EngineError`]. Fetches run in
+//! tasks of their own (flights); a client that goes away disturbs nobody.
+
+mod answer;
+mod error;
+mod files;
+mod flights;
+mod hot;
+mod latest;
+mod meta;
+mod negative;
+mod recent;
+mod sources;
+mod verify;
+mod zip;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+pub use answer::{Answer, CacheStatus, Content, Mode};
+pub use error::{Class, EngineError};
+pub use sources::{Source, Sources};
+pub use verify::{Mismatch, NoVerifier, Verification, Verifier};
+pub use zip::{Progress, ZipFlight};
+
+use crate::clock::{Millis, SharedClock};
+use crate::policy::Policy;
+use crate::protocol::{FileKey, Key, Meta, MetaKey};
+use crate::store::{Store, Verified};
+use crate::telemetry::metrics::EngineMetrics;
+use flights::Flights;
+use hot::Hot;
+use negative::Negatives;
+use recent::Recent;
+
+/// How the engine behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How long a changing answer is fresh.
+    pub ttl: Duration,
+    /// How long a 404 or 410 is remembered.
+    pub negative_ttl: Duration,
+    /// How long a 403 is remembered.
+    pub refused_ttl: Duration,
+    /// How long a client waits for a refresh when there is an old copy.
+    pub refresh_wait: Duration,
+    /// Bytes of the memory tier.
+    pub hot: u64,
+    /// Fetches of small things at once.
+    pub max_flights: usize,
+    /// Fetches of zips at once.
+    pub max_zip_flights: usize,
+}
+
+/// The engine.
+pub struct Engine {
+    settings: Settings,
+    policy: Policy,
+    store: Store,
+    sources: watch::Receiver<Option<Sources>>,
+    verifier: Arc<dyn Verifier>,
+    clock: SharedClock,
+    metrics: EngineMetrics,
+    hot: Hot,
+    negatives: Negatives,
+    recent: Recent,
+    small_flights: Flights<FileKey, flights::Outcome<Result<files::Landed, EngineError>>>,
+    zip_flights: Flights<FileKey, Arc<ZipFlight>>,
+    meta_flights: Flights<MetaKey, flights::Outcome<meta::MetaOutcome>>,
+}
+
+impl Engine {
+    /// Joins the parts. `sources` may become known later: the default chain is read while clients are served already.
+    pub fn new(
+        settings: Settings,
+        policy: Policy,
+        store: Store,
+        sources: watch::Receiver<Option<Sources>>,
+        verifier: Arc<dyn Verifier>,
+        clock: SharedClock,
+        metrics: EngineMetrics,
+    ) -> Arc<Self> {
+        let flights = || metrics.flights.clone();
+        Arc::new(Engine {
+            hot: Hot::new(settings.hot),
+            negatives: Negatives::new(
+                settings.negative_ttl,
+                settings.refused_ttl,
+                Arc::clone(&clock),
+            ),
+            recent: Recent::default(),
+            small_flights: Flights::new(settings.max_flights, flights()),
+            zip_flights: Flights::new(settings.max_zip_flights, flights()),
+            meta_flights: Flights::new(settings.max_flights, flights()),
+            settings,
+            policy,
+            store,
+            sources,
+            verifier,
+            clock,
+            metrics,
+        })
+    }
+
+    /// Answers a request about a module.
+    pub async fn ask(self: &Arc<Self>, key: &Key, mode: Mode) -> Result<Answer, EngineError> {
+        self.policy
+            .check(key.module())
+            .map_err(|barred| EngineError::absent(format!("not found: {barred}")))?;
+        match key {
+            Key::File(file) => self.file(file, mode).await,
+            Key::Meta(MetaKey {
+                module,
+                meta: Meta::Query(name),
+            }) if name.as_str() == "latest" => {
+                self.meta(
+                    &MetaKey {
+                        module: module.clone(),
+                        meta: Meta::Latest,
+                    },
+                    mode,
+                )
+                .await
+            }
+            Key::Meta(meta) => self.meta(meta, mode).await,
+        }
+    }
+
+    /// The chain, once it is known.
+    pub async fn sources(&self) -> Sources {
+        let mut sources = self.sources.clone();
+        match sources.wait_for(Option::is_some).await {
+            Ok(known) => known.clone().unwrap_or_else(|| Sources::new(Vec::new())),
+            Err(_) => Sources::new(Vec::new()),
+        }
+    }
+
+    /// The chain, if it is known already.
+    pub fn known_sources(&self) -> Option<Sources> {
+        self.sources.borrow().clone()
+    }
+
+    /// The rules in force.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// What is kept.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Metrics of this engine.
+    pub fn metrics(&self) -> &EngineMetrics {
+        &self.metrics
+    }
+
+    /// Fetches under way.
+    pub fn flights(&self) -> usize {
+        self.small_flights.len() + self.zip_flights.len() + self.meta_flights.len()
+    }
+
+    /// Asks again for what is asked for often and soon gets old; at most `most` at once. Gives how many were asked.
+    pub async fn refresh_due(self: &Arc<Self>, most: usize) -> usize {
+        let now = self.clock.now().0;
+        let ttl = u64::try_from(self.settings.ttl.as_millis()).unwrap_or(u64::MAX);
+        let due = Millis(now.saturating_sub(ttl / 4 * 3));
+        let old = Millis(now.saturating_sub(ttl));
+        let keys = self.recent.take_due(due, old);
+        for group in keys.chunks(most.max(1)) {
+            let flights: Vec<_> = group.iter().filter_map(|key| self.ask_again(key)).collect();
+            self.metrics.refreshes.inc_by(flights.len() as u64);
+            futures_util::future::join_all(flights.into_iter().map(flights::outcome)).await;
+        }
+        keys.len()
+    }
+
+    /// What will vouch for a zip that is still arriving, as far as a header can say it now.
+    fn vouching(&self) -> Verified {
+        Verified::None
+    }
+
+    fn from_negative(mut error: EngineError) -> EngineError {
+        error.cached = true;
+        error
+    }
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            // Writing to a String does not fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}

@@ -1,0 +1,80 @@
+//! What does not exist, remembered for a short while. In memory only: a restart may well ask again.
+
+use std::time::Duration;
+
+use quick_cache::sync::Cache;
+
+use super::error::{Class, EngineError};
+use crate::clock::{Millis, SharedClock};
+use crate::protocol::{FileKey, Key, Kind};
+
+/// Entries at the most.
+const ENTRIES: usize = 16 * 1024;
+
+/// Authoritative "no"s.
+pub struct Negatives {
+    cache: Cache<Key, (Millis, EngineError)>,
+    ttl: Duration,
+    refused_ttl: Duration,
+    clock: SharedClock,
+}
+
+impl Negatives {
+    /// 404 and 410 hold for `ttl`, a 403 for `refused_ttl`.
+    pub fn new(ttl: Duration, refused_ttl: Duration, clock: SharedClock) -> Self {
+        Negatives {
+            cache: Cache::new(ENTRIES),
+            ttl,
+            refused_ttl,
+            clock,
+        }
+    }
+
+    /// What is remembered, if it still holds.
+    pub fn get(&self, key: &Key) -> Option<EngineError> {
+        let (until, error) = self.cache.get(key)?;
+        if self.clock.now() < until {
+            return Some(error);
+        }
+        self.cache.remove(key);
+        None
+    }
+
+    /// Remembers an answer that says "no" with authority. That of a canonical `.info` is not remembered: a new tag is
+    /// usable at once.
+    pub fn put(&self, key: &Key, error: &EngineError) {
+        let ttl = match error.class {
+            Class::Absent { .. } => self.ttl,
+            Class::Refused => self.refused_ttl,
+            _ => return,
+        };
+        if matches!(
+            key,
+            Key::File(FileKey {
+                kind: Kind::Info,
+                ..
+            })
+        ) {
+            return;
+        }
+        let until = Millis(
+            self.clock
+                .now()
+                .0
+                .saturating_add(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)),
+        );
+        self.cache.insert(key.clone(), (until, error.clone()));
+    }
+
+    /// A version exists after all: its other files may, too.
+    pub fn version_exists(&self, info: &FileKey) {
+        for kind in [Kind::Mod, Kind::Zip] {
+            self.cache.remove(&Key::File(info.sibling(kind)));
+        }
+    }
+
+    /// It exists after all.
+    pub fn forget(&self, key: &Key) {
+        self.cache.remove(key);
+    }
+}

@@ -1,0 +1,511 @@
+//! The little of go.mod that a proxy needs, read as laxly as go reads the go.mod of a dependency
+//! (x/mod/modfile `ModulePath` and `ParseLax`): what cannot be understood is passed over line by
+//! line, never an error.
+
+use std::borrow::Cow;
+
+use super::{ModulePath, Version, semver};
+
+/// Versions that a module's author withdraws, both ends included. The ends stand as they were
+/// written, which need not be canonical (`v1`) or valid, as go leaves them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retract {
+    pub low: String,
+    pub high: String,
+}
+
+impl Retract {
+    /// Whether the version lies between the two ends by semver precedence
+    /// (cmd/go/internal/modload `CheckRetractions`).
+    pub fn covers(&self, version: &Version) -> bool {
+        semver::compare(&self.low, version.as_str()).is_le()
+            && semver::compare(version.as_str(), &self.high).is_le()
+    }
+}
+
+/// The path in the `module` line, by x/mod/modfile `ModulePath`; where that sees none because the
+/// line is part of a block, by the grammar. Not checked to be a valid module path.
+pub fn module_path(body: &[u8]) -> Option<String> {
+    let text = text(body);
+    quick_module_path(&text)
+        .filter(|path| !path.is_empty() && !path.starts_with('('))
+        .or_else(|| {
+            let mut found = None;
+            each_directive(&text, &mut |verb, args| {
+                if let ("module", [path], None) = (verb, args, &found) {
+                    found = string(path).map(Cow::into_owned);
+                }
+            });
+            found
+        })
+        .filter(|path| !path.is_empty())
+}
+
+/// The versions that the go.mod retracts.
+pub fn retractions(body: &[u8]) -> Vec<Retract> {
+    let mut found = Vec::new();
+    each_directive(&text(body), &mut |verb, args| {
+        let ends = match (verb, args) {
+            ("retract", ["[", low, ",", high, "]", ..]) => Some((low, high)),
+            ("retract", [version, ..]) if !matches!(*version, "[" | "(") => {
+                Some((version, version))
+            }
+            _ => None,
+        };
+        if let Some((low, high)) = ends
+            && let (Some(low), Some(high)) = (string(low), string(high))
+        {
+            found.push(Retract {
+                low: low.into_owned(),
+                high: high.into_owned(),
+            });
+        }
+    });
+    found
+}
+
+/// Path and canonical version of every requirement.
+pub fn requirements(body: &[u8]) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    each_directive(&text(body), &mut |verb, args| {
+        if let ("require", [path, v]) = (verb, args)
+            && let (Some(path), Some(v)) = (string(path), version(v))
+        {
+            found.push((path.into_owned(), v.as_str().to_owned()));
+        }
+    });
+    found
+}
+
+/// The language version in the `go` line, in the lax form in which go reads that of a dependency:
+/// of a line with something odd behind the minor version (`1.21-custom`) only that is kept.
+pub fn go_version(body: &[u8]) -> Option<String> {
+    let mut found = None;
+    each_directive(&text(body), &mut |verb, args| {
+        if let ("go", [v], None) = (verb, args, &found) {
+            found = lax_go_version(v);
+        }
+    });
+    found
+}
+
+/// The go.mod of a module that has none (protocol.md checklist 13). A valid module path has none
+/// of the characters for which x/mod/modfile `AutoQuote` would put it in quotes.
+pub fn synthesized(path: &ModulePath) -> String {
+    format!("module {path}\n")
+}
+
+fn text(body: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(body)
+}
+
+/// x/mod/modfile `ModulePath`, by lines and without grammar.
+fn quick_module_path(text: &str) -> Option<String> {
+    for line in text.split('\n') {
+        let line = line.split("//").next().unwrap_or(line).trim();
+        let Some(rest) = line.strip_prefix("module") else {
+            continue;
+        };
+        let path = rest.trim_start();
+        if path.len() == rest.len() || path.is_empty() {
+            continue;
+        }
+        return match path.as_bytes()[0] {
+            b'"' | b'`' => unquote(path),
+            _ => Some(path.to_owned()),
+        };
+    }
+    None
+}
+
+/// Calls `found` with the verb and the arguments of every line, those in blocks included.
+fn each_directive(text: &str, found: &mut dyn FnMut(&str, &[&str])) {
+    // What the block we are in is of; a block with more than one word in front is skipped.
+    let mut block: Option<Option<&str>> = None;
+    let mut tokens = Vec::new();
+    for line in text.split('\n') {
+        let readable = tokenize(line, &mut tokens);
+        if !readable || tokens.is_empty() {
+            continue;
+        }
+        match (block, &tokens[..]) {
+            (Some(_), [")", ..]) => block = None,
+            (Some(verb), args) => {
+                if let Some(verb) = verb {
+                    found(verb, args);
+                }
+            }
+            (None, [_, .., "(", ")"]) => {}
+            (None, [verb, between @ .., "("]) => {
+                let known = between.is_empty() && *verb != "go";
+                block = Some(known.then_some(*verb));
+            }
+            (None, [verb, args @ ..]) => found(verb, args),
+            (None, []) => {}
+        }
+    }
+}
+
+/// Splits a line into tokens as the lexer of x/mod/modfile does, comments dropped. False if the
+/// line has something that lexer refuses.
+fn tokenize<'a>(line: &'a str, tokens: &mut Vec<&'a str>) -> bool {
+    tokens.clear();
+    let mut rest = line;
+    loop {
+        rest = rest.trim_start_matches([' ', '\t', '\r']);
+        let Some(first) = rest.chars().next() else {
+            return true;
+        };
+        if rest.starts_with("//") {
+            return true;
+        }
+        if rest.starts_with("/*") {
+            return false;
+        }
+        let end = match first {
+            '(' | ')' | '[' | ']' | '{' | '}' | ',' => 1,
+            '"' | '`' => match quoted_end(rest) {
+                Some(end) => end,
+                None => return false,
+            },
+            _ => word_end(rest),
+        };
+        let (token, after) = rest.split_at(end);
+        if token.is_empty() || (first != '"' && first != '`' && token.contains("/*")) {
+            return false;
+        }
+        tokens.push(token);
+        rest = after;
+    }
+}
+
+/// Length of the quoted string at the front of `s`, its quotes included.
+fn quoted_end(s: &str) -> Option<usize> {
+    let mut chars = s.char_indices();
+    let (_, quote) = chars.next()?;
+    while let Some((at, c)) = chars.next() {
+        if c == quote {
+            return Some(at + 1);
+        }
+        if c == '\\' && quote == '"' {
+            chars.next();
+        }
+    }
+    None
+}
+
+/// Length of the plain word at the front of `s`: up to a space, a bracket, a comma or a comment.
+fn word_end(s: &str) -> usize {
+    let end = s
+        .find(|c: char| {
+            matches!(c, '(' | ')' | '[' | ']' | '{' | '}' | ',')
+                || c.is_whitespace()
+                || c.is_control()
+        })
+        .unwrap_or(s.len());
+    s[..end].find("//").unwrap_or(end)
+}
+
+/// x/mod/modfile `parseString`: a word, or a double-quoted string.
+fn string(token: &str) -> Option<Cow<'_, str>> {
+    if token.starts_with('"') {
+        return unquote(token).map(Cow::Owned);
+    }
+    (!token.contains(['"', '\'', '`'])).then_some(Cow::Borrowed(token))
+}
+
+fn version(token: &str) -> Option<Version> {
+    Version::canonicalize(&string(token)?).ok()
+}
+
+/// modfile's `GoVersionRE`, and its `laxGoVersionRE` for what that refuses.
+fn lax_go_version(v: &str) -> Option<String> {
+    let is_number = |n: &str| {
+        !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()) && (n == "0" || !n.starts_with('0'))
+    };
+    let take = |s: &str| s.find(|c: char| !c.is_ascii_digit()).unwrap_or(s.len());
+
+    let plain = v.strip_prefix('v').unwrap_or(v);
+    let (major, rest) = plain.split_once('.')?;
+    let (minor, mut rest) = rest.split_at(take(rest));
+    if !is_number(major) || major == "0" || !is_number(minor) {
+        return None;
+    }
+    let odd_tail = rest;
+    if let Some(after) = rest.strip_prefix('.') {
+        let (patch, after) = after.split_at(take(after));
+        if is_number(patch) {
+            rest = after;
+        }
+    }
+    let suffix = rest.trim_start_matches(|c: char| c.is_ascii_lowercase());
+    let well_formed = rest.is_empty()
+        || (suffix.len() < rest.len()
+            && !suffix.is_empty()
+            && suffix.bytes().all(|b| b.is_ascii_digit()));
+    if well_formed && plain == v {
+        return Some(v.to_owned());
+    }
+    (!odd_tail.is_empty()).then(|| format!("{major}.{minor}"))
+}
+
+/// Go's `strconv.Unquote` for strings in double quotes or backquotes.
+fn unquote(s: &str) -> Option<String> {
+    if let Some(raw) = s.strip_prefix('`').and_then(|s| s.strip_suffix('`')) {
+        return (!raw.contains('`')).then(|| raw.replace('\r', ""));
+    }
+    let inner = s.strip_prefix('"').and_then(|s| s.strip_suffix('"'))?;
+    let mut out = Vec::with_capacity(inner.len());
+    let mut rest = inner;
+    while let Some(c) = rest.chars().next() {
+        rest = &rest[c.len_utf8()..];
+        match c {
+            '"' | '\n' => return None,
+            '\\' => rest = escape(rest, &mut out)?,
+            c => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    String::from_utf8(out).ok()
+}
+
+/// Undoes one escape behind its backslash; returns what follows it.
+fn escape<'a>(s: &'a str, out: &mut Vec<u8>) -> Option<&'a str> {
+    let kind = *s.as_bytes().first()?;
+    let simple = match kind {
+        b'a' => Some(7),
+        b'b' => Some(8),
+        b'f' => Some(12),
+        b'n' => Some(b'\n'),
+        b'r' => Some(b'\r'),
+        b't' => Some(b'\t'),
+        b'v' => Some(11),
+        b'\\' | b'"' => Some(kind),
+        _ => None,
+    };
+    if let Some(byte) = simple {
+        out.push(byte);
+        return Some(&s[1..]);
+    }
+    let (start, digits, radix) = match kind {
+        b'x' => (1, 2, 16),
+        b'u' => (1, 4, 16),
+        b'U' => (1, 8, 16),
+        b'0'..=b'7' => (0, 3, 8),
+        _ => return None,
+    };
+    let number = s.get(start..start + digits)?;
+    if !number.bytes().all(|b| char::from(b).is_digit(radix)) {
+        return None;
+    }
+    let value = u32::from_str_radix(number, radix).ok()?;
+    match kind {
+        b'u' | b'U' => {
+            let c = char::from_u32(value)?;
+            out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+        _ => out.push(u8::try_from(value).ok()?),
+    }
+    s.get(start + digits..)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn c43_module_line() {
+        let cases: &[(&str, Option<&str>)] = &[
+            (
+                "module \"github.com/rsc/vgotest\"",
+                Some("github.com/rsc/vgotest"),
+            ),
+            (
+                "module github.com/rsc/vgotest",
+                Some("github.com/rsc/vgotest"),
+            ),
+            (
+                "module  \"github.com/rsc/vgotest\"",
+                Some("github.com/rsc/vgotest"),
+            ),
+            (
+                "module \"github.com/rsc/vgotest\" // comment",
+                Some("github.com/rsc/vgotest"),
+            ),
+            (
+                "module github.com/rsc/vgotest // comment",
+                Some("github.com/rsc/vgotest"),
+            ),
+            ("module  \"gith\" + \"ub.com/rsc/vgotest\"", None),
+            (
+                "module \"gith\\\"ub.com/rsc/vgotest\"",
+                Some("gith\"ub.com/rsc/vgotest"),
+            ),
+            (
+                "module `github.com/rsc/vgotest`",
+                Some("github.com/rsc/vgotest"),
+            ),
+            ("module \"github.com/rsc/vgo\ntest\"", None),
+            (
+                "module \"github.com/rsc/vgo\\ntest\"",
+                Some("github.com/rsc/vgo\ntest"),
+            ),
+            (
+                "module github.com/rsc/vgotest\n\nrequire x v1",
+                Some("github.com/rsc/vgotest"),
+            ),
+            ("// c\nrequire x v1\r\n\tmodule\tx.y/z\r\n", Some("x.y/z")),
+            ("module (\n\tx.y/z // c\n)\n", Some("x.y/z")),
+            ("module (\n\t\"x.y/z\"\n)\n", Some("x.y/z")),
+            ("module(\n\tx.y/z\n)\n", Some("x.y/z")),
+            ("module ()\n", None),
+            ("module\n", None),
+            ("modules x.y/z\n", None),
+            ("module \"\"\n", None),
+            ("golang.org/toolchain\n", None),
+            ("<!DOCTYPE html>\n<p>module</p>\n", None),
+            ("", None),
+        ];
+        for &(body, path) in cases {
+            assert_eq!(module_path(body.as_bytes()).as_deref(), path, "{body:?}");
+        }
+        assert_eq!(
+            module_path(b"\xff\xfe\nmodule x.y/z\n").as_deref(),
+            Some("x.y/z")
+        );
+    }
+
+    #[test]
+    fn c16_retractions() {
+        let body = "module x.y/z\n\
+            retract v1.0.0 // Deprecated: no\n\
+            retract [v1.1.0, v1.2.5]\n\
+            retract (\n\
+            \t// whole line\n\
+            \tv1.3.0\n\
+            \t[v1.4.0,v1.5] // because\n\
+            \t[v1.6.0]\n\
+            \tmaster\n\
+            \t\"v1.7.0\"\n\
+            )\n\
+            retract v2.0.0+incompatible\n";
+        let found: Vec<_> = retractions(body.as_bytes())
+            .iter()
+            .map(|r| format!("{}..{}", r.low, r.high))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                "v1.0.0..v1.0.0",
+                "v1.1.0..v1.2.5",
+                "v1.3.0..v1.3.0",
+                "v1.4.0..v1.5",
+                "master..master",
+                "v1.7.0..v1.7.0",
+                "v2.0.0+incompatible..v2.0.0+incompatible",
+            ]
+        );
+        let covered = |v: &str| {
+            let v = Version::parse(v).unwrap();
+            retractions(body.as_bytes()).iter().any(|r| r.covers(&v))
+        };
+        assert!(covered("v1.5.0") && !covered("v1.5.1"));
+        assert!(covered("v1.0.0") && covered("v1.1.0") && covered("v1.2.5-rc.1"));
+        assert!(!covered("v1.0.1") && !covered("v1.1.0-rc.1") && !covered("v1.2.6"));
+    }
+
+    #[test]
+    fn requirements_in_all_forms() {
+        let body = "module x\ngo 1.21\n\
+            require a.com/a v1.2.3\n\
+            require (\n\ta.com/b v1.0.0 // indirect\n\t\"a.com/c\" v2.0.0+incompatible\n\
+            \ta.com/d master\n\ta.com/e v1 extra\n\n\ta.com/f v0.0.0-20240301045959-abcdef123456\n)\n\
+            require ( )\n\
+            exclude a.com/x v1.0.0\n\
+            replace a.com/y v1.0.0 => a.com/z v1.0.0\n\
+            unknown (\n\trequire a.com/q v1.0.0\n)\n\
+            two words (\n\ta.com/q v1.0.0\n)\n\
+            require a.com/g v1\n";
+        let found = requirements(body.as_bytes());
+        let found: Vec<_> = found
+            .iter()
+            .map(|(p, v)| (p.as_str(), v.as_str()))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("a.com/a", "v1.2.3"),
+                ("a.com/b", "v1.0.0"),
+                ("a.com/c", "v2.0.0+incompatible"),
+                ("a.com/f", "v0.0.0-20240301045959-abcdef123456"),
+                ("a.com/g", "v1.0.0"),
+            ]
+        );
+        assert!(requirements(b"/* c */ require a.com/a v1.0.0\nrequire `a` v1.0.0").is_empty());
+    }
+
+    #[test]
+    fn go_lines() {
+        let go = |line: &str| go_version(format!("module x\n{line}\n").as_bytes());
+        for v in [
+            "1.21",
+            "1.9",
+            "1.21.3",
+            "1.21rc1",
+            "1.21.0rc2",
+            "1.999",
+            "2.0",
+        ] {
+            assert_eq!(go(&format!("go {v}")).as_deref(), Some(v));
+        }
+        for (v, lax) in [
+            ("v1.21", None),
+            ("v1.21.1", Some("1.21")),
+            ("1.21-custom", Some("1.21")),
+            ("1.21.", Some("1.21")),
+            ("1.21.03", Some("1.21")),
+            ("1.21rc", Some("1.21")),
+            ("1", None),
+            ("01.2", None),
+            ("1.02", None),
+            ("0.1", None),
+            ("x", None),
+        ] {
+            assert_eq!(go(&format!("go {v}")).as_deref(), lax, "{v}");
+        }
+        assert_eq!(go("go 1.21 extra"), None);
+        assert_eq!(go("go (\n1.21\n)"), None);
+        assert_eq!(go("go 1.21 // c\ngo 1.22").as_deref(), Some("1.21"));
+        assert_eq!(go(""), None);
+    }
+
+    #[test]
+    fn c13_synthesized() {
+        let path = ModulePath::parse("github.com/BurntSushi/toml").unwrap();
+        let body = synthesized(&path);
+        assert_eq!(body, "module github.com/BurntSushi/toml\n");
+        assert_eq!(module_path(body.as_bytes()).as_deref(), Some(path.as_str()));
+    }
+
+    proptest! {
+        #[test]
+        fn synthesized_reads_back(s in "[a-z]{1,4}\\.[a-z]{2}(/[A-Za-z0-9._~-]{1,6}){0,3}") {
+            if let Ok(path) = ModulePath::parse(&s) {
+                prop_assert_eq!(module_path(synthesized(&path).as_bytes()), Some(s));
+            }
+        }
+
+        #[test]
+        fn arbitrary_text_never_panics(
+            body in "(module|require|retract|go|\\(|\\)|\\[|\\]|,|\"|`|\\\\|x|é|v1|//|/\\*| |\n){0,20}",
+        ) {
+            let body = body.as_bytes();
+            let _ = (module_path(body), retractions(body), requirements(body), go_version(body));
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(body in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let _ = (module_path(&body), retractions(&body), requirements(&body), go_version(&body));
+        }
+    }
+}

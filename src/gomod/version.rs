@@ -1,0 +1,466 @@
+//! Module versions: what may stand between `@v/` and the extension (protocol.md 2.3 to 2.5).
+
+use std::borrow::{Borrow, Cow};
+use std::cmp::Ordering;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+pub use super::semver;
+use super::{ModulePath, escape, path};
+
+/// Longest version string in its escaped form: with the longest extension it is kept under
+/// (`.ziphash`) it fills one file name of 255 bytes.
+pub const MAX_VERSION: usize = path::MAX_ELEMENT - ".ziphash".len();
+
+/// Why a version string is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VersionError {
+    #[error("the version is not a semantic version such as v1.2.3")]
+    NotSemver,
+    #[error("the version is not in canonical form, which would be {0}")]
+    NotCanonical(String),
+    #[error("disallowed version string: it must be a plain file name of ASCII characters")]
+    Disallowed,
+    #[error("an upper-case letter must be escaped as \"!\" and its lower-case form")]
+    BadEscape,
+    #[error("the version is too long (over {MAX_VERSION} bytes)")]
+    TooLong,
+}
+
+/// x/mod/module `EscapeVersion` without the escaping, and the bound on length.
+pub(super) fn check_version_element(version: &str) -> Result<(), VersionError> {
+    // The length first: the other texts would repeat what is far too long.
+    if escape::banged_len(version) > MAX_VERSION {
+        return Err(VersionError::TooLong);
+    }
+    if !path::is_version_element(version) {
+        return Err(VersionError::Disallowed);
+    }
+    Ok(())
+}
+
+/// x/mod/module `CanonicalVersion`: full form, build metadata dropped except `+incompatible`.
+pub fn canonical_version(v: &str) -> Option<String> {
+    let mut canonical = semver::canonical(v)?;
+    if semver::build(v) == INCOMPATIBLE {
+        canonical.push_str(INCOMPATIBLE);
+    }
+    Some(canonical)
+}
+
+const INCOMPATIBLE: &str = "+incompatible";
+
+/// A canonical module version: full semver whose only build metadata may be `+incompatible`.
+/// Ordered by semver precedence, ties (with and without `+incompatible`) by plain text.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Version(Arc<str>);
+
+impl Version {
+    /// Accepts a version that is its own canonical form (x/mod/module `CanonicalVersion`).
+    pub fn parse(s: &str) -> Result<Self, VersionError> {
+        if s.len() > MAX_VERSION {
+            return Err(VersionError::TooLong);
+        }
+        let canonical = canonical_version(s).ok_or(VersionError::NotSemver)?;
+        if canonical != s {
+            return Err(VersionError::NotCanonical(canonical));
+        }
+        check_version_element(s)?;
+        Ok(Self(s.into()))
+    }
+
+    /// The canonical form of any semantic version: `v1` gives `v1.0.0`, `v1.2.3+meta` `v1.2.3`.
+    pub fn canonicalize(s: &str) -> Result<Self, VersionError> {
+        Self::parse(&canonical_version(s).ok_or(VersionError::NotSemver)?)
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The version with every `X` as `!x`.
+    pub fn escaped(&self) -> Cow<'_, str> {
+        escape::bang(&self.0)
+    }
+
+    /// Whether the version names a commit rather than a tag (protocol.md 2.4).
+    pub fn is_pseudo(&self) -> bool {
+        is_pseudo_version(&self.0)
+    }
+
+    pub fn is_prerelease(&self) -> bool {
+        !semver::prerelease(&self.0).is_empty()
+    }
+
+    pub fn is_incompatible(&self) -> bool {
+        self.0.ends_with(INCOMPATIBLE)
+    }
+
+    /// `v2` of `v2.1.0`.
+    pub fn major(&self) -> &str {
+        semver::major(&self.0)
+    }
+
+    /// Whether the version can exist for this path: x/mod/module `Check`, and `+incompatible` only
+    /// where Go can give it, on a path without suffix and from v2 on (protocol.md 6.4).
+    pub fn fits(&self, path: &ModulePath) -> bool {
+        let path_major = path.path_major();
+        let may_be = path_major.is_empty() && !matches!(self.major(), "v0" | "v1");
+        path::match_path_major(&self.0, path_major) && (may_be || !self.is_incompatible())
+    }
+
+    /// The commit time of a pseudo-version, as its 14 digits.
+    pub fn pseudo_time(&self) -> Option<&str> {
+        pseudo_parts(&self.0).map(|(_, time, _)| time)
+    }
+
+    /// The commit prefix of a pseudo-version.
+    pub fn pseudo_rev(&self) -> Option<&str> {
+        pseudo_parts(&self.0).map(|(_, _, rev)| rev)
+    }
+}
+
+impl Ord for Version {
+    fn cmp(&self, other: &Self) -> Ordering {
+        semver::compare_total(&self.0, &other.0)
+    }
+}
+
+impl PartialOrd for Version {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl FromStr for Version {
+    type Err = VersionError;
+    fn from_str(s: &str) -> Result<Self, VersionError> {
+        Self::parse(s)
+    }
+}
+
+/// A legal version string that is no canonical version: a branch, a tag, a commit, a shorthand
+/// (`v1`, `v1.2`), or a version with build metadata (`v1.2.3+meta`).
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RevName(Arc<str>);
+
+impl RevName {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name with every `X` as `!x`.
+    pub fn escaped(&self) -> Cow<'_, str> {
+        escape::bang(&self.0)
+    }
+
+    /// For exactly `v1` or `v1.2`: the shorthand, which asks for the highest version of that
+    /// series (checklist 35). See [`prefix_matches`].
+    pub fn prefix(&self) -> Option<&str> {
+        semver::is_shorthand(&self.0).then_some(&*self.0)
+    }
+}
+
+/// Whether a version belongs to the series that a shorthand (`v1`, `v1.2`) names.
+pub fn prefix_matches(shorthand: &str, version: &Version) -> bool {
+    version
+        .as_str()
+        .strip_prefix(shorthand)
+        .is_some_and(|rest| rest.starts_with('.'))
+}
+
+/// What may be asked for as `V.info`.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Rev {
+    /// A canonical version, whose answer never changes.
+    Version(Version),
+    /// Anything else, to be resolved.
+    Name(RevName),
+}
+
+impl Rev {
+    /// Reads a version string as it stands in a URL (x/mod/module `UnescapeVersion`).
+    pub fn unescape(escaped: &str) -> Result<Self, VersionError> {
+        escape::unescape_version(escaped).map(Self::checked)
+    }
+
+    /// Reads a version string as a user writes it.
+    pub fn parse(s: &str) -> Result<Self, VersionError> {
+        check_version_element(s)?;
+        Ok(Self::checked(s.to_owned()))
+    }
+
+    fn checked(s: String) -> Self {
+        match Version::parse(&s) {
+            Ok(version) => Self::Version(version),
+            Err(_) => Self::Name(RevName(s.into())),
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Version(v) => v.as_str(),
+            Self::Name(n) => n.as_str(),
+        }
+    }
+
+    /// The string with every `X` as `!x`.
+    pub fn escaped(&self) -> Cow<'_, str> {
+        escape::bang(self.as_str())
+    }
+}
+
+macro_rules! prints_as_str {
+    ($($t:ty),*) => {$(
+        impl fmt::Display for $t {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    )*};
+}
+macro_rules! is_a_str {
+    ($($t:ty),*) => {$(
+        impl fmt::Debug for $t {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+        impl AsRef<str> for $t {
+            fn as_ref(&self) -> &str {
+                self.as_str()
+            }
+        }
+    )*};
+}
+prints_as_str!(Version, RevName, Rev);
+is_a_str!(Version, RevName);
+
+// Not for `Version`: its order differs from that of its text.
+/// A canonical version as a query: for module paths that it does not fit.
+impl From<Version> for RevName {
+    fn from(version: Version) -> Self {
+        RevName(version.0)
+    }
+}
+
+impl Borrow<str> for RevName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Whether `v` is a pseudo-version (x/mod/module `IsPseudoVersion`, protocol.md 2.4):
+/// `^v[0-9]+\.(0\.0-|\d+\.\d+-([^+]*\.)?0\.)\d{14}-[A-Za-z0-9]+(\+…)?$`.
+pub fn is_pseudo_version(v: &str) -> bool {
+    pseudo_parts(v).is_some()
+}
+
+/// (all before the time with its separator cut, 14 digits, revision) of a pseudo-version.
+fn pseudo_parts(v: &str) -> Option<(&str, &str, &str)> {
+    if !semver::is_valid(v) {
+        return None;
+    }
+    let plain = v.strip_suffix(semver::build(v))?;
+    let (rest, rev) = plain.rsplit_once('-')?;
+    if rev.is_empty() || !rev.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return None;
+    }
+    let (head, time) = rest.split_at_checked(rest.len().checked_sub(14)?)?;
+    if !time.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    // Either "vX.0.0-", or "vX.Y.Z-" and identifiers of which the last is a 0.
+    let (core, identifiers) = head.split_once('-')?;
+    let zero = match identifiers.strip_suffix("0.") {
+        None => identifiers.is_empty() && core.ends_with(".0.0"),
+        Some(before) => before.is_empty() || before.ends_with('.'),
+    };
+    zero.then(|| (&head[..head.len() - 1], time, rev))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn path(s: &str) -> ModulePath {
+        ModulePath::parse(s).unwrap()
+    }
+
+    fn version(s: &str) -> Version {
+        Version::parse(s).unwrap()
+    }
+
+    #[test]
+    fn canonical_forms() {
+        for v in [
+            "v0.0.0",
+            "v1.2.3-pre.1",
+            "v2.0.0+incompatible",
+            "v0.0.1-go1.25.3.linux-amd64",
+        ] {
+            assert_eq!(Version::parse(v).as_ref().map(Version::as_str), Ok(v));
+        }
+        assert_eq!(
+            Version::parse("v1.2"),
+            Err(VersionError::NotCanonical("v1.2.0".into()))
+        );
+        assert_eq!(
+            Version::parse("v1.2.3+meta"),
+            Err(VersionError::NotCanonical("v1.2.3".into()))
+        );
+        assert_eq!(Version::parse("master"), Err(VersionError::NotSemver));
+        assert_eq!(
+            Version::canonicalize("v1.2+x"),
+            Err(VersionError::NotSemver)
+        );
+        assert_eq!(Version::canonicalize("v1"), Ok(version("v1.0.0")));
+        let long = format!("v1.0.0-{}", "a".repeat(300));
+        assert_eq!(Version::parse(&long), Err(VersionError::TooLong));
+    }
+
+    #[test]
+    fn c34_version_strings() {
+        for bad in [
+            "nul", "CON.x", "v1.", "a:b", "a/b", "", "..", "a*b", "a?b", "é", "a\\b",
+        ] {
+            assert_eq!(Rev::parse(bad), Err(VersionError::Disallowed), "{bad}");
+        }
+        for name in [
+            "HEAD",
+            "a@b",
+            "a%2fb",
+            "x~1",
+            "a b",
+            "v1",
+            "v1.2",
+            "v1.2.3+meta",
+        ] {
+            assert!(matches!(Rev::parse(name), Ok(Rev::Name(_))), "{name}");
+        }
+        assert_eq!(Rev::parse("a!b"), Err(VersionError::Disallowed));
+        assert_eq!(Rev::unescape("A"), Err(VersionError::BadEscape));
+        assert_eq!(Rev::unescape("com1"), Err(VersionError::Disallowed));
+        assert_eq!(
+            Rev::unescape(&"a".repeat(MAX_VERSION + 1)),
+            Err(VersionError::TooLong)
+        );
+        let rev = Rev::unescape("v1.0.0-!r!c1").unwrap();
+        assert_eq!(rev, Rev::Version(version("v1.0.0-RC1")));
+        assert_eq!(rev.escaped(), "v1.0.0-!r!c1");
+        assert_eq!(rev.to_string(), "v1.0.0-RC1");
+    }
+
+    #[test]
+    fn c35_shorthands() {
+        let prefix = |s| match Rev::parse(s) {
+            Ok(Rev::Name(n)) => n.prefix().map(str::to_owned),
+            _ => None,
+        };
+        assert_eq!(prefix("v1").as_deref(), Some("v1"));
+        assert_eq!(prefix("v1.2").as_deref(), Some("v1.2"));
+        for other in ["v1.2.3", "v1.2.3+meta", "v1-pre", "1", "master", "v01"] {
+            assert_eq!(prefix(other), None, "{other}");
+        }
+        assert!(prefix_matches("v1", &version("v1.9.0")));
+        assert!(!prefix_matches("v1", &version("v10.0.0")));
+        assert!(prefix_matches("v1.2", &version("v1.2.0-pre")));
+        assert!(!prefix_matches("v1.2", &version("v1.20.0")));
+    }
+
+    #[test]
+    fn c18_versions_that_fit_a_path() {
+        let cases = [
+            ("v1.0.0", "example.com/m", true),
+            ("v2.0.0", "example.com/m", false),
+            ("v2.0.0+incompatible", "example.com/m", true),
+            ("v1.0.0+incompatible", "example.com/m", false),
+            ("v0.0.0+incompatible", "example.com/m", false),
+            ("v2.0.0", "example.com/m/v2", true),
+            ("v2.0.0+incompatible", "example.com/m/v2", false),
+            ("v3.0.0", "example.com/m/v2", false),
+            ("v2.0.0", "gopkg.in/yaml.v2", true),
+            ("v2.0.0+incompatible", "gopkg.in/yaml.v2", false),
+            (
+                "v0.0.0-20161208181325-20d25e280405",
+                "gopkg.in/check.v1",
+                true,
+            ),
+        ];
+        for (v, p, fits) in cases {
+            assert_eq!(version(v).fits(&path(p)), fits, "{p}@{v}");
+        }
+    }
+
+    #[test]
+    fn pseudo_versions() {
+        let pseudo = [
+            "v0.0.0-20240301045959-abcdef123456",
+            "v2.0.0-20240301045959-abcdef123456",
+            "v1.2.10-0.20240301045959-abcdef123456",
+            "v1.2.3-rc.1.0.20240301045959-abcdef123456",
+            "v1.2.3-rc-x.0.20240301045959-abcdef123456",
+            "v2.0.1-0.20240301045959-abcdef123456+incompatible",
+            // Recognised, though no commit can have them.
+            "v0.0.0-0.20240301045959-abcdef123456",
+            "v2.0.0-20240301045959-abcdef123456+incompatible",
+            "v10.0.0-20240301045959-A",
+        ];
+        for v in pseudo {
+            assert!(is_pseudo_version(v), "{v}");
+            assert_eq!(version(v).pseudo_time(), Some("20240301045959"), "{v}");
+        }
+        assert_eq!(version(pseudo[2]).pseudo_rev(), Some("abcdef123456"));
+        assert_eq!(version(pseudo[5]).pseudo_rev(), Some("abcdef123456"));
+        for v in [
+            "v1.2.0-20240301045959-abcdef123456",
+            "v0.0.0-2024030104595-abcdef123456",
+            "v0.0.0-202403010459590-abcdef123456",
+            "v0.0.0-20240301045959",
+            "v0.0.0-20240301045959-abc.def",
+            "v1.0.0-x0.20240301045959-abcdef123456",
+            "v1.0.0-20240301045959-abcdef-123456",
+            "v1.0.0-pre.20240301045959-abcdef123456",
+            "v0.1.0-20240301045959-abcdef123456",
+            "v1.0.0",
+            "v0.0.1-go1.25.3.linux-amd64",
+            "master",
+        ] {
+            assert!(!is_pseudo_version(v), "{v}");
+        }
+    }
+
+    #[test]
+    fn order_puts_incompatible_behind_its_twin() {
+        let mut list: Vec<_> = ["v2.0.0+incompatible", "v2.0.0", "v2.0.0-rc.1", "v10.0.0"]
+            .map(version)
+            .into();
+        list.sort();
+        let list: Vec<_> = list.iter().map(Version::as_str).collect();
+        assert_eq!(
+            list,
+            ["v2.0.0-rc.1", "v2.0.0", "v2.0.0+incompatible", "v10.0.0"]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn canonical_versions_are_legal_strings(
+            v in "v[0-9]{1,3}\\.[0-9]{1,3}\\.[0-9]{1,3}(-[0-9A-Za-z.-]{1,12})?(\\+incompatible)?",
+        ) {
+            if let Ok(v) = Version::parse(&v) {
+                prop_assert_eq!(Rev::unescape(&v.escaped()), Ok(Rev::Version(v)));
+            }
+        }
+
+        #[test]
+        fn arbitrary_text_never_panics(s in "\\PC{0,40}") {
+            let _ = Version::parse(&s);
+            let _ = Rev::parse(&s);
+            let _ = Rev::unescape(&s);
+            let _ = is_pseudo_version(&s);
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Module zips: our own strict reader, the rules a downloaded zip must keep, and its h1
+//! (protocol.md 5 and 4.1, x/mod/zip `CheckZip` and `Unzip`, x/mod/sumdb/dirhash `HashZip`).
+//!
+//! Strict means: exactly one way to read the file. Go looks at the central directory alone; here
+//! the local headers must say the same, entries must lie side by side without gap or overlap from
+//! the first byte on, and nothing but the comment it announces may follow the end record. So no
+//! two readers can see different files in a zip that passes.
+//!
+//! * [`check_zip`] judges a whole file.
+//! * [`StreamHasher`] inflates and hashes entries while the bytes arrive; with it
+//!   [`check_zip_with`] gives the same verdict without inflating again.
+
+mod check;
+mod content;
+mod error;
+mod names;
+mod source;
+mod stream;
+mod structures;
+#[cfg(test)]
+mod tests;
+
+pub use check::{CheckedZip, check_zip, check_zip_limited, check_zip_with};
+pub use error::ZipError;
+pub use source::{FileAt, ReadAt};
+pub use stream::StreamHasher;
+
+/// What a module zip may measure. [`Default`] gives the limits of Go (protocol.md 5) and our own
+/// bounds on memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ZipLimits {
+    /// Bytes of the zip file (x/mod/zip `MaxZipFile`).
+    pub zip: u64,
+    /// Sum of the sizes of all files in it (`MaxZipFile` again).
+    pub total: u64,
+    /// Bytes of the go.mod (x/mod/zip `MaxGoMod`).
+    pub go_mod: u64,
+    /// Bytes of the LICENSE (x/mod/zip `MaxLICENSE`).
+    pub license: u64,
+    /// Bytes of the central directory, which is held in memory. Ours.
+    pub directory: u64,
+    /// Number of entries. Ours.
+    pub entries: usize,
+}
+
+impl ZipLimits {
+    pub const GO: Self = Self {
+        zip: 500 << 20,
+        total: 500 << 20,
+        go_mod: 16 << 20,
+        license: 16 << 20,
+        directory: 64 << 20,
+        entries: 500_000,
+    };
+}
+
+impl Default for ZipLimits {
+    fn default() -> Self {
+        Self::GO
+    }
+}

@@ -1,0 +1,76 @@
+//! The one place where a domain error becomes a status.
+
+use axum::body::Body;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{Response, StatusCode};
+
+use super::observe::Note;
+use crate::engine::{Class, EngineError};
+use crate::protocol::cache_control;
+use crate::telemetry::metrics::{Endpoint, Outcome};
+
+/// Type of every text answer: the `go` command prints a body only if it is this.
+pub const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// The status for an error's class (design section 5).
+pub fn status(class: Class) -> StatusCode {
+    match class {
+        Class::Absent { gone: false } => StatusCode::NOT_FOUND,
+        Class::Absent { gone: true } => StatusCode::GONE,
+        Class::Refused => StatusCode::FORBIDDEN,
+        Class::Rejected | Class::Upstream => StatusCode::BAD_GATEWAY,
+        Class::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Class::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        Class::Ours => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+fn outcome(error: &EngineError) -> Outcome {
+    match error.class {
+        Class::Absent { .. } | Class::Refused if error.cached => Outcome::Negative,
+        Class::Absent { .. } => Outcome::Absent,
+        Class::Refused => Outcome::Refused,
+        Class::Rejected | Class::Upstream | Class::Unavailable | Class::Timeout => {
+            Outcome::UpstreamFault
+        }
+        Class::Ours => Outcome::OurFault,
+    }
+}
+
+/// An error as an answer.
+pub fn response(error: &EngineError, endpoint: Endpoint) -> Response<Body> {
+    let status = status(error.class);
+    let mut body = error.lines.join("\n");
+    body.push('\n');
+    let mut response = text(status, body);
+    let headers = response.headers_mut();
+    if let Some(after) = error.retry_after {
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+    }
+    let cache = if error.cached {
+        "larder; hit; detail=negative"
+    } else {
+        "larder; fwd=miss"
+    };
+    headers.insert(super::CACHE_STATUS, HeaderValue::from_static(cache));
+    response.extensions_mut().insert(Note {
+        endpoint,
+        outcome: outcome(error),
+        upstream: error.upstream.as_deref().map(std::sync::Arc::from),
+    });
+    response
+}
+
+/// A text answer with the caching headers of its status.
+pub fn text(status: StatusCode, body: impl Into<Body>) -> Response<Body> {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, TEXT);
+    headers.insert(
+        CACHE_CONTROL,
+        HeaderValue::from_static(cache_control(status, false)),
+    );
+    response
+}

@@ -1,0 +1,140 @@
+//! A client's connection: a TCP stream whose writes know `sendfile`.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::mapped::Regions;
+
+/// A TCP stream and the mapped files that its answers are made of.
+pub struct Connection {
+    stream: TcpStream,
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    regions: Arc<Regions>,
+}
+
+impl Connection {
+    /// Over an accepted stream.
+    pub fn new(stream: TcpStream, regions: Arc<Regions>) -> Self {
+        Connection { stream, regions }
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        #[cfg(target_os = "linux")]
+        if let Some((at, part)) = this.regions.first_in(bufs) {
+            return match at {
+                0 => linux::poll_sendfile(&this.stream, cx, &part),
+                _ => linux::poll_send_with_more(&this.stream, cx, &bufs[..at]),
+            };
+        }
+        Pin::new(&mut this.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::io::{self, IoSlice};
+    use std::task::{Context, Poll, ready};
+
+    use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+    use tokio::io::Interest;
+    use tokio::net::TcpStream;
+
+    use crate::http::mapped::FilePart;
+
+    /// Given to the kernel at once. Bytes.
+    const AT_ONCE: usize = 2 << 20;
+
+    /// Runs a write when the socket takes one.
+    fn poll_writable(
+        stream: &TcpStream,
+        cx: &mut Context<'_>,
+        mut write: impl FnMut() -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(stream.poll_write_ready(cx))?;
+            match stream.try_io(Interest::WRITABLE, &mut write) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
+    /// Sends part of a file without reading it here.
+    pub fn poll_sendfile(
+        stream: &TcpStream,
+        cx: &mut Context<'_>,
+        part: &FilePart,
+    ) -> Poll<io::Result<usize>> {
+        poll_writable(stream, cx, || {
+            let mut offset = part.offset;
+            match rustix::fs::sendfile(stream, &part.file, Some(&mut offset), part.len.min(AT_ONCE))
+            {
+                Ok(0) => Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    "a kept file is shorter than it was",
+                )),
+                Ok(sent) => Ok(sent),
+                Err(error) => Err(error.into()),
+            }
+        })
+    }
+
+    /// Sends what precedes a file, telling the kernel that more follows, so that both share packets.
+    pub fn poll_send_with_more(
+        stream: &TcpStream,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        poll_writable(stream, cx, || {
+            let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+            Ok(sendmsg(
+                stream,
+                bufs,
+                &mut SendAncillaryBuffer::default(),
+                flags,
+            )?)
+        })
+    }
+}

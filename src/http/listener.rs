@@ -1,0 +1,188 @@
+//! Accepting and serving connections: our own loop, because limits and time-outs belong to it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tower::ServiceExt;
+
+use super::ConnectionSettings;
+use super::io::Connection;
+use super::mapped::Regions;
+use super::modules::Peer;
+use super::observe::Observer;
+
+/// Pause after an error of `accept` that will not go away by trying at once (no descriptors, no memory).
+const PAUSE: Duration = Duration::from_millis(100);
+/// A request's head may be this large; more is answered 431. Bytes.
+const HEAD: usize = 64 << 10;
+
+/// Counts the connections of all listeners.
+#[derive(Default)]
+pub struct Connections {
+    open: AtomicUsize,
+}
+
+impl Connections {
+    /// Open ones.
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+}
+
+struct Open {
+    connections: Arc<Connections>,
+    gauge: prometheus_client::metrics::gauge::Gauge,
+}
+
+impl Open {
+    fn new(connections: &Arc<Connections>, observer: &Observer) -> Self {
+        connections.open.fetch_add(1, Ordering::Relaxed);
+        let gauge = observer.metrics().connections.clone();
+        gauge.inc();
+        Open {
+            connections: Arc::clone(connections),
+            gauge,
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.connections.open.fetch_sub(1, Ordering::Relaxed);
+        self.gauge.dec();
+    }
+}
+
+/// Serves until `stop` turns true: then nothing more is accepted, idle connections close, and requests under way end.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    observer: Arc<Observer>,
+    settings: ConnectionSettings,
+    connections: Arc<Connections>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let places = Arc::new(Semaphore::new(settings.max));
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &places) => accepted,
+            () = stopped(&mut stop) => return,
+        };
+        let (stream, remote, place) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                if !is_of_one_connection(&error) {
+                    tracing::warn!(%error, "accepting connections pauses");
+                    tokio::time::sleep(PAUSE).await;
+                }
+                continue;
+            }
+        };
+        let open = Open::new(&connections, &observer);
+        let (router, observer, stop) = (router.clone(), Arc::clone(&observer), stop.clone());
+        tokio::spawn(async move {
+            connection(stream, remote, router, observer, settings, stop).await;
+            drop((place, open));
+        });
+    }
+}
+
+/// Waits until it is time to stop; if whoever could say so is gone, it is.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+type Accepted = (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
+
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<Accepted> {
+    let place = Arc::clone(places)
+        .acquire_owned()
+        .await
+        .map_err(io::Error::other)?;
+    let (stream, remote) = listener.accept().await?;
+    Ok((stream, remote, place))
+}
+
+/// Errors that concern only the connection that would have been accepted.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+async fn connection(
+    stream: TcpStream,
+    remote: SocketAddr,
+    router: Router,
+    observer: Arc<Observer>,
+    settings: ConnectionSettings,
+    mut stop: watch::Receiver<bool>,
+) {
+    // Answers are written whole; waiting for more to fill a packet only costs time.
+    let _ = stream.set_nodelay(true);
+    let regions = Arc::new(Regions::default());
+    let peer = Peer {
+        regions: Arc::clone(&regions),
+    };
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let pending = observer.begin(&request, remote);
+        request.extensions_mut().insert(peer.clone());
+        let router = router.clone();
+        async move {
+            let response = router.oneshot(request.map(Body::new)).await?;
+            Ok::<_, std::convert::Infallible>(pending.answered(response))
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(settings.header_timeout)
+        .half_close(true)
+        .max_buf_size(HEAD)
+        .serve_connection(TokioIo::new(Connection::new(stream, regions)), service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stopped(&mut stop) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        // Clients come and go; what matters was said in the access line.
+        tracing::debug!(%remote, %error, "a connection ended early");
+    }
+}
+
+/// Raises the soft limit of open files to the hard one; gives what it is now.
+pub fn raise_descriptor_limit() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    let current = if limit.current != limit.maximum && setrlimit(Resource::Nofile, raised).is_ok() {
+        limit.maximum
+    } else {
+        limit.current
+    };
+    current
+        .and_then(|limit| usize::try_from(limit).ok())
+        .unwrap_or(1 << 20)
+}

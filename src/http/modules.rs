@@ -1,0 +1,343 @@
+//! Requests of the GOPROXY protocol.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::header::{
+    ACCEPT_RANGES, AGE, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+    HeaderMap, HeaderValue, VIA,
+};
+use http::{Method, Request, Response, StatusCode, Version};
+
+use super::conditional::{self, Part};
+use super::error::{self, TEXT};
+use super::mapped::Regions;
+use super::observe::Note;
+use super::{CACHE_STATUS, Face, LARDER_VERIFIED, body};
+use crate::engine::{Answer, CacheStatus, Class, Content, EngineError, Mode};
+use crate::protocol::{self, Key, Kind, Meta, Target, cache_control};
+use crate::telemetry::metrics::{Endpoint, Outcome};
+
+/// What a request's handler knows of its connection.
+#[derive(Clone)]
+pub struct Peer {
+    /// The mapped files of its answers.
+    pub regions: Arc<Regions>,
+}
+
+/// Path prefix that says: only what is kept.
+const CACHED_ONLY: &str = "/cached-only";
+
+/// Answers whatever is not one of the fixed routes.
+pub async fn answer(face: Arc<Face>, request: Request<Body>) -> Response<Body> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return method_not_allowed();
+    }
+    if !request
+        .uri()
+        .scheme_str()
+        .is_none_or(|scheme| matches!(scheme, "http" | "https"))
+    {
+        return error::text(
+            StatusCode::BAD_REQUEST,
+            "bad request: only http and https targets are served\n",
+        );
+    }
+    let path = request.uri().path();
+    let Some(path) = path
+        .strip_prefix(face.base_path.as_str())
+        .filter(|rest| rest.starts_with('/'))
+    else {
+        return not_found(&format!("modules are served below {}/", face.base_path));
+    };
+    let (path, cached_only) = match path.strip_prefix(CACHED_ONLY) {
+        Some(rest) if rest.starts_with('/') => (rest, true),
+        _ => (path, false),
+    };
+    let key = match protocol::parse(path) {
+        Ok(Target::Module(key)) => key,
+        Ok(Target::SumDb(_)) => {
+            let absent = EngineError::absent(
+                "not found: this larder does not serve a checksum database yet",
+            )
+            .and("The go command then asks the database itself.");
+            return error::response(&absent, Endpoint::SumDb);
+        }
+        Err(bad) => return not_found(&bad.to_string()),
+    };
+    let mode = mode(request.headers(), cached_only);
+    let endpoint = endpoint(&key);
+    if came_from_us(&face, request.headers()) {
+        return loop_detected();
+    }
+    let answer = match face.engine.ask(&key, mode).await {
+        Ok(answer) => answer,
+        Err(error) => return error::response(&error, endpoint),
+    };
+    let answer = match needs_whole(&request, &answer) {
+        Some(flight) => match face.engine.landed(&flight).await {
+            Ok(answer) => answer,
+            Err(error) => return error::response(&error, endpoint),
+        },
+        None => answer,
+    };
+    respond(&face, &request, &key, answer, endpoint)
+}
+
+/// A growing zip cannot be answered piecemeal to a request that is about the whole: HEAD, a part, a condition, or an
+/// HTTP/1.0 client when the size is not known.
+fn needs_whole(request: &Request<Body>, answer: &Answer) -> Option<Arc<crate::engine::ZipFlight>> {
+    let Content::Growing(flight) = &answer.content else {
+        return None;
+    };
+    let headers = request.headers();
+    let about_the_whole = request.method() == Method::HEAD
+        || conditional::wants_part(headers)
+        || conditional::is_conditional(headers);
+    let no_chunks =
+        request.version() == Version::HTTP_10 && flight.follow().borrow().total.is_none();
+    (about_the_whole || no_chunks).then(|| Arc::clone(flight))
+}
+
+fn mode(headers: &HeaderMap, cached_only: bool) -> Mode {
+    let has = |name: http::HeaderName, word: &str| {
+        headers
+            .get_all(name)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .any(|value| {
+                value
+                    .split(',')
+                    .any(|part| part.trim().eq_ignore_ascii_case(word))
+            })
+    };
+    Mode {
+        cached_only: cached_only
+            || has(
+                http::HeaderName::from_static("disable-module-fetch"),
+                "true",
+            ),
+        no_cache: has(CACHE_CONTROL, "no-cache"),
+    }
+}
+
+fn endpoint(key: &Key) -> Endpoint {
+    match key {
+        Key::File(file) => match file.kind {
+            Kind::Info => Endpoint::Info,
+            Kind::Mod => Endpoint::Mod,
+            Kind::Zip => Endpoint::Zip,
+        },
+        Key::Meta(meta) => match meta.meta {
+            Meta::List => Endpoint::List,
+            Meta::Latest => Endpoint::Latest,
+            Meta::Query(_) => Endpoint::Query,
+        },
+    }
+}
+
+fn content_type(key: &Key) -> HeaderValue {
+    match key {
+        Key::File(file) if file.kind == Kind::Zip => HeaderValue::from_static("application/zip"),
+        Key::File(file) if file.kind == Kind::Mod => TEXT,
+        Key::Meta(meta) if meta.meta == Meta::List => TEXT,
+        _ => HeaderValue::from_static("application/json"),
+    }
+}
+
+/// Our own name in `Via` means that an upstream led back to us.
+fn came_from_us(face: &Face, headers: &HeaderMap) -> bool {
+    headers
+        .get_all(VIA)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| {
+            value
+                .split(',')
+                .any(|hop| hop.split_whitespace().nth(1) == Some(face.via.as_str()))
+        })
+}
+
+fn respond(
+    face: &Face,
+    request: &Request<Body>,
+    key: &Key,
+    answer: Answer,
+    endpoint: Endpoint,
+) -> Response<Body> {
+    let immutable = matches!(key, Key::File(_));
+    let is_zip = matches!(key, Key::File(file) if file.kind == Kind::Zip);
+    let head = request.method() == Method::HEAD;
+    let mut response = Response::new(Body::empty());
+    let (cache_text, outcome) = cache_status(answer.cache);
+    {
+        let headers = response.headers_mut();
+        headers.insert(
+            CACHE_CONTROL,
+            HeaderValue::from_static(cache_control(StatusCode::OK, immutable)),
+        );
+        headers.insert(CACHE_STATUS, cache_text);
+        if let Some(etag) = &answer.etag {
+            headers.insert(ETAG, etag.clone());
+        }
+        if let Some(verified) = answer.verified {
+            headers.insert(LARDER_VERIFIED, HeaderValue::from_static(verified.as_str()));
+        }
+        if let Some(age) = answer.age {
+            headers.insert(AGE, HeaderValue::from(age.as_secs()));
+        }
+    }
+    response.extensions_mut().insert(Note {
+        endpoint,
+        outcome,
+        upstream: answer.from.clone(),
+    });
+    if conditional::not_modified(request.headers(), answer.etag.as_ref()) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        return response;
+    }
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, content_type(key));
+    if is_zip {
+        response
+            .headers_mut()
+            .insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    }
+    let peer = request.extensions().get::<Peer>();
+    match fill(face, request, peer, is_zip, head, &answer, &mut response) {
+        Ok(()) => response,
+        Err(fault) => {
+            tracing::error!(resource = %key, error = %fault, "a kept file could not be read");
+            error::response(&EngineError::ours("larder's store failed"), endpoint)
+        }
+    }
+}
+
+/// Puts the content, or the part of it that is wanted, into the answer.
+fn fill(
+    face: &Face,
+    request: &Request<Body>,
+    peer: Option<&Peer>,
+    is_zip: bool,
+    head: bool,
+    answer: &Answer,
+    response: &mut Response<Body>,
+) -> std::io::Result<()> {
+    let regions = || {
+        peer.map(|peer| Arc::clone(&peer.regions))
+            .unwrap_or_default()
+    };
+    let size = match &answer.content {
+        Content::Bytes(bytes) => bytes.len() as u64,
+        Content::File(file) => file.size,
+        Content::Growing(flight) => {
+            if let Some(total) = flight.follow().borrow().total {
+                response
+                    .headers_mut()
+                    .insert(CONTENT_LENGTH, HeaderValue::from(total));
+            }
+            *response.body_mut() =
+                body::growing(&regions(), flight, &face.engine.metrics().followers);
+            return Ok(());
+        }
+    };
+    let part = if is_zip {
+        conditional::part(request.headers(), answer.etag.as_ref(), size)
+    } else {
+        Part::Whole
+    };
+    let range = match part {
+        Part::Whole => 0..size,
+        Part::Some(range) => {
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            let text = format!("bytes {}-{}/{size}", range.start, range.end - 1);
+            // Digits and punctuation are always a valid header value.
+            response.headers_mut().extend(
+                HeaderValue::try_from(text)
+                    .ok()
+                    .map(|value| (CONTENT_RANGE, value)),
+            );
+            range
+        }
+        Part::Unsatisfiable => {
+            *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
+            let headers = response.headers_mut();
+            headers.insert(CONTENT_TYPE, TEXT);
+            headers.insert(
+                CACHE_CONTROL,
+                HeaderValue::from_static(cache_control(StatusCode::RANGE_NOT_SATISFIABLE, false)),
+            );
+            headers.extend(
+                HeaderValue::try_from(format!("bytes */{size}"))
+                    .ok()
+                    .map(|value| (CONTENT_RANGE, value)),
+            );
+            *response.body_mut() = Body::from(format!(
+                "range not satisfiable: the file has {size} bytes\n"
+            ));
+            return Ok(());
+        }
+    };
+    response
+        .headers_mut()
+        .insert(CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
+    if head {
+        return Ok(());
+    }
+    *response.body_mut() = match &answer.content {
+        Content::Bytes(bytes) => {
+            // In memory, so within usize.
+            Body::from(bytes.slice(range.start as usize..range.end as usize))
+        }
+        Content::File(file) => body::file(&regions(), &file.file, range)?,
+        Content::Growing(_) => Body::empty(),
+    };
+    Ok(())
+}
+
+fn cache_status(cache: CacheStatus) -> (HeaderValue, Outcome) {
+    let fixed = HeaderValue::from_static;
+    match cache {
+        CacheStatus::Hit => (fixed("larder; hit"), Outcome::Hit),
+        CacheStatus::Miss { stored: true } => (fixed("larder; fwd=miss; stored"), Outcome::Miss),
+        CacheStatus::Miss { stored: false } => (fixed("larder; fwd=miss"), Outcome::Miss),
+        CacheStatus::Refreshed => (fixed("larder; fwd=stale; stored"), Outcome::Refreshed),
+        CacheStatus::Forced => (fixed("larder; fwd=request; stored"), Outcome::Refreshed),
+        CacheStatus::Stale(over) => {
+            let text = format!("larder; hit; ttl=-{over}; detail=stale");
+            (
+                HeaderValue::try_from(text).unwrap_or(fixed("larder; hit; detail=stale")),
+                Outcome::Stale,
+            )
+        }
+    }
+}
+
+/// A path that names nothing; nobody is asked.
+fn not_found(reason: &str) -> Response<Body> {
+    error::response(
+        &EngineError::absent(format!("not found: {reason}")),
+        Endpoint::Other,
+    )
+}
+
+/// Any method but GET and HEAD.
+pub fn method_not_allowed() -> Response<Body> {
+    let mut response = error::text(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method not allowed: only GET and HEAD are served\n",
+    );
+    response
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response
+}
+
+fn loop_detected() -> Response<Body> {
+    let error = EngineError::new(Class::Upstream, "loop detected: this request was made by this very server")
+        .and("An upstream in larder's chain leads back to it; its operator must take that out (--upstream).");
+    let mut response = error::response(&error, Endpoint::Other);
+    *response.status_mut() = StatusCode::LOOP_DETECTED;
+    response
+}

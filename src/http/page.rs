@@ -1,0 +1,196 @@
+//! The page for people: what this is, the lines to copy, and how it stands.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderValue, REFERRER_POLICY,
+};
+use http::{HeaderMap, Response};
+
+use super::Face;
+use super::observe::Note;
+use crate::store::Room;
+use crate::telemetry::metrics::{Endpoint, Outcome};
+
+const TEMPLATE: &str = include_str!("page.html");
+/// Only what is in the page itself.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Answers `/`.
+pub async fn page(State(face): State<Arc<Face>>, headers: HeaderMap) -> Response<Body> {
+    let address = address(&face, &headers);
+    let html = TEMPLATE
+        .replace("{{address}}", &escape(&address))
+        .replace("{{version}}", env!("CARGO_PKG_VERSION"))
+        .replace("{{state}}", &state(&face));
+    let mut response = Response::new(Body::from(html));
+    let out = response.headers_mut();
+    out.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/html; charset=utf-8"),
+    );
+    out.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    out.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    out.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.extensions_mut().insert(Note {
+        endpoint: Endpoint::Other,
+        outcome: Outcome::Other,
+        upstream: None,
+    });
+    response
+}
+
+/// The address that clients set: the operator's word, else the one that this client used.
+fn address(face: &Face, headers: &HeaderMap) -> String {
+    if let Some(url) = &face.public_url {
+        return url.clone();
+    }
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let plausible = |host: &&str| {
+        host.bytes().all(|byte| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']' | b'_')
+        })
+    };
+    format!(
+        "http://{}{}",
+        host.filter(plausible).unwrap_or("127.0.0.1:3080"),
+        face.base_path
+    )
+}
+
+/// The table of states.
+fn state(face: &Face) -> String {
+    let mut rows = String::new();
+    let mut row = |name: &str, value: &str, good: Option<bool>| {
+        let class = match good {
+            Some(true) => "good",
+            Some(false) => "bad",
+            None => "",
+        };
+        // Writing to a String does not fail.
+        let _ = write!(
+            rows,
+            "<tr><th>{}</th><td class=\"{class}\">{}</td></tr>",
+            escape(name),
+            escape(value)
+        );
+    };
+    let index = face.engine.store().index().healthy();
+    row(
+        "Store",
+        if index {
+            "ready"
+        } else {
+            "the index failed; see the log"
+        },
+        Some(index),
+    );
+    let files = face.engine.metrics().files.get();
+    let bytes = u64::try_from(face.engine.metrics().bytes.get()).unwrap_or(0);
+    row("Kept", &format!("{files} files, {}", size(bytes)), None);
+    let room = face.disk.room() == Room::Enough;
+    let free = face.disk.free();
+    let free = if free == u64::MAX {
+        "unknown".to_owned()
+    } else {
+        size(free)
+    };
+    row(
+        "Disk",
+        &format!(
+            "{free} free{}",
+            if room {
+                ""
+            } else {
+                ": below the reserve, nothing more is kept"
+            }
+        ),
+        Some(room),
+    );
+    match face.engine.known_sources() {
+        None => row(
+            "Upstream",
+            "still reading what the Go toolchain is set to",
+            None,
+        ),
+        Some(sources) => {
+            row(
+                "Chain",
+                face.chain.borrow().as_deref().unwrap_or_default(),
+                None,
+            );
+            for upstream in sources.upstreams() {
+                let state = upstream.breaker_state();
+                let (text, good) = match state {
+                    crate::upstream::BreakerState::Closed => ("in use", true),
+                    crate::upstream::BreakerState::HalfOpen => {
+                        ("failed lately, being tried again", false)
+                    }
+                    crate::upstream::BreakerState::Open => (
+                        "failing, left alone for a few seconds; what is kept is served",
+                        false,
+                    ),
+                };
+                row(upstream.label(), text, Some(good));
+            }
+        }
+    }
+    if !face.engine.policy().private().is_empty() {
+        row("Private", &face.engine.policy().private().to_string(), None);
+    }
+    row(
+        "Checksum database",
+        "not relayed by this version; clients ask it themselves",
+        None,
+    );
+    rows
+}
+
+/// Bytes for people.
+fn size(bytes: u64) -> String {
+    let units = ["B", "kB", "MB", "GB", "TB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1000.0 && unit + 1 < units.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    if unit == 0 {
+        format!("{bytes} B")
+    } else {
+        format!("{value:.1} {}", units[unit])
+    }
+}
+
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_escapes() {
+        assert_eq!(size(999), "999 B");
+        assert_eq!(size(1_234_567), "1.2 MB");
+        assert_eq!(
+            escape("<a href='x'>&\""),
+            "&lt;a href=&#39;x&#39;&gt;&amp;&quot;"
+        );
+    }
+}

@@ -1,0 +1,83 @@
+//! Which path goes where.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::get;
+use http::header::{HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::{Request, Response, StatusCode};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use super::{Face, error, modules, page, status};
+
+/// What clients reach. Module paths cannot be routes (a wildcard in the middle), so everything that is not one of the
+/// few fixed paths falls to the protocol's own parser. The fixed paths have no dot in their first element, so no
+/// module path is hidden by them.
+pub fn public_router(face: Arc<Face>) -> Router {
+    let mut router = Router::new()
+        .route("/", get(page::page))
+        .route("/healthz", get(status::health));
+    if !face.base_path.is_empty() {
+        router = router.route(&format!("{}/", face.base_path), get(page::page));
+    }
+    if !face.separate_admin {
+        router = with_admin(router);
+    }
+    finish(router.fallback(fallback), face)
+}
+
+/// What the operator's address answers when there is one.
+pub fn admin_router(face: Arc<Face>) -> Router {
+    let router = with_admin(Router::new()).route("/healthz", get(status::health));
+    finish(router.fallback(no_such_page), face)
+}
+
+fn with_admin(router: Router<Arc<Face>>) -> Router<Arc<Face>> {
+    router
+        .route("/readyz", get(status::ready))
+        .route("/version", get(status::version))
+        .route("/metrics", get(status::metrics))
+}
+
+fn finish(router: Router<Arc<Face>>, face: Arc<Face>) -> Router {
+    router
+        .method_not_allowed_fallback(|| async { modules::method_not_allowed() })
+        .layer(SetResponseHeaderLayer::if_not_present(
+            X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ))
+        .layer(CatchPanicLayer::custom(panicked))
+        .with_state(face)
+}
+
+async fn fallback(
+    axum::extract::State(face): axum::extract::State<Arc<Face>>,
+    request: Request<Body>,
+) -> Response<Body> {
+    modules::answer(face, request).await
+}
+
+async fn no_such_page() -> Response<Body> {
+    error::text(
+        StatusCode::NOT_FOUND,
+        "not found: this address answers /healthz, /readyz, /version and /metrics\n",
+    )
+}
+
+/// A defect must not take a connection down without a word.
+fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response<Body> {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied());
+    tracing::error!(
+        panic = text.unwrap_or("unknown"),
+        "a request handler panicked"
+    );
+    error::text(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "larder failed on this request; its log says more\n",
+    )
+}

@@ -1,0 +1,103 @@
+//! What operators and their tools ask: health, readiness, version, metrics. None of it asks anything outside the
+//! process.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::{Response, StatusCode};
+use serde_json::json;
+
+use super::Face;
+use super::observe::Note;
+use crate::store::Room;
+use crate::telemetry::metrics::{Endpoint, Outcome};
+
+fn answer(status: StatusCode, kind: &'static str, body: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.extensions_mut().insert(Note {
+        endpoint: Endpoint::Status,
+        outcome: Outcome::Other,
+        upstream: None,
+    });
+    response
+}
+
+fn json_answer(status: StatusCode, value: &serde_json::Value) -> Response<Body> {
+    answer(status, "application/json", format!("{value:#}\n"))
+}
+
+/// The process serves.
+pub async fn health() -> Response<Body> {
+    answer(
+        StatusCode::OK,
+        "text/plain; charset=utf-8",
+        "ok\n".to_owned(),
+    )
+}
+
+/// Every part's state; 503 only if the store cannot answer.
+pub async fn ready(State(face): State<Arc<Face>>) -> Response<Body> {
+    let index = face.engine.store().index().healthy();
+    let upstreams: Vec<_> = face
+        .engine
+        .known_sources()
+        .map_or_else(Vec::new, |sources| {
+            let state = |upstream: &Arc<crate::upstream::Upstream>| {
+                json!({
+                    "name": &**upstream.label(),
+                    "breaker": upstream.breaker_state().as_str(),
+                    "requests_under_way": upstream.in_flight(),
+                })
+            };
+            sources.upstreams().map(state).collect()
+        });
+    let value = json!({
+        "ready": index,
+        "store": { "index": if index { "ok" } else { "failed" } },
+        "disk": {
+            "state": if face.disk.room() == Room::Enough { "ok" } else { "low" },
+            "free_bytes": face.disk.free(),
+        },
+        "chain": *face.chain.borrow(),
+        "upstreams": upstreams,
+        "checksum_database": { "state": "off" },
+        "flights": face.engine.flights(),
+    });
+    json_answer(
+        if index {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        },
+        &value,
+    )
+}
+
+/// Which program this is.
+pub async fn version() -> Response<Body> {
+    let value = json!({ "name": "larder", "version": env!("CARGO_PKG_VERSION") });
+    json_answer(StatusCode::OK, &value)
+}
+
+/// Metrics in the OpenMetrics text format.
+pub async fn metrics(State(face): State<Arc<Face>>) -> Response<Body> {
+    face.metrics
+        .log_dropped
+        .set(i64::try_from(face.log.dropped()).unwrap_or(i64::MAX));
+    if let Some(sources) = face.engine.known_sources() {
+        for upstream in sources.upstreams() {
+            upstream.update_metrics();
+        }
+    }
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    answer(StatusCode::OK, kind, face.metrics.encode())
+}

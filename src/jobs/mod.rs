@@ -1,0 +1,9 @@
+//! Work in the background. Each job is a struct with `run`, which ends when the server stops.
+
+mod rebuild;
+mod refresh;
+mod tally;
+
+pub use rebuild::Rebuild;
+pub use refresh::Refresh;
+pub use tally::Tally;

@@ -1,0 +1,38 @@
+//! Makes the index anew from the files when it had to be set aside, while the server serves.
+
+use std::path::PathBuf;
+
+use tokio::sync::watch;
+
+use crate::clock::SharedClock;
+use crate::store::{Store, rebuild};
+
+/// The job.
+pub struct Rebuild {
+    /// Whose index.
+    pub store: Store,
+    /// `<data>/modules`
+    pub modules: PathBuf,
+    /// The time.
+    pub clock: SharedClock,
+}
+
+impl Rebuild {
+    /// Runs once, or until `stop` turns true.
+    pub async fn run(self, stop: watch::Receiver<bool>) {
+        tracing::warn!(
+            "the index is made anew from the files; until that is done, kept files may be fetched again"
+        );
+        let progress = |_: &rebuild::Progress| !*stop.borrow();
+        match rebuild::rebuild(&self.store, &self.modules, &self.clock, progress).await {
+            Ok(summary) => tracing::info!(
+                kept = summary.good,
+                bad = summary.bad.len(),
+                "the index is made anew"
+            ),
+            Err(error) => {
+                tracing::error!(%error, "the index could not be made anew; run `larder index rebuild`")
+            }
+        }
+    }
+}

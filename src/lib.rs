@@ -1,0 +1,49 @@
+//! Larder: a caching Go module proxy.
+//!
+//! # The rooms
+//!
+//! * [`cli`]: one file per command. Parses, calls, prints, decides the exit code.
+//! * [`app`]: the composition root: configuration → concrete parts → a running server. The only file that knows every
+//!   type.
+//! * [`config`]: what an operator writes; layers default < file < environment < command line.
+//! * [`http`]: the face: connections, routes, bodies, and the one place where an error becomes a status.
+//! * [`jobs`]: work in the background.
+//! * [`engine`]: the product: look up → fresh? → flight → fetch → verify → publish.
+//! * [`policy`]: what may be asked of whom.
+//! * [`upstream`]: other GOPROXY servers: chain, client, credentials, retries, breaker.
+//! * [`store`]: what is kept: blobs and the index.
+//! * [`gomod`]: the rules of Go modules, pure.
+//! * [`protocol`]: request paths and caching headers, pure.
+//! * [`telemetry`]: logs and metrics.
+//! * [`clock`]: the time; nothing else reads it.
+//!
+//! # Which way things point
+//!
+//! `cli → app → http, jobs → engine → {policy, upstream, store} → {gomod, protocol}`; `telemetry` and `clock` serve
+//! all. `upstream` and `store` do not know each other: `engine` joins them. `tests/architecture.rs` fails on any other
+//! edge.
+//!
+//! # The life of a request
+//!
+//! `GET /<module>/@v/<version>.zip`: `http::listener` reads it, `http::modules` parses the path once into a
+//! [`protocol::Key`], `engine` asks `policy`, its memory tier and the `store`. A miss joins or starts a flight, a task
+//! that no client owns: it fetches through the chain of `upstream`s into a spool, hashing while bytes arrive, and
+//! clients follow the growing file, all but its last part. The zip is checked by `gomod::zip`, vouched for by the
+//! verifier, released, and published: file first, record last.
+
+#![warn(missing_docs)]
+#![deny(unsafe_code)]
+
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod engine;
+pub mod gomod;
+pub mod http;
+pub mod jobs;
+pub mod policy;
+pub mod protocol;
+pub mod store;
+pub mod telemetry;
+pub mod upstream;

@@ -1,0 +1,9 @@
+//! What the GOPROXY protocol says on the wire: request paths and caching headers. Pure.
+
+mod cache_control;
+mod escape;
+mod target;
+
+pub use cache_control::cache_control;
+pub use escape::upstream_path;
+pub use target::{BadTarget, FileKey, Key, Kind, Meta, MetaKey, Target, parse};

@@ -1,0 +1,102 @@
+//! What every [`Index`] must do. Run for each implementation.
+
+use super::*;
+
+async fn story(index: &dyn Index) {
+    assert_eq!(index.get("file/a").await.unwrap(), None);
+    let put = |key: &str, value: &str| Change::Put(key.to_owned(), value.as_bytes().to_vec());
+    index
+        .commit(vec![
+            put("file/a", "1"),
+            put("file/b", "2"),
+            put("file/c", "3"),
+            put("meta/a", "4"),
+        ])
+        .await
+        .unwrap();
+    assert_eq!(index.get("file/a").await.unwrap().unwrap(), b"1");
+
+    index
+        .commit(vec![put("file/a", "5"), Change::Remove("file/c".into())])
+        .await
+        .unwrap();
+    assert_eq!(index.get("file/a").await.unwrap().unwrap(), b"5");
+    assert_eq!(index.get("file/c").await.unwrap(), None);
+
+    let keys = |entries: Vec<(String, Vec<u8>)>| {
+        entries.into_iter().map(|(key, _)| key).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        keys(index.scan("file/", None, 10).await.unwrap()),
+        ["file/a", "file/b"]
+    );
+    assert_eq!(
+        keys(index.scan("file/", Some("file/a"), 10).await.unwrap()),
+        ["file/b"]
+    );
+    assert_eq!(
+        keys(index.scan("file/", None, 1).await.unwrap()),
+        ["file/a"]
+    );
+    assert!(index.scan("none/", None, 10).await.unwrap().is_empty());
+
+    // Many at once: each is answered only when it is in.
+    let many = (0..200).map(|n| async move {
+        let key = format!("many/{n:03}");
+        index
+            .commit(vec![Change::Put(key.clone(), vec![1])])
+            .await
+            .unwrap();
+        assert!(index.get(&key).await.unwrap().is_some());
+    });
+    futures_util::future::join_all(many).await;
+    assert_eq!(index.scan("many/", None, 1000).await.unwrap().len(), 200);
+    assert!(index.healthy());
+}
+
+#[tokio::test]
+async fn memory() {
+    story(&MemoryIndex::default()).await;
+}
+
+#[tokio::test]
+async fn sled_and_again_after_reopening() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("index");
+    let open = || {
+        SledIndex::new(
+            super::sled_index::open_db(&path, 1 << 20).unwrap(),
+            path.clone(),
+            1 << 20,
+        )
+        .unwrap()
+    };
+    let index = open();
+    story(&index).await;
+    index.close().await;
+    assert!(index.get("file/a").await.is_err());
+    let again = open();
+    assert_eq!(again.get("file/a").await.unwrap().unwrap(), b"5");
+    again.close().await;
+}
+
+#[test]
+fn a_shortened_database_is_an_error_not_a_panic() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("index");
+    {
+        let db = super::sled_index::open_db(&path, 1 << 20).unwrap();
+        for n in 0..20_000_u32 {
+            db.insert(n.to_be_bytes(), vec![7; 200]).unwrap();
+        }
+        db.flush().unwrap();
+    }
+    let db = std::fs::File::options()
+        .write(true)
+        .open(path.join("db"))
+        .unwrap();
+    let size = db.metadata().unwrap().len();
+    db.set_len(size / 2 - 100).unwrap();
+    // Either it is noticed, or what is left opens; it must not take the process down.
+    let _ = super::sled_index::open_db(&path, 1 << 20);
+}

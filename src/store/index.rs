@@ -1,0 +1,48 @@
+//! The seam for the index: a small ordered map of text keys to opaque values.
+
+use async_trait::async_trait;
+use thiserror::Error;
+
+/// One change to the index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Sets a key.
+    Put(String, Vec<u8>),
+    /// Removes a key.
+    Remove(String),
+}
+
+/// A fault of the index.
+#[derive(Clone, Debug, Error)]
+pub enum IndexError {
+    /// Reading or writing failed.
+    #[error("the index failed: {0}")]
+    Failed(String),
+    /// Being reopened after a fault, or closed.
+    #[error("the index is not available")]
+    Unavailable,
+}
+
+/// An ordered map of facts. Reads are quick enough for the path of a hit.
+#[async_trait]
+pub trait Index: Send + Sync + 'static {
+    /// The value of a key.
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, IndexError>;
+
+    /// Applies all changes or none; when this returns they survive the end of the process.
+    async fn commit(&self, changes: Vec<Change>) -> Result<(), IndexError>;
+
+    /// Up to `limit` entries whose keys start with `prefix` and come after `after`, in the keys' order.
+    async fn scan(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Vec<u8>)>, IndexError>;
+
+    /// Whether it can answer and the last change went through.
+    fn healthy(&self) -> bool;
+
+    /// Writes out what is pending and ends it.
+    async fn close(&self);
+}

@@ -1,0 +1,82 @@
+//! Names: of records in the index and of files on disk.
+
+use std::path::{Path, PathBuf};
+
+use crate::gomod::{ModulePath, Rev};
+use crate::protocol::{FileKey, Kind, MetaKey};
+
+/// Prefix of the records of files.
+pub const FILE: &str = "file/";
+/// Prefix of the records of changing answers.
+pub const META: &str = "meta/";
+/// Prefix of what queries said of versions they resolved to.
+pub const STAND_IN: &str = "stand/";
+
+/// A file's key in the index.
+pub fn file_key(key: &FileKey) -> String {
+    format!("{FILE}{key}")
+}
+
+/// A changing answer's key in the index.
+pub fn meta_key(key: &MetaKey) -> String {
+    format!("{META}{key}")
+}
+
+/// Key of what a query said of the version it resolved to.
+pub fn stand_in_key(key: &FileKey) -> String {
+    format!("{STAND_IN}{key}")
+}
+
+/// A file's place below the modules folder: the layout of the Go command's download cache (protocol.md 1.5).
+pub fn file_path(root: &Path, key: &FileKey) -> PathBuf {
+    let mut path = version_dir(root, &key.module);
+    path.push(format!("{}.{}", key.version.escaped(), key.kind.ext()));
+    path
+}
+
+/// The place of a zip's h1, 47 bytes without newline.
+pub fn ziphash_path(root: &Path, key: &FileKey) -> PathBuf {
+    let mut path = version_dir(root, &key.module);
+    path.push(format!("{}.ziphash", key.version.escaped()));
+    path
+}
+
+/// The folder of a module's versions.
+pub fn version_dir(root: &Path, module: &ModulePath) -> PathBuf {
+    let mut path = root.join(&*module.escaped());
+    path.push("@v");
+    path
+}
+
+/// Reads a path below the modules folder back; `None` if it is not a file of a version.
+pub fn parse_file(relative: &Path) -> Option<FileKey> {
+    let text = relative.to_str()?;
+    let (module, file) = text.rsplit_once("/@v/")?;
+    let (version, ext) = file.rsplit_once('.')?;
+    let kind = Kind::from_ext(ext)?;
+    let module = ModulePath::unescape(module).ok()?;
+    let Rev::Version(version) = Rev::unescape(version).ok()? else {
+        return None;
+    };
+    version.fits(&module).then_some(FileKey {
+        module,
+        version,
+        kind,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c32_paths_are_escaped_and_read_back() {
+        let path = Path::new("github.com/!burnt!sushi/toml/@v/v1.0.0-!r!c1.zip");
+        let key = parse_file(path).unwrap();
+        assert_eq!(key.module.as_str(), "github.com/BurntSushi/toml");
+        assert_eq!(file_path(Path::new(""), &key), path);
+        assert!(parse_file(Path::new("github.com/BurntSushi/toml/@v/v1.0.0.zip")).is_none());
+        assert!(parse_file(Path::new("example.com/m/@v/master.info")).is_none());
+        assert!(parse_file(Path::new("example.com/m/@v/list")).is_none());
+    }
+}

@@ -1,0 +1,147 @@
+//! Schema versions: recorded in the store, applied in order when it is opened; a newer store is refused untouched.
+//! The steps themselves are in `migrations/`.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use thiserror::Error;
+
+#[path = "../../migrations/sled/mod.rs"]
+mod steps;
+
+/// Key of the schema version in the index, a big-endian u32.
+const KEY: &str = "schema";
+/// File in the data directory that names the version of the blobs' layout.
+const LAYOUT_FILE: &str = "layout";
+/// The version of the blobs' layout that this program reads and writes (`migrations/files/`).
+const LAYOUT: u32 = 1;
+
+/// The schema version of the index that this program reads and writes.
+pub const INDEX_SCHEMA: u32 = steps::ALL.len() as u32;
+
+/// Why a store cannot be brought to this program's schema.
+#[derive(Debug, Error)]
+pub enum MigrateError {
+    /// It is ahead of this program.
+    #[error("{what} has version {found}, this program knows {known}")]
+    Newer {
+        /// Which part.
+        what: &'static str,
+        /// In the store.
+        found: u32,
+        /// In the program.
+        known: u32,
+    },
+    /// The file system failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The index failed.
+    #[error("{0}")]
+    Index(String),
+}
+
+impl From<sled::Error> for MigrateError {
+    fn from(error: sled::Error) -> Self {
+        MigrateError::Index(error.to_string())
+    }
+}
+
+/// Refuses a layout of blobs that is newer than this program. Changes nothing.
+pub fn check_files(data: &Path) -> Result<(), MigrateError> {
+    let text = match fs::read_to_string(data.join(LAYOUT_FILE)) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let found = text.trim().parse().unwrap_or(u32::MAX);
+    if found > LAYOUT {
+        return Err(MigrateError::Newer {
+            what: "the layout of the modules folder",
+            found,
+            known: LAYOUT,
+        });
+    }
+    Ok(())
+}
+
+/// Records the layout's version.
+pub fn mark_files(data: &Path) -> io::Result<()> {
+    let path = data.join(LAYOUT_FILE);
+    if path.exists() {
+        return Ok(());
+    }
+    match fs::write(&path, format!("{LAYOUT}\n")) {
+        // Written at a later start, when there is room.
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(()),
+        other => other,
+    }
+}
+
+/// Brings the index to this program's schema, step by step; each step and its number are one atomic batch.
+pub fn apply_index(db: &sled::Db) -> Result<(), MigrateError> {
+    let found = match db.get(KEY)? {
+        Some(bytes) => bytes
+            .as_ref()
+            .try_into()
+            .map(u32::from_be_bytes)
+            .unwrap_or(u32::MAX),
+        None => 0,
+    };
+    if found > INDEX_SCHEMA {
+        return Err(MigrateError::Newer {
+            what: "the index",
+            found,
+            known: INDEX_SCHEMA,
+        });
+    }
+    for (number, step) in (1..).zip(steps::ALL).skip(found as usize) {
+        let mut batch = sled::Batch::default();
+        step(db, &mut batch)?;
+        batch.insert(KEY, &u32::to_be_bytes(number));
+        db.apply_batch(batch)?;
+        db.flush()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn temporary() -> sled::Db {
+        sled::Config::new().temporary(true).open().unwrap()
+    }
+
+    #[test]
+    fn a_fresh_index_gets_every_step_once() {
+        let db = temporary();
+        apply_index(&db).unwrap();
+        assert_eq!(
+            db.get(KEY).unwrap().unwrap().as_ref(),
+            INDEX_SCHEMA.to_be_bytes()
+        );
+        apply_index(&db).unwrap();
+    }
+
+    #[test]
+    fn a_newer_index_is_refused_and_left_alone() {
+        let db = temporary();
+        db.insert(KEY, &(INDEX_SCHEMA + 1).to_be_bytes()).unwrap();
+        assert!(matches!(apply_index(&db), Err(MigrateError::Newer { .. })));
+        assert_eq!(db.len(), 1);
+    }
+
+    #[test]
+    fn a_newer_layout_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        check_files(dir.path()).unwrap();
+        mark_files(dir.path()).unwrap();
+        check_files(dir.path()).unwrap();
+        fs::write(dir.path().join(LAYOUT_FILE), "2\n").unwrap();
+        assert!(matches!(
+            check_files(dir.path()),
+            Err(MigrateError::Newer { .. })
+        ));
+    }
+}

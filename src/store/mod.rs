@@ -1,0 +1,219 @@
+//! What is kept: blobs (files in the Go download cache's layout) and an index of facts about them.
+//!
+//! **Invariant: a record in the index means that the file is whole, durable and verified; a file without a record is
+//! not there.** So publishing goes: fsync the temporary file, rename it into place, fsync the directory, commit the
+//! record; and reading goes: record first, then file.
+//!
+//! [`Index`] and [`Blobs`] are the two seams for other places to keep things (PostgreSQL, object storage); every
+//! implementation passes the same conformance tests ([`conformance`]).
+
+mod blobs;
+#[cfg(test)]
+mod conformance;
+mod dir;
+mod disk;
+mod files;
+mod index;
+mod layout;
+mod memory;
+mod migrate;
+pub mod rebuild;
+mod record;
+mod sled_index;
+mod spool;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use thiserror::Error;
+
+pub use blobs::{BlobError, BlobFile, Blobs};
+pub use dir::{DataDir, DataDirError};
+pub use disk::{Disk, Room};
+pub use files::Files;
+pub use index::{Change, Index, IndexError};
+pub use memory::MemoryIndex;
+pub use migrate::INDEX_SCHEMA;
+pub use record::{Damaged, FileRecord, MetaRecord, Verified, json};
+pub use sled_index::SledIndex;
+pub use spool::{Spool, SpoolError};
+
+use crate::gomod::H1;
+use crate::protocol::{FileKey, MetaKey};
+
+/// A fault of the store; always ours, never upstream's.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The index failed.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// A file could not be read or written.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+}
+
+/// The two halves of what is kept, joined by the invariant above.
+#[derive(Clone)]
+pub struct Store {
+    index: Arc<dyn Index>,
+    blobs: Arc<dyn Blobs>,
+}
+
+/// A kept file, ready to be served.
+#[derive(Clone, Debug)]
+pub struct KeptFile {
+    /// What the index says of it.
+    pub record: FileRecord,
+    /// Its content.
+    pub content: Content,
+}
+
+/// How a kept file's content is at hand.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// In memory.
+    Bytes(Bytes),
+    /// As an open file.
+    File(BlobFile),
+}
+
+/// Files up to this size are read whole; larger ones are served from the open file. Bytes.
+pub const SMALL: u64 = 64 * 1024;
+
+impl Store {
+    /// Joins an index and a place for blobs.
+    pub fn new(index: Arc<dyn Index>, blobs: Arc<dyn Blobs>) -> Self {
+        Store { index, blobs }
+    }
+
+    /// The index, for maintenance commands.
+    pub fn index(&self) -> &Arc<dyn Index> {
+        &self.index
+    }
+
+    /// The blobs, for spooling and maintenance commands.
+    pub fn blobs(&self) -> &Arc<dyn Blobs> {
+        &self.blobs
+    }
+
+    /// What the index says of a file. A record that is damaged counts as absent: the file is fetched again.
+    pub async fn record(&self, key: &FileKey) -> Result<Option<FileRecord>, StoreError> {
+        let name = layout::file_key(key);
+        let Some(bytes) = self.index.get(&name).await? else {
+            return Ok(None);
+        };
+        Ok(sound(&name, FileRecord::decode(&bytes)))
+    }
+
+    /// A kept file. `None` if there is no record, or the file is gone or of another size than recorded (an operator
+    /// removed it): then it is fetched again.
+    pub async fn file(&self, key: &FileKey) -> Result<Option<KeptFile>, StoreError> {
+        let Some(record) = self.record(key).await? else {
+            return Ok(None);
+        };
+        let content = if record.size <= SMALL {
+            self.blobs.read(key, SMALL).await?.map(Content::Bytes)
+        } else {
+            self.blobs.open(key).await?.map(Content::File)
+        };
+        let Some(content) = content else {
+            tracing::warn!(file = %key, "the index knows this file but it is gone from the disk; fetching it again");
+            return Ok(None);
+        };
+        let size = match &content {
+            Content::Bytes(bytes) => bytes.len() as u64,
+            Content::File(file) => file.size,
+        };
+        if size != record.size {
+            tracing::error!(file = %key, recorded = record.size, found = size,
+                "a kept file has another size than recorded; fetching it again");
+            return Ok(None);
+        }
+        Ok(Some(KeptFile { record, content }))
+    }
+
+    /// Makes a small file durable and visible. It must have been verified.
+    pub async fn publish_bytes(
+        &self,
+        key: &FileKey,
+        body: Bytes,
+        record: &FileRecord,
+    ) -> Result<(), StoreError> {
+        self.blobs.publish_bytes(key, body).await?;
+        self.commit_file(key, record).await
+    }
+
+    /// Makes a spooled zip durable and visible, with its `.ziphash` beside it. It must have been verified.
+    pub async fn publish_spool(
+        &self,
+        key: &FileKey,
+        spool: &Arc<Spool>,
+        h1: &H1,
+        record: &FileRecord,
+    ) -> Result<(), StoreError> {
+        self.blobs.publish_spool(key, spool, h1).await?;
+        self.commit_file(key, record).await
+    }
+
+    async fn commit_file(&self, key: &FileKey, record: &FileRecord) -> Result<(), StoreError> {
+        Ok(self
+            .index
+            .commit(vec![Change::Put(layout::file_key(key), record.encode())])
+            .await?)
+    }
+
+    /// The last answer kept for a changing resource, of whatever age.
+    pub async fn meta(&self, key: &MetaKey) -> Result<Option<MetaRecord>, StoreError> {
+        let name = layout::meta_key(key);
+        let Some(bytes) = self.index.get(&name).await? else {
+            return Ok(None);
+        };
+        Ok(sound(&name, MetaRecord::decode(&bytes)))
+    }
+
+    /// Keeps an answer of a changing resource.
+    pub async fn put_meta(&self, key: &MetaKey, record: &MetaRecord) -> Result<(), StoreError> {
+        Ok(self
+            .index
+            .commit(vec![Change::Put(layout::meta_key(key), record.encode())])
+            .await?)
+    }
+
+    /// Keeps `record` under its key and, with it in one step, as stand-in for `file` (see [`Store::stand_in`]).
+    pub async fn put_query(
+        &self,
+        key: &MetaKey,
+        record: &MetaRecord,
+        file: &FileKey,
+    ) -> Result<(), StoreError> {
+        let stand_in = MetaRecord {
+            body: record.stand_in(),
+            ..record.clone()
+        };
+        let changes = vec![
+            Change::Put(layout::meta_key(key), record.encode()),
+            Change::Put(layout::stand_in_key(file), stand_in.encode()),
+        ];
+        Ok(self.index.commit(changes).await?)
+    }
+
+    /// What a query once resolved to this version said: good enough for its `.info` when nobody can be asked.
+    pub async fn stand_in(&self, file: &FileKey) -> Result<Option<MetaRecord>, StoreError> {
+        let name = layout::stand_in_key(file);
+        let Some(bytes) = self.index.get(&name).await? else {
+            return Ok(None);
+        };
+        Ok(sound(&name, MetaRecord::decode(&bytes)))
+    }
+
+    /// Ends the store: everything acknowledged is on disk when this returns.
+    pub async fn close(&self) {
+        self.index.close().await;
+    }
+}
+
+fn sound<T>(key: &str, decoded: Result<T, Damaged>) -> Option<T> {
+    decoded
+        .inspect_err(|error| tracing::error!(key, %error, "a record in the index is damaged; it counts as absent"))
+        .ok()
+}

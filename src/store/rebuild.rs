@@ -1,0 +1,329 @@
+//! Making the index anew from the files, and checking the files against it.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::index::Change;
+use super::layout;
+use super::record::{FileRecord, Verified};
+use super::{Content, Store, StoreError};
+use crate::clock::{Millis, SharedClock};
+use crate::gomod::dirhash::hash_go_mod;
+use crate::gomod::{info, modfile, zip};
+use crate::protocol::{FileKey, Kind};
+
+/// Prefix of the records of files in the index.
+pub const FILES: &str = layout::FILE;
+
+/// Records written at once.
+const BATCH: usize = 256;
+/// Records read at once.
+const PAGE: usize = 1000;
+
+/// How far it is.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// Files looked at.
+    pub files: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// The one looked at last.
+    pub current: String,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// Files in order.
+    pub good: u64,
+    /// Files not in order, each with why.
+    pub bad: Vec<(String, String)>,
+    /// Records whose file is gone.
+    pub gone: u64,
+    /// Whether it was ended before all was seen.
+    pub ended_early: bool,
+}
+
+/// Looks at every file below `modules`, records those that are whole and valid, and drops records without a file.
+/// `progress` is told about each and says whether to go on.
+pub async fn rebuild(
+    store: &Store,
+    modules: &Path,
+    clock: &SharedClock,
+    progress: impl Fn(&Progress) -> bool,
+) -> Result<Summary, StoreError> {
+    let mut summary = Summary::default();
+    let mut seen = Progress::default();
+    let mut changes = Vec::new();
+    let mut folders = vec![modules.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = match read_folder(folder.clone()).await {
+            Ok(entries) => entries,
+            Err(error) => {
+                summary
+                    .bad
+                    .push((folder.display().to_string(), error.to_string()));
+                continue;
+            }
+        };
+        for (path, is_folder) in entries {
+            if is_folder {
+                folders.push(path);
+                continue;
+            }
+            let Some(key) = path.strip_prefix(modules).ok().and_then(layout::parse_file) else {
+                continue;
+            };
+            seen.files += 1;
+            seen.current = key.to_string();
+            match examine(key.clone(), path, clock.now()).await {
+                Ok(mut record) => {
+                    seen.bytes += record.size;
+                    summary.good += 1;
+                    if let Some(known) = store
+                        .record(&key)
+                        .await?
+                        .filter(|known| known.sha256 == record.sha256)
+                    {
+                        record = known;
+                    }
+                    changes.push(Change::Put(layout::file_key(&key), record.encode()));
+                }
+                Err(why) => {
+                    summary.bad.push((key.to_string(), why));
+                    changes.push(Change::Remove(layout::file_key(&key)));
+                }
+            }
+            if changes.len() >= BATCH {
+                store.index().commit(std::mem::take(&mut changes)).await?;
+            }
+            if !progress(&seen) {
+                summary.ended_early = true;
+                store.index().commit(changes).await?;
+                return Ok(summary);
+            }
+        }
+    }
+    store.index().commit(changes).await?;
+    drop_gone(store, modules, &mut summary).await?;
+    Ok(summary)
+}
+
+/// A folder's entries in the order of their names, each with whether it is a folder itself.
+async fn read_folder(folder: PathBuf) -> io::Result<Vec<(PathBuf, bool)>> {
+    let read = move || {
+        let mut entries = Vec::new();
+        for entry in std::fs::read_dir(folder)? {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            if kind.is_dir() || kind.is_file() {
+                entries.push((entry.path(), kind.is_dir()));
+            }
+        }
+        entries.sort();
+        Ok(entries)
+    };
+    tokio::task::spawn_blocking(read)
+        .await
+        .map_err(io::Error::other)?
+}
+
+/// Reads a file, checks it by the rules that hold when it is fetched, and says what is true of it.
+async fn examine(key: FileKey, path: PathBuf, now: Millis) -> Result<FileRecord, String> {
+    let work = move || {
+        let mut file = File::open(&path).map_err(|error| error.to_string())?;
+        let (size, sha256) = hash(&mut file).map_err(|error| error.to_string())?;
+        let small = || std::fs::read(&path).map_err(|error| error.to_string());
+        let h1 = match key.kind {
+            Kind::Info => {
+                let info = info::parse_info(&small()?).map_err(|error| error.to_string())?;
+                if info.version != key.version {
+                    return Err(format!("it is the .info of version {}", info.version));
+                }
+                None
+            }
+            Kind::Mod => {
+                let body = small()?;
+                if modfile::module_path(&body).is_none() && !key.module.is_toolchain() {
+                    return Err("a go.mod without a module line".to_owned());
+                }
+                Some(hash_go_mod(&body).to_string())
+            }
+            Kind::Zip => {
+                let source = file
+                    .try_clone()
+                    .and_then(zip::FileAt::new)
+                    .map_err(|error| error.to_string())?;
+                let checked = zip::check_zip(&source, &key.module, &key.version)
+                    .map_err(|error| error.to_string())?;
+                let h1 = checked.h1.to_string();
+                match std::fs::read_to_string(path.with_extension("ziphash")) {
+                    Ok(kept) if kept.trim() != h1 => {
+                        return Err(format!("its h1 is {h1}, kept is {}", kept.trim()));
+                    }
+                    _ => {}
+                }
+                Some(h1)
+            }
+        };
+        let from = "files".to_owned();
+        Ok(FileRecord {
+            size,
+            sha256,
+            h1,
+            from,
+            seen: now,
+            verified: Verified::None,
+        })
+    };
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| error.to_string())?
+}
+
+fn hash(file: &mut File) -> io::Result<(u64, String)> {
+    let mut sha = Sha256::new();
+    let mut buffer = vec![0; 256 << 10];
+    let mut size = 0;
+    loop {
+        let count = file.read(&mut buffer)?;
+        if count == 0 {
+            break;
+        }
+        sha.update(&buffer[..count]);
+        size += count as u64;
+    }
+    let hex = sha
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    Ok((size, hex))
+}
+
+async fn drop_gone(store: &Store, modules: &Path, summary: &mut Summary) -> Result<(), StoreError> {
+    let mut after: Option<String> = None;
+    loop {
+        let page = store.index().scan(FILES, after.as_deref(), PAGE).await?;
+        let Some((last, _)) = page.last() else {
+            return Ok(());
+        };
+        after = Some(last.clone());
+        let gone = |name: &String| {
+            name.strip_prefix(FILES)
+                .is_none_or(|path| !modules.join(path).exists())
+        };
+        let changes: Vec<_> = page
+            .iter()
+            .map(|(name, _)| name)
+            .filter(|name| gone(name))
+            .cloned()
+            .map(Change::Remove)
+            .collect();
+        summary.gone += changes.len() as u64;
+        store.index().commit(changes).await?;
+    }
+}
+
+/// How many files the index knows, and their bytes.
+pub async fn totals(store: &Store) -> Result<(u64, u64), StoreError> {
+    let (mut files, mut bytes) = (0, 0);
+    let mut after: Option<String> = None;
+    loop {
+        let page = store.index().scan(FILES, after.as_deref(), PAGE).await?;
+        let Some((last, _)) = page.last() else {
+            return Ok((files, bytes));
+        };
+        after = Some(last.clone());
+        files += page.len() as u64;
+        bytes += page
+            .iter()
+            .filter_map(|(_, value)| FileRecord::decode(value).ok())
+            .map(|record| record.size)
+            .sum::<u64>();
+    }
+}
+
+/// Reads every file that the index knows and compares it with what was recorded. With `repair`, what is not in order
+/// is removed, so that it is fetched again.
+pub async fn verify(
+    store: &Store,
+    modules: &Path,
+    repair: bool,
+    clock: &SharedClock,
+    progress: impl Fn(&Progress) -> bool,
+) -> Result<Summary, StoreError> {
+    let mut summary = Summary::default();
+    let mut seen = Progress::default();
+    let mut after: Option<String> = None;
+    loop {
+        let page = store.index().scan(FILES, after.as_deref(), PAGE).await?;
+        let Some((last, _)) = page.last() else {
+            return Ok(summary);
+        };
+        after = Some(last.clone());
+        for (name, value) in &page {
+            let path = name.strip_prefix(FILES).unwrap_or(name);
+            let fault = compare(store, modules, path, value, clock).await;
+            seen.files += 1;
+            seen.current = path.to_owned();
+            match fault {
+                Ok(size) => {
+                    seen.bytes += size;
+                    summary.good += 1;
+                }
+                Err(why) => {
+                    summary.bad.push((path.to_owned(), why));
+                    if repair {
+                        remove(store, name, path).await?;
+                    }
+                }
+            }
+            if !progress(&seen) {
+                summary.ended_early = true;
+                return Ok(summary);
+            }
+        }
+    }
+}
+
+async fn compare(
+    store: &Store,
+    modules: &Path,
+    path: &str,
+    value: &[u8],
+    clock: &SharedClock,
+) -> Result<u64, String> {
+    let recorded =
+        FileRecord::decode(value).map_err(|error| format!("its record is damaged: {error}"))?;
+    let key = layout::parse_file(Path::new(path)).ok_or("its name is not one of a file")?;
+    let place = layout::file_path(modules, &key);
+    let kept = store.file(&key).await.map_err(|error| error.to_string())?;
+    match kept.map(|kept| kept.content) {
+        Some(Content::Bytes(_) | Content::File(_)) => {}
+        None => return Err("the file is gone or of another size than recorded".to_owned()),
+    }
+    let found = examine(key, place, clock.now()).await?;
+    if found.sha256 != recorded.sha256 {
+        return Err("its content is not what was recorded".to_owned());
+    }
+    if found.h1 != recorded.h1 {
+        return Err("its h1 is not what was recorded".to_owned());
+    }
+    Ok(found.size)
+}
+
+async fn remove(store: &Store, name: &str, path: &str) -> Result<(), StoreError> {
+    store
+        .index()
+        .commit(vec![Change::Remove(name.to_owned())])
+        .await?;
+    if let Some(key) = layout::parse_file(Path::new(path)) {
+        Arc::clone(store.blobs()).remove(&key).await?;
+    }
+    Ok(())
+}

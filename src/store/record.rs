@@ -1,0 +1,170 @@
+//! Values in the index: one version byte, JSON, and a CRC-32 of both, because sled does not notice a flipped bit.
+//!
+//! JSON tolerates fields that a later version adds and is readable in `larder index dump`.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::clock::Millis;
+use crate::gomod::info;
+
+/// Version of the encoding; the first byte of every value.
+const FORMAT: u8 = 1;
+
+/// What vouches for a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verified {
+    /// The checksum database.
+    Sumdb,
+    /// The h1 it had when it was first seen.
+    Pin,
+    /// Nothing but its own form.
+    None,
+}
+
+impl Verified {
+    /// As in the `Larder-Verified` header.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Verified::Sumdb => "sumdb",
+            Verified::Pin => "pin",
+            Verified::None => "none",
+        }
+    }
+}
+
+/// Facts about a kept file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRecord {
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256 of the file, lower-case hexadecimal.
+    pub sha256: String,
+    /// The `h1:` of a `.mod` or `.zip`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub h1: Option<String>,
+    /// Which source it came from, as shown to people.
+    pub from: String,
+    /// When it was first kept.
+    pub seen: Millis,
+    /// What vouches for it.
+    pub verified: Verified,
+}
+
+/// The last good answer of a changing resource.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetaRecord {
+    /// What is served.
+    pub body: String,
+    /// When a source last said so.
+    pub fetched: Millis,
+    /// Which source, as shown to people.
+    pub from: String,
+    /// Of a list: the valid version lines that are left out of what is served (pseudo-versions and such), needed to
+    /// derive `@latest` as the client does.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub unlisted: String,
+}
+
+impl MetaRecord {
+    /// The `.info` body as it may stand for the version it names: without what depends on the query.
+    pub fn stand_in(&self) -> String {
+        info::stand_in(self.body.as_bytes())
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+            .unwrap_or_else(|| self.body.clone())
+    }
+}
+
+/// A value that cannot be what was written.
+#[derive(Debug, Error)]
+pub enum Damaged {
+    /// Too short or with a wrong CRC-32.
+    #[error("its checksum does not match")]
+    Checksum,
+    /// Written by a later version of the program.
+    #[error("it has the unknown format {0}")]
+    Format(u8),
+    /// Not the JSON expected.
+    #[error("it cannot be read: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut bytes = vec![FORMAT];
+    // Writing plain structs with string keys to a Vec has no way to fail.
+    let _ = serde_json::to_writer(&mut bytes, value);
+    let crc = crc32fast::hash(&bytes);
+    bytes.extend_from_slice(&crc.to_be_bytes());
+    bytes
+}
+
+/// The JSON part of a value, checked.
+pub fn json(bytes: &[u8]) -> Result<&[u8], Damaged> {
+    let (body, crc) = bytes.split_last_chunk::<4>().ok_or(Damaged::Checksum)?;
+    if crc32fast::hash(body) != u32::from_be_bytes(*crc) {
+        return Err(Damaged::Checksum);
+    }
+    match body.split_first() {
+        Some((&FORMAT, json)) => Ok(json),
+        Some((&other, _)) => Err(Damaged::Format(other)),
+        None => Err(Damaged::Checksum),
+    }
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Damaged> {
+    Ok(serde_json::from_slice(json(bytes)?)?)
+}
+
+macro_rules! value {
+    ($($type:ty),*) => {$(
+        impl $type {
+            /// As it stands in the index.
+            pub fn encode(&self) -> Vec<u8> { encode(self) }
+            /// Reads a value of the index back.
+            pub fn decode(bytes: &[u8]) -> Result<Self, Damaged> { decode(bytes) }
+        }
+    )*};
+}
+value!(FileRecord, MetaRecord);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> FileRecord {
+        FileRecord {
+            size: 7,
+            sha256: "00ff".into(),
+            h1: Some("h1:x=".into()),
+            from: "proxy.example.com".into(),
+            seen: Millis(12),
+            verified: Verified::None,
+        }
+    }
+
+    #[test]
+    fn round_trip_and_every_flipped_bit_is_noticed() {
+        let bytes = record().encode();
+        assert_eq!(FileRecord::decode(&bytes).unwrap(), record());
+        for at in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut bad = bytes.clone();
+                bad[at] ^= 1 << bit;
+                assert!(FileRecord::decode(&bad).is_err(), "byte {at} bit {bit}");
+            }
+        }
+        assert!(FileRecord::decode(&[]).is_err());
+    }
+
+    #[test]
+    fn fields_of_later_versions_are_tolerated() {
+        let json = br#"{"size":1,"sha256":"","from":"","seen":1,"verified":"pin","later":{"a":1}}"#;
+        let mut bytes = vec![FORMAT];
+        bytes.extend_from_slice(json);
+        let crc = crc32fast::hash(&bytes);
+        bytes.extend_from_slice(&crc.to_be_bytes());
+        assert_eq!(FileRecord::decode(&bytes).unwrap().verified, Verified::Pin);
+    }
+}

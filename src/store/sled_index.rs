@@ -1,0 +1,255 @@
+//! The index in sled 0.34, with the four traps of that version handled here and nowhere else:
+//!
+//! * a damaged database makes `open` panic: caught, the folder is set aside and a fresh one opened (the caller then
+//!   rebuilds it from the files);
+//! * after "no space left" every later write fails until it is reopened: reopened by the writer thread;
+//! * writes are cheap in batches only: one writer thread gathers what is waiting into one batch and one flush;
+//! * a flush survives the end of the process at once, a power cut after up to 500 ms: enough, because a file is
+//!   on disk before its record is written, and a record that is lost means that the file is fetched again.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::RwLock;
+use tokio::sync::{mpsc, oneshot};
+
+use super::index::{Change, Index, IndexError};
+
+/// Commits waiting for the writer at the most; further ones wait for room.
+const QUEUE: usize = 1024;
+/// Changes in one batch at the most.
+const BATCH: usize = 4096;
+/// Pause between two tries to reopen.
+const REOPEN_EVERY: Duration = Duration::from_secs(1);
+
+/// An index in a folder.
+pub struct SledIndex {
+    shared: Arc<Shared>,
+    queue: mpsc::Sender<Job>,
+}
+
+struct Shared {
+    path: PathBuf,
+    cache: u64,
+    /// `None` while it is being reopened, and after the end. Guards no await and no slow call but opening.
+    db: RwLock<Option<sled::Db>>,
+    healthy: AtomicBool,
+}
+
+enum Job {
+    Commit(Vec<Change>, oneshot::Sender<Result<(), IndexError>>),
+    Close(oneshot::Sender<()>),
+}
+
+/// Why a database does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It is damaged; opening another one in its place and rebuilding helps.
+    #[error("it is damaged: {0}")]
+    Damaged(String),
+    /// The folder cannot be used.
+    #[error("{0}")]
+    Io(String),
+}
+
+/// Opens a database; a panic inside sled, which is its way to say "damaged", becomes an error.
+pub fn open_db(path: &Path, cache: u64) -> Result<sled::Db, OpenError> {
+    let config = sled::Config::new().path(path).cache_capacity(cache);
+    match catch_unwind(AssertUnwindSafe(|| config.open())) {
+        Ok(Ok(db)) => Ok(db),
+        Ok(Err(sled::Error::Io(error))) => Err(OpenError::Io(error.to_string())),
+        Ok(Err(error)) => Err(OpenError::Damaged(error.to_string())),
+        Err(panic) => {
+            let text = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("sled gave up");
+            Err(OpenError::Damaged(text.to_owned()))
+        }
+    }
+}
+
+impl SledIndex {
+    /// Takes over an open, migrated database. `path` and `cache` (bytes) are for reopening it.
+    pub fn new(db: sled::Db, path: PathBuf, cache: u64) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            path,
+            cache,
+            db: RwLock::new(Some(db)),
+            healthy: AtomicBool::new(true),
+        });
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        let writer = Arc::clone(&shared);
+        std::thread::Builder::new()
+            .name("larder-index".into())
+            .spawn(move || write(&writer, jobs))?;
+        Ok(SledIndex { shared, queue })
+    }
+}
+
+/// The writer thread: takes what is waiting, writes it in one batch, flushes, answers all.
+fn write(shared: &Shared, mut jobs: mpsc::Receiver<Job>) {
+    while let Some(job) = jobs.blocking_recv() {
+        let mut waiting = Vec::new();
+        let mut batch = sled::Batch::default();
+        let mut closing = None;
+        let mut changes = 0;
+        let mut next = Some(job);
+        while let Some(job) = next {
+            match job {
+                Job::Commit(list, answer) => {
+                    changes += list.len();
+                    for change in list {
+                        match change {
+                            Change::Put(key, value) => batch.insert(key.as_bytes(), value),
+                            Change::Remove(key) => batch.remove(key.as_bytes()),
+                        }
+                    }
+                    waiting.push(answer);
+                }
+                Job::Close(answer) => {
+                    closing = Some(answer);
+                    break;
+                }
+            }
+            next = if changes < BATCH {
+                jobs.try_recv().ok()
+            } else {
+                None
+            };
+        }
+        let result = shared.apply(batch);
+        if let Err(error) = &result {
+            tracing::error!(%error, "writing to the index failed; reopening it");
+        }
+        for answer in waiting {
+            // A caller that has gone away does not need the answer.
+            let _ = answer.send(result.clone());
+        }
+        if result.is_err() {
+            shared.reopen();
+        }
+        if let Some(answer) = closing {
+            shared.end();
+            let _ = answer.send(());
+            return;
+        }
+    }
+    shared.end();
+}
+
+impl Shared {
+    fn apply(&self, batch: sled::Batch) -> Result<(), IndexError> {
+        let guard = self.db.read();
+        let db = guard.as_ref().ok_or(IndexError::Unavailable)?;
+        let written = catch_unwind(AssertUnwindSafe(|| {
+            db.apply_batch(batch)?;
+            db.flush()
+        }));
+        match written {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(IndexError::Failed(error.to_string())),
+            Err(_) => Err(IndexError::Failed("sled panicked".into())),
+        }
+    }
+
+    /// One try; if it fails, the next write finds no database and tries again after a pause.
+    fn reopen(&self) {
+        self.healthy.store(false, Ordering::Relaxed);
+        let mut guard = self.db.write();
+        // All handles must be gone before the folder's lock is free again.
+        drop(guard.take());
+        match open_db(&self.path, self.cache) {
+            Ok(db) => {
+                *guard = Some(db);
+                self.healthy.store(true, Ordering::Relaxed);
+                tracing::info!("the index is open again");
+            }
+            Err(error) => {
+                drop(guard);
+                tracing::error!(%error, "the index does not open again; trying on");
+                std::thread::sleep(REOPEN_EVERY);
+            }
+        }
+    }
+
+    fn end(&self) {
+        if let Some(db) = self.db.write().take()
+            && let Err(error) = db.flush()
+        {
+            tracing::error!(%error, "the last flush of the index failed");
+        }
+    }
+}
+
+#[async_trait]
+impl Index for SledIndex {
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, IndexError> {
+        let guard = self.shared.db.read();
+        let db = guard.as_ref().ok_or(IndexError::Unavailable)?;
+        match db.get(key) {
+            Ok(value) => Ok(value.map(|value| value.to_vec())),
+            Err(error) => Err(IndexError::Failed(error.to_string())),
+        }
+    }
+
+    async fn commit(&self, changes: Vec<Change>) -> Result<(), IndexError> {
+        let (answer, result) = oneshot::channel();
+        self.queue
+            .send(Job::Commit(changes, answer))
+            .await
+            .map_err(|_| IndexError::Unavailable)?;
+        result.await.map_err(|_| IndexError::Unavailable)?
+    }
+
+    async fn scan(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Vec<u8>)>, IndexError> {
+        let shared = Arc::clone(&self.shared);
+        let prefix = prefix.to_owned();
+        let after = after.map(str::to_owned);
+        let scan = tokio::task::spawn_blocking(move || {
+            let guard = shared.db.read();
+            let db = guard.as_ref().ok_or(IndexError::Unavailable)?;
+            let from = match &after {
+                Some(after) if *after >= prefix => std::ops::Bound::Excluded(after.as_bytes()),
+                _ => std::ops::Bound::Included(prefix.as_bytes()),
+            };
+            db.range::<&[u8], _>((from, std::ops::Bound::Unbounded))
+                .take_while(|entry| {
+                    entry
+                        .as_ref()
+                        .map_or(true, |(key, _)| key.starts_with(prefix.as_bytes()))
+                })
+                .take(limit)
+                .map(|entry| {
+                    let (key, value) =
+                        entry.map_err(|error| IndexError::Failed(error.to_string()))?;
+                    Ok((String::from_utf8_lossy(&key).into_owned(), value.to_vec()))
+                })
+                .collect()
+        });
+        scan.await
+            .map_err(|error| IndexError::Failed(error.to_string()))?
+    }
+
+    fn healthy(&self) -> bool {
+        self.shared.healthy.load(Ordering::Relaxed)
+    }
+
+    async fn close(&self) {
+        let (answer, done) = oneshot::channel();
+        if self.queue.send(Job::Close(answer)).await.is_ok() {
+            // An error means that the thread has ended, which is what was wanted.
+            let _ = done.await;
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Logs: events of `tracing` and the lines of the access log, on standard error.
+//!
+//! Everything goes through a [`LogSink`], so that a slow reader of standard error (a full pipe, a
+//! stopped terminal) never holds up a request. Lines are for people or, as JSON, one flat object
+//! each: `{"ts":…,"level":…,"target":…,"msg":…, fields…}`. Whatever a stranger sent is escaped:
+//! no line of ours can be forged, and no terminal be driven, from outside.
+
+pub(in crate::telemetry) mod encode;
+mod event;
+mod sink;
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+
+use tracing::Subscriber;
+use tracing_subscriber::filter::{ParseError, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+
+pub use event::Time;
+pub use sink::{LogSink, Queue, SinkStats, Writer};
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// Tells the time of day, in milliseconds since 1970-01-01T00:00:00Z.
+pub type Now = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// Why logging cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The level is not what `tracing` understands.
+    #[error("{level:?} is not a log level: {source}")]
+    Level {
+        /// The level as it was given.
+        level: String,
+        /// What is wrong with it.
+        source: ParseError,
+    },
+    /// This process has a subscriber already.
+    #[error("logging has been set up already")]
+    Taken(#[from] tracing::subscriber::SetGlobalDefaultError),
+}
+
+/// Sends the events of the whole process to `sink`. `level` is a level or a list such as
+/// `info,larder::upstream=debug`; `colours` concerns [`Format::Text`] only.
+///
+/// # Errors
+/// If `level` is wrong, or if this process has called it before.
+pub fn init(
+    format: Format,
+    level: &str,
+    colours: bool,
+    sink: LogSink,
+    now: Now,
+) -> Result<(), LogError> {
+    let subscriber = subscriber(format, level, colours, sink, now)?;
+    Ok(tracing::subscriber::set_global_default(subscriber)?)
+}
+
+/// What [`init`] installs, for tests that want it on one thread.
+///
+/// # Errors
+/// If `level` is wrong.
+pub fn subscriber(
+    format: Format,
+    level: &str,
+    colours: bool,
+    sink: LogSink,
+    now: Now,
+) -> Result<impl Subscriber + Send + Sync, LogError> {
+    let targets: Targets = level.parse().map_err(|source| LogError::Level {
+        level: level.into(),
+        source,
+    })?;
+    let layer = tracing_subscriber::fmt::layer()
+        .with_ansi(colours && format == Format::Text)
+        .fmt_fields(event::Fields::new(format))
+        .event_format(event::Events::new(format, now))
+        .with_writer(sink);
+    Ok(tracing_subscriber::registry().with(targets).with(layer))
+}
+
+/// Whether standard error is a terminal that may show colours. `no_color` is the value of the
+/// environment variable `NO_COLOR`: set to anything it forbids them.
+pub fn colours(no_color: Option<&str>) -> bool {
+    no_color.is_none_or(str::is_empty) && std::io::stderr().is_terminal()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_level_is_an_error() {
+        let sink = LogSink::start(
+            Queue::default(),
+            Format::Text,
+            Arc::new(|| 0),
+            std::io::sink(),
+        );
+        let sink = sink.expect("a thread");
+        let error = subscriber(Format::Text, "larder=loud", false, sink, Arc::new(|| 0)).err();
+        let error = error.expect("an error").to_string();
+        assert!(
+            error.starts_with("\"larder=loud\" is not a log level"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn colours_can_be_forbidden() {
+        assert!(!colours(Some("1")));
+    }
+}

@@ -1,0 +1,433 @@
+//! Metrics: typed families, whose handles are resolved once and given to their owners. No label ever holds a module
+//! path.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Endpoint {
+    List,
+    Latest,
+    Query,
+    Info,
+    Mod,
+    Zip,
+    SumDb,
+    Status,
+    Other,
+}
+
+impl Endpoint {
+    const ALL: [Endpoint; 9] = [
+        Endpoint::List,
+        Endpoint::Latest,
+        Endpoint::Query,
+        Endpoint::Info,
+        Endpoint::Mod,
+        Endpoint::Zip,
+        Endpoint::SumDb,
+        Endpoint::Status,
+        Endpoint::Other,
+    ];
+
+    /// As in logs and labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Endpoint::List => "list",
+            Endpoint::Latest => "latest",
+            Endpoint::Query => "query",
+            Endpoint::Info => "info",
+            Endpoint::Mod => "mod",
+            Endpoint::Zip => "zip",
+            Endpoint::SumDb => "sumdb",
+            Endpoint::Status => "status",
+            Endpoint::Other => "other",
+        }
+    }
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Answered from what is kept.
+    Hit,
+    /// Fetched.
+    Miss,
+    /// Asked for again, and the answer is new.
+    Refreshed,
+    /// Answered with a copy past its time.
+    Stale,
+    /// A kept "not found".
+    Negative,
+    /// Not found.
+    Absent,
+    /// 403.
+    Refused,
+    /// Upstream's fault.
+    UpstreamFault,
+    /// Our fault.
+    OurFault,
+    /// Anything that is not about a module.
+    Other,
+}
+
+impl Outcome {
+    const COUNT: usize = Outcome::Other as usize + 1;
+
+    /// As in logs and labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Hit => "hit",
+            Outcome::Miss => "miss",
+            Outcome::Refreshed => "revalidated",
+            Outcome::Stale => "stale",
+            Outcome::Negative => "negative",
+            Outcome::Absent => "absent",
+            Outcome::Refused => "refused",
+            Outcome::UpstreamFault => "upstream_fault",
+            Outcome::OurFault => "our_fault",
+            Outcome::Other => "other",
+        }
+    }
+}
+
+impl EncodeLabelValue for Endpoint {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> std::fmt::Result {
+        self.as_str().encode(encoder)
+    }
+}
+
+impl EncodeLabelValue for Outcome {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> std::fmt::Result {
+        self.as_str().encode(encoder)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    endpoint: Endpoint,
+    outcome: Outcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UpstreamLabels {
+    upstream: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FetchLabels {
+    upstream: String,
+    outcome: String,
+}
+
+/// Requests of one endpoint with one outcome.
+struct RequestHandles {
+    count: Counter,
+    seconds: Histogram,
+}
+
+/// Metrics of the face.
+pub struct RequestMetrics {
+    counts: Family<RequestLabels, Counter>,
+    seconds: Family<RequestLabels, Histogram, fn() -> Histogram>,
+    /// One for each pair of endpoint and outcome, made when it first happens, so that what never happens is not shown.
+    handles: Vec<OnceLock<RequestHandles>>,
+    bytes: Vec<Counter>,
+    /// Open client connections.
+    pub connections: Gauge,
+}
+
+impl RequestMetrics {
+    /// One request has ended.
+    pub fn ended(&self, endpoint: Endpoint, outcome: Outcome, took: Duration, bytes: u64) {
+        if let Some(cell) = self
+            .handles
+            .get(endpoint as usize * Outcome::COUNT + outcome as usize)
+        {
+            let handles = cell.get_or_init(|| {
+                let labels = RequestLabels { endpoint, outcome };
+                RequestHandles {
+                    count: self.counts.get_or_create(&labels).clone(),
+                    seconds: self.seconds.get_or_create(&labels).clone(),
+                }
+            });
+            handles.count.inc();
+            handles.seconds.observe(took.as_secs_f64());
+        }
+        if let Some(counter) = self.bytes.get(endpoint as usize) {
+            counter.inc_by(bytes);
+        }
+    }
+}
+
+/// Metrics of the engine.
+#[derive(Clone, Default)]
+pub struct EngineMetrics {
+    /// Fetches under way that clients may share.
+    pub flights: Gauge,
+    /// Clients reading a zip that is still being fetched.
+    pub followers: Gauge,
+    /// Files in the store.
+    pub files: Gauge,
+    /// Bytes of the files in the store.
+    pub bytes: Gauge,
+    /// Files that failed verification.
+    pub rejected: Counter,
+    /// Verified files that could not be kept.
+    pub unkept: Counter,
+    /// Background refreshes.
+    pub refreshes: Counter,
+}
+
+/// Metrics of one upstream.
+#[derive(Clone)]
+pub struct UpstreamMetrics {
+    upstream: String,
+    seconds: Family<FetchLabels, Histogram, fn() -> Histogram>,
+    /// Requests made again.
+    pub retries: Counter,
+    /// 0 closed, 1 half-open, 2 open.
+    pub breaker: Gauge,
+    /// Requests under way.
+    pub in_flight: Gauge,
+}
+
+impl UpstreamMetrics {
+    /// A fetch has ended; `outcome` is one of a few fixed words.
+    pub fn fetched(&self, outcome: &'static str, took: Duration) {
+        let labels = FetchLabels {
+            upstream: self.upstream.clone(),
+            outcome: outcome.to_owned(),
+        };
+        self.seconds
+            .get_or_create(&labels)
+            .observe(took.as_secs_f64());
+    }
+}
+
+/// All metrics of one server.
+pub struct Metrics {
+    registry: Registry,
+    /// Of the face.
+    pub requests: Arc<RequestMetrics>,
+    /// Of the engine.
+    pub engine: EngineMetrics,
+    /// Log lines dropped because the log was not read fast enough.
+    pub log_dropped: Gauge,
+    fetch_seconds: Family<FetchLabels, Histogram, fn() -> Histogram>,
+    retries: Family<UpstreamLabels, Counter>,
+    breaker: Family<UpstreamLabels, Gauge>,
+    upstream_in_flight: Family<UpstreamLabels, Gauge>,
+}
+
+fn request_seconds() -> Histogram {
+    Histogram::new([
+        0.0001, 0.0005, 0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 10.0, 30.0, 60.0,
+    ])
+}
+
+fn fetch_seconds() -> Histogram {
+    Histogram::new([
+        0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 45.0, 120.0,
+    ])
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Registers every family.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("larder");
+        let counts: Family<RequestLabels, Counter> = Family::default();
+        let seconds: Family<RequestLabels, Histogram, fn() -> Histogram> =
+            Family::new_with_constructor(request_seconds);
+        let bytes: Family<EndpointLabel, Counter> = Family::default();
+        let connections = Gauge::default();
+        let engine = EngineMetrics::default();
+        let fetches: Family<FetchLabels, Histogram, fn() -> Histogram> =
+            Family::new_with_constructor(fetch_seconds);
+        let retries = Family::default();
+        let breaker = Family::default();
+        let upstream_in_flight = Family::default();
+        let log_dropped = Gauge::default();
+
+        registry.register(
+            "requests",
+            "Requests by endpoint and outcome",
+            counts.clone(),
+        );
+        registry.register_with_unit(
+            "request",
+            "Time from the request's head to the end of the answer",
+            Unit::Seconds,
+            seconds.clone(),
+        );
+        registry.register_with_unit(
+            "response",
+            "Bytes of answers' bodies",
+            Unit::Bytes,
+            bytes.clone(),
+        );
+        registry.register(
+            "connections",
+            "Open client connections",
+            connections.clone(),
+        );
+        registry.register(
+            "flights",
+            "Fetches under way that clients may share",
+            engine.flights.clone(),
+        );
+        registry.register(
+            "followers",
+            "Clients reading a zip that is still being fetched",
+            engine.followers.clone(),
+        );
+        registry.register("store_files", "Files kept", engine.files.clone());
+        registry.register_with_unit(
+            "store_size",
+            "Size of the files kept",
+            Unit::Bytes,
+            engine.bytes.clone(),
+        );
+        registry.register(
+            "rejected",
+            "Fetched files that failed verification",
+            engine.rejected.clone(),
+        );
+        registry.register(
+            "unkept",
+            "Verified files that could not be kept",
+            engine.unkept.clone(),
+        );
+        registry.register(
+            "background_refreshes",
+            "Answers asked for again before they got old",
+            engine.refreshes.clone(),
+        );
+        registry.register_with_unit(
+            "upstream_fetch",
+            "Fetches from upstreams with their retries",
+            Unit::Seconds,
+            fetches.clone(),
+        );
+        registry.register(
+            "upstream_retries",
+            "Requests to upstreams made again",
+            Family::clone(&retries),
+        );
+        registry.register(
+            "upstream_breaker_state",
+            "0 closed, 1 half-open, 2 open",
+            Family::clone(&breaker),
+        );
+        registry.register(
+            "upstream_in_flight",
+            "Requests to upstreams under way",
+            Family::clone(&upstream_in_flight),
+        );
+        registry.register(
+            "log_dropped_lines",
+            "Log lines dropped so far",
+            log_dropped.clone(),
+        );
+
+        let handles = std::iter::repeat_with(OnceLock::new)
+            .take(Endpoint::ALL.len() * Outcome::COUNT)
+            .collect();
+        let bytes = Endpoint::ALL
+            .iter()
+            .map(|&endpoint| bytes.get_or_create(&EndpointLabel { endpoint }).clone())
+            .collect();
+        Metrics {
+            registry,
+            requests: Arc::new(RequestMetrics {
+                counts,
+                seconds,
+                handles,
+                bytes,
+                connections,
+            }),
+            engine,
+            log_dropped,
+            fetch_seconds: fetches,
+            retries,
+            breaker,
+            upstream_in_flight,
+        }
+    }
+
+    /// Handles for an upstream, shown by its label (host and port).
+    pub fn upstream(&self, label: &str) -> UpstreamMetrics {
+        let labels = UpstreamLabels {
+            upstream: label.to_owned(),
+        };
+        UpstreamMetrics {
+            upstream: label.to_owned(),
+            seconds: self.fetch_seconds.clone(),
+            retries: self.retries.get_or_create(&labels).clone(),
+            breaker: self.breaker.get_or_create(&labels).clone(),
+            in_flight: self.upstream_in_flight.get_or_create(&labels).clone(),
+        }
+    }
+
+    /// In the OpenMetrics text format.
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String does not fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndpointLabel {
+    endpoint: Endpoint,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handles_count_where_they_should() {
+        let metrics = Metrics::new();
+        metrics
+            .requests
+            .ended(Endpoint::Zip, Outcome::Miss, Duration::from_millis(3), 10);
+        metrics
+            .requests
+            .ended(Endpoint::Other, Outcome::Other, Duration::from_millis(3), 0);
+        metrics
+            .upstream("proxy.example.com")
+            .fetched("ok", Duration::from_millis(20));
+        let text = metrics.encode();
+        assert!(
+            text.contains(r#"larder_requests_total{endpoint="zip",outcome="miss"} 1"#),
+            "{text}"
+        );
+        assert!(
+            text.contains(r#"larder_response_bytes_total{endpoint="zip"} 10"#),
+            "{text}"
+        );
+        assert!(text.contains(r#"larder_requests_total{endpoint="other",outcome="other"} 1"#));
+        assert!(text.contains(
+            r#"larder_upstream_fetch_seconds_count{upstream="proxy.example.com",outcome="ok"} 1"#
+        ));
+        assert!(text.ends_with("# EOF\n"));
+    }
+}

@@ -1,0 +1,5 @@
+//! Logs and metrics. Nothing global but the log subscriber, which `tracing` wants so.
+
+pub mod access;
+pub mod logs;
+pub mod metrics;

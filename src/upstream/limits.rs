@@ -1,0 +1,104 @@
+//! Places at an upstream. One module takes at most half of them, so that fetches of it that hang leave room for others.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::gomod::ModulePath;
+
+/// Places of one upstream, and within it of each module that is being fetched.
+pub struct Limits {
+    all: Arc<Semaphore>,
+    places: usize,
+    per_module: usize,
+    /// Only modules with a fetch under way or waiting; bounded by the number of flights.
+    modules: Arc<Mutex<HashMap<ModulePath, Arc<Semaphore>>>>,
+}
+
+/// A place, given back when dropped.
+pub struct Place {
+    _all: OwnedSemaphorePermit,
+    _module: ModulePlace,
+}
+
+struct ModulePlace {
+    permit: Option<OwnedSemaphorePermit>,
+    module: ModulePath,
+    semaphore: Arc<Semaphore>,
+    modules: Arc<Mutex<HashMap<ModulePath, Arc<Semaphore>>>>,
+}
+
+impl Drop for ModulePlace {
+    fn drop(&mut self) {
+        drop(self.permit.take());
+        let mut modules = self.modules.lock();
+        // The map's and ours: nobody else has or waits for a place of this module.
+        if Arc::strong_count(&self.semaphore) <= 2 {
+            modules.remove(&self.module);
+        }
+    }
+}
+
+impl Limits {
+    /// `places` requests at once.
+    pub fn new(places: usize) -> Self {
+        Limits {
+            all: Arc::new(Semaphore::new(places)),
+            places,
+            per_module: (places / 2).max(1),
+            modules: Arc::default(),
+        }
+    }
+
+    /// Waits for a place.
+    pub async fn place(&self, module: &ModulePath) -> Option<Place> {
+        let semaphore = {
+            let mut modules = self.modules.lock();
+            let entry = modules.entry(module.clone());
+            Arc::clone(entry.or_insert_with(|| Arc::new(Semaphore::new(self.per_module))))
+        };
+        let mut place = ModulePlace {
+            permit: None,
+            module: module.clone(),
+            semaphore: Arc::clone(&semaphore),
+            modules: Arc::clone(&self.modules),
+        };
+        place.permit = Some(semaphore.acquire_owned().await.ok()?);
+        let all = Arc::clone(&self.all).acquire_owned().await.ok()?;
+        Some(Place {
+            _all: all,
+            _module: place,
+        })
+    }
+
+    /// Places taken.
+    pub fn in_use(&self) -> usize {
+        self.places - self.all.available_permits()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_module_takes_half_and_leaves_nothing_behind() {
+        let limits = Limits::new(4);
+        let hog = ModulePath::parse("example.com/hog").unwrap();
+        let other = ModulePath::parse("example.com/other").unwrap();
+        let first = limits.place(&hog).await.unwrap();
+        let second = limits.place(&hog).await.unwrap();
+        let waiting = limits.place(&hog);
+        tokio::pin!(waiting);
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        let third = limits.place(&other).await.unwrap();
+        assert_eq!(limits.in_use(), 3);
+        drop(first);
+        let fourth = waiting.await.unwrap();
+        drop((second, third, fourth));
+        assert_eq!(limits.in_use(), 0);
+        assert!(limits.modules.lock().is_empty());
+    }
+}

@@ -1,0 +1,141 @@
+//! Other GOPROXY servers: the chain of them, and for each its client, credentials, limits, retries and breaker.
+//!
+//! An answer is classified here, once: found, absent (404, 410), refused (403) or a fault. Who asked decides what is
+//! done about it. See design section 4 in ARCHITECTURE.md for the numbers.
+
+mod breaker;
+mod budget;
+mod chain;
+mod client;
+mod credentials;
+mod error;
+mod fetch;
+mod limits;
+mod local;
+mod stream;
+mod text;
+mod toolchain;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use url::Url;
+
+pub use breaker::{BreakerSettings, BreakerState};
+pub use chain::{ChainError, ChainSpec, Fall, SourceSpec};
+pub use client::{ClientSettings, build_client, install_crypto};
+pub use credentials::{CredentialRule, Credentials, Login, netrc};
+pub use error::{Failure, SourceError};
+pub use fetch::Want;
+pub use limits::Limits;
+pub use stream::{Sink, SinkError, ZipStream};
+pub use text::clean;
+pub use toolchain::Toolchain;
+
+use crate::clock::SharedClock;
+use crate::telemetry::metrics::UpstreamMetrics;
+use breaker::Breaker;
+use budget::Budget;
+
+/// How an upstream is used.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Until the head of an answer is there, per attempt.
+    pub first_byte_timeout: Duration,
+    /// Between two pieces of a body.
+    pub idle_timeout: Duration,
+    /// Requests for one fetch at the most.
+    pub attempts: u32,
+    /// Of those, how many may end by running out of time.
+    pub timeouts: u32,
+    /// Requests under way at one upstream.
+    pub concurrency: usize,
+    /// When to stop asking for a while.
+    pub breaker: BreakerSettings,
+}
+
+/// One upstream: a GOPROXY over HTTP, or a folder in the download cache's layout (`file://…`).
+pub struct Upstream {
+    label: Arc<str>,
+    base: Url,
+    client: reqwest::Client,
+    authorization: Option<HeaderValue>,
+    via: HeaderValue,
+    settings: Settings,
+    limits: Limits,
+    breaker: Breaker,
+    budget: Budget,
+    clock: SharedClock,
+    metrics: UpstreamMetrics,
+}
+
+/// Checks the body of a small answer and takes from it what is wanted; the text says what is wrong with it.
+pub type Check<'a, T> = &'a (dyn Fn(&Bytes) -> Result<T, String> + Send + Sync);
+
+impl Upstream {
+    /// An upstream at `base`. `via` is this server's own name in `Via` headers, by which a loop is noticed.
+    pub fn new(
+        base: &Url,
+        client: reqwest::Client,
+        credentials: &Credentials,
+        via: HeaderValue,
+        settings: Settings,
+        clock: SharedClock,
+        metrics: impl FnOnce(&str) -> UpstreamMetrics,
+    ) -> Self {
+        let authorization = credentials.authorization(base);
+        let mut base = base.clone();
+        // Neither fails for a URL with a host; without one (file) there is nothing to take away.
+        let _ = base.set_username("");
+        let _ = base.set_password(None);
+        let label: Arc<str> = chain::label(&base).into();
+        Upstream {
+            metrics: metrics(&label),
+            label,
+            base,
+            client,
+            authorization,
+            via,
+            settings,
+            limits: Limits::new(settings.concurrency),
+            breaker: Breaker::new(settings.breaker, Arc::clone(&clock)),
+            budget: Budget::new(Arc::clone(&clock)),
+            clock,
+        }
+    }
+
+    /// The name shown to people: host and port, without credentials.
+    pub fn label(&self) -> &Arc<str> {
+        &self.label
+    }
+
+    /// The base URL, without credentials.
+    pub fn base(&self) -> &Url {
+        &self.base
+    }
+
+    /// Whether requests are let through, for `/readyz` and metrics.
+    pub fn breaker_state(&self) -> BreakerState {
+        self.breaker.state()
+    }
+
+    /// Requests under way.
+    pub fn in_flight(&self) -> usize {
+        self.limits.in_use()
+    }
+
+    /// Brings the gauges up to date.
+    pub fn update_metrics(&self) {
+        self.metrics.breaker.set(self.breaker_state().number());
+        self.metrics
+            .in_flight
+            .set(i64::try_from(self.in_flight()).unwrap_or(i64::MAX));
+    }
+
+    /// Whether credentials are sent.
+    pub fn has_credentials(&self) -> bool {
+        self.authorization.is_some()
+    }
+}

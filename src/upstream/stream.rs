@@ -1,0 +1,351 @@
+//! Fetching a zip: written to a sink as it arrives, taken up again where it broke off.
+
+use std::io::Write;
+use std::time::Duration;
+
+use bytes::Bytes;
+use flate2::write::MultiGzDecoder;
+use http::header::{CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE};
+use http::{StatusCode, header};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+use tokio::time::{Instant, timeout_at};
+
+use super::error::{Failure, SourceError};
+use super::fetch::{Attempt, Coding, Want, classify_body};
+use super::{Upstream, local};
+
+/// Once a transfer has begun it may take this long in all.
+const WHOLE: Duration = Duration::from_secs(3600);
+/// After this much more has arrived, a broken transfer gets all its attempts again. Bytes.
+const PROGRESS: u64 = 1 << 20;
+/// But it is not taken up more often than this.
+const RESUMES: u32 = 20;
+/// Pieces of a local file.
+const PIECE: usize = 256 << 10;
+
+/// Why a sink takes no more.
+#[derive(Clone, Debug, Error)]
+pub enum SinkError {
+    /// It cannot be stored; our own fault.
+    #[error("{0}")]
+    Store(String),
+    /// What arrives cannot be right.
+    #[error("{0}")]
+    Content(String),
+}
+
+/// Takes a body as it arrives.
+pub trait Sink: Send {
+    /// Called before the first byte, with the whole size if it is known.
+    fn begin(&mut self, total: Option<u64>) -> impl Future<Output = Result<(), SinkError>> + Send;
+    /// Takes the next bytes; waits while it cannot keep up.
+    fn take(&mut self, bytes: Bytes) -> impl Future<Output = Result<(), SinkError>> + Send;
+}
+
+/// What has arrived so far, from whichever source: a transfer may be taken up by the next source of a chain, as long
+/// as it sends the same bytes.
+pub struct ZipStream<S> {
+    sink: S,
+    total: Option<u64>,
+    begun: bool,
+    received: u64,
+    hash: Sha256,
+    max: u64,
+}
+
+impl<S: Sink> ZipStream<S> {
+    /// An empty one that takes at most `max` bytes.
+    pub fn new(sink: S, max: u64) -> Self {
+        ZipStream {
+            sink,
+            total: None,
+            begun: false,
+            received: 0,
+            hash: Sha256::new(),
+            max,
+        }
+    }
+
+    /// Bytes received so far.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// The sink, size and SHA-256 of what arrived.
+    pub fn finish(self) -> (S, u64, [u8; 32]) {
+        (self.sink, self.received, self.hash.finalize().into())
+    }
+
+    /// Fetches the rest from an upstream. `time` bounds the wait for the first byte.
+    pub async fn fetch(
+        &mut self,
+        upstream: &Upstream,
+        want: &Want<'_>,
+        time: Duration,
+    ) -> Result<(), SourceError> {
+        let mut attempt = ZipAttempt {
+            want,
+            stream: self,
+            validator: None,
+            mark: 0,
+            resumes: 0,
+        };
+        attempt.mark = attempt.stream.received;
+        upstream.fetch(want, time, &mut attempt).await
+    }
+
+    async fn begin(&mut self, total: Option<u64>) -> Result<(), Failure> {
+        if let (Some(old), Some(new)) = (self.total, total)
+            && old != new
+        {
+            return Err(Failure::Changed);
+        }
+        if !self.begun {
+            self.sink.begin(total).await?;
+            self.begun = true;
+            self.total = total;
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, bytes: Bytes) -> Result<(), Failure> {
+        let end = self.received + bytes.len() as u64;
+        if end > self.max {
+            return Err(Failure::TooLarge(self.max));
+        }
+        if self.total.is_some_and(|total| end > total) {
+            return Err(Failure::Changed);
+        }
+        self.hash.update(&bytes);
+        self.sink.take(bytes).await?;
+        self.received = end;
+        Ok(())
+    }
+}
+
+/// Skips what has been received already, comparing its hash.
+struct Skip {
+    left: u64,
+    hash: Sha256,
+    want: [u8; 32],
+}
+
+impl Skip {
+    fn over<S>(stream: &ZipStream<S>) -> Option<Skip> {
+        (stream.received > 0).then(|| Skip {
+            left: stream.received,
+            hash: Sha256::new(),
+            want: stream.hash.clone().finalize().into(),
+        })
+    }
+}
+
+struct ZipAttempt<'a, S> {
+    want: &'a Want<'a>,
+    stream: &'a mut ZipStream<S>,
+    /// Of this upstream's answer: what makes a `Range` safe.
+    validator: Option<HeaderValue>,
+    mark: u64,
+    resumes: u32,
+}
+
+impl<S: Sink> Attempt for ZipAttempt<'_, S> {
+    type Done = ();
+
+    async fn run(&mut self, upstream: &Upstream, until: Instant) -> Result<(), Failure> {
+        let until = self.patience(until);
+        if upstream.base().scheme() == "file" {
+            return self.copy(upstream).await;
+        }
+        let mut ask = HeaderMap::new();
+        if let Some(validator) = self.validator.as_ref().filter(|_| self.stream.received > 0)
+            && let Ok(range) = HeaderValue::try_from(format!("bytes={}-", self.stream.received))
+        {
+            ask.insert(RANGE, range);
+            ask.insert(IF_RANGE, validator.clone());
+        }
+        let asked_range = !ask.is_empty();
+        let response = upstream.request(self.want.path, ask, until).await?;
+        let coding = Coding::of(response.headers())?;
+        let skip = match response.status() {
+            StatusCode::PARTIAL_CONTENT if asked_range && coding == Coding::Identity => {
+                if range_start(response.headers()) != Some(self.stream.received) {
+                    return Err(Failure::Garbage(
+                        "it sent another part than was asked for".into(),
+                    ));
+                }
+                None
+            }
+            StatusCode::OK => {
+                self.validator = validator(response.headers());
+                let total = response
+                    .content_length()
+                    .filter(|_| coding == Coding::Identity);
+                if total.is_some_and(|total| total > self.stream.max) {
+                    return Err(Failure::TooLarge(self.stream.max));
+                }
+                self.stream.begin(total).await?;
+                Skip::over(self.stream)
+            }
+            status => {
+                return Err(Failure::Garbage(format!(
+                    "{status} to a request for the whole"
+                )));
+            }
+        };
+        self.pump(upstream, response, coding, skip).await?;
+        match self.stream.total {
+            Some(total) if total != self.stream.received => {
+                Err(Failure::Broken("it ended early".into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn progressed(&mut self) -> bool {
+        let more = self.stream.received >= self.mark + PROGRESS && self.resumes < RESUMES;
+        if more {
+            self.mark = self.stream.received;
+            self.resumes += 1;
+        }
+        more
+    }
+
+    /// Once something has arrived there is no hurry but the idle time.
+    fn patience(&self, until: Instant) -> Instant {
+        if self.stream.received > 0 {
+            Instant::now() + WHOLE
+        } else {
+            until
+        }
+    }
+}
+
+impl<S: Sink> ZipAttempt<'_, S> {
+    async fn pump(
+        &mut self,
+        upstream: &Upstream,
+        mut response: reqwest::Response,
+        coding: Coding,
+        mut skip: Option<Skip>,
+    ) -> Result<(), Failure> {
+        let whole = Instant::now() + WHOLE;
+        let mut gunzip = (coding == Coding::Gzip).then(|| MultiGzDecoder::new(Vec::new()));
+        let bad_gzip = |error: std::io::Error| Failure::Broken(format!("bad gzip: {error}"));
+        loop {
+            let by = whole.min(Instant::now() + upstream.settings.idle_timeout);
+            let chunk = match timeout_at(by, response.chunk()).await {
+                Ok(Ok(Some(chunk))) => chunk,
+                Ok(Ok(None)) => break,
+                Ok(Err(error)) => return Err(classify_body(&error)),
+                Err(_) => return Err(Failure::Timeout("its answer stalled")),
+            };
+            match &mut gunzip {
+                None => self.pass(&mut skip, chunk).await?,
+                Some(decoder) => {
+                    // In small pieces, so that a bomb cannot fill the memory before it is noticed.
+                    for piece in chunk.chunks(4096) {
+                        decoder.write_all(piece).map_err(bad_gzip)?;
+                        let out = std::mem::take(decoder.get_mut());
+                        self.pass(&mut skip, out.into()).await?;
+                    }
+                }
+            }
+        }
+        if let Some(decoder) = gunzip {
+            let rest = decoder.finish().map_err(bad_gzip)?;
+            self.pass(&mut skip, rest.into()).await?;
+        }
+        if skip.is_some() {
+            Err(Failure::Changed)
+        } else {
+            Ok(())
+        }
+    }
+
+    async fn pass(&mut self, skip: &mut Option<Skip>, mut bytes: Bytes) -> Result<(), Failure> {
+        if let Some(state) = skip {
+            let known = bytes.split_to(
+                usize::try_from(state.left)
+                    .unwrap_or(usize::MAX)
+                    .min(bytes.len()),
+            );
+            state.hash.update(&known);
+            state.left -= known.len() as u64;
+            if state.left == 0 {
+                let seen: [u8; 32] = state.hash.clone().finalize().into();
+                if seen != state.want {
+                    return Err(Failure::Changed);
+                }
+                *skip = None;
+            }
+        }
+        if bytes.is_empty() {
+            Ok(())
+        } else {
+            self.stream.take(bytes).await
+        }
+    }
+
+    /// From a folder.
+    async fn copy(&mut self, upstream: &Upstream) -> Result<(), Failure> {
+        let path = local::path(upstream.base(), self.want.path)?;
+        let broken = |error: std::io::Error| Failure::Broken(error.to_string());
+        let file = std::sync::Arc::new(local::open(path)?);
+        let size = file.metadata().map_err(broken)?.len();
+        if size > self.stream.max {
+            return Err(Failure::TooLarge(self.stream.max));
+        }
+        self.stream.begin(Some(size)).await?;
+        let mut skip = Skip::over(self.stream);
+        let mut offset = 0;
+        while offset < size {
+            let file = std::sync::Arc::clone(&file);
+            let read = tokio::task::spawn_blocking(move || {
+                use std::os::unix::fs::FileExt;
+                let mut piece = vec![0; PIECE];
+                let count = file.read_at(&mut piece, offset)?;
+                piece.truncate(count);
+                Ok::<_, std::io::Error>(piece)
+            });
+            let piece = read
+                .await
+                .map_err(|error| Failure::Broken(error.to_string()))?
+                .map_err(broken)?;
+            if piece.is_empty() {
+                return Err(Failure::Broken("the file became shorter".into()));
+            }
+            offset += piece.len() as u64;
+            self.pass(&mut skip, piece.into()).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Only a strong ETag or a date may guard a `Range` (RFC 9110 13.1.5).
+fn validator(headers: &HeaderMap) -> Option<HeaderValue> {
+    let strong = headers
+        .get(ETAG)
+        .filter(|value| value.as_bytes().starts_with(b"\""));
+    let ranges = headers
+        .get(header::ACCEPT_RANGES)
+        .is_none_or(|value| value.as_bytes() != b"none");
+    strong
+        .or_else(|| headers.get(LAST_MODIFIED))
+        .filter(|_| ranges)
+        .cloned()
+}
+
+/// The first byte's position in `Content-Range: bytes 5-9/10`.
+fn range_start(headers: &HeaderMap) -> Option<u64> {
+    let value = headers.get(CONTENT_RANGE)?.to_str().ok()?;
+    value
+        .trim()
+        .strip_prefix("bytes ")?
+        .split_once('-')?
+        .0
+        .trim()
+        .parse()
+        .ok()
+}

@@ -1,0 +1,138 @@
+//! What the Go toolchain of this machine is set to, read from its own files; no toolchain is needed for that.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Where a machine's Go settings are looked for.
+#[derive(Clone, Debug, Default)]
+pub struct Toolchain {
+    env: BTreeMap<String, String>,
+}
+
+impl Toolchain {
+    /// `env` is the process's environment.
+    pub fn new(env: BTreeMap<String, String>) -> Self {
+        Toolchain { env }
+    }
+
+    /// A variable of the environment that is not empty.
+    pub fn var(&self, name: &str) -> Option<&str> {
+        self.env
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
+    }
+
+    /// A setting as `go env NAME` would say it: the environment, then the user's file, then the toolchain's.
+    pub fn setting(&self, name: &str) -> Option<String> {
+        let from_env = self.var(name).map(str::to_owned);
+        from_env
+            .or_else(|| self.user_setting(name))
+            .or_else(|| self.root_setting(name))
+    }
+
+    /// What `go env -w` wrote.
+    pub fn user_setting(&self, name: &str) -> Option<String> {
+        let file = match self.var("GOENV") {
+            Some("off") => return None,
+            Some(file) => PathBuf::from(file),
+            None => self.config_dir()?.join("go/env"),
+        };
+        go_env_value(&std::fs::read_to_string(file).ok()?, name)
+    }
+
+    /// What the toolchain itself comes with: `$GOROOT/go.env`.
+    pub fn root_setting(&self, name: &str) -> Option<String> {
+        let file = self.go_root()?.join("go.env");
+        go_env_value(&std::fs::read_to_string(file).ok()?, name)
+    }
+
+    /// Whether there is a `go` command to ask.
+    pub fn go_command(&self) -> Option<PathBuf> {
+        let path = self.var("PATH")?;
+        std::env::split_paths(path)
+            .map(|dir| dir.join("go"))
+            .find(|go| go.is_file())
+    }
+
+    fn go_root(&self) -> Option<PathBuf> {
+        let named = self.var("GOROOT").map(PathBuf::from);
+        let beside_command = || {
+            let go = self.go_command()?.canonicalize().ok()?;
+            Some(go.parent()?.parent()?.to_owned())
+        };
+        let usual = || Some(PathBuf::from("/usr/local/go"));
+        let has_settings = |root: &PathBuf| root.join("go.env").is_file();
+        named
+            .filter(has_settings)
+            .or_else(|| beside_command().filter(has_settings))
+            .or_else(|| usual().filter(has_settings))
+    }
+
+    /// `os.UserConfigDir` of Go.
+    fn config_dir(&self) -> Option<PathBuf> {
+        let home = self.var("HOME").map(Path::new);
+        if cfg!(target_os = "macos") {
+            return Some(home?.join("Library/Application Support"));
+        }
+        match self.var("XDG_CONFIG_HOME") {
+            Some(dir) => Some(PathBuf::from(dir)),
+            None => Some(home?.join(".config")),
+        }
+    }
+}
+
+/// A value in a `go env` file: `NAME=value` lines, `#` comments; the last one counts, an empty one is none.
+pub fn go_env_value(text: &str, name: &str) -> Option<String> {
+    let values = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix(name)?.strip_prefix('='));
+    values
+        .last()
+        .filter(|value| !value.is_empty())
+        .map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn environment_then_user_then_toolchain() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        std::fs::create_dir_all(&root).unwrap();
+        std::fs::create_dir_all(dir.path().join("config/go")).unwrap();
+        std::fs::write(
+            root.join("go.env"),
+            "# x\nGOPROXY=https://root.example.com,direct\nGOTOOLCHAIN=auto\n",
+        )
+        .unwrap();
+        let user = dir.path().join("config/go/env");
+        std::fs::write(&user, "GOPROXY=https://user.example.com\n").unwrap();
+        let mut env = BTreeMap::from([
+            ("GOROOT".to_owned(), root.display().to_string()),
+            (
+                "XDG_CONFIG_HOME".to_owned(),
+                dir.path().join("config").display().to_string(),
+            ),
+        ]);
+        let toolchain = Toolchain::new(env.clone());
+        assert_eq!(
+            toolchain.setting("GOPROXY").unwrap(),
+            "https://user.example.com"
+        );
+        assert_eq!(
+            toolchain.root_setting("GOPROXY").unwrap(),
+            "https://root.example.com,direct"
+        );
+        assert_eq!(toolchain.setting("GOTOOLCHAIN").unwrap(), "auto");
+        env.insert("GOENV".into(), "off".into());
+        assert_eq!(
+            Toolchain::new(env.clone()).setting("GOPROXY").unwrap(),
+            "https://root.example.com,direct"
+        );
+        env.insert("GOPROXY".into(), "off".into());
+        assert_eq!(Toolchain::new(env).setting("GOPROXY").unwrap(), "off");
+    }
+}
