@@ -286,8 +286,16 @@ async fn ended(connections: &Connections, engine: &Engine, grace: Duration) {
     }
 }
 
+fn no_ipv6(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)
+    )
+}
+
 async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
-    let bound = || -> io::Result<TcpListener> {
+    let bound = |address: SocketAddr| -> io::Result<TcpListener> {
         let socket = if address.is_ipv4() {
             TcpSocket::new_v4()?
         } else {
@@ -297,7 +305,15 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
         socket.bind(address)?;
         socket.listen(BACKLOG)
     };
-    bound().map_err(|error| {
+    let unspecified_v6 = address.is_ipv6() && address.ip().is_unspecified();
+    let listener = match bound(address) {
+        // A machine without IPv6: all its addresses are those of IPv4.
+        Err(error) if unspecified_v6 && no_ipv6(&error) => {
+            bound(SocketAddr::from(([0, 0, 0, 0], address.port())))
+        }
+        bound => bound,
+    };
+    listener.map_err(|error| {
         let text = match error.kind() {
             io::ErrorKind::AddrInUse => {
                 let holder = crate::http::port_holder(address).unwrap_or_else(|| "another process".to_owned());

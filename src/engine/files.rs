@@ -203,18 +203,21 @@ impl Engine {
         });
         let flight = flight.ok_or_else(too_many)?;
         let mut progress = flight.follow();
-        let end = match progress.wait_for(zip::Progress::may_begin).await {
-            Ok(now) => now.end.clone(),
+        let (end, from) = match progress.wait_for(zip::Progress::may_begin).await {
+            Ok(now) => (now.end.clone(), now.from.clone()),
             Err(_) => return Err(EngineError::ours("the fetch ended unexpectedly")),
         };
         match end {
             None => Ok(Answer {
-                content: Content::Growing(flight),
                 etag: None,
-                verified: Some(self.vouching()),
-                cache: CacheStatus::Miss { stored: true },
+                // As far as a header can say before the end.
+                verified: Some(store::Verified::None),
+                cache: CacheStatus::Miss {
+                    stored: flight.spool().is_some_and(|spool| spool.can_be_kept()),
+                },
                 age: None,
-                from: None,
+                from,
+                content: Content::Growing(flight),
             }),
             Some(Err(error)) => Err(error),
             Some(Ok(verdict)) => whole(&flight, &verdict),

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
+use sha2::{Digest, Sha256};
 
 use super::answer::{Answer, CacheStatus, Content, etag};
 use crate::protocol::{FileKey, MetaKey};
@@ -60,14 +61,6 @@ impl HotFile {
             from,
         }
     }
-
-    /// The content, if it is in memory.
-    pub fn bytes(&self) -> Option<&Bytes> {
-        match &self.content {
-            HotContent::Bytes(bytes) => Some(bytes),
-            HotContent::File(_) => None,
-        }
-    }
 }
 
 impl From<&KeptFile> for HotFile {
@@ -88,16 +81,47 @@ impl Weighter<FileKey, HotFile> for Weigh {
     }
 }
 
-impl Weighter<MetaKey, Arc<MetaRecord>> for Weigh {
-    fn weight(&self, _key: &MetaKey, record: &Arc<MetaRecord>) -> u64 {
-        (record.body.len() + record.unlisted.len()) as u64 + OVERHEAD
+impl Weighter<MetaKey, HotMeta> for Weigh {
+    fn weight(&self, _key: &MetaKey, meta: &HotMeta) -> u64 {
+        (meta.record.body.len() + meta.record.unlisted.len()) as u64 + OVERHEAD
+    }
+}
+
+/// A changing answer, with what is sent of it made ready.
+#[derive(Clone, Debug)]
+pub struct HotMeta {
+    /// What is kept.
+    pub record: Arc<MetaRecord>,
+    /// Its body, shared with the record.
+    pub body: Bytes,
+    /// Names the body.
+    pub etag: Option<HeaderValue>,
+}
+
+struct BodyOf(Arc<MetaRecord>);
+
+impl AsRef<[u8]> for BodyOf {
+    fn as_ref(&self) -> &[u8] {
+        self.0.body.as_bytes()
+    }
+}
+
+impl From<MetaRecord> for HotMeta {
+    fn from(record: MetaRecord) -> Self {
+        let record = Arc::new(record);
+        let etag = etag(&super::hex(&Sha256::digest(record.body.as_bytes())));
+        HotMeta {
+            body: Bytes::from_owner(BodyOf(Arc::clone(&record))),
+            record,
+            etag,
+        }
     }
 }
 
 /// The memory tier.
 pub struct Hot {
     files: Cache<FileKey, HotFile, Weigh>,
-    metas: Cache<MetaKey, Arc<MetaRecord>, Weigh>,
+    metas: Cache<MetaKey, HotMeta, Weigh>,
 }
 
 impl Hot {
@@ -121,18 +145,13 @@ impl Hot {
         self.files.insert(key, file);
     }
 
-    /// Forgets a file's answer.
-    pub fn forget_file(&self, key: &FileKey) {
-        self.files.remove(key);
-    }
-
     /// A changing answer, of whatever age.
-    pub fn meta(&self, key: &MetaKey) -> Option<Arc<MetaRecord>> {
+    pub fn meta(&self, key: &MetaKey) -> Option<HotMeta> {
         self.metas.get(key)
     }
 
     /// Remembers a changing answer.
-    pub fn put_meta(&self, key: MetaKey, record: Arc<MetaRecord>) {
-        self.metas.insert(key, record);
+    pub fn put_meta(&self, key: MetaKey, meta: HotMeta) {
+        self.metas.insert(key, meta);
     }
 }

@@ -28,7 +28,8 @@ impl Engine {
                 module: module.clone(),
                 meta: Meta::List,
             })
-            .await?;
+            .await?
+            .record;
         let versions: Vec<Version> = list
             .body
             .lines()

@@ -2,26 +2,27 @@
 //! client waits a moment, and an old copy is the answer whenever nobody says that the thing does not exist.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::answer::{Answer, CacheStatus, Content, Mode, etag};
+use super::Engine;
+use super::answer::{Answer, CacheStatus, Content, Mode};
 use super::error::EngineError;
 use super::files::{MAX_INFO, not_kept};
 use super::flights::{Outcome, outcome};
-use super::{Engine, hex};
+use super::hot::HotMeta;
 use crate::gomod::{ModulePath, Rev, info, semver, version};
 use crate::protocol::{FileKey, Key, Kind, Meta, MetaKey};
 use crate::store::MetaRecord;
 use crate::upstream::Want;
-use sha2::{Digest, Sha256};
 
 /// The largest list that makes sense. Bytes.
 const MAX_LIST: u64 = 32 << 20;
 
 /// A changing answer that has landed.
-pub(super) type MetaOutcome = Result<Arc<MetaRecord>, EngineError>;
+pub(super) type MetaOutcome = Result<HotMeta, EngineError>;
 
 impl Engine {
     /// Answers for something that changes.
@@ -39,8 +40,8 @@ impl Engine {
             if let Some(error) = self.negatives.get(&Key::Meta(key.clone())) {
                 return Err(Self::from_negative(error));
             }
-            if let Some(kept) = kept.as_ref().filter(|kept| self.is_fresh(kept)) {
-                self.recent.asked(key, kept.fetched);
+            if let Some(kept) = kept.as_ref().filter(|kept| self.is_fresh(&kept.record)) {
+                self.recent.asked(key, kept.record.fetched);
                 return Ok(self.answer(kept, CacheStatus::Hit, None));
             }
         }
@@ -68,7 +69,7 @@ impl Engine {
         };
         match (landed, kept) {
             (Some(Ok(record)), _) => {
-                let from = Arc::from(record.from.as_str());
+                let from = Arc::from(record.record.from.as_str());
                 Ok(self.answer(&record, cache, Some(from)))
             }
             (Some(Err(error)), _) if error.is_absent() => Err(error),
@@ -82,8 +83,8 @@ impl Engine {
     /// The current record, for other parts of the engine: asked for if it is not fresh, an old one if need be.
     pub(super) async fn record(self: &Arc<Self>, key: &MetaKey) -> MetaOutcome {
         let kept = self.kept_meta(key).await?;
-        if let Some(kept) = kept.as_ref().filter(|kept| self.is_fresh(kept)) {
-            return Ok(Arc::clone(kept));
+        if let Some(kept) = kept.as_ref().filter(|kept| self.is_fresh(&kept.record)) {
+            return Ok(kept.clone());
         }
         if let Some(error) = self.negatives.get(&Key::Meta(key.clone())) {
             return Err(error);
@@ -101,16 +102,16 @@ impl Engine {
         }
     }
 
-    async fn kept_meta(&self, key: &MetaKey) -> Result<Option<Arc<MetaRecord>>, EngineError> {
+    async fn kept_meta(&self, key: &MetaKey) -> Result<Option<HotMeta>, EngineError> {
         if let Some(record) = self.hot.meta(key) {
             return Ok(Some(record));
         }
         let Some(record) = self.store.meta(key).await? else {
             return Ok(None);
         };
-        let record = Arc::new(record);
-        self.hot.put_meta(key.clone(), Arc::clone(&record));
-        Ok(Some(record))
+        let meta = HotMeta::from(record);
+        self.hot.put_meta(key.clone(), meta.clone());
+        Ok(Some(meta))
     }
 
     pub(super) fn is_fresh(&self, record: &MetaRecord) -> bool {
@@ -130,12 +131,13 @@ impl Engine {
         let as_key = Key::Meta(key.clone());
         match self.fetch_meta(&key).await {
             Ok(record) => {
-                let record = Arc::new(record);
+                let meta = HotMeta::from(record);
                 let before = self.hot.meta(&key);
-                self.hot.put_meta(key.clone(), Arc::clone(&record));
+                self.hot.put_meta(key.clone(), meta.clone());
                 self.negatives.forget(&as_key);
-                landed.send_replace(Some(Ok(Arc::clone(&record))));
-                self.keep_meta(&key, &record, before.as_deref()).await;
+                landed.send_replace(Some(Ok(meta.clone())));
+                let changed = before.is_none_or(|before| before.body != meta.body);
+                self.keep_meta(&key, &meta.record, changed).await;
             }
             Err(error) => {
                 self.negatives.put(&as_key, &error);
@@ -147,12 +149,7 @@ impl Engine {
         }
     }
 
-    async fn keep_meta(
-        &self,
-        key: &MetaKey,
-        record: &Arc<MetaRecord>,
-        before: Option<&MetaRecord>,
-    ) {
+    async fn keep_meta(&self, key: &MetaKey, record: &MetaRecord, changed: bool) {
         let resolved = match key.meta {
             Meta::List => None,
             Meta::Latest | Meta::Query(_) => info::parse_info(record.body.as_bytes()).ok(),
@@ -173,7 +170,6 @@ impl Engine {
             tracing::error!(resource = %key, %error, "an answer could not be kept; it was served all the same");
             return;
         }
-        let changed = before.is_none_or(|before| before.body != record.body);
         if key.meta == Meta::List && changed {
             let body = Bytes::copy_from_slice(record.body.as_bytes());
             // Only for use of the folder as GOPROXY=file://…; the index has it.
@@ -243,36 +239,36 @@ impl Engine {
         })
     }
 
-    fn answer(&self, record: &MetaRecord, cache: CacheStatus, from: Option<Arc<str>>) -> Answer {
+    fn answer(&self, meta: &HotMeta, cache: CacheStatus, from: Option<Arc<str>>) -> Answer {
         Answer {
-            content: Content::Bytes(Bytes::copy_from_slice(record.body.as_bytes())),
-            etag: etag(&hex(&Sha256::digest(record.body.as_bytes()))),
+            content: Content::Bytes(meta.body.clone()),
+            etag: meta.etag.clone(),
             verified: None,
             cache,
-            age: Some(self.clock.now().since(record.fetched)),
+            age: Some(self.age(meta)),
             from,
         }
     }
 
+    fn age(&self, meta: &HotMeta) -> Duration {
+        self.clock.now().since(meta.record.fetched)
+    }
+
     /// What is kept, whatever its age.
-    fn kept_answer(&self, record: &MetaRecord) -> Answer {
-        let age = self.clock.now().since(record.fetched);
-        match age.checked_sub(self.settings.ttl) {
+    fn kept_answer(&self, meta: &HotMeta) -> Answer {
+        match self.age(meta).checked_sub(self.settings.ttl) {
             Some(over) if !over.is_zero() => {
-                self.answer(record, CacheStatus::Stale(over.as_secs()), None)
+                self.answer(meta, CacheStatus::Stale(over.as_secs()), None)
             }
-            _ => self.answer(record, CacheStatus::Hit, None),
+            _ => self.answer(meta, CacheStatus::Hit, None),
         }
     }
 
-    fn stale(&self, key: &MetaKey, record: &MetaRecord, why: &str) -> Answer {
-        tracing::warn!(resource = %key, why, age = self.clock.now().since(record.fetched).as_secs(), "answered with a stale copy");
-        let over = self
-            .clock
-            .now()
-            .since(record.fetched)
-            .saturating_sub(self.settings.ttl);
-        self.answer(record, CacheStatus::Stale(over.as_secs()), None)
+    fn stale(&self, key: &MetaKey, meta: &HotMeta, why: &str) -> Answer {
+        let age = self.age(meta);
+        tracing::warn!(resource = %key, why, age = age.as_secs(), "answered with a stale copy");
+        let over = age.saturating_sub(self.settings.ttl);
+        self.answer(meta, CacheStatus::Stale(over.as_secs()), None)
     }
 }
 

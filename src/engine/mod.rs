@@ -31,7 +31,7 @@ pub use zip::{Progress, ZipFlight};
 use crate::clock::{Millis, SharedClock};
 use crate::policy::Policy;
 use crate::protocol::{FileKey, Key, Meta, MetaKey};
-use crate::store::{Store, Verified};
+use crate::store::Store;
 use crate::telemetry::metrics::EngineMetrics;
 use flights::Flights;
 use hot::Hot;
@@ -178,11 +178,6 @@ impl Engine {
             futures_util::future::join_all(flights.into_iter().map(flights::outcome)).await;
         }
         keys.len()
-    }
-
-    /// What will vouch for a zip that is still arriving, as far as a header can say it now.
-    fn vouching(&self) -> Verified {
-        Verified::None
     }
 
     fn from_negative(mut error: EngineError) -> EngineError {

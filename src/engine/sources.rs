@@ -37,7 +37,7 @@ trait Ask: Send {
         upstream: &Upstream,
         time: Duration,
     ) -> impl Future<Output = Result<Self::Found, SourceError>> + Send;
-    /// Whether anything has arrived: then there is no hurry.
+    /// Whether a client has seen something: then there is no hurry.
     fn began(&self) -> bool {
         false
     }
@@ -98,7 +98,7 @@ impl Sources {
                 self.stream.fetch(upstream, self.want, time).await
             }
             fn began(&self) -> bool {
-                self.stream.received() > 0
+                self.stream.shown()
             }
         }
         Ok(self.walk(what, &mut Zip { want, stream }).await?.1)

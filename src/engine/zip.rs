@@ -29,6 +29,8 @@ const HASH_LATER: u64 = 128 * 1024;
 /// How far a zip is.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
+    /// The upstream that it comes from.
+    pub from: Option<Arc<str>>,
     /// The whole size, if upstream said it. Bytes.
     pub total: Option<u64>,
     /// Bytes in the spool.
@@ -161,7 +163,7 @@ impl SpoolSink {
 }
 
 impl Sink for SpoolSink {
-    async fn begin(&mut self, total: Option<u64>) -> Result<(), SinkError> {
+    async fn begin(&mut self, total: Option<u64>, from: &Arc<str>) -> Result<(), SinkError> {
         let spool = self
             .blobs
             .spool(total)
@@ -169,9 +171,10 @@ impl Sink for SpoolSink {
             .map_err(|error| SinkError::Store(error.to_string()))?;
         // Called once for each flight, so the cell is empty.
         let _ = self.flight.spool.set(Arc::clone(&spool));
-        self.flight
-            .progress
-            .send_modify(|progress| progress.total = total);
+        self.flight.progress.send_modify(|progress| {
+            progress.total = total;
+            progress.from = Some(Arc::clone(from));
+        });
         let (queue, pieces) = mpsc::channel(QUEUE);
         let flight = Arc::clone(&self.flight);
         let writer = tokio::task::spawn_blocking({
@@ -190,6 +193,10 @@ impl Sink for SpoolSink {
             hasher,
         });
         Ok(())
+    }
+
+    fn shown(&self) -> bool {
+        self.flight.progress.borrow().may_begin()
     }
 
     async fn take(&mut self, bytes: Bytes) -> Result<(), SinkError> {

@@ -14,13 +14,16 @@ pub struct H1(String);
 /// Why no hash can be made or read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HashError {
+    /// x/mod/sumdb/dirhash refuses such names: a line would be ambiguous.
     #[error("the file name {0:?} has a line break, so the module cannot be hashed")]
     NewlineInName(String),
+    /// Text that is no hash.
     #[error("not a hash of the form \"h1:\" and 44 characters of base64")]
     Malformed,
 }
 
 impl H1 {
+    /// Reads the text form; base64 must be complete and strict.
     pub fn parse(s: &str) -> Result<Self, HashError> {
         let digest = s.strip_prefix("h1:").ok_or(HashError::Malformed)?;
         match STANDARD.decode(digest) {
@@ -29,6 +32,7 @@ impl H1 {
         }
     }
 
+    /// The text form.
     pub fn as_str(&self) -> &str {
         &self.0
     }

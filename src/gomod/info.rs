@@ -10,22 +10,28 @@ use super::{Version, VersionError, fold};
 /// What an `.info` says, as far as it concerns a proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Info {
+    /// The version that the answer is about.
     pub version: Version,
-    /// As it was written, if it was.
+    /// The commit time as it was written, if it was.
     pub time: Option<String>,
 }
 
 /// Why an `.info` is not to be believed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InfoError {
+    /// Not JSON, or JSON of another kind.
     #[error("not a JSON object: {0}")]
     NotJson(String),
+    /// protocol.md 1.2: `Version` is required.
     #[error("the JSON object has no Version")]
     NoVersion,
+    /// A number, an array and so on.
     #[error("its Version is not a string")]
     VersionNotText,
+    /// Not the canonical form of a version.
     #[error("its Version cannot be used: {0}")]
     BadVersion(VersionError),
+    /// A hard error for go as well.
     #[error("its Time is not an RFC 3339 time")]
     BadTime,
 }

@@ -10,7 +10,9 @@ use super::{ModulePath, Version, semver};
 /// written, which need not be canonical (`v1`) or valid, as go leaves them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retract {
+    /// The lowest version withdrawn.
     pub low: String,
+    /// The highest version withdrawn.
     pub high: String,
 }
 

@@ -21,38 +21,54 @@ const TOOLCHAIN: &str = "golang.org/toolchain";
 /// Why a path is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
+    /// x/mod/module `checkPath`.
     #[error("the path is empty")]
     Empty,
+    /// x/mod/module `checkPath`: it could be taken for an option.
     #[error("the path starts with a dash")]
     LeadingDash,
+    /// x/mod/module `checkPath`.
     #[error("the path starts with a slash")]
     LeadingSlash,
+    /// x/mod/module `checkPath`.
     #[error("the path has a double slash")]
     DoubleSlash,
+    /// x/mod/module `checkPath`.
     #[error("the path ends with a slash")]
     TrailingSlash,
+    /// x/mod/module `checkElem`.
     #[error("the path has an element of nothing but dots")]
     OnlyDots,
+    /// x/mod/module `checkElem`, module paths only.
     #[error("a path element starts with a dot")]
     LeadingDot,
+    /// x/mod/module `checkElem`.
     #[error("a path element ends with a dot")]
     TrailingDot,
+    /// x/mod/module `checkElem`; the sets are in protocol.md 2.1.
     #[error("the path has the character {0:?}, which is not allowed there")]
     BadChar(char),
+    /// x/mod/module `checkElem`, `badWindowsNames`.
     #[error("{0:?} is not allowed as a path element: it is a device name on Windows")]
     WindowsName(String),
+    /// x/mod/module `checkElem`, not for files.
     #[error("a path element ends with a tilde and digits, like a Windows short name")]
     WindowsShortName,
+    /// x/mod/module `CheckPath`.
     #[error("the first path element has no dot, so it is not a host name")]
     NoDotInHost,
+    /// x/mod/module `CheckPath`, `firstPathOK`.
     #[error("the host name has the character {0:?}, which is not allowed there")]
     BadHostChar(char),
+    /// x/mod/module `CheckPath`, `SplitPathVersion`.
     #[error(
         "the major version suffix of the path is malformed (\"/v2\" and above, no dots, no leading zeros; \".v1\" on gopkg.in)"
     )]
     BadMajor,
+    /// x/mod/module `unescapeString`.
     #[error("an upper-case letter must be escaped as \"!\" and its lower-case form")]
     BadEscape,
+    /// design.md 9.
     #[error("the path is too long (over {MAX_PATH} bytes, or an element over {MAX_ELEMENT} bytes)")]
     TooLong,
 }
@@ -73,6 +89,7 @@ impl ModulePath {
         escape::unescape_path(escaped).map(|s| Self(s.into()))
     }
 
+    /// The path as it stands in a go.mod.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -36,6 +36,7 @@ impl Patterns {
         }
     }
 
+    /// Whether the list has no pattern, so that it matches nothing.
     pub fn is_empty(&self) -> bool {
         self.globs.is_empty()
     }

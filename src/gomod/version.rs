@@ -16,14 +16,19 @@ pub const MAX_VERSION: usize = path::MAX_ELEMENT - ".ziphash".len();
 /// Why a version string is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VersionError {
+    /// x/mod/semver `IsValid`.
     #[error("the version is not a semantic version such as v1.2.3")]
     NotSemver,
+    /// x/mod/module `CanonicalVersion`.
     #[error("the version is not in canonical form, which would be {0}")]
     NotCanonical(String),
+    /// x/mod/module `EscapeVersion`.
     #[error("disallowed version string: it must be a plain file name of ASCII characters")]
     Disallowed,
+    /// x/mod/module `unescapeString`.
     #[error("an upper-case letter must be escaped as \"!\" and its lower-case form")]
     BadEscape,
+    /// design.md 9.
     #[error("the version is too long (over {MAX_VERSION} bytes)")]
     TooLong,
 }
@@ -75,6 +80,7 @@ impl Version {
         Self::parse(&canonical_version(s).ok_or(VersionError::NotSemver)?)
     }
 
+    /// The version in plain text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -89,10 +95,12 @@ impl Version {
         is_pseudo_version(&self.0)
     }
 
+    /// Whether there is a pre-release part, as in `v1.2.3-rc.1` and all pseudo-versions.
     pub fn is_prerelease(&self) -> bool {
         !semver::prerelease(&self.0).is_empty()
     }
 
+    /// Whether this is a v2 or later without go.mod (`v2.0.0+incompatible`).
     pub fn is_incompatible(&self) -> bool {
         self.0.ends_with(INCOMPATIBLE)
     }
@@ -146,6 +154,7 @@ impl FromStr for Version {
 pub struct RevName(Arc<str>);
 
 impl RevName {
+    /// The name in plain text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -198,6 +207,7 @@ impl Rev {
         }
     }
 
+    /// The string in plain text.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Version(v) => v.as_str(),

@@ -112,7 +112,14 @@ impl Store {
             return Ok(None);
         };
         let content = if record.size <= SMALL {
-            self.blobs.read(key, SMALL).await?.map(Content::Bytes)
+            match self.blobs.read(key, record.size).await {
+                Err(error) if error.source.kind() == std::io::ErrorKind::FileTooLarge => {
+                    tracing::error!(file = %key, recorded = record.size,
+                        "a kept file is larger than recorded; fetching it again");
+                    return Ok(None);
+                }
+                read => read?.map(Content::Bytes),
+            }
         } else {
             self.blobs.open(key).await?.map(Content::File)
         };

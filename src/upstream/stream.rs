@@ -1,6 +1,7 @@
 //! Fetching a zip: written to a sink as it arrives, taken up again where it broke off.
 
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -37,8 +38,14 @@ pub enum SinkError {
 
 /// Takes a body as it arrives.
 pub trait Sink: Send {
-    /// Called before the first byte, with the whole size if it is known.
-    fn begin(&mut self, total: Option<u64>) -> impl Future<Output = Result<(), SinkError>> + Send;
+    /// Called before the first byte, with the whole size if it is known, and the upstream that it comes from.
+    fn begin(
+        &mut self,
+        total: Option<u64>,
+        from: &Arc<str>,
+    ) -> impl Future<Output = Result<(), SinkError>> + Send;
+    /// Whether anybody may have seen a part of it: then there is no way back, and no hurry either.
+    fn shown(&self) -> bool;
     /// Takes the next bytes; waits while it cannot keep up.
     fn take(&mut self, bytes: Bytes) -> impl Future<Output = Result<(), SinkError>> + Send;
 }
@@ -67,9 +74,9 @@ impl<S: Sink> ZipStream<S> {
         }
     }
 
-    /// Bytes received so far.
-    pub fn received(&self) -> u64 {
-        self.received
+    /// Whether anybody may have seen a part of it.
+    pub fn shown(&self) -> bool {
+        self.sink.shown()
     }
 
     /// The sink, size and SHA-256 of what arrived.
@@ -95,14 +102,14 @@ impl<S: Sink> ZipStream<S> {
         upstream.fetch(want, time, &mut attempt).await
     }
 
-    async fn begin(&mut self, total: Option<u64>) -> Result<(), Failure> {
+    async fn begin(&mut self, total: Option<u64>, from: &Arc<str>) -> Result<(), Failure> {
         if let (Some(old), Some(new)) = (self.total, total)
             && old != new
         {
             return Err(Failure::Changed);
         }
         if !self.begun {
-            self.sink.begin(total).await?;
+            self.sink.begin(total, from).await?;
             self.begun = true;
             self.total = total;
         }
@@ -154,7 +161,6 @@ impl<S: Sink> Attempt for ZipAttempt<'_, S> {
     type Done = ();
 
     async fn run(&mut self, upstream: &Upstream, until: Instant) -> Result<(), Failure> {
-        let until = self.patience(until);
         if upstream.base().scheme() == "file" {
             return self.copy(upstream).await;
         }
@@ -166,7 +172,9 @@ impl<S: Sink> Attempt for ZipAttempt<'_, S> {
             ask.insert(IF_RANGE, validator.clone());
         }
         let asked_range = !ask.is_empty();
-        let response = upstream.request(self.want.path, ask, until).await?;
+        let response = upstream
+            .request(self.want.path, ask, self.patience(until))
+            .await?;
         let coding = Coding::of(response.headers())?;
         let skip = match response.status() {
             StatusCode::PARTIAL_CONTENT if asked_range && coding == Coding::Identity => {
@@ -185,7 +193,7 @@ impl<S: Sink> Attempt for ZipAttempt<'_, S> {
                 if total.is_some_and(|total| total > self.stream.max) {
                     return Err(Failure::TooLarge(self.stream.max));
                 }
-                self.stream.begin(total).await?;
+                self.stream.begin(total, upstream.label()).await?;
                 Skip::over(self.stream)
             }
             status => {
@@ -194,7 +202,7 @@ impl<S: Sink> Attempt for ZipAttempt<'_, S> {
                 )));
             }
         };
-        self.pump(upstream, response, coding, skip).await?;
+        self.pump(upstream, response, coding, skip, until).await?;
         match self.stream.total {
             Some(total) if total != self.stream.received => {
                 Err(Failure::Broken("it ended early".into()))
@@ -212,9 +220,9 @@ impl<S: Sink> Attempt for ZipAttempt<'_, S> {
         more
     }
 
-    /// Once something has arrived there is no hurry but the idle time.
+    /// Once a client has seen something there is no hurry but the idle time.
     fn patience(&self, until: Instant) -> Instant {
-        if self.stream.received > 0 {
+        if self.stream.shown() {
             Instant::now() + WHOLE
         } else {
             until
@@ -229,12 +237,14 @@ impl<S: Sink> ZipAttempt<'_, S> {
         mut response: reqwest::Response,
         coding: Coding,
         mut skip: Option<Skip>,
+        until: Instant,
     ) -> Result<(), Failure> {
-        let whole = Instant::now() + WHOLE;
+        let end = Instant::now() + WHOLE;
         let mut gunzip = (coding == Coding::Gzip).then(|| MultiGzDecoder::new(Vec::new()));
         let bad_gzip = |error: std::io::Error| Failure::Broken(format!("bad gzip: {error}"));
         loop {
-            let by = whole.min(Instant::now() + upstream.settings.idle_timeout);
+            let idle = Instant::now() + upstream.settings.idle_timeout;
+            let by = idle.min(end).min(self.patience(until));
             let chunk = match timeout_at(by, response.chunk()).await {
                 Ok(Ok(Some(chunk))) => chunk,
                 Ok(Ok(None)) => break,
@@ -297,7 +307,7 @@ impl<S: Sink> ZipAttempt<'_, S> {
         if size > self.stream.max {
             return Err(Failure::TooLarge(self.stream.max));
         }
-        self.stream.begin(Some(size)).await?;
+        self.stream.begin(Some(size), upstream.label()).await?;
         let mut skip = Skip::over(self.stream);
         let mut offset = 0;
         while offset < size {

@@ -4,6 +4,7 @@ use std::io;
 use super::super::PathError;
 
 /// Why a zip is refused, or could not be read.
+#[expect(missing_docs, reason = "the messages say what is meant")]
 #[derive(Debug, thiserror::Error)]
 pub enum ZipError {
     /// Reading failed; says nothing about the zip.
@@ -102,6 +103,7 @@ impl EntryName {
         Self(format!("{head}…").into())
     }
 
+    /// The name, shortened if it is very long.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -44,6 +44,7 @@ pub struct ZipLimits {
 }
 
 impl ZipLimits {
+    /// What holds for every module zip.
     pub const GO: Self = Self {
         zip: 500 << 20,
         total: 500 << 20,

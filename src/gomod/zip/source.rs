@@ -54,15 +54,18 @@ pub struct FileAt {
 }
 
 impl FileAt {
+    /// Asks the file for its size.
     pub fn new(file: File) -> io::Result<Self> {
         let size = file.metadata()?.len();
         Ok(Self { file, size })
     }
 
+    /// The file itself.
     pub fn file(&self) -> &File {
         &self.file
     }
 
+    /// Gives the file back.
     pub fn into_file(self) -> File {
         self.file
     }

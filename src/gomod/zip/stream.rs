@@ -84,6 +84,7 @@ impl Default for StreamHasher {
 }
 
 impl StreamHasher {
+    /// For a zip of which nothing has arrived yet.
     pub fn new() -> Self {
         Self {
             state: State::Header,
