@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use url::{Host, Url};
 
@@ -86,7 +87,9 @@ pub async fn serve(
     let (sources_sender, sources) = watch::channel(None);
     match operators_chain {
         Some(chain) if chain.proxies().any(is_self) => {
-            let text = "names this very server; name the proxy that it is to fetch from, or \"direct\", or \"off\"";
+            let text = format!(
+                "{chain} names this very server ({local}); name the proxy that it is to fetch from, or \"direct\", or \"off\""
+            );
             return Err(loaded.refuse("upstream.chain", text).into());
         }
         Some(chain) => {
@@ -173,11 +176,10 @@ pub async fn serve(
         ));
     }
     start_jobs(config, &data, &engine, &clock, &stop);
+    let mut signals = Signals::new().map_err(|error| StartError::Ours(error.to_string()))?;
     announce(local);
 
-    wait_for_signal()
-        .await
-        .map_err(|error| StartError::Ours(error.to_string()))?;
+    signals.next().await;
     tracing::info!(
         grace = config.server.shutdown_grace.as_secs(),
         "stopping; a second signal stops at once"
@@ -186,7 +188,7 @@ pub async fn serve(
     let _ = stop_sender.send(true);
     tokio::select! {
         () = ended(&connections, &engine, config.server.shutdown_grace) => {}
-        _ = wait_for_signal() => tracing::warn!("stopped at once"),
+        () = signals.next() => tracing::warn!("stopped at once"),
     }
     data.store.close().await;
     Ok(())
@@ -255,15 +257,26 @@ fn announce(local: SocketAddr) {
     tracing::info!(address = %local, version = env!("CARGO_PKG_VERSION"), "larder serves");
 }
 
-async fn wait_for_signal() -> io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// The signals that mean "stop".
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
-    Ok(())
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// Waits until connections, and then fetches, have ended; at most `grace`.

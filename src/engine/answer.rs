@@ -56,12 +56,14 @@ pub struct Answer {
 }
 
 /// What a request allows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mode {
     /// Only what is kept: `Disable-Module-Fetch: true`, `/cached-only`.
     pub cached_only: bool,
     /// Ask again, however fresh the copy: `Cache-Control: no-cache`.
     pub no_cache: bool,
+    /// The servers it has come through (`Via`), passed on so that a loop is noticed.
+    pub via: Option<HeaderValue>,
 }
 
 /// A strong ETag around a text that needs no escaping (an h1 or hexadecimal).

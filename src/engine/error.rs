@@ -23,6 +23,8 @@ pub enum Class {
     Unavailable,
     /// No source answered in time: 504.
     Timeout,
+    /// An upstream leads back to this server: 508, which no other server asks again for.
+    Loop,
     /// Our own fault: 500.
     Ours,
 }

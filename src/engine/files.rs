@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::HeaderValue;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
@@ -16,7 +17,7 @@ use crate::gomod::dirhash::hash_go_mod;
 use crate::gomod::{info, modfile};
 use crate::protocol::{FileKey, Key, Kind};
 use crate::store::{self, BlobFile, FileRecord, Room};
-use crate::upstream::{Want, ZipStream};
+use crate::upstream::{Fetched, Want, ZipStream};
 
 /// The largest zip (`golang.org/x/mod/zip.MaxZipFile`). Bytes.
 const MAX_ZIP: u64 = 524_288_000;
@@ -38,7 +39,7 @@ impl Engine {
     pub(super) async fn file(
         self: &Arc<Self>,
         key: &FileKey,
-        mode: Mode,
+        mode: &Mode,
     ) -> Result<Answer, EngineError> {
         if let Some(file) = self.hot.file(key) {
             return Ok(file.answer(CacheStatus::Hit, None));
@@ -56,9 +57,9 @@ impl Engine {
             return Err(Self::from_negative(error));
         }
         if key.kind == Kind::Zip {
-            self.missed_zip(key).await
+            self.missed_zip(key, mode.via.clone()).await
         } else {
-            self.missed_small(key).await
+            self.missed_small(key, mode.via.clone()).await
         }
     }
 
@@ -75,11 +76,18 @@ impl Engine {
         Ok(Some(file))
     }
 
-    async fn missed_small(self: &Arc<Self>, key: &FileKey) -> Result<Answer, EngineError> {
+    async fn missed_small(
+        self: &Arc<Self>,
+        key: &FileKey,
+        via: Option<HeaderValue>,
+    ) -> Result<Answer, EngineError> {
         let flight = self.small_flights.join(key, || {
             let (sender, receiver) = watch::channel(None);
             let (engine, key) = (Arc::clone(self), key.clone());
-            (receiver, async move { engine.fly_small(key, sender).await })
+            (
+                receiver,
+                async move { engine.fly_small(key, via, sender).await },
+            )
         });
         let flight = flight.ok_or_else(too_many)?;
         match outcome(flight).await {
@@ -119,9 +127,10 @@ impl Engine {
     async fn fly_small(
         self: Arc<Self>,
         key: FileKey,
+        via: Option<HeaderValue>,
         landed: watch::Sender<Option<Result<Landed, EngineError>>>,
     ) {
-        match self.fetch_small(&key).await {
+        match self.fetch_small(&key, via.as_ref()).await {
             Ok((body, record, from)) => {
                 let file = HotFile::new(&record, store::Content::Bytes(body.clone()));
                 let stored = self.store.blobs().room() == Room::Enough;
@@ -156,6 +165,7 @@ impl Engine {
     async fn fetch_small(
         &self,
         key: &FileKey,
+        via: Option<&HeaderValue>,
     ) -> Result<(Bytes, FileRecord, Arc<str>), EngineError> {
         let path = key.to_string();
         let verification = (key.kind == Kind::Mod).then(|| self.verifier.begin(key));
@@ -168,6 +178,7 @@ impl Engine {
             path: &path,
             module: &key.module,
             max,
+            via,
         };
         let check = |body: &Bytes| match key.kind {
             Kind::Info => check_info(key, body),
@@ -175,7 +186,12 @@ impl Engine {
         };
         let sources = self.sources().await;
         let keep_body = |body: &Bytes| check(body).map(|()| body.clone());
-        let (body, from) = sources.small(&what(key), &want, &keep_body).await?;
+        let (fetched, from) = sources.small(&what(key), &want, None, &keep_body).await?;
+        let Fetched::New(body, _) = fetched else {
+            return Err(EngineError::ours(
+                "not modified, although nothing was known",
+            ));
+        };
         let h1 = (key.kind == Kind::Mod).then(|| hash_go_mod(&body));
         let verified = match (verification, &h1) {
             (Some(verification), Some(h1)) => verification
@@ -195,11 +211,18 @@ impl Engine {
         Ok((body, record, from))
     }
 
-    async fn missed_zip(self: &Arc<Self>, key: &FileKey) -> Result<Answer, EngineError> {
+    async fn missed_zip(
+        self: &Arc<Self>,
+        key: &FileKey,
+        via: Option<HeaderValue>,
+    ) -> Result<Answer, EngineError> {
         let flight = self.zip_flights.join(key, || {
             let flight = ZipFlight::new();
             let (engine, key, following) = (Arc::clone(self), key.clone(), Arc::clone(&flight));
-            (flight, async move { engine.fly_zip(key, following).await })
+            (
+                flight,
+                async move { engine.fly_zip(key, via, following).await },
+            )
         });
         let flight = flight.ok_or_else(too_many)?;
         let mut progress = flight.follow();
@@ -239,10 +262,15 @@ impl Engine {
     }
 
     /// The flight of a zip.
-    async fn fly_zip(self: Arc<Self>, key: FileKey, flight: Arc<ZipFlight>) {
+    async fn fly_zip(
+        self: Arc<Self>,
+        key: FileKey,
+        via: Option<HeaderValue>,
+        flight: Arc<ZipFlight>,
+    ) {
         let guard = EndGuard(flight);
         let flight = &guard.0;
-        match self.fetch_zip(&key, flight).await {
+        match self.fetch_zip(&key, via.as_ref(), flight).await {
             Ok(verdict) => {
                 let verdict = Arc::new(verdict);
                 flight.end(Ok(Arc::clone(&verdict)));
@@ -252,7 +280,7 @@ impl Engine {
                 };
                 match self
                     .store
-                    .publish_spool(&key, spool, &verdict.h1, &verdict.record)
+                    .publish_spool(&key, &spool, &verdict.h1, &verdict.record)
                     .await
                 {
                     Ok(()) => self.counted(&verdict.record),
@@ -270,6 +298,7 @@ impl Engine {
     async fn fetch_zip(
         &self,
         key: &FileKey,
+        via: Option<&HeaderValue>,
         flight: &Arc<ZipFlight>,
     ) -> Result<zip::Verdict, EngineError> {
         let path = key.to_string();
@@ -278,6 +307,7 @@ impl Engine {
             path: &path,
             module: &key.module,
             max: MAX_ZIP,
+            via,
         };
         let sink = SpoolSink::new(Arc::clone(flight), Arc::clone(self.store.blobs()));
         let mut stream = ZipStream::new(sink, MAX_ZIP);

@@ -3,6 +3,9 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use http::HeaderValue;
+
 use super::Engine;
 use super::answer::{Content, Mode};
 use super::error::{Class, EngineError};
@@ -15,19 +18,30 @@ use crate::store::MetaRecord;
 /// How many of the highest versions are looked at when one after the other turns out not to exist after all.
 const TRIES: usize = 3;
 
-impl Engine {
-    /// Derives what a module's `@latest` (or the highest of a series) is.
-    pub(super) async fn derive(
-        self: &Arc<Self>,
+/// One derivation: whose, and what it may ask.
+pub(super) struct Derivation<'a> {
+    /// Answers what it asks.
+    pub engine: &'a Arc<Engine>,
+    /// Whose `@latest`.
+    pub module: &'a ModulePath,
+    /// The `Via` of the request that wants it.
+    pub via: Option<HeaderValue>,
+}
+
+impl Derivation<'_> {
+    /// Derives what a module's `@latest` (or the highest of a `series` such as `v1`) is.
+    pub async fn run(
+        &self,
         key: &MetaKey,
         series: Option<&str>,
     ) -> Result<MetaRecord, EngineError> {
-        let module = &key.module;
+        let list_key = MetaKey {
+            module: self.module.clone(),
+            meta: Meta::List,
+        };
         let list = self
-            .record(&MetaKey {
-                module: module.clone(),
-                meta: Meta::List,
-            })
+            .engine
+            .record(&list_key, self.via.clone())
             .await?
             .record;
         let versions: Vec<Version> = list
@@ -35,8 +49,8 @@ impl Engine {
             .lines()
             .filter_map(|line| Version::parse(line).ok())
             .collect();
-        let retracted = self.retractions(module, &versions).await?;
-        let compatible_only = self.ignores_incompatible(module, &versions).await?;
+        let retracted = self.retractions(&versions).await?;
+        let compatible_only = self.ignores_incompatible(&versions).await?;
         let allowed = versions.iter().filter(|version| {
             !(compatible_only && version.is_incompatible())
                 && series.is_none_or(|series| version::prefix_matches(series, version))
@@ -49,25 +63,18 @@ impl Engine {
         let mut last =
             EngineError::absent(format!("not found: {}: no version of it fits", what(key)));
         for version in candidates.into_iter().take(TRIES) {
-            let file = FileKey {
-                module: module.clone(),
-                version,
-                kind: Kind::Info,
-            };
-            match self.file(&file, Mode::default()).await {
-                Ok(answer) => {
-                    let Content::Bytes(body) = answer.content else {
-                        return Err(EngineError::ours("an .info that is not small"));
-                    };
+            match self.small(&version, Kind::Info).await {
+                Ok(Some(body)) => {
                     let body = String::from_utf8(body.to_vec())
                         .map_err(|_| EngineError::ours("an .info that is not text"))?;
                     return Ok(MetaRecord {
                         body,
-                        unlisted: String::new(),
-                        fetched: self.clock.now(),
+                        fetched: self.engine.clock.now(),
                         from: list.from.clone(),
+                        ..MetaRecord::default()
                     });
                 }
+                Ok(None) => {}
                 Err(error) if error.is_absent() => last = error,
                 Err(error) => return Err(error),
             }
@@ -76,11 +83,7 @@ impl Engine {
     }
 
     /// From the go.mod of the highest release, else of the highest version (`modload.CheckRetractions`).
-    async fn retractions(
-        self: &Arc<Self>,
-        module: &ModulePath,
-        versions: &[Version],
-    ) -> Result<Vec<Retract>, EngineError> {
+    async fn retractions(&self, versions: &[Version]) -> Result<Vec<Retract>, EngineError> {
         let compatible = || versions.iter().filter(|version| !version.is_incompatible());
         let highest = compatible()
             .filter(|version| !version.is_prerelease())
@@ -89,50 +92,27 @@ impl Engine {
         let Some(highest) = highest else {
             return Ok(Vec::new());
         };
-        Ok(self
-            .go_mod(module, highest)
-            .await?
-            .map_or_else(Vec::new, |body| modfile::retractions(&body)))
+        let body = self.go_mod(highest).await?;
+        Ok(body.map_or_else(Vec::new, |body| modfile::retractions(&body)))
     }
 
     /// `+incompatible` versions count only if the highest compatible one has no go.mod of its own; an upstream then
     /// gives the one that it made up.
-    async fn ignores_incompatible(
-        self: &Arc<Self>,
-        module: &ModulePath,
-        versions: &[Version],
-    ) -> Result<bool, EngineError> {
+    async fn ignores_incompatible(&self, versions: &[Version]) -> Result<bool, EngineError> {
         if !versions.iter().any(Version::is_incompatible) {
             return Ok(false);
         }
-        let Some(highest) = versions
-            .iter()
-            .filter(|version| !version.is_incompatible())
-            .max()
-        else {
+        let compatible = versions.iter().filter(|version| !version.is_incompatible());
+        let Some(highest) = compatible.max() else {
             return Ok(false);
         };
-        let body = self.go_mod(module, highest).await?;
-        Ok(body.is_some_and(|body| body != modfile::synthesized(module).as_bytes()))
+        let body = self.go_mod(highest).await?;
+        Ok(body.is_some_and(|body| body != modfile::synthesized(self.module).as_bytes()))
     }
 
     /// A version's go.mod; `None` if it cannot be had for a reason that stays.
-    async fn go_mod(
-        self: &Arc<Self>,
-        module: &ModulePath,
-        version: &Version,
-    ) -> Result<Option<bytes::Bytes>, EngineError> {
-        let key = FileKey {
-            module: module.clone(),
-            version: version.clone(),
-            kind: Kind::Mod,
-        };
-        match self.file(&key, Mode::default()).await {
-            Ok(answer) => match answer.content {
-                Content::Bytes(body) => Ok(Some(body)),
-                // Far too large for a go.mod that anybody reads.
-                Content::File(_) | Content::Growing(_) => Ok(None),
-            },
+    async fn go_mod(&self, version: &Version) -> Result<Option<Bytes>, EngineError> {
+        match self.small(version, Kind::Mod).await {
             Err(error)
                 if matches!(
                     error.class,
@@ -141,8 +121,25 @@ impl Engine {
             {
                 Ok(None)
             }
-            Err(error) => Err(error),
+            other => other,
         }
+    }
+
+    /// A small file of a version; `None` if it is not small.
+    async fn small(&self, version: &Version, kind: Kind) -> Result<Option<Bytes>, EngineError> {
+        let key = FileKey {
+            module: self.module.clone(),
+            version: version.clone(),
+            kind,
+        };
+        let mode = Mode {
+            via: self.via.clone(),
+            ..Mode::default()
+        };
+        Ok(match self.engine.file(&key, &mode).await?.content {
+            Content::Bytes(body) => Some(body),
+            Content::File(_) | Content::Growing(_) => None,
+        })
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderValue;
 use tokio::sync::watch;
 
 use super::Engine;
@@ -13,10 +14,11 @@ use super::error::EngineError;
 use super::files::{MAX_INFO, not_kept};
 use super::flights::{Outcome, outcome};
 use super::hot::HotMeta;
+use super::latest::Derivation;
 use crate::gomod::{ModulePath, Rev, info, semver, version};
 use crate::protocol::{FileKey, Key, Kind, Meta, MetaKey};
 use crate::store::MetaRecord;
-use crate::upstream::Want;
+use crate::upstream::{Fetched, Validators, Want};
 
 /// The largest list that makes sense. Bytes.
 const MAX_LIST: u64 = 32 << 20;
@@ -29,7 +31,7 @@ impl Engine {
     pub(super) async fn meta(
         self: &Arc<Self>,
         key: &MetaKey,
-        mode: Mode,
+        mode: &Mode,
     ) -> Result<Answer, EngineError> {
         let kept = self.kept_meta(key).await?;
         if mode.cached_only {
@@ -50,7 +52,7 @@ impl Engine {
             (Some(_), false) => CacheStatus::Refreshed,
             (None, false) => CacheStatus::Miss { stored: true },
         };
-        let flight = self.ask_again(key);
+        let flight = self.ask_again(key, mode.via.clone());
         let landed = match (flight, &kept) {
             (None, _) => Some(Err(super::error::EngineError::new(
                 super::error::Class::Unavailable,
@@ -81,7 +83,11 @@ impl Engine {
     }
 
     /// The current record, for other parts of the engine: asked for if it is not fresh, an old one if need be.
-    pub(super) async fn record(self: &Arc<Self>, key: &MetaKey) -> MetaOutcome {
+    pub(super) async fn record(
+        self: &Arc<Self>,
+        key: &MetaKey,
+        via: Option<HeaderValue>,
+    ) -> MetaOutcome {
         let kept = self.kept_meta(key).await?;
         if let Some(kept) = kept.as_ref().filter(|kept| self.is_fresh(&kept.record)) {
             return Ok(kept.clone());
@@ -89,7 +95,7 @@ impl Engine {
         if let Some(error) = self.negatives.get(&Key::Meta(key.clone())) {
             return Err(error);
         }
-        let landed = match self.ask_again(key) {
+        let landed = match self.ask_again(key, via) {
             Some(flight) => outcome(flight).await,
             None => None,
         };
@@ -119,17 +125,29 @@ impl Engine {
     }
 
     /// Joins or starts a flight that asks for it, kept or not.
-    pub(super) fn ask_again(self: &Arc<Self>, key: &MetaKey) -> Option<Outcome<MetaOutcome>> {
+    pub(super) fn ask_again(
+        self: &Arc<Self>,
+        key: &MetaKey,
+        via: Option<HeaderValue>,
+    ) -> Option<Outcome<MetaOutcome>> {
         self.meta_flights.join(key, || {
             let (sender, receiver) = watch::channel(None);
             let (engine, key) = (Arc::clone(self), key.clone());
-            (receiver, async move { engine.fly_meta(key, sender).await })
+            (
+                receiver,
+                async move { engine.fly_meta(key, via, sender).await },
+            )
         })
     }
 
-    async fn fly_meta(self: Arc<Self>, key: MetaKey, landed: watch::Sender<Option<MetaOutcome>>) {
+    async fn fly_meta(
+        self: Arc<Self>,
+        key: MetaKey,
+        via: Option<HeaderValue>,
+        landed: watch::Sender<Option<MetaOutcome>>,
+    ) {
         let as_key = Key::Meta(key.clone());
-        match self.fetch_meta(&key).await {
+        match self.fetch_meta(&key, via).await {
             Ok(record) => {
                 let meta = HotMeta::from(record);
                 let before = self.hot.meta(&key);
@@ -179,64 +197,74 @@ impl Engine {
         }
     }
 
-    async fn fetch_meta(self: &Arc<Self>, key: &MetaKey) -> Result<MetaRecord, EngineError> {
+    async fn fetch_meta(
+        self: &Arc<Self>,
+        key: &MetaKey,
+        via: Option<HeaderValue>,
+    ) -> Result<MetaRecord, EngineError> {
+        let derivation = |via| Derivation {
+            engine: self,
+            module: &key.module,
+            via,
+        };
         match &key.meta {
-            Meta::List => self.fetch_list(key).await,
-            Meta::Query(name) if name.prefix().is_some() => self.derive(key, name.prefix()).await,
-            Meta::Query(_) => self.fetch_info(key).await,
-            Meta::Latest => match self.fetch_info(key).await {
-                Err(error) if error.is_absent() => self.derive(key, None).await,
+            Meta::List => self.fetch(key, via.as_ref(), MAX_LIST, &filter_list).await,
+            Meta::Query(name) if name.prefix().is_some() => {
+                derivation(via).run(key, name.prefix()).await
+            }
+            Meta::Query(_) => self.fetch(key, via.as_ref(), MAX_INFO, &check_info).await,
+            Meta::Latest => match self.fetch(key, via.as_ref(), MAX_INFO, &check_info).await {
+                Err(error) if error.is_absent() => derivation(via).run(key, None).await,
                 other => other,
             },
         }
     }
 
-    async fn fetch_list(&self, key: &MetaKey) -> Result<MetaRecord, EngineError> {
+    /// Asks the sources; what is kept stays if its source says that it has not changed.
+    async fn fetch(
+        &self,
+        key: &MetaKey,
+        via: Option<&HeaderValue>,
+        max: u64,
+        read: &(dyn Fn(&ModulePath, &Bytes) -> Result<Text, String> + Send + Sync),
+    ) -> Result<MetaRecord, EngineError> {
         let path = key.to_string();
         let want = Want {
             path: &path,
             module: &key.module,
-            max: MAX_LIST,
+            max,
+            via,
         };
-        let module = &key.module;
-        let check = |body: &Bytes| filter_list(module, body);
+        let kept = self.kept_meta(key).await?.map(|kept| kept.record);
+        let validators = kept.as_ref().map(|kept| Validators {
+            etag: kept.etag.clone(),
+            modified: kept.modified.clone(),
+        });
+        let known = kept.as_ref().zip(validators.as_ref());
+        let known = known
+            .filter(|(_, validators)| !validators.is_empty())
+            .map(|(kept, validators)| (kept.from.as_str(), validators));
+        let check = |body: &Bytes| read(&key.module, body);
         let sources = self.sources().await;
-        let (list, from) = sources.small(&what(key), &want, &check).await?;
-        let List { body, unlisted } = list;
-        Ok(MetaRecord {
-            body,
-            unlisted,
-            fetched: self.clock.now(),
-            from: from.to_string(),
-        })
-    }
-
-    async fn fetch_info(&self, key: &MetaKey) -> Result<MetaRecord, EngineError> {
-        let path = key.to_string();
-        let want = Want {
-            path: &path,
-            module: &key.module,
-            max: MAX_INFO,
-        };
-        let check = |body: &Bytes| {
-            let info =
-                info::parse_info(body).map_err(|error| format!("not a valid .info: {error}"))?;
-            if !info.version.fits(&key.module) {
-                return Err(format!(
-                    ".info of version {}, which cannot be one of this module",
-                    info.version
-                ));
-            }
-            String::from_utf8(body.to_vec()).map_err(|_| "not UTF-8".to_owned())
-        };
-        let sources = self.sources().await;
-        let (body, from) = sources.small(&what(key), &want, &check).await?;
-        Ok(MetaRecord {
-            body,
-            unlisted: String::new(),
-            fetched: self.clock.now(),
-            from: from.to_string(),
-        })
+        let (fetched, from) = sources.small(&what(key), &want, known, &check).await?;
+        let fetched_at = self.clock.now();
+        match (fetched, kept) {
+            (Fetched::New(text, validators), _) => Ok(MetaRecord {
+                body: text.body,
+                unlisted: text.unlisted,
+                fetched: fetched_at,
+                from: from.to_string(),
+                etag: validators.etag,
+                modified: validators.modified,
+            }),
+            (Fetched::NotModified, Some(kept)) => Ok(MetaRecord {
+                fetched: fetched_at,
+                ..(*kept).clone()
+            }),
+            (Fetched::NotModified, None) => Err(EngineError::ours(
+                "not modified, although nothing was known",
+            )),
+        }
     }
 
     fn answer(&self, meta: &HotMeta, cache: CacheStatus, from: Option<Arc<str>>) -> Answer {
@@ -281,21 +309,36 @@ pub(super) fn what(key: &MetaKey) -> String {
     }
 }
 
-/// An upstream's list, divided.
-#[derive(Debug, PartialEq, Eq)]
-struct List {
+/// What is taken from an upstream's answer.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Text {
+    /// What is served.
     body: String,
+    /// Of a list: the lines that are left out of it.
     unlisted: String,
+}
+
+/// An `.info` of some version that can be one of this module.
+fn check_info(module: &ModulePath, body: &Bytes) -> Result<Text, String> {
+    let info = info::parse_info(body).map_err(|error| format!("not a valid .info: {error}"))?;
+    if !info.version.fits(module) {
+        let version = info.version;
+        return Err(format!(
+            ".info of version {version}, which cannot be one of this module"
+        ));
+    }
+    let body = String::from_utf8(body.to_vec()).map_err(|_| "not UTF-8".to_owned())?;
+    Ok(Text {
+        body,
+        unlisted: String::new(),
+    })
 }
 
 /// Filters a list by the client's own rule (protocol.md 1.1): versions of this module, no pseudo-versions, one on each
 /// line. A body with something in it but not one valid version is no list at all (7.3).
-fn filter_list(module: &ModulePath, body: &Bytes) -> Result<List, String> {
+fn filter_list(module: &ModulePath, body: &Bytes) -> Result<Text, String> {
     let text = std::str::from_utf8(body).map_err(|_| "a list that is not UTF-8".to_owned())?;
-    let mut list = List {
-        body: String::new(),
-        unlisted: String::new(),
-    };
+    let mut list = Text::default();
     let mut any_line = false;
     let mut any_version = false;
     let mut seen = std::collections::HashSet::new();
@@ -335,7 +378,7 @@ fn filter_list(module: &ModulePath, body: &Bytes) -> Result<List, String> {
 mod tests {
     use super::*;
 
-    fn filtered(body: &'static str) -> Result<List, String> {
+    fn filtered(body: &'static str) -> Result<Text, String> {
         filter_list(
             &ModulePath::parse("example.com/m").unwrap(),
             &Bytes::from_static(body.as_bytes()),

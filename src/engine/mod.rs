@@ -108,7 +108,7 @@ impl Engine {
     }
 
     /// Answers a request about a module.
-    pub async fn ask(self: &Arc<Self>, key: &Key, mode: Mode) -> Result<Answer, EngineError> {
+    pub async fn ask(self: &Arc<Self>, key: &Key, mode: &Mode) -> Result<Answer, EngineError> {
         self.policy
             .check(key.module())
             .map_err(|barred| EngineError::absent(format!("not found: {barred}")))?;
@@ -173,7 +173,10 @@ impl Engine {
         let old = Millis(now.saturating_sub(ttl));
         let keys = self.recent.take_due(due, old);
         for group in keys.chunks(most.max(1)) {
-            let flights: Vec<_> = group.iter().filter_map(|key| self.ask_again(key)).collect();
+            let flights: Vec<_> = group
+                .iter()
+                .filter_map(|key| self.ask_again(key, None))
+                .collect();
             self.metrics.refreshes.inc_by(flights.len() as u64);
             futures_util::future::join_all(flights.into_iter().map(flights::outcome)).await;
         }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::error::{Class, EngineError};
-use crate::upstream::{Check, Failure, Fall, Sink, SourceError, Upstream, Want, ZipStream};
+use crate::upstream::{
+    Check, Failure, Fall, Fetched, Sink, SourceError, Upstream, Validators, Want, ZipStream,
+};
 
 /// A fetch that has not shown a byte is given up after this: clients are answered within 45 s.
 const PATIENCE: Duration = Duration::from_secs(42);
@@ -57,24 +59,36 @@ impl Sources {
         })
     }
 
-    /// Fetches something small; also says from where. `what` names it in error texts.
+    /// Fetches something small; also says from where. `what` names it in error texts; `known` are the validators of
+    /// what is kept and the source that gave them.
     pub async fn small<T: Send>(
         &self,
         what: &str,
         want: &Want<'_>,
+        known: Option<(&str, &Validators)>,
         check: Check<'_, T>,
-    ) -> Result<(T, Arc<str>), EngineError> {
+    ) -> Result<(Fetched<T>, Arc<str>), EngineError> {
         struct Small<'a, T> {
             want: &'a Want<'a>,
+            known: Option<(&'a str, &'a Validators)>,
             check: Check<'a, T>,
         }
         impl<T: Send> Ask for Small<'_, T> {
-            type Found = T;
-            async fn ask(&mut self, upstream: &Upstream, time: Duration) -> Result<T, SourceError> {
-                upstream.small(self.want, time, self.check).await
+            type Found = Fetched<T>;
+            async fn ask(
+                &mut self,
+                upstream: &Upstream,
+                time: Duration,
+            ) -> Result<Fetched<T>, SourceError> {
+                let of_this_one = |(from, _): &(&str, _)| **upstream.label() == **from;
+                let known = self
+                    .known
+                    .filter(of_this_one)
+                    .map(|(_, validators)| validators);
+                upstream.small(self.want, known, time, self.check).await
             }
         }
-        self.walk(what, &mut Small { want, check }).await
+        self.walk(what, &mut Small { want, known, check }).await
     }
 
     /// Fetches a zip into `stream`; says from where.

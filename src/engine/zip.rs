@@ -2,9 +2,10 @@
 //! once it has been verified.
 
 use std::fs::File;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -73,7 +74,7 @@ pub struct Verdict {
 #[derive(Debug)]
 pub struct ZipFlight {
     progress: watch::Sender<Progress>,
-    spool: OnceLock<Arc<Spool>>,
+    spool: Mutex<Option<Arc<Spool>>>,
 }
 
 impl ZipFlight {
@@ -81,7 +82,7 @@ impl ZipFlight {
     pub fn new() -> Arc<Self> {
         Arc::new(ZipFlight {
             progress: watch::Sender::new(Progress::default()),
-            spool: OnceLock::new(),
+            spool: Mutex::default(),
         })
     }
 
@@ -91,13 +92,16 @@ impl ZipFlight {
     }
 
     /// The growing file; there as soon as anything is written.
-    pub fn file(&self) -> Option<&Arc<File>> {
-        self.spool.get().map(|spool| spool.file())
+    pub fn file(&self) -> Option<Arc<File>> {
+        self.spool
+            .lock()
+            .as_ref()
+            .map(|spool| Arc::clone(spool.file()))
     }
 
     /// The spool, for publishing.
-    pub fn spool(&self) -> Option<&Arc<Spool>> {
-        self.spool.get()
+    pub fn spool(&self) -> Option<Arc<Spool>> {
+        self.spool.lock().clone()
     }
 
     /// Tells followers how it ended; only the first end counts.
@@ -169,8 +173,7 @@ impl Sink for SpoolSink {
             .spool(total)
             .await
             .map_err(|error| SinkError::Store(error.to_string()))?;
-        // Called once for each flight, so the cell is empty.
-        let _ = self.flight.spool.set(Arc::clone(&spool));
+        *self.flight.spool.lock() = Some(Arc::clone(&spool));
         self.flight.progress.send_modify(|progress| {
             progress.total = total;
             progress.from = Some(Arc::clone(from));
@@ -197,6 +200,17 @@ impl Sink for SpoolSink {
 
     fn shown(&self) -> bool {
         self.flight.progress.borrow().may_begin()
+    }
+
+    async fn forget(&mut self) {
+        if let Some(work) = self.work.take() {
+            drop(work.queue);
+            // However it ended, what it wrote is not wanted; its hasher ends at the end of its own file.
+            let _ = work.writer.await;
+        }
+        self.first.clear();
+        *self.flight.spool.lock() = None;
+        self.flight.progress.send_replace(Progress::default());
     }
 
     async fn take(&mut self, bytes: Bytes) -> Result<(), SinkError> {
@@ -303,7 +317,6 @@ pub async fn check(
     })?;
     let spool = flight
         .spool()
-        .cloned()
         .ok_or_else(|| EngineError::ours("nothing was written"))?;
     let (module, version, file) = (
         key.module.clone(),

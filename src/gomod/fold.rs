@@ -172,6 +172,7 @@ mod tests {
             // whenever its mapping is a single character and not one of the special cases.
             let mut lower = c.to_lowercase();
             if let (Some(l), None) = (lower.next(), lower.next())
+                && l != c
                 && ORBITS
                     .iter()
                     .any(|&(lo, hi, ..)| lo <= c as u32 && c as u32 <= hi)

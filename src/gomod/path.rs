@@ -273,7 +273,8 @@ const ALLOWED: [u8; 256] = {
     table
 };
 
-/// Go's `unicode.IsLetter`: the general category L.
+/// Go's `unicode.IsLetter`: the general category L, here of Unicode 16. A client may know fewer
+/// letters; it then refuses by itself what we let pass.
 fn is_letter(c: char) -> bool {
     matches!(
         get_general_category(c),

@@ -137,7 +137,7 @@ impl Follower {
             .file()
             .ok_or_else(|| io::Error::other("nothing was written"))?;
         let end = released.min(position + FRAME);
-        let bytes = part(&self.regions, file, position..end)?;
+        let bytes = part(&self.regions, &file, position..end)?;
         self.position = end;
         Ok(Some(bytes))
     }

@@ -21,6 +21,7 @@ pub fn status(class: Class) -> StatusCode {
         Class::Rejected | Class::Upstream => StatusCode::BAD_GATEWAY,
         Class::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Class::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        Class::Loop => StatusCode::LOOP_DETECTED,
         Class::Ours => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -30,7 +31,7 @@ fn outcome(error: &EngineError) -> Outcome {
         Class::Absent { .. } | Class::Refused if error.cached => Outcome::Negative,
         Class::Absent { .. } => Outcome::Absent,
         Class::Refused => Outcome::Refused,
-        Class::Rejected | Class::Upstream | Class::Unavailable | Class::Timeout => {
+        Class::Rejected | Class::Upstream | Class::Unavailable | Class::Timeout | Class::Loop => {
             Outcome::UpstreamFault
         }
         Class::Ours => Outcome::OurFault,

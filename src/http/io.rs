@@ -84,7 +84,7 @@ mod linux {
     use crate::http::mapped::FilePart;
 
     /// Given to the kernel at once. Bytes.
-    const AT_ONCE: usize = 2 << 20;
+    const AT_ONCE: usize = 1 << 20;
 
     /// Runs a write when the socket takes one.
     fn poll_writable(

@@ -70,7 +70,7 @@ pub async fn answer(face: Arc<Face>, request: Request<Body>) -> Response<Body> {
     if came_from_us(&face, request.headers()) {
         return loop_detected();
     }
-    let answer = match face.engine.ask(&key, mode).await {
+    let answer = match face.engine.ask(&key, &mode).await {
         Ok(answer) => answer,
         Err(error) => return error::response(&error, endpoint),
     };
@@ -118,7 +118,23 @@ fn mode(headers: &HeaderMap, cached_only: bool) -> Mode {
                 "true",
             ),
         no_cache: has(CACHE_CONTROL, "no-cache"),
+        via: via(headers),
     }
+}
+
+/// The servers that this request has come through, in one line; of a request with more than that, the first ones.
+fn via(headers: &HeaderMap) -> Option<HeaderValue> {
+    const MOST: usize = 1024;
+    let hops: Vec<_> = headers
+        .get_all(VIA)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .collect();
+    let mut line = hops.join(", ");
+    line.truncate(line.floor_char_boundary(MOST));
+    (!line.is_empty())
+        .then(|| HeaderValue::try_from(line).ok())
+        .flatten()
 }
 
 fn endpoint(key: &Key) -> Endpoint {
@@ -335,9 +351,10 @@ pub fn method_not_allowed() -> Response<Body> {
 }
 
 fn loop_detected() -> Response<Body> {
-    let error = EngineError::new(Class::Upstream, "loop detected: this request was made by this very server")
-        .and("An upstream in larder's chain leads back to it; its operator must take that out (--upstream).");
-    let mut response = error::response(&error, Endpoint::Other);
-    *response.status_mut() = StatusCode::LOOP_DETECTED;
-    response
+    let error = EngineError::new(
+        Class::Loop,
+        "loop detected: this request was made by this very server",
+    )
+    .and("An upstream in larder's chain leads back to it; its operator must take that out (--upstream).");
+    error::response(&error, Endpoint::Other)
 }

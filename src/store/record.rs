@@ -54,7 +54,7 @@ pub struct FileRecord {
 }
 
 /// The last good answer of a changing resource.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MetaRecord {
     /// What is served.
     pub body: String,
@@ -66,6 +66,12 @@ pub struct MetaRecord {
     /// derive `@latest` as the client does.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub unlisted: String,
+    /// The `ETag` that the source gave, to be asked again politely.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    /// The `Last-Modified` that the source gave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified: Option<String>,
 }
 
 impl MetaRecord {

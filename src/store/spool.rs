@@ -110,17 +110,12 @@ impl Spools {
             place: Place::Disk(Mutex::new(Some(path))),
         };
         if let Some(bytes) = expected.filter(|bytes| *bytes > 0) {
-            match rustix::fs::fallocate(
-                &spool.file,
-                rustix::fs::FallocateFlags::KEEP_SIZE,
-                0,
-                bytes,
-            ) {
-                Err(rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT) => {
-                    return Err(SpoolError::NoRoom);
-                }
-                // Not every file system can; then writing finds out.
-                Ok(()) | Err(_) => {}
+            use rustix::fs::{FallocateFlags, fallocate};
+            use rustix::io::Errno;
+            // Not every file system can do this; then writing finds out.
+            let taken = fallocate(&spool.file, FallocateFlags::KEEP_SIZE, 0, bytes);
+            if matches!(taken, Err(Errno::NOSPC | Errno::DQUOT)) {
+                return Err(SpoolError::NoRoom);
             }
         }
         Ok(spool)

@@ -312,7 +312,7 @@ mod tests {
             breaker.failure(&breaker.pass().unwrap(), None);
         }
         later(&hand, 15);
-        drop(breaker.pass().unwrap());
+        breaker.pass().unwrap();
         assert!(breaker.pass().is_err());
         later(&hand, 60);
         assert!(breaker.pass().is_ok());

@@ -13,7 +13,8 @@ use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 
 use super::error::{Failure, SourceError};
-use super::fetch::{Attempt, Coding, Want, classify_body};
+use super::fetch::{Attempt, Want};
+use super::small::{Coding, classify_body};
 use super::{Upstream, local};
 
 /// Once a transfer has begun it may take this long in all.
@@ -46,6 +47,8 @@ pub trait Sink: Send {
     ) -> impl Future<Output = Result<(), SinkError>> + Send;
     /// Whether anybody may have seen a part of it: then there is no way back, and no hurry either.
     fn shown(&self) -> bool;
+    /// Forgets everything; `begin` comes next.
+    fn forget(&mut self) -> impl Future<Output = ()> + Send;
     /// Takes the next bytes; waits while it cannot keep up.
     fn take(&mut self, bytes: Bytes) -> impl Future<Output = Result<(), SinkError>> + Send;
 }
@@ -106,13 +109,26 @@ impl<S: Sink> ZipStream<S> {
         if let (Some(old), Some(new)) = (self.total, total)
             && old != new
         {
-            return Err(Failure::Changed);
+            self.start_over().await?;
         }
         if !self.begun {
             self.sink.begin(total, from).await?;
             self.begun = true;
             self.total = total;
         }
+        Ok(())
+    }
+
+    /// What arrives is not what began to arrive: back to nothing, if nobody has seen any of it.
+    async fn start_over(&mut self) -> Result<(), Failure> {
+        if self.shown() {
+            return Err(Failure::Changed);
+        }
+        self.sink.forget().await;
+        self.begun = false;
+        self.total = None;
+        self.received = 0;
+        self.hash = Sha256::new();
         Ok(())
     }
 
@@ -173,7 +189,7 @@ impl<S: Sink> Attempt for ZipAttempt<'_, S> {
         }
         let asked_range = !ask.is_empty();
         let response = upstream
-            .request(self.want.path, ask, self.patience(until))
+            .request(self.want, ask, self.patience(until))
             .await?;
         let coding = Coding::of(response.headers())?;
         let skip = match response.status() {
@@ -268,10 +284,10 @@ impl<S: Sink> ZipAttempt<'_, S> {
             self.pass(&mut skip, rest.into()).await?;
         }
         if skip.is_some() {
-            Err(Failure::Changed)
-        } else {
-            Ok(())
+            self.stream.start_over().await?;
+            return Err(Failure::Broken("it ended early".into()));
         }
+        Ok(())
     }
 
     async fn pass(&mut self, skip: &mut Option<Skip>, mut bytes: Bytes) -> Result<(), Failure> {
@@ -286,7 +302,10 @@ impl<S: Sink> ZipAttempt<'_, S> {
             if state.left == 0 {
                 let seen: [u8; 32] = state.hash.clone().finalize().into();
                 if seen != state.want {
-                    return Err(Failure::Changed);
+                    self.stream.start_over().await?;
+                    return Err(Failure::Broken(
+                        "it gave different bytes when asked again".into(),
+                    ));
                 }
                 *skip = None;
             }

@@ -61,12 +61,10 @@ impl Toolchain {
             let go = self.go_command()?.canonicalize().ok()?;
             Some(go.parent()?.parent()?.to_owned())
         };
-        let usual = || Some(PathBuf::from("/usr/local/go"));
         let has_settings = |root: &PathBuf| root.join("go.env").is_file();
         named
             .filter(has_settings)
             .or_else(|| beside_command().filter(has_settings))
-            .or_else(|| usual().filter(has_settings))
     }
 
     /// `os.UserConfigDir` of Go.
@@ -84,11 +82,11 @@ impl Toolchain {
 
 /// A value in a `go env` file: `NAME=value` lines, `#` comments; the last one counts, an empty one is none.
 pub fn go_env_value(text: &str, name: &str) -> Option<String> {
-    let values = text
+    let mut values = text
         .lines()
         .filter_map(|line| line.trim().strip_prefix(name)?.strip_prefix('='));
     values
-        .last()
+        .next_back()
         .filter(|value| !value.is_empty())
         .map(str::to_owned)
 }

@@ -4,7 +4,7 @@ use std::io;
 use super::super::PathError;
 
 /// Why a zip is refused, or could not be read.
-#[expect(missing_docs, reason = "the messages say what is meant")]
+#[allow(missing_docs, reason = "the messages say what is meant")]
 #[derive(Debug, thiserror::Error)]
 pub enum ZipError {
     /// Reading failed; says nothing about the zip.
@@ -37,6 +37,8 @@ pub enum ZipError {
     WrongPrefix { name: EntryName, prefix: String },
     #[error("{name}: the name is not valid UTF-8")]
     NotUtf8 { name: EntryName },
+    #[error("{name}: the name is too long (the limit is {limit} bytes)")]
+    NameTooLong { name: EntryName, limit: usize },
     #[error("{name}: malformed file path: {source}")]
     BadName { name: EntryName, source: PathError },
     #[error("{name}: its name and that of {other} differ only in case")]

@@ -39,8 +39,11 @@ pub struct ZipLimits {
     pub license: u64,
     /// Bytes of the central directory, which is held in memory. Ours.
     pub directory: u64,
-    /// Number of entries. Ours.
+    /// Number of entries, and half the number of files and directories they make up. Ours.
     pub entries: usize,
+    /// Bytes of an entry's name. Ours: what is longer than a path may be nobody can unpack, and
+    /// names of thousands of elements would make the check for collisions slow.
+    pub name: usize,
 }
 
 impl ZipLimits {
@@ -52,6 +55,7 @@ impl ZipLimits {
         license: 16 << 20,
         directory: 64 << 20,
         entries: 500_000,
+        name: 4096,
     };
 }
 

@@ -38,6 +38,12 @@ impl<'a> Names<'a> {
     /// Checks one entry of the directory; returns its name as text and whether it is a file.
     pub(super) fn check(&mut self, raw: &'a [u8], size: u64) -> Result<(&'a str, bool), ZipError> {
         let shown = || EntryName::new(raw);
+        if raw.len() > self.limits.name {
+            return Err(ZipError::NameTooLong {
+                name: shown(),
+                limit: self.limits.name,
+            });
+        }
         let full = std::str::from_utf8(raw).map_err(|_| ZipError::NotUtf8 { name: shown() })?;
         let Some(name) = full.strip_prefix(self.prefix.as_str()) else {
             return Err(ZipError::WrongPrefix {
@@ -112,6 +118,11 @@ impl<'a> Names<'a> {
             match self.seen.entry(fold::key(name)) {
                 Slot::Vacant(slot) => {
                     slot.insert((name, is_dir));
+                    if self.seen.len() > self.limits.entries.saturating_mul(2) {
+                        return Err(ZipError::TooManyEntries {
+                            limit: self.limits.entries,
+                        });
+                    }
                 }
                 Slot::Occupied(slot) => {
                     let (other, other_is_dir) = *slot.get();

@@ -128,6 +128,7 @@ fn limits_are_exact() {
         license: 3,
         directory: 2 * 46 + (P.len() as u64) * 2 + 6 + 7,
         entries: 2,
+        name: P.len() + 7,
     };
     assert!(check_limited(&bytes, &exact).is_ok());
     let mut tight = exact.clone();
@@ -160,6 +161,12 @@ fn limits_are_exact() {
         check_limited(&bytes, &tight),
         Err(ZipError::DirectoryTooLarge { .. })
     ));
+    let mut tight = exact.clone();
+    tight.name -= 1;
+    assert!(matches!(
+        check_limited(&bytes, &tight),
+        Err(ZipError::NameTooLong { .. })
+    ));
     let mut tight = exact;
     tight.entries -= 1;
     assert!(matches!(
@@ -168,6 +175,22 @@ fn limits_are_exact() {
     ));
     assert_eq!(ZipLimits::default().zip, 524_288_000);
     assert_eq!(ZipLimits::default().go_mod, 16_777_216);
+}
+
+#[test]
+fn deep_paths_are_bounded() {
+    let deep = |n: usize| item(&p(&format!("{n}/{}", "a/".repeat(500))), "");
+    let items: Vec<_> = (0..10).map(deep).collect();
+    let bytes = build(&items).bytes;
+    assert!(check(&bytes).is_ok());
+    let limits = ZipLimits {
+        entries: 2000,
+        ..ZipLimits::GO
+    };
+    assert!(matches!(
+        check_limited(&bytes, &limits),
+        Err(ZipError::TooManyEntries { .. })
+    ));
 }
 
 #[test]

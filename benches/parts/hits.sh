@@ -1,0 +1,82 @@
+# Hits of small files: Larder against nginx, which serves Larder's own files. Sourced by run.sh.
+# shellcheck shell=bash
+
+# Cases: name, path, title. "many" asks for each of the paths in turn.
+hits_cases() {
+    cat <<'CASES'
+info-hot bench.example/hot/@v/v1.0.0.info .info (130 B), one
+info-many many-info .info, MANY of them
+mod-hot bench.example/hot/@v/v1.0.0.mod .mod (4 KiB), one
+mod-many many-mod .mod, MANY of them
+list-hot bench.example/hot/@v/list list, one
+CASES
+}
+
+# hits_one CASE WHOSE PID URL PATH: one run, recorded.
+hits_one() {
+    local case=$1 whose=$2 pid=$3 url=$4 path=$5 before requests
+    before=$(cpu_ms "$pid")
+    case $path in
+        many-*) hit "$url/" "$TEMP/$path" ;;
+        *) hit "$url/$path" ;;
+    esac
+    requests=$(number requests "$TEMP/wrk")
+    record "hits-cpu-$case" "$whose" "$(calc "($(cpu_ms "$pid") - $before) * 1000 / $requests")"
+    record "hits-rate-$case" "$whose" "$(calc "$requests / $(number seconds "$TEMP/wrk")")"
+    record "hits-p50-$case" "$whose" "$(number p50_ms "$TEMP/wrk")"
+    record "hits-p99-$case" "$whose" "$(number p99_ms "$TEMP/wrk")"
+    [ "$whose" = larder ] || return 0
+    # Access lines are part of the price; those of the last milliseconds may still be on their way.
+    sleep 0.3
+    record hits-lines larder "$(calc "$(grep -c '/@v/' "$LARDER_LOG") / $requests")"
+}
+
+part_hits() {
+    local round whose case path title kind index
+    say "hits: keeping $((2 * MANY)) files"
+    start_upstream
+    start_larder "$TEMP/hits"
+    for kind in info mod; do
+        for index in $(seq "$MANY"); do
+            printf 'bench.example/many%05d/@v/v1.0.0.%s\n' "$index" "$kind"
+        done >"$TEMP/many-$kind"
+        get_all --readers 32 --paths "$TEMP/many-$kind" --within 300s "$LARDER_URL/"
+        get_all "$LARDER_URL/bench.example/hot/@v/v1.0.0.$kind"
+    done
+    get_all "$LARDER_URL/bench.example/hot/@v/list"
+    # Files are published beside the answer.
+    sleep 2
+    start_nginx "$TEMP/hits/modules" small
+    for path in hot/@v/v1.0.0.info hot/@v/v1.0.0.mod hot/@v/list many00001/@v/v1.0.0.info many00001/@v/v1.0.0.mod; do
+        same_bytes "bench.example/$path" "$LARDER_URL" "$NGINX_URL"
+    done
+    : >"$LARDER_LOG"
+
+    for round in $(seq 0 "$ROUNDS"); do
+        say "hits: round $round of $ROUNDS$([ "$round" -gt 0 ] || echo ' (to warm up, not counted)')"
+        while read -r case path title; do
+            for whose in $(in_turn "$round"); do
+                [ "$round" -gt 0 ] || case=warm
+                case $whose in
+                    larder) hits_one "$case" larder "$LARDER_PID" "$LARDER_URL" "$path" ;;
+                    nginx) hits_one "$case" nginx "$NGINX_PID" "$NGINX_URL" "$path" ;;
+                esac
+                : >"$LARDER_LOG"
+                : >"$NGINX_LOG"
+            done
+        done < <(hits_cases)
+    done
+    record hits-rss larder "$(calc "$(rss_kb "$LARDER_PID") / 1024")"
+    record hits-rss nginx "$(calc "$(rss_kb "$NGINX_PID") / 1024")"
+    stop "$LARDER_PID" "$NGINX_PID" "$UPSTREAM_PID"
+
+    while read -r case path title; do
+        title=${title/MANY/$MANY}
+        row hits "$title: CPU µs per request" "hits-cpu-$case" nginx 1.5
+        row hits "$title: requests per second" "hits-rate-$case" nginx
+        row hits "$title: p50 ms" "hits-p50-$case" nginx
+        row hits "$title: p99 ms" "hits-p99-$case" nginx
+    done < <(hits_cases)
+    row hits "resident memory after all that, MB" hits-rss nginx
+    row_alone hits "access lines written per request" hits-lines
+}

@@ -1,0 +1,120 @@
+#!/usr/bin/env bash
+# Benchmarks of Larder beside nginx and beside doing without: see README.md in this folder.
+set -euo pipefail
+
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+ROOT=$(dirname "$HERE")
+ALL_PARTS=(hits zips miss graph hung start idle)
+
+usage() {
+    cat <<USAGE
+Usage: benches/run.sh [--quick] [--rounds N] [PART...]
+
+Parts: ${ALL_PARTS[*]} (all, when none is given)
+
+  --quick      one short round of everything, to see that it works; its figures mean little
+  --rounds N   rounds of each part (default 5)
+
+Environment:
+  LARDER       the program to measure (default: built with cargo build --release --locked)
+  BENCH_TOOLS  folder with emulated-upstream and bench-client (default: built likewise)
+  GRAPH_DATA, GRAPH_MOD  for the part "graph": a folder in the download-cache layout and the go.mod to
+               download, as benches/fetch-graph.sh makes them
+  TMPDIR       where temporary data goes (up to 1 GB; an ordinary disk is right)
+USAGE
+}
+
+ROUNDS=5 QUICK=false PARTS=()
+while [ $# -gt 0 ]; do
+    case $1 in
+        --quick) QUICK=true ;;
+        --rounds)
+            ROUNDS=${2:-}
+            [[ $ROUNDS =~ ^[1-9][0-9]?$ ]] || { usage >&2; exit 2; }
+            shift
+            ;;
+        -h | --help) usage; exit 0 ;;
+        *)
+            [[ " ${ALL_PARTS[*]} " == *" $1 "* ]] || { usage >&2; exit 2; }
+            PARTS+=("$1")
+            ;;
+    esac
+    shift
+done
+[ "${#PARTS[@]}" -gt 0 ] || PARTS=("${ALL_PARTS[@]}")
+
+# How much of everything.
+CORES=$(nproc)
+WRK_THREADS=$(((CORES + 1) / 2))
+TICKS=$(getconf CLK_TCK)
+if $QUICK; then
+    ROUNDS=1 FEW_ROUNDS=1 HIT_SECONDS=1 MANY=1000 ZIP_MEGABYTES=400 SLOW_SECONDS=3 STARTS=3
+    MISS_MODULES='zip1 zip20 source20'
+else
+    FEW_ROUNDS=$((ROUNDS < 3 ? ROUNDS : 3)) HIT_SECONDS=4 MANY=10000 ZIP_MEGABYTES=8000 SLOW_SECONDS=8 STARTS=15
+    MISS_MODULES='zip1 zip20 zip80 zip200 source20 source80'
+fi
+
+# shellcheck source=lib.sh
+. "$HERE/lib.sh"
+for part in "${PARTS[@]}"; do
+    # shellcheck source=/dev/null
+    . "$HERE/parts/$part.sh"
+done
+
+[ "$(uname -s)" = Linux ] || fail "CPU time and memory are read from /proc: Linux only"
+need nginx "apt-get install nginx-light (Debian; it need not run as a service)"
+need wrk "apt-get install wrk (Debian)"
+need curl "apt-get install curl (Debian)"
+need pgrep "apt-get install procps (Debian)"
+ulimit -n "$(ulimit -Hn)"
+# Everything here is on the loopback address, and set on the command line.
+for name in $(compgen -e); do
+    case ${name,,} in
+        larder_* | http_proxy | https_proxy | all_proxy) unset "$name" ;;
+    esac
+done
+# Lines for machines, as nginx writes them here.
+export LARDER_LOG__FORMAT=json
+
+# Programs.
+target() {
+    (cd "$ROOT" && cargo metadata --format-version 1 --no-deps --locked) |
+        sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'
+}
+if [ -z "${LARDER:-}" ]; then
+    say "building larder (set LARDER to measure another program)"
+    (cd "$ROOT" && cargo build --release --locked --bin larder)
+    LARDER=$(target)/release/larder
+fi
+if [ -z "${BENCH_TOOLS:-}" ]; then
+    say "building the benchmarks' own tools"
+    (cd "$ROOT" && cargo build --release --locked --example emulated-upstream --example bench-client)
+    BENCH_TOOLS=$(target)/release/examples
+fi
+TOOLS=$(cd "$BENCH_TOOLS" && pwd)
+LARDER=$(realpath "$LARDER")
+VERSION=$("$LARDER" --version) || fail "this does not run: $LARDER"
+
+TEMP=$(mktemp -d "${TMPDIR:-/tmp}/larder-bench.XXXXXX")
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+mkdir "$TEMP/values"
+: >"$TEMP/table"
+
+print_table() {
+    [ -s "$TEMP/table" ] || return 0
+    echo
+    echo "$VERSION, $(nginx -v 2>&1 | sed 's/.*: //'), $CORES cores, rounds: $ROUNDS$($QUICK && echo ', --quick')"
+    echo
+    echo "| part | what | Larder | compared with | ratio (range) | target | met |"
+    echo "|---|---|---|---|---|---|---|"
+    cat "$TEMP/table"
+}
+# Also of what is done when something fails half-way.
+trap 'print_table; cleanup' EXIT
+
+for part in "${PARTS[@]}"; do
+    "part_$part"
+done

@@ -1,0 +1,204 @@
+//! Small answers: read whole, checked, and asked for again only if they have changed.
+
+use std::io::Read;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_ENCODING, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, timeout_at};
+
+use super::error::{Failure, SourceError};
+use super::fetch::{Attempt, Want};
+use super::request::classify;
+use super::{Check, Upstream, local};
+
+/// What an upstream names an answer by, to be asked whether it has changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Validators {
+    /// `ETag`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    /// `Last-Modified`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified: Option<String>,
+}
+
+impl Validators {
+    fn of(headers: &HeaderMap) -> Self {
+        let text = |name| headers.get(name)?.to_str().ok().map(str::to_owned);
+        Validators {
+            etag: text(ETAG),
+            modified: text(LAST_MODIFIED),
+        }
+    }
+
+    /// Whether there is nothing to ask with.
+    pub fn is_empty(&self) -> bool {
+        self.etag.is_none() && self.modified.is_none()
+    }
+
+    fn ask(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let pairs = [
+            (IF_NONE_MATCH, &self.etag),
+            (IF_MODIFIED_SINCE, &self.modified),
+        ];
+        for (name, value) in pairs {
+            headers.extend(
+                value
+                    .as_ref()
+                    .and_then(|text| HeaderValue::try_from(text).ok())
+                    .map(|value| (name, value)),
+            );
+        }
+        headers
+    }
+}
+
+/// What came of asking for something small.
+#[derive(Clone, Debug)]
+pub enum Fetched<T> {
+    /// This, named so.
+    New(T, Validators),
+    /// What is known already is still right.
+    NotModified,
+}
+
+impl Upstream {
+    /// Fetches a small answer, checks it, and gives what `check` took from it. `time` bounds all of it; `known` are
+    /// the validators of what this upstream said last time, if that is still at hand.
+    pub async fn small<T: Send>(
+        &self,
+        want: &Want<'_>,
+        known: Option<&Validators>,
+        time: Duration,
+        check: Check<'_, T>,
+    ) -> Result<Fetched<T>, SourceError> {
+        let mut attempt = Small { want, known, check };
+        self.fetch(want, time, &mut attempt).await
+    }
+}
+
+struct Small<'a, T> {
+    want: &'a Want<'a>,
+    known: Option<&'a Validators>,
+    check: Check<'a, T>,
+}
+
+impl<T: Send> Attempt for Small<'_, T> {
+    type Done = Fetched<T>;
+
+    async fn run(&mut self, upstream: &Upstream, until: Instant) -> Result<Fetched<T>, Failure> {
+        let (body, validators) = if upstream.base.scheme() == "file" {
+            let body = local::read(&upstream.base, self.want.path, self.want.max).await?;
+            (body, Validators::default())
+        } else {
+            let ask = self.known.map(Validators::ask).unwrap_or_default();
+            let response = upstream.request(self.want, ask, until).await?;
+            if response.status() == StatusCode::NOT_MODIFIED {
+                return Ok(Fetched::NotModified);
+            }
+            let validators = Validators::of(response.headers());
+            (
+                upstream.body(response, self.want.max, until).await?,
+                validators,
+            )
+        };
+        let value = (self.check)(&body).map_err(Failure::Garbage)?;
+        Ok(Fetched::New(value, validators))
+    }
+}
+
+impl Upstream {
+    /// Reads a whole small body, bounded in size and time.
+    async fn body(
+        &self,
+        mut response: reqwest::Response,
+        max: u64,
+        until: Instant,
+    ) -> Result<Bytes, Failure> {
+        if response.status() != StatusCode::OK {
+            return Err(Failure::Garbage(format!(
+                "{} to a request for the whole",
+                response.status()
+            )));
+        }
+        if response.content_length().is_some_and(|length| length > max) {
+            return Err(Failure::TooLarge(max));
+        }
+        let coding = Coding::of(response.headers())?;
+        let mut body = BytesMut::new();
+        loop {
+            let by = until.min(Instant::now() + self.settings.idle_timeout);
+            match timeout_at(by, response.chunk()).await {
+                Ok(Ok(Some(chunk))) if (body.len() + chunk.len()) as u64 > max => {
+                    return Err(Failure::TooLarge(max));
+                }
+                Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk),
+                Ok(Ok(None)) => break,
+                Ok(Err(error)) => return Err(classify_body(&error)),
+                Err(_) => return Err(Failure::Timeout("its answer stalled")),
+            }
+        }
+        match coding {
+            Coding::Identity => Ok(body.freeze()),
+            Coding::Gzip => gunzip(&body, max),
+        }
+    }
+}
+
+/// A failure while a body is read is always a broken answer or one that stalled.
+pub(super) fn classify_body(error: &reqwest::Error) -> Failure {
+    match classify(error) {
+        Failure::Timeout(_) => Failure::Timeout("its answer stalled"),
+        Failure::Tls(text) | Failure::Connect(text) | Failure::Broken(text) => {
+            Failure::Broken(text)
+        }
+        other => other,
+    }
+}
+
+/// How a body is coded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Coding {
+    /// Not at all, as we asked.
+    Identity,
+    /// All the same.
+    Gzip,
+}
+
+impl Coding {
+    pub(super) fn of(headers: &HeaderMap) -> Result<Coding, Failure> {
+        let Some(value) = headers.get(CONTENT_ENCODING) else {
+            return Ok(Coding::Identity);
+        };
+        match value
+            .to_str()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase()
+            .as_str()
+        {
+            "" | "identity" => Ok(Coding::Identity),
+            "gzip" | "x-gzip" => Ok(Coding::Gzip),
+            other => Err(Failure::Garbage(format!(
+                "it is coded as {other:?}, which was not asked for"
+            ))),
+        }
+    }
+}
+
+fn gunzip(body: &[u8], max: u64) -> Result<Bytes, Failure> {
+    let mut out = Vec::new();
+    let mut decoder = flate2::read::MultiGzDecoder::new(body).take(max + 1);
+    decoder
+        .read_to_end(&mut out)
+        .map_err(|error| Failure::Broken(format!("bad gzip: {error}")))?;
+    if out.len() as u64 > max {
+        Err(Failure::TooLarge(max))
+    } else {
+        Ok(out.into())
+    }
+}

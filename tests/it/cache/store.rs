@@ -1,0 +1,302 @@
+//! What lies on disk, and what becomes of it when somebody meddles (checklist 15, 51, 64).
+
+use crate::support::*;
+use std::fs;
+use std::time::Duration;
+
+fn filled() -> (FakeUpstream, Module, Larder) {
+    let module = Module::new("example.com/Upper", "v1.0.0");
+    let up = FakeUpstream::serving(std::slice::from_ref(&module));
+    let larder = larder().of(&up).start();
+    for kind in ["info", "mod", "zip"] {
+        larder.get(&module.url(kind)).ok();
+    }
+    larder.get(&module.list_url()).ok();
+    (up, module, larder)
+}
+
+/// The module is served from what is kept, by a server that has nobody to ask.
+#[track_caller]
+fn served_alone(larder: &mut Larder, module: &Module) {
+    let dead = DeadPort::new();
+    larder.restart_with(|b| b.upstream(&dead.url()));
+    assert_eq!(larder.get(&module.url("info")).ok(), module.info_bytes());
+    assert_eq!(larder.get(&module.url("mod")).ok(), module.mod_bytes());
+    let zip = larder.get(&module.url("zip"));
+    assert_eq!(zip.ok(), module.zip_bytes());
+    let tag = format!("\"{}\"", module.h1());
+    assert_eq!(zip.header("etag"), Some(tag.as_str()));
+}
+
+#[test]
+fn the_layout_is_that_of_the_download_cache() {
+    let (_up, module, larder) = filled();
+    let place = larder.data_dir().join("modules/example.com/!upper/@v");
+    until("all files in place", || {
+        let zip = fs::read(place.join("v1.0.0.zip")).ok()?;
+        assert_eq!(zip, module.zip_bytes());
+        let gomod = fs::read(place.join("v1.0.0.mod")).ok()?;
+        assert_eq!(gomod, module.mod_bytes());
+        let info = fs::read(place.join("v1.0.0.info")).ok()?;
+        assert_eq!(info, module.info_bytes());
+        fs::read(place.join("v1.0.0.ziphash")).ok()
+    });
+    assert!(larder.data_dir().join("index").is_dir());
+}
+
+#[test]
+fn a_restart_keeps_everything() {
+    let (up, module, mut larder) = filled();
+    assert_eq!(larder.stop(), 0);
+    served_alone(&mut larder, &module);
+    assert_eq!(larder.get(&module.list_url()).ok(), b"v1.0.0\n");
+    assert_eq!(up.total(), 4);
+}
+
+#[test]
+fn a_zip_received_whole_survives_kill_9_a_second_later() {
+    let (_up, module, mut larder) = filled();
+    std::thread::sleep(Duration::from_secs(1)); // The promise itself: one second.
+    larder.kill9();
+    served_alone(&mut larder, &module);
+}
+
+#[test]
+fn a_file_without_a_record_is_not_there() {
+    let module = Module::new("example.com/m", "v1.0.0");
+    let up = FakeUpstream::serving(std::slice::from_ref(&module));
+    let mut larder = larder().of(&up).start();
+    larder.stop();
+    let planted = Module::new("example.com/m", "v1.0.0").file("evil.go", "package m\n");
+    for (kind, bytes) in [("zip", planted.zip_bytes()), ("mod", "module x\n".into())] {
+        let file = larder.blob(&module.url(kind));
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, bytes).unwrap();
+    }
+    larder.restart();
+    larder.get_kept(&module.url("zip")).refuses(&[404]);
+    larder.get_kept(&module.url("mod")).refuses(&[404]);
+    assert_eq!(larder.get(&module.url("zip")).ok(), module.zip_bytes());
+    assert_eq!(larder.get(&module.url("mod")).ok(), module.mod_bytes());
+    assert_eq!(larder.get(&module.url("zip")).ok(), module.zip_bytes());
+    assert_eq!(up.total(), 2);
+}
+
+#[test]
+fn a_kept_file_that_lost_its_end_is_never_a_complete_answer() {
+    for keep in [0, 100] {
+        let (_up, module, mut larder) = filled();
+        larder.stop();
+        let file = larder.blob(&module.url("zip"));
+        fs::OpenOptions::new()
+            .write(true)
+            .open(&file)
+            .unwrap()
+            .set_len(keep)
+            .unwrap();
+        larder.restart();
+        for _ in 0..2 {
+            let answer = larder.get(&module.url("zip"));
+            if answer.is_ok() {
+                assert_eq!(answer.body, module.zip_bytes());
+            } else {
+                assert_ne!(answer.status, 404, "{}", answer.describe());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_kept_file_that_vanished_is_fetched_again() {
+    let (up, module, mut larder) = filled();
+    larder.stop();
+    fs::remove_file(larder.blob(&module.url("zip"))).unwrap();
+    fs::remove_file(larder.blob(&module.url("mod"))).unwrap();
+    larder.restart();
+    until("the zip again", || {
+        let answer = larder.get(&module.url("zip"));
+        assert_ne!(answer.status, 404);
+        answer
+            .is_ok()
+            .then(|| assert_eq!(answer.body, module.zip_bytes()))
+    });
+    until("the go.mod again", || {
+        let answer = larder.get(&module.url("mod"));
+        assert_ne!(answer.status, 404);
+        answer.is_ok().then_some(())
+    });
+    assert!(up.count("*.zip") == 2);
+}
+
+#[test]
+fn temporary_files_are_removed_at_the_start() {
+    let (_up, module, mut larder) = filled();
+    larder.kill9();
+    for name in ["left.tmp", "1234.partial"] {
+        let file = larder.data_dir().join("tmp").join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, "half a zip").unwrap();
+    }
+    larder.restart();
+    until("tmp to be empty", || {
+        larder.files("tmp").is_empty().then_some(())
+    });
+    larder.get(&module.url("zip")).ok();
+}
+
+#[test]
+fn index_rebuild_finds_everything_by_the_files_alone() {
+    let (_up, module, mut larder) = filled();
+    larder.stop();
+    fs::remove_dir_all(larder.data_dir().join("index")).unwrap();
+    larder.run(&["index", "rebuild"]).expect(0);
+    served_alone(&mut larder, &module);
+}
+
+#[test]
+fn index_rebuild_imports_a_go_module_cache() {
+    let module = Module::new("example.com/Upper", "v1.0.0");
+    let up = FakeUpstream::serving(std::slice::from_ref(&module));
+    let go = Go::new(&up.url());
+    go.module(&["example.com/Upper v1.0.0"]);
+    go.ok(&["mod", "download"]);
+    let mut larder = larder().of(&up).start();
+    larder.stop();
+    let from = go.module_cache().join("cache/download/example.com");
+    let to = larder.data_dir().join("modules/");
+    fs::create_dir_all(&to).unwrap();
+    let copied = std::process::Command::new("cp")
+        .arg("-R")
+        .arg(from)
+        .arg(to)
+        .status();
+    assert!(copied.unwrap().success());
+    larder.run(&["index", "rebuild"]).expect(0);
+    served_alone(&mut larder, &module);
+}
+
+#[test]
+fn index_rebuild_takes_no_bad_file() {
+    let (up, module, mut larder) = filled();
+    larder.stop();
+    let bad = Module::new("example.com/Upper", "v1.1.0");
+    fs::write(larder.blob(&bad.url("zip")), "PK no zip").unwrap();
+    fs::write(larder.blob(&bad.url("info")), "{\"Version\":\"v9.9.9\"}").unwrap();
+    fs::write(larder.blob(&bad.url("mod")), "<html></html>").unwrap();
+    let finished = larder.run(&["index", "rebuild"]);
+    let said = format!("{}{}", finished.stdout, finished.stderr);
+    assert!(said.contains("v1.1.0"), "names what it left out: {said}");
+    larder.restart();
+    for kind in ["zip", "info", "mod"] {
+        larder.get_kept(&bad.url(kind)).refuses(&[404]);
+        larder.get_kept(&module.url(kind)).ok();
+    }
+    up.add(&bad);
+    assert_eq!(larder.get(&bad.url("zip")).ok(), bad.zip_bytes());
+}
+
+#[test]
+fn index_verify_finds_a_flipped_bit() {
+    let (_up, module, mut larder) = filled();
+    larder.stop();
+    larder.run(&["index", "verify"]).expect(0);
+    let file = larder.blob(&module.url("zip"));
+    let mut bytes = fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    let finished = larder.run(&["index", "verify"]);
+    assert_ne!(finished.code, Some(0), "{finished:?}");
+    let said = format!("{}{}", finished.stdout, finished.stderr);
+    assert!(
+        said.contains("example.com/") && said.contains("v1.0.0"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_damaged_index_stops_nobody() {
+    type Damage = fn(&std::path::Path);
+    let damages: [(&str, Damage); 4] = [
+        ("cut in half", |db| {
+            let file = fs::OpenOptions::new().write(true).open(db).unwrap();
+            let len = file.metadata().unwrap().len();
+            file.set_len(len / 2).unwrap();
+        }),
+        ("emptied", |db| fs::write(db, b"").unwrap()),
+        ("overwritten", |db| {
+            fs::write(db, zip::noise(300_000, 2)).unwrap()
+        }),
+        ("cut short by a little", |db| {
+            let file = fs::OpenOptions::new().write(true).open(db).unwrap();
+            let len = file.metadata().unwrap().len();
+            file.set_len(len - 777).unwrap();
+        }),
+    ];
+    for (name, damage) in damages {
+        let (_up, module, mut larder) = filled();
+        larder.stop();
+        let index = larder.files("index");
+        let largest = index.iter().max_by_key(|f| fs::metadata(f).unwrap().len());
+        damage(largest.expect("an index file"));
+        larder.restart();
+        for kind in ["info", "mod", "zip"] {
+            let answer = larder.get(&module.url(kind));
+            assert_eq!(answer.status, 200, "{name}: {}", answer.describe());
+        }
+        assert_eq!(larder.get(&module.url("zip")).ok(), module.zip_bytes());
+        larder.stop();
+        // Whatever it lost, a rebuild brings it back.
+        larder.run(&["index", "rebuild"]).expect(0);
+        served_alone(&mut larder, &module);
+    }
+}
+
+#[test]
+fn c64_the_modules_folder_is_a_file_proxy() {
+    let a = Module::new("example.com/Upper", "v1.0.0").requires("example.com/b", "v1.2.3");
+    let b = Module::new("example.com/b", "v1.2.3");
+    let up = FakeUpstream::serving(&[a, b]);
+    let mut larder = larder().of(&up).start();
+    let requirement = "example.com/Upper v1.0.0";
+    let go = Go::new(&larder.url());
+    go.module(&[requirement]);
+    go.ok(&["mod", "download", "all"]);
+    assert_eq!(larder.stop(), 0);
+    let folder = larder.data_dir().join("modules");
+    let go = Go::new(&format!("file://{}", folder.display()));
+    go.module(&[requirement]);
+    go.ok(&["mod", "download", "all"]);
+    assert!(go.module_cache().join("example.com/b@v1.2.3/m.go").exists());
+}
+
+#[test]
+fn with_too_little_room_misses_pass_through_and_hits_go_on() {
+    let (up, module, mut larder) = filled();
+    larder.stop();
+    let other = Module::new("example.com/other", "v1.0.0").file("data", zip::noise(500_000, 6));
+    up.add(&other);
+    larder.restart_with(|b| b.set("store.reserve", "9000000000MB"));
+    assert_eq!(larder.get(&module.url("zip")).ok(), module.zip_bytes());
+    for n in 1..3 {
+        for kind in ["info", "mod", "zip"] {
+            larder.get(&other.url(kind)).ok();
+        }
+        let zip = larder.get(&other.url("zip"));
+        assert_eq!(zip.ok(), other.zip_bytes());
+        assert!(!zip.is_hit(), "nothing is kept: {}", zip.describe());
+        assert_eq!(up.count(&other.url("zip")), 2 * n);
+    }
+    assert!(!larder.blob(&other.url("zip")).exists());
+    let ready = larder.get("/readyz");
+    ready.expect(200);
+    assert!(
+        ready.text().to_lowercase().contains("disk"),
+        "{}",
+        ready.text()
+    );
+    // With room again, keeping resumes.
+    larder.stop();
+    larder.restart_with(|b| b.set("store.reserve", "1MB"));
+    larder.get_hit(&other.url("zip"));
+}

@@ -1,0 +1,174 @@
+//! Start and stop.
+
+use crate::support::*;
+use std::time::{Duration, Instant};
+
+#[test]
+fn one_line_on_standard_output_says_where_it_listens() {
+    let mut larder = larder().upstream("off").start();
+    larder.get("/healthz").ok();
+    assert_eq!(larder.stop(), 0);
+    assert_eq!(larder.stdout(), format!("listening on {}\n", larder.url()));
+}
+
+#[test]
+fn the_first_answer_comes_soon_after_the_start() {
+    let _heavy = heavy();
+    let up = DeadPort::new();
+    let started = Instant::now();
+    let larder = larder().upstream(&up.url()).start();
+    larder.get("/healthz").ok();
+    // A debug build on a busy machine; what a release build does is measured elsewhere.
+    assert!(
+        started.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        started.elapsed()
+    );
+}
+
+#[test]
+fn the_start_waits_for_no_upstream() {
+    let hole = BlackHole::new();
+    let started = Instant::now();
+    let larder = larder().upstream(&hole.url()).start();
+    assert!(
+        started.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        started.elapsed()
+    );
+    let ready = larder.get("/readyz");
+    ready.expect(200);
+    assert!(
+        ready.elapsed < Duration::from_secs(2),
+        "{:?}",
+        ready.elapsed
+    );
+}
+
+#[test]
+fn folders_are_made_where_they_are_promised() {
+    let larder = larder().upstream("off").start();
+    let folder = larder.data_dir();
+    assert!(folder.join("modules").is_dir());
+    assert!(folder.join("index").is_dir());
+}
+
+#[test]
+fn the_data_directory_of_the_platform_is_the_default() {
+    let builder = larder();
+    let home = builder.home().to_owned();
+    let up = DeadPort::new();
+    let run = |name: &str, place: std::path::PathBuf| {
+        let builder = builder
+            .clone()
+            .upstream(&up.url())
+            .without_data_dir()
+            .env(name, place.parent().unwrap());
+        let builder = if name == "STATE_DIRECTORY" {
+            builder.env(name, &place)
+        } else {
+            builder
+        };
+        let _larder = builder.start();
+        assert!(place.join("modules").is_dir(), "{name}");
+    };
+    run("XDG_DATA_HOME", home.join("xdg/larder"));
+    run("STATE_DIRECTORY", home.join("state/larder"));
+}
+
+#[test]
+fn both_signals_stop_it_cleanly() {
+    let up = DeadPort::new();
+    let mut one = larder().upstream(&up.url()).start();
+    assert_eq!(one.stop(), 0);
+    let mut two = larder().upstream(&up.url()).start();
+    two.interrupt();
+    assert_eq!(two.wait_exit(), 0);
+}
+
+#[test]
+fn a_stop_right_after_the_start_is_clean() {
+    let mut larder = larder().upstream("off").start();
+    for _ in 0..20 {
+        assert_eq!(larder.stop(), 0);
+        larder.restart();
+    }
+}
+
+#[test]
+fn a_transfer_under_way_is_finished_before_the_end() {
+    let module = Module::new("example.com/m", "v1.0.0").file("data", zip::noise(2_000_000, 1));
+    let zip = module.zip_bytes();
+    let up = FakeUpstream::serving(std::slice::from_ref(&module));
+    let gate = Gate::new();
+    up.rule("*.zip", Fault::gate_at(1_000_000, &gate));
+    let mut larder = larder().of(&up).start();
+    let (_, mut conn) = Request::get(&module.url("zip")).open(larder.addr());
+    conn.read_exact(100_000);
+    let mut idle = Conn::open(larder.addr()).unwrap();
+    idle.write(&Request::get("/healthz").bytes(larder.addr()))
+        .unwrap();
+    idle.response(false).unwrap().ok();
+    larder.terminate();
+    until("no new connection", || {
+        let answer = Request::get("/healthz").try_send(larder.addr());
+        answer.is_err().then_some(())
+    });
+    assert!(larder.is_running());
+    gate.open();
+    assert_eq!(conn.compare(&zip[100_000..]), zip.len() - 100_000);
+    assert_eq!(larder.wait_exit(), 0);
+    larder.restart();
+    assert!(
+        larder.get(&module.url("zip")).is_hit(),
+        "it was kept as well"
+    );
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let module = Module::new("example.com/m", "v1.0.0").file("data", zip::noise(2_000_000, 1));
+    let up = FakeUpstream::serving(std::slice::from_ref(&module));
+    let gate = Gate::new();
+    up.rule("*.zip", Fault::gate_at(1_000_000, &gate));
+    let mut larder = larder().of(&up).start();
+    let (_, mut conn) = Request::get(&module.url("zip")).open(larder.addr());
+    conn.read_exact(100_000);
+    larder.terminate();
+    until("no new connection", || {
+        let answer = Request::get("/healthz").try_send(larder.addr());
+        answer.is_err().then_some(())
+    });
+    let started = Instant::now();
+    larder.terminate();
+    until("the end", || (!larder.is_running()).then_some(()));
+    assert!(
+        started.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        started.elapsed()
+    );
+    larder.restart();
+    larder.get_kept(&module.url("zip")).refuses(&[404]);
+}
+
+#[test]
+fn a_restart_while_clients_wait_for_upstream_is_quick() {
+    let up = FakeUpstream::start();
+    let gate = up.gated("*");
+    let mut larder = larder().of(&up).start();
+    std::thread::scope(|scope| {
+        let addr = larder.addr();
+        let ask = move || Request::get("/example.com/m/@v/list").try_send(addr);
+        let client = scope.spawn(ask);
+        gate.wait_arrived(1);
+        larder.terminate();
+        until("no new connection", || {
+            let answer = Request::get("/healthz").try_send(addr);
+            answer.is_err().then_some(())
+        });
+        larder.terminate();
+        until("the end", || (!larder.is_running()).then_some(()));
+        let _ = client.join().unwrap();
+    });
+    gate.open();
+}

@@ -1,0 +1,8 @@
+//! Running it: commands, configuration, probes, limits, start and stop (design 8 and 9).
+
+mod commands;
+mod configuration;
+mod default_chain;
+mod lifecycle;
+mod limits;
+mod probes;

@@ -1,0 +1,156 @@
+//! What operators and their machines look at.
+
+use crate::support::*;
+use std::time::Duration;
+
+fn start() -> (FakeUpstream, Larder) {
+    let up = FakeUpstream::serving(&[Module::new("example.com/m", "v1.0.0")]);
+    let larder = larder().of(&up).start();
+    (up, larder)
+}
+
+#[test]
+fn healthz_says_that_the_process_serves() {
+    let (up, larder) = start();
+    larder.get("/healthz").ok();
+    larder.head("/healthz").expect(200);
+    up.assert_untouched();
+}
+
+#[test]
+fn readyz_tells_the_state_of_every_part_and_asks_nobody() {
+    let (mut up, larder) = start();
+    let check = || {
+        let ready = larder.get("/readyz");
+        ready.expect(200);
+        let kind = ready.header("content-type").unwrap();
+        assert!(kind.starts_with("application/json"), "{kind}");
+        let _: serde_json::Value = serde_json::from_slice(&ready.body).expect("JSON");
+        let text = ready.text().to_lowercase();
+        for part in ["store", "upstream", "disk", "checksum", "breaker"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(ready.elapsed < Duration::from_secs(2));
+    };
+    check();
+    up.rule("*", Fault::hang());
+    check();
+    up.assert_untouched();
+    up.stop();
+    check();
+}
+
+#[test]
+fn version_is_told() {
+    let (_up, larder) = start();
+    let text = larder.get("/version").expect(200).text();
+    assert!(text.contains(env!("CARGO_PKG_VERSION")), "{text}");
+}
+
+#[test]
+fn metrics_are_openmetrics_and_hold_no_module_path() {
+    let (up, larder) = start();
+    up.rule("/example.com/broken/*", Fault::status(500));
+    for path in [
+        "m/@v/list",
+        "m/@v/v1.0.0.zip",
+        "m/@v/v1.0.0.zip",
+        "none/@v/list",
+        "broken/@v/list",
+    ] {
+        larder.get(&format!("/example.com/{path}"));
+    }
+    let answer = larder.get("/metrics");
+    let kind = answer.header("content-type").unwrap().to_owned();
+    assert!(kind.starts_with("application/openmetrics-text"), "{kind}");
+    let text = answer.expect(200).text();
+    assert!(text.ends_with("# EOF\n"), "{text}");
+    assert!(
+        !text.contains("example.com"),
+        "no module path in a label: {text}"
+    );
+    for word in [
+        "request", "retries", "breaker", "flight", "upstream", "bytes",
+    ] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    for line in text.lines().filter(|l| !l.starts_with('#')) {
+        let value = line.rsplit(' ').next().unwrap();
+        assert!(value.parse::<f64>().is_ok(), "{line}");
+        assert!(
+            line.starts_with("larder_") || line.starts_with("process_"),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn with_an_address_of_its_own_the_administrative_part_moves() {
+    let up = FakeUpstream::serving(&[Module::new("example.com/m", "v1.0.0")]);
+    let port = free_port();
+    let admin = format!("127.0.0.1:{port}");
+    let larder = larder().of(&up).set("admin.listen", &admin).start();
+    let addr = admin.parse().unwrap();
+    larder.get("/healthz").ok();
+    for path in ["/metrics", "/readyz", "/version"] {
+        assert_eq!(larder.get(path).status, 404, "{path} on the public address");
+        Request::get(path).send(addr).expect(200);
+    }
+    Request::get("/healthz").send(addr).ok();
+    // No modules there.
+    let answer = Request::get("/example.com/m/@v/list").send(addr);
+    assert_eq!(answer.status, 404, "{}", answer.describe());
+    larder.get("/example.com/m/@v/list").ok();
+}
+
+#[test]
+fn the_page_at_the_root_shows_the_lines_to_copy() {
+    let (_up, larder) = start();
+    let page = larder.get("/");
+    let kind = page.header("content-type").unwrap();
+    assert!(kind.starts_with("text/html"), "{kind}");
+    let text = page.expect(200).text();
+    assert!(text.contains("GOPROXY"), "{text}");
+    assert!(text.contains(&larder.addr().to_string()), "{text}");
+}
+
+#[test]
+fn the_page_does_not_believe_the_host_header_blindly() {
+    let (_up, larder) = start();
+    let page = larder.get_with("/", "Host", "<script>alert(1)</script>");
+    assert!(!page.text().contains("<script>alert"), "{}", page.text());
+}
+
+#[test]
+fn every_request_leaves_one_access_line() {
+    let (_up, larder) = start();
+    for path in ["/example.com/m/@v/v1.0.0.zip", "/example.com/none/@v/list"] {
+        let answer = larder.get(path);
+        let id = answer.header("x-request-id").unwrap().to_owned();
+        let line = until("the access line", || {
+            let log = larder.stderr();
+            let found = log.lines().find(|l| l.contains(&id) && l.contains(path));
+            found.map(str::to_owned)
+        });
+        assert!(line.contains(&answer.status.to_string()), "{line}");
+    }
+}
+
+#[test]
+fn a_disabled_checksum_database_is_not_relayed() {
+    let (up, larder) = start();
+    let other = FakeUpstream::start();
+    for name in ["sum.example.com".to_owned(), other.addr().to_string()] {
+        for end in [
+            "supported",
+            "latest",
+            "lookup/example.com/m@v1.0.0",
+            "tile/8/0/000",
+        ] {
+            let answer = larder.get(&format!("/sumdb/{name}/{end}"));
+            assert!([404, 410].contains(&answer.status), "{}", answer.describe());
+        }
+    }
+    up.assert_untouched();
+    other.assert_untouched();
+}

@@ -1,0 +1,200 @@
+//! The way the server speaks HTTP itself.
+
+use crate::support::*;
+use std::time::Duration;
+
+fn start() -> (FakeUpstream, Module, Larder) {
+    let module = Module::new("example.com/m", "v1.0.0");
+    let up = FakeUpstream::serving(std::slice::from_ref(&module));
+    let larder = larder().of(&up).start();
+    (up, module, larder)
+}
+
+#[test]
+fn one_connection_carries_many_requests() {
+    let (_up, module, larder) = start();
+    let mut conn = Conn::open(larder.addr()).unwrap();
+    for _ in 0..3 {
+        for (path, body) in [
+            (module.url("info"), module.info_bytes()),
+            (module.url("mod"), module.mod_bytes()),
+            (module.url("zip"), module.zip_bytes()),
+        ] {
+            conn.write(&Request::get(&path).bytes(larder.addr()))
+                .unwrap();
+            assert_eq!(conn.response(false).unwrap().ok(), body);
+        }
+        let missing = Request::get("/example.com/none/@v/list").bytes(larder.addr());
+        conn.write(&missing).unwrap();
+        assert_eq!(conn.response(false).unwrap().status, 404);
+    }
+}
+
+#[test]
+fn requests_may_be_sent_before_the_answers_are_read() {
+    let (_up, module, larder) = start();
+    let mut conn = Conn::open(larder.addr()).unwrap();
+    let mut bytes = Vec::new();
+    for kind in ["zip", "info", "mod"] {
+        bytes.extend(Request::get(&module.url(kind)).bytes(larder.addr()));
+    }
+    conn.write(&bytes).unwrap();
+    assert_eq!(conn.response(false).unwrap().ok(), module.zip_bytes());
+    assert_eq!(conn.response(false).unwrap().ok(), module.info_bytes());
+    assert_eq!(conn.response(false).unwrap().ok(), module.mod_bytes());
+}
+
+#[test]
+fn an_absolute_target_is_served_by_its_path() {
+    let (up, module, larder) = start();
+    let other = FakeUpstream::start();
+    for scheme in ["http", "https", "HTTP"] {
+        let target = format!("{scheme}://{}{}", other.addr(), module.url("mod"));
+        let answer = Request::get(&target).send(larder.addr());
+        assert_eq!(answer.ok(), module.mod_bytes(), "{scheme}");
+    }
+    for target in [
+        "ftp://example.com/example.com/m/@v/list",
+        "file:///etc/passwd",
+    ] {
+        let answer = Request::get(target).send(larder.addr());
+        assert_eq!(answer.status, 400, "{target}: {}", answer.describe());
+    }
+    other.assert_untouched();
+    assert_eq!(up.total(), 1);
+}
+
+#[test]
+fn a_request_with_two_lengths_is_answered_and_the_connection_closed() {
+    let (_up, module, larder) = start();
+    let mut conn = Conn::open(larder.addr()).unwrap();
+    let mut bytes = Request::get(&module.url("mod"))
+        .header("Content-Length", "5")
+        .header("Transfer-Encoding", "chunked")
+        .bytes(larder.addr());
+    bytes.extend_from_slice(b"0\r\n\r\n");
+    conn.write(&bytes).unwrap();
+    assert_eq!(conn.response(false).unwrap().ok(), module.mod_bytes());
+    assert!(conn.is_closed(), "what follows cannot be trusted");
+}
+
+#[test]
+fn a_body_with_a_get_disturbs_nothing() {
+    let (_up, module, larder) = start();
+    let mut conn = Conn::open(larder.addr()).unwrap();
+    let mut bytes = Request::get(&module.url("mod"))
+        .header("Content-Length", "11")
+        .bytes(larder.addr());
+    bytes.extend_from_slice(b"hello world");
+    bytes.extend(Request::get(&module.url("info")).bytes(larder.addr()));
+    conn.write(&bytes).unwrap();
+    assert_eq!(conn.response(false).unwrap().ok(), module.mod_bytes());
+    // The server may end the connection instead of reading the body, but never take it for a request.
+    match conn.response(false) {
+        Ok(next) => assert_eq!(next.ok(), module.info_bytes()),
+        Err(_) => assert!(conn.is_closed()),
+    }
+}
+
+#[test]
+fn heads_up_to_12_kilobytes_pass() {
+    let (_up, module, larder) = start();
+    let mut request = Request::get(&module.url("mod"));
+    for n in 0..11 {
+        request = request.header(&format!("X-Filler-{n}"), &"f".repeat(1000));
+    }
+    assert_eq!(request.send(larder.addr()).ok(), module.mod_bytes());
+    let long = Request::get(&module.url("mod")).header("Cookie", &"c".repeat(11_500));
+    assert_eq!(long.send(larder.addr()).ok(), module.mod_bytes());
+}
+
+#[test]
+fn an_endless_head_is_cut_off() {
+    let (_up, module, larder) = start();
+    let mut conn = Conn::open(larder.addr()).unwrap();
+    let before = larder.memory().now;
+    let head = format!("GET {} HTTP/1.1\r\nHost: x\r\nX-Long: ", module.url("mod"));
+    conn.write(head.as_bytes()).unwrap();
+    let mut refused = false;
+    for _ in 0..256 {
+        if conn.write(&[b'x'; 64 << 10]).is_err() {
+            refused = true;
+            break;
+        }
+    }
+    let answered = conn.head().map(|r| r.status);
+    assert!(
+        refused || matches!(answered, Ok(431 | 400 | 414)),
+        "{answered:?}"
+    );
+    assert!(larder.memory().now < before + (12 << 20));
+    larder.get(&module.url("mod")).ok();
+}
+
+#[test]
+fn http_1_0_gets_plain_bodies() {
+    let (up, module, larder) = start();
+    up.rule_n("*.zip", 1, Fault::length(Length::Chunked));
+    for _ in 0..2 {
+        let answer = Request::get(&module.url("zip"))
+            .http10()
+            .send(larder.addr());
+        assert_eq!(answer.ok(), module.zip_bytes());
+        assert_eq!(answer.header("transfer-encoding"), None);
+    }
+}
+
+#[test]
+fn an_upstream_without_content_length_is_chunked_on() {
+    let big = Module::new("example.com/m", "v1.1.0").file("data", zip::noise(2_000_000, 3));
+    let (up, _, larder) = start();
+    up.add(&big);
+    for length in [Length::Chunked, Length::UntilClose] {
+        up.rule_n("*.zip", 1, Fault::length(length));
+    }
+    let first = larder.get(&big.url("zip"));
+    assert_eq!(first.ok(), big.zip_bytes());
+    assert_eq!(first.header("transfer-encoding"), Some("chunked"));
+    let hit = larder.get(&big.url("zip"));
+    assert_eq!(hit.ok(), big.zip_bytes());
+    assert_eq!(
+        hit.header("content-length"),
+        Some(big.zip_bytes().len().to_string().as_str())
+    );
+    let small = Module::new("example.com/m", "v1.2.0");
+    up.add(&small);
+    assert_eq!(larder.get(&small.url("zip")).ok(), small.zip_bytes());
+}
+
+#[test]
+fn nonsense_on_the_wire_is_answered_or_closed() {
+    let (up, module, larder) = start();
+    for bytes in [
+        &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],
+        b"GET\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"\r\n\r\n\r\n\r\n",
+        b"GET /example.com/m/@v/list HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"GET /example.com/m/@v/list HTTP/1.1\r\nHo st: x\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n",
+        b"OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    ] {
+        let mut conn = Conn::open(larder.addr()).unwrap();
+        conn.write(bytes).unwrap();
+        conn.deadline(Duration::from_secs(2));
+        if let Ok(answer) = conn.response(false) {
+            assert!(answer.status >= 400 || bytes.starts_with(b"OPTIONS"));
+            assert!(answer.status < 500 || answer.status == 505);
+        }
+    }
+    up.assert_untouched();
+    larder.get(&module.url("mod")).ok();
+}
+
+#[test]
+fn a_query_string_is_ignored() {
+    let (_up, module, larder) = start();
+    let path = format!("{}?go-get=1&x=/../y", module.url("mod"));
+    assert_eq!(larder.get(&path).ok(), module.mod_bytes());
+}

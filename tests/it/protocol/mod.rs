@@ -1,0 +1,9 @@
+//! The endpoints, their headers and the way they speak HTTP.
+
+mod conditional;
+mod connections;
+mod endpoints;
+mod hashes;
+mod headers;
+mod latest;
+mod zips;
