@@ -71,6 +71,10 @@ struct Get {
     #[arg(long, value_name = "BYTES")]
     rate: Option<u64>,
 
+    /// Ask again after a 503, a little later
+    #[arg(long)]
+    patient: bool,
+
     /// Count files that differ from the first one
     #[arg(long)]
     check: bool,
@@ -137,6 +141,9 @@ const BUFFER: usize = 256 << 10;
 /// Read at once by connections with a rate, or without much to do. Bytes.
 const SLOW_BUFFER: usize = 16 << 10;
 
+/// Pause before a refused request is made again.
+const AGAIN: Duration = Duration::from_millis(100);
+
 /// What one request was like.
 struct Sample {
     status: u16,
@@ -152,6 +159,8 @@ struct Report {
     bytes: u64,
     broken: usize,
     cut_off: usize,
+    /// Answered 503 and asked again.
+    refused: usize,
     /// Of the first file, if they are compared.
     checksum: Option<u32>,
     /// Files that differ from it.
@@ -175,6 +184,7 @@ struct Plan {
     next: AtomicUsize,
     rate: Option<u64>,
     check: bool,
+    patient: bool,
 }
 
 impl Plan {
@@ -204,6 +214,7 @@ async fn run_get(get: Get) -> anyhow::Result<()> {
         next: AtomicUsize::new(0),
         rate: get.rate,
         check: get.check,
+        patient: get.patient,
     });
     let began = Instant::now();
     let tasks: Vec<_> = (0..get.readers)
@@ -216,6 +227,7 @@ async fn run_get(get: Get) -> anyhow::Result<()> {
         all.bytes += one.bytes;
         all.broken += one.broken;
         all.cut_off += one.cut_off;
+        all.refused += one.refused;
         all.unequal += one.unequal;
         all.compare(one.checksum);
     }
@@ -231,6 +243,7 @@ fn print(all: &Report, elapsed: Duration) -> anyhow::Result<()> {
     writeln!(out, "ok={}", total.len())?;
     writeln!(out, "broken={}", all.broken)?;
     writeln!(out, "cut_off={}", all.cut_off)?;
+    writeln!(out, "refused={}", all.refused)?;
     writeln!(out, "unequal={}", all.unequal)?;
     let other = all.samples.iter().find(|sample| sample.status != 200);
     writeln!(
@@ -259,7 +272,7 @@ async fn reader(plan: Arc<Plan>, until: Instant) -> Report {
     let mut report = Report::default();
     let mut connection = None;
     while let Some(path) = plan.next(report.samples.len() + report.broken) {
-        let asked = ask(&plan, path, &mut connection, &mut report);
+        let asked = ask_patiently(&plan, path, &mut connection, &mut report);
         match tokio::time::timeout_at(until.into(), asked).await {
             Ok(Ok(sample)) => report.samples.push(sample),
             Ok(Err(error)) => {
@@ -274,6 +287,23 @@ async fn reader(plan: Arc<Plan>, until: Instant) -> Report {
         }
     }
     report
+}
+
+/// Asks until the answer is another than 503, if there is patience.
+async fn ask_patiently(
+    plan: &Plan,
+    path: &str,
+    kept: &mut Option<Connection>,
+    report: &mut Report,
+) -> anyhow::Result<Sample> {
+    loop {
+        let sample = ask(plan, path, kept, report).await?;
+        if sample.status != 503 || !plan.patient {
+            return Ok(sample);
+        }
+        report.refused += 1;
+        tokio::time::sleep(AGAIN).await;
+    }
 }
 
 /// A connection and its buffer.
@@ -429,6 +459,7 @@ async fn idle(connections: usize, url: &Url) -> anyhow::Result<()> {
         // Only for the small buffer.
         rate: Some(u64::MAX),
         check: false,
+        patient: false,
     };
     let mut held = Vec::with_capacity(connections);
     for _ in 0..connections {

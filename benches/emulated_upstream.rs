@@ -180,9 +180,10 @@ impl Kind {
 
     fn of(path: &str) -> Kind {
         let Some((_, file)) = path.split_once("/@v/") else {
-            return match path.ends_with("/@latest") {
-                true => Kind::Latest,
-                false => Kind::Other,
+            return if path.ends_with("/@latest") {
+                Kind::Latest
+            } else {
+                Kind::Other
             };
         };
         match file.rsplit_once('.') {
@@ -291,14 +292,12 @@ impl Upstream {
             let text = Content::from("only GET and HEAD\n".to_owned());
             return self.response(StatusCode::METHOD_NOT_ALLOWED, Kind::Other, text, false);
         }
-        match self.find(&path, kind) {
-            Some(content) => self.response(StatusCode::OK, kind, content, true),
-            None => {
-                self.counts.not_found.fetch_add(1, Ordering::Relaxed);
-                let text = Content::from(format!("not found: {path}\n"));
-                self.response(StatusCode::NOT_FOUND, Kind::Other, text, false)
-            }
+        if let Some(content) = self.find(&path, kind) {
+            return self.response(StatusCode::OK, kind, content, true);
         }
+        self.counts.not_found.fetch_add(1, Ordering::Relaxed);
+        let text = Content::from(format!("not found: {path}\n"));
+        self.response(StatusCode::NOT_FOUND, Kind::Other, text, false)
     }
 
     fn response(
@@ -677,8 +676,9 @@ fn is_release(version: &str) -> bool {
 }
 
 fn info(name: &str, version: &str) -> String {
+    const HASH: &str = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
     format!(
-        r#"{{"Version":"{version}","Time":"2024-01-02T03:04:05Z","Origin":{{"VCS":"git","URL":"https://bench.example/{name}","Ref":"refs/tags/{version}"}}}}"#
+        r#"{{"Version":"{version}","Time":"2024-01-02T03:04:05Z","Origin":{{"VCS":"git","URL":"https://bench.example/{name}","Hash":"{HASH}"}}}}"#
     )
 }
 

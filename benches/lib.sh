@@ -1,5 +1,7 @@
 # Helpers of run.sh: servers, their CPU time and memory, medians, the table. Sourced, never run.
 # shellcheck shell=bash
+# Set here, read elsewhere, and the other way round:
+# shellcheck disable=SC2034,SC2153
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -132,14 +134,14 @@ start_nginx() {
 $user
 daemon off;
 worker_processes $CORES;
-worker_rlimit_nofile 8192;
+worker_rlimit_nofile $FILES;
 pid $home/nginx.pid;
 error_log $home/error.log;
 events { worker_connections 4096; }
 http {
     $tuning
     tcp_nodelay on;
-    open_file_cache max=30000 inactive=10m;
+    open_file_cache max=$((FILES - 4500)) inactive=10m;
     open_file_cache_valid 10m;
     open_file_cache_min_uses 1;
     keepalive_timeout 75s;

@@ -43,17 +43,20 @@ while [ $# -gt 0 ]; do
 done
 [ "${#PARTS[@]}" -gt 0 ] || PARTS=("${ALL_PARTS[@]}")
 
-# How much of everything.
-CORES=$(nproc)
-WRK_THREADS=$(((CORES + 1) / 2))
-TICKS=$(getconf CLK_TCK)
-if $QUICK; then
-    ROUNDS=1 FEW_ROUNDS=1 HIT_SECONDS=1 MANY=1000 ZIP_MEGABYTES=400 SLOW_SECONDS=3 STARTS=3
-    MISS_MODULES='zip1 zip20 source20'
-else
-    FEW_ROUNDS=$((ROUNDS < 3 ? ROUNDS : 3)) HIT_SECONDS=4 MANY=10000 ZIP_MEGABYTES=8000 SLOW_SECONDS=8 STARTS=15
-    MISS_MODULES='zip1 zip20 zip80 zip200 source20 source80'
-fi
+# How much of everything; read by the parts.
+# shellcheck disable=SC2034
+{
+    CORES=$(nproc)
+    WRK_THREADS=$(((CORES + 1) / 2))
+    TICKS=$(getconf CLK_TCK)
+    if $QUICK; then
+        ROUNDS=1 FEW_ROUNDS=1 HIT_SECONDS=1 MANY=1000 ZIP_MEGABYTES=400 SLOW_SECONDS=3 STARTS=3
+        MISS_MODULES='zip1 zip20 source20'
+    else
+        FEW_ROUNDS=$((ROUNDS < 3 ? ROUNDS : 3)) HIT_SECONDS=3 MANY=10000 ZIP_MEGABYTES=8000 SLOW_SECONDS=8 STARTS=15
+        MISS_MODULES='zip1 zip20 zip80 zip200 source20 source80'
+    fi
+}
 
 # shellcheck source=lib.sh
 . "$HERE/lib.sh"
@@ -68,6 +71,10 @@ need wrk "apt-get install wrk (Debian)"
 need curl "apt-get install curl (Debian)"
 need pgrep "apt-get install procps (Debian)"
 ulimit -n "$(ulimit -Hn)"
+# Each worker of nginx keeps the files of its cache open, beside up to 4,096 connections.
+FILES=$(ulimit -n)
+[ "$FILES" != unlimited ] && [ "$FILES" -lt 100000 ] || FILES=100000
+[ "$FILES" -ge $((4500 + MANY)) ] || fail "$((4500 + MANY)) open files are needed; the limit (ulimit -Hn) is $FILES"
 # Everything here is on the loopback address, and set on the command line.
 for name in $(compgen -e); do
     case ${name,,} in
@@ -106,7 +113,7 @@ mkdir "$TEMP/values"
 print_table() {
     [ -s "$TEMP/table" ] || return 0
     echo
-    echo "$VERSION, $(nginx -v 2>&1 | sed 's/.*: //'), $CORES cores, rounds: $ROUNDS$($QUICK && echo ', --quick')"
+    echo "$VERSION, $(nginx -v 2>&1 | sed 's/.*: //'), $CORES cores, load $LOAD at the beginning, rounds: $ROUNDS$($QUICK && echo ', --quick')"
     echo
     echo "| part | what | Larder | compared with | ratio (range) | target | met |"
     echo "|---|---|---|---|---|---|---|"
@@ -115,6 +122,10 @@ print_table() {
 # Also of what is done when something fails half-way.
 trap 'print_table; cleanup' EXIT
 
+LOAD=$(cut -d ' ' -f 1 /proc/loadavg)
+if awk -v load="$LOAD" -v cores="$CORES" 'BEGIN { exit !(load > cores / 2) }'; then
+    say "this machine is busy (load $LOAD): believe ratios only, and those the less the wider their range"
+fi
 for part in "${PARTS[@]}"; do
     "part_$part"
 done

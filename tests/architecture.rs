@@ -219,7 +219,15 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
 fn files() -> Vec<PathBuf> {
     let mut files = entries(root());
     files.retain(|path| path.is_file() && !path.ends_with("Cargo.lock"));
-    for folder in [".ci", "benches", "config", "migrations", "src", "tests"] {
+    for folder in [
+        ".ci",
+        "benches",
+        "config",
+        "fuzz/fuzz_targets",
+        "migrations",
+        "src",
+        "tests",
+    ] {
         files.extend(files_below(&root().join(folder)));
     }
     files

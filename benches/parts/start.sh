@@ -2,10 +2,10 @@
 # shellcheck shell=bash
 
 part_start() {
-    local round port pid
+    local port pid
     # Nobody listens at that upstream, and nobody is asked.
     say "start: $STARTS times on an empty store"
-    for round in $(seq "$STARTS"); do
+    for _ in $(seq "$STARTS"); do
         rm -rf "$TEMP/start"
         port=$(free_port)
         "$TOOLS/bench-client" start --url "http://127.0.0.1:$port/healthz" --log "$TEMP/start.log" -- \

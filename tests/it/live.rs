@@ -146,8 +146,11 @@ fn live_prometheus_straight_cold_warm_and_unreachable() {
 fn live_refusals_of_the_upstream_are_passed_on() {
     let chain = go_env("GOPROXY");
     let larder = larder().upstream(&chain).machine_network().start();
-    let unknown = larder.get("/example.com/no/such/module/@v/list");
+    // A filtering mirror may say 403 for what it does not offer, and 400 for hosts that it does not know.
+    let unknown = larder.get("/github.com/larder-no-such-owner/no-such-module/@v/list");
     unknown.refuses(&[403, 404, 410]);
+    let host = larder.get("/example.com/no/such/module/@v/list");
+    host.refuses(&[403, 404, 410, 502]);
     let go = go(&larder.url());
     go.module(&[]);
     go.fails(&["get", "example.com/no/such/module@latest"]);
@@ -159,8 +162,10 @@ fn live_c132_oldest_newest_and_local_toolchain() {
     let _heavy = heavy();
     let chain = go_env("GOPROXY");
     let larder = larder().upstream(&chain).machine_network().start();
-    // The client wants a database for toolchains and asks it itself for now.
-    let sumdb = go_env("GOSUMDB");
+    // The client insists on a database for toolchains; it asks the upstream's relay of it, around Larder.
+    let name = go_env("GOSUMDB");
+    let first = chain.split([',', '|']).next().unwrap_or_default();
+    let sumdb = format!("{name} {first}/sumdb/{name}");
     let list = go(&larder.url());
     list.module(&[]);
     let versions = list.run(&["list", "-m", "-versions", "go"]);
