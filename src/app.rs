@@ -33,7 +33,7 @@ const FLIGHTS_END: Duration = Duration::from_secs(2);
 /// Connections waiting to be accepted.
 const BACKLOG: u32 = 4096;
 /// Descriptors left for files, upstreams and the index.
-const DESCRIPTORS_KEPT: usize = 512;
+const DESCRIPTORS_KEPT: usize = 1024;
 
 /// Why the server does not start. Each has its own exit code.
 #[derive(Debug, Error)]
@@ -41,6 +41,9 @@ pub enum StartError {
     /// The configuration cannot be used: exit code 2.
     #[error(transparent)]
     Config(#[from] ConfigErrors),
+    /// Certificates that the configuration names cannot be used: exit code 2.
+    #[error("{0}")]
+    Files(String),
     /// The address is taken or not permitted: exit code 3.
     #[error("{0}")]
     Address(String),
@@ -232,21 +235,21 @@ fn start_jobs(
             .run(stop.clone()),
         );
     }
-    tokio::spawn(
-        crate::jobs::Tally {
-            engine: Arc::clone(engine),
-            before: clock.now(),
+    let rebuild = data.needs_rebuild.then(|| crate::jobs::Rebuild {
+        store: data.store.clone(),
+        modules: data.modules.clone(),
+        clock: Arc::clone(clock),
+    });
+    let tally = crate::jobs::Tally {
+        engine: Arc::clone(engine),
+    };
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        if let Some(rebuild) = rebuild {
+            rebuild.run(stop).await;
         }
-        .run(stop.clone()),
-    );
-    if data.needs_rebuild {
-        let job = crate::jobs::Rebuild {
-            store: data.store.clone(),
-            modules: data.modules.clone(),
-            clock: Arc::clone(clock),
-        };
-        tokio::spawn(job.run(stop.clone()));
-    }
+        tally.run().await;
+    });
 }
 
 /// Tells whoever started us that we serve.
@@ -438,7 +441,7 @@ impl UpstreamMaker {
     ) -> Result<Self, StartError> {
         let read = |path: &std::path::Path| {
             std::fs::read(path).map_err(|error| {
-                StartError::Ours(format!("{} cannot be read: {error}", path.display()))
+                StartError::Files(format!("{} cannot be read: {error}", path.display()))
             })
         };
         let upstream = &config.upstream;
@@ -462,7 +465,7 @@ impl UpstreamMaker {
             identity,
             no_http2: upstream.no_http2,
         })
-        .map_err(StartError::Ours)?;
+        .map_err(StartError::Files)?;
         let via = HeaderValue::try_from(format!("1.1 {via}"))
             .map_err(|error| StartError::Ours(error.to_string()))?;
         Ok(UpstreamMaker {

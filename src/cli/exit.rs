@@ -23,7 +23,7 @@ pub fn fail(code: u8, error: &dyn std::fmt::Display) -> ExitCode {
 /// The code for a server that does not start.
 pub fn start_error(error: &StartError) -> ExitCode {
     let code = match error {
-        StartError::Config(_) => CONFIG,
+        StartError::Config(_) | StartError::Files(_) => CONFIG,
         StartError::Address(_) => ADDRESS,
         StartError::DataDir(_) => DATA_DIR,
         StartError::Ours(_) => OURS,

@@ -23,10 +23,10 @@ section! {
         /// Memory for small answers that are ready to be sent; 0 for none.
         hot: u64 = "32MB" => size().between(0, 1 << 40);
 
-        /// The most fetches of different files at a time.
+        /// The most fetches of small files, and again of lists, at a time.
         max_flights: usize = 4096 => count(1, 1_000_000);
 
-        /// The most fetches of zip files among them.
+        /// The most fetches of zip files at a time, beside those.
         max_zip_flights: usize = 64 => count(1, 1_000_000);
     }
 }

@@ -43,6 +43,8 @@ pub struct EngineError {
     pub upstream: Option<String>,
     /// It was remembered rather than asked for now.
     pub cached: bool,
+    /// It holds for this request only: no cache may keep it.
+    pub passing: bool,
 }
 
 impl EngineError {
@@ -54,6 +56,7 @@ impl EngineError {
             retry_after: None,
             upstream: None,
             cached: false,
+            passing: false,
         }
     }
 

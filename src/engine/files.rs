@@ -13,8 +13,8 @@ use super::flights::outcome;
 use super::hot::HotFile;
 use super::zip::{self, EndGuard, SpoolSink, ZipFlight};
 use super::{Engine, hex};
+use crate::gomod::check;
 use crate::gomod::dirhash::hash_go_mod;
-use crate::gomod::{info, modfile};
 use crate::protocol::{FileKey, Key, Kind};
 use crate::store::{self, BlobFile, FileRecord, Room};
 use crate::upstream::{Fetched, Want, ZipStream};
@@ -144,6 +144,7 @@ impl Engine {
                     self.negatives.version_exists(&key);
                 }
                 if !stored {
+                    self.metrics.unkept.inc();
                     return;
                 }
                 match self.store.publish_bytes(&key, body, &record).await {
@@ -181,8 +182,8 @@ impl Engine {
             via,
         };
         let check = |body: &Bytes| match key.kind {
-            Kind::Info => check_info(key, body),
-            Kind::Mod | Kind::Zip => check_mod(key, body),
+            Kind::Info => check::info(&key.version, body),
+            Kind::Mod | Kind::Zip => check::go_mod(&key.module, body),
         };
         let sources = self.sources().await;
         let keep_body = |body: &Bytes| check(body).map(|()| body.clone());
@@ -276,6 +277,7 @@ impl Engine {
                 flight.end(Ok(Arc::clone(&verdict)));
                 self.negatives.forget(&Key::File(key.clone()));
                 let Some(spool) = flight.spool().filter(|_| verdict.stored) else {
+                    self.metrics.unkept.inc();
                     return;
                 };
                 match self
@@ -361,7 +363,7 @@ fn whole(flight: &Arc<ZipFlight>, verdict: &zip::Verdict) -> Result<Answer, Engi
     ))
 }
 
-fn too_many() -> EngineError {
+pub(super) fn too_many() -> EngineError {
     let mut error = EngineError::new(
         Class::Unavailable,
         "larder is fetching as much as it may already",
@@ -372,9 +374,12 @@ fn too_many() -> EngineError {
 }
 
 pub(super) fn not_kept(what: &str) -> EngineError {
-    EngineError::absent(format!(
+    let mut error = EngineError::absent(format!(
         "not found: {what} is not kept here, and this request asked not to fetch it"
-    ))
+    ));
+    // It is true for this request only.
+    error.passing = true;
+    error
 }
 
 /// A file, for people.
@@ -383,29 +388,5 @@ pub(super) fn what(key: &FileKey) -> String {
         Kind::Info => format!("{}@{}", key.module, key.version),
         Kind::Mod => format!("{}@{}/go.mod", key.module, key.version),
         Kind::Zip => format!("{}@{} (zip)", key.module, key.version),
-    }
-}
-
-fn check_info(key: &FileKey, body: &Bytes) -> Result<(), String> {
-    let info = info::parse_info(body).map_err(|error| format!("not a valid .info: {error}"))?;
-    if info.version == key.version {
-        Ok(())
-    } else {
-        Err(format!(
-            ".info of version {} when {} was asked for",
-            info.version, key.version
-        ))
-    }
-}
-
-/// The module path in a go.mod may be another one (forks that stand in for it), but there must be one; only that of
-/// toolchains may be the bare path (protocol.md 7.3).
-fn check_mod(key: &FileKey, body: &Bytes) -> Result<(), String> {
-    let bare_toolchain =
-        key.module.is_toolchain() && body.trim_ascii() == key.module.as_str().as_bytes();
-    if bare_toolchain || modfile::module_path(body).is_some() {
-        Ok(())
-    } else {
-        Err("a go.mod without a module line".to_owned())
     }
 }

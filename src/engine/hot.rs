@@ -13,7 +13,7 @@ use crate::protocol::{FileKey, MetaKey};
 use crate::store::{self, BlobFile, FileRecord, KeptFile, MetaRecord, Verified};
 
 /// What an open file counts for: it costs a descriptor rather than memory. Bytes.
-const OPEN_FILE: u64 = 32 << 10;
+const OPEN_FILE: u64 = 128 << 10;
 /// What an entry costs beside its content. Bytes.
 const OVERHEAD: u64 = 300;
 
@@ -133,6 +133,11 @@ impl Hot {
             files: Cache::with_weighter(items(files), files.max(1), Weigh),
             metas: Cache::with_weighter(items(metas), metas.max(1), Weigh),
         }
+    }
+
+    /// Bytes that it holds, open files counted as if they were.
+    pub fn weight(&self) -> u64 {
+        self.files.weight() + self.metas.weight()
     }
 
     /// A file's answer.

@@ -69,7 +69,8 @@ impl Derivation<'_> {
                         .map_err(|_| EngineError::ours("an .info that is not text"))?;
                     return Ok(MetaRecord {
                         body,
-                        fetched: self.engine.clock.now(),
+                        // No newer than what it is derived from.
+                        fetched: list.fetched,
                         from: list.from.clone(),
                         ..MetaRecord::default()
                     });

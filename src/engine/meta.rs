@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::Engine;
 use super::answer::{Answer, CacheStatus, Content, Mode};
 use super::error::EngineError;
-use super::files::{MAX_INFO, not_kept};
+use super::files::{MAX_INFO, not_kept, too_many};
 use super::flights::{Outcome, outcome};
 use super::hot::HotMeta;
 use super::latest::Derivation;
@@ -52,12 +52,10 @@ impl Engine {
             (Some(_), false) => CacheStatus::Refreshed,
             (None, false) => CacheStatus::Miss { stored: true },
         };
+        let asked = self.clock.now();
         let flight = self.ask_again(key, mode.via.clone());
         let landed = match (flight, &kept) {
-            (None, _) => Some(Err(super::error::EngineError::new(
-                super::error::Class::Unavailable,
-                "larder is fetching as much as it may already",
-            ))),
+            (None, _) => Some(Err(too_many())),
             (Some(flight), Some(kept)) if !mode.no_cache => {
                 match tokio::time::timeout(self.settings.refresh_wait, outcome(flight)).await {
                     Ok(landed) => landed,
@@ -70,6 +68,10 @@ impl Engine {
             (Some(flight), _) => outcome(flight).await,
         };
         match (landed, kept) {
+            // Derived from something that is itself past its time.
+            (Some(Ok(record)), _) if asked.since(record.record.fetched) > self.settings.ttl => {
+                Ok(self.stale(key, &record, "derived from a stale list"))
+            }
             (Some(Ok(record)), _) => {
                 let from = Arc::from(record.record.from.as_str());
                 Ok(self.answer(&record, cache, Some(from)))

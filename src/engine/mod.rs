@@ -160,6 +160,11 @@ impl Engine {
         &self.metrics
     }
 
+    /// Bytes of the memory tier.
+    pub fn hot_weight(&self) -> u64 {
+        self.hot.weight()
+    }
+
     /// Fetches under way.
     pub fn flights(&self) -> usize {
         self.small_flights.len() + self.zip_flights.len() + self.meta_flights.len()

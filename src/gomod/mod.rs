@@ -2,6 +2,7 @@
 //! [`zip::ReadAt`]). Sources are `golang.org/x/mod` and the protocol reference; each item names
 //! the rule it follows.
 
+pub mod check;
 pub mod dirhash;
 pub mod escape;
 pub mod fold;

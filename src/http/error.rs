@@ -49,6 +49,9 @@ pub fn response(error: &EngineError, endpoint: Endpoint) -> Response<Body> {
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     }
+    if error.passing {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
     let cache = if error.cached {
         "larder; hit; detail=negative"
     } else {

@@ -186,3 +186,8 @@ pub fn raise_descriptor_limit() -> usize {
         .and_then(|limit| usize::try_from(limit).ok())
         .unwrap_or(1 << 20)
 }
+
+/// How many descriptors this process has open; 0 where that cannot be told.
+pub fn open_descriptors() -> u64 {
+    std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64)
+}

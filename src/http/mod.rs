@@ -19,7 +19,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 pub use holder::port_holder;
-pub use listener::{Connections, raise_descriptor_limit, serve};
+pub use listener::{Connections, open_descriptors, raise_descriptor_limit, serve};
 pub use observe::Observer;
 pub use router::{admin_router, public_router};
 

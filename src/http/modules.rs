@@ -181,7 +181,8 @@ fn respond(
     answer: Answer,
     endpoint: Endpoint,
 ) -> Response<Body> {
-    let immutable = matches!(key, Key::File(_));
+    let stale = matches!(answer.cache, CacheStatus::Stale(_));
+    let immutable = matches!(key, Key::File(_)) && !stale;
     let is_zip = matches!(key, Key::File(file) if file.kind == Kind::Zip);
     let head = request.method() == Method::HEAD;
     let mut response = Response::new(Body::empty());

@@ -35,6 +35,10 @@ fn json_answer(status: StatusCode, value: &serde_json::Value) -> Response<Body> 
     answer(status, "application/json", format!("{value:#}\n"))
 }
 
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
 /// The process serves.
 pub async fn health() -> Response<Body> {
     answer(
@@ -65,7 +69,7 @@ pub async fn ready(State(face): State<Arc<Face>>) -> Response<Body> {
         "store": { "index": if index { "ok" } else { "failed" } },
         "disk": {
             "state": if face.disk.room() == Room::Enough { "ok" } else { "low" },
-            "free_bytes": face.disk.free(),
+            "free_bytes": face.engine.store().blobs().free(),
         },
         "chain": *face.chain.borrow(),
         "upstreams": upstreams,
@@ -90,9 +94,17 @@ pub async fn version() -> Response<Body> {
 
 /// Metrics in the OpenMetrics text format.
 pub async fn metrics(State(face): State<Arc<Face>>) -> Response<Body> {
-    face.metrics
+    let gauges = &face.metrics.process;
+    let blobs = face.engine.store().blobs();
+    let dropped = face.log.dropped();
+    gauges
         .log_dropped
-        .set(i64::try_from(face.log.dropped()).unwrap_or(i64::MAX));
+        .inc_by(dropped.saturating_sub(gauges.log_dropped.get()));
+    gauges.disk_free.set(signed(blobs.free().unwrap_or(0)));
+    gauges.disk_low.set(i64::from(blobs.room() == Room::Low));
+    gauges.temporary.set(signed(blobs.temporary()));
+    gauges.hot.set(signed(face.engine.hot_weight()));
+    gauges.descriptors.set(signed(super::open_descriptors()));
     if let Some(sources) = face.engine.known_sources() {
         for upstream in sources.upstreams() {
             upstream.update_metrics();

@@ -65,6 +65,9 @@ pub trait Blobs: Send + Sync + 'static {
     /// Whether there is room to keep more.
     fn room(&self) -> Room;
 
+    /// Bytes of files that are still arriving or being checked.
+    fn temporary(&self) -> u64;
+
     /// Free bytes, if known.
     fn free(&self) -> Option<u64>;
 }

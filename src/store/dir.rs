@@ -63,7 +63,8 @@ pub struct DataDir {
     pub store: Store,
     /// Its disk.
     pub disk: Arc<Disk>,
-    /// The index was damaged or missing while files are there: it must be rebuilt from them.
+    /// There are files that the index does not know: it was damaged or missing, or they were copied here, and it has
+    /// not been rebuilt from them since.
     pub needs_rebuild: bool,
     /// `<data>/modules`
     pub modules: PathBuf,
@@ -91,22 +92,17 @@ impl DataDir {
         migrate::check_files(path).map_err(|error| newer_or_unusable(path, error))?;
         fs::create_dir_all(&modules).map_err(unusable)?;
         fs::create_dir_all(&tmp).map_err(unusable)?;
-        remove_temporary(&tmp).map_err(unusable)?;
-        migrate::mark_files(path).map_err(unusable)?;
-
-        let fresh = !index.exists();
-        let (db, damaged) = match open_db(&index, index_cache) {
-            Ok(db) => (db, false),
+        let db = match open_db(&index, index_cache) {
+            Ok(db) => db,
             Err(OpenError::Damaged(reason)) => {
                 let aside = path.join(format!("index.damaged-{}", clock.now().0));
                 tracing::error!(%reason, aside = %aside.display(),
                     "the index is damaged; set aside, and made anew from the files");
                 fs::rename(&index, &aside).map_err(unusable)?;
-                let db = open_db(&index, index_cache).map_err(|error| DataDirError::Index {
+                open_db(&index, index_cache).map_err(|error| DataDirError::Index {
                     path: path.to_owned(),
                     reason: error.to_string(),
-                })?;
-                (db, true)
+                })?
             }
             Err(OpenError::Io(reason)) => {
                 return Err(DataDirError::Index {
@@ -116,14 +112,19 @@ impl DataDir {
             }
         };
         migrate::apply_index(&db).map_err(|error| newer_or_unusable(path, error))?;
+        // From here on things are changed: a store of a later version has been refused untouched.
+        remove_temporary(&tmp).map_err(unusable)?;
+        migrate::mark_files(path).map_err(unusable)?;
         let has_files = fs::read_dir(&modules).map_err(unusable)?.next().is_some();
+        let complete = migrate::is_complete(&db, !has_files)
+            .map_err(|error| newer_or_unusable(path, error))?;
         let disk = Arc::new(Disk::new(path.to_owned(), reserve, Arc::clone(clock)));
         let files = Files::new(modules.clone(), tmp, Arc::clone(&disk));
         let sled = SledIndex::new(db, index, index_cache).map_err(unusable)?;
         Ok(DataDir {
             store: Store::new(Arc::new(sled), Arc::new(files)),
             disk,
-            needs_rebuild: (damaged || fresh) && has_files,
+            needs_rebuild: !complete,
             modules,
             _lock: lock,
         })

@@ -263,6 +263,10 @@ impl Blobs for Files {
         self.inner.disk.room()
     }
 
+    fn temporary(&self) -> u64 {
+        self.inner.spools.bytes()
+    }
+
     fn free(&self) -> Option<u64> {
         Some(self.inner.disk.free()).filter(|free| *free != u64::MAX)
     }

@@ -12,6 +12,8 @@ mod steps;
 
 /// Key of the schema version in the index, a big-endian u32.
 const KEY: &str = "schema";
+/// Key that is there once the index knows all files: from the beginning, or after a rebuild.
+pub const COMPLETE: &str = "complete";
 /// File in the data directory that names the version of the blobs' layout.
 const LAYOUT_FILE: &str = "layout";
 /// The version of the blobs' layout that this program reads and writes (`migrations/files/`).
@@ -76,6 +78,14 @@ pub fn mark_files(data: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(()),
         other => other,
     }
+}
+
+/// Whether the index has ever known all files; that of a store without files does, and is marked so.
+pub fn is_complete(db: &sled::Db, no_files: bool) -> Result<bool, MigrateError> {
+    if no_files {
+        db.insert(COMPLETE, &[1])?;
+    }
+    Ok(db.contains_key(COMPLETE)?)
 }
 
 /// Brings the index to this program's schema, step by step; each step and its number are one atomic batch.

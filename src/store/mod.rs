@@ -5,7 +5,7 @@
 //! record; and reading goes: record first, then file.
 //!
 //! [`Index`] and [`Blobs`] are the two seams for other places to keep things (PostgreSQL, object storage); every
-//! implementation passes the same conformance tests ([`conformance`]).
+//! implementation passes the same conformance tests (`conformance.rs`).
 
 mod blobs;
 #[cfg(test)]

@@ -9,11 +9,12 @@ use sha2::{Digest, Sha256};
 
 use super::index::Change;
 use super::layout;
+use super::migrate::COMPLETE;
 use super::record::{FileRecord, Verified};
 use super::{Content, Store, StoreError};
 use crate::clock::{Millis, SharedClock};
 use crate::gomod::dirhash::hash_go_mod;
-use crate::gomod::{info, modfile, zip};
+use crate::gomod::{check, zip};
 use crate::protocol::{FileKey, Kind};
 
 /// Prefix of the records of files in the index.
@@ -110,6 +111,8 @@ pub async fn rebuild(
     }
     store.index().commit(changes).await?;
     drop_gone(store, modules, &mut summary).await?;
+    let complete = Change::Put(COMPLETE.to_owned(), vec![1]);
+    store.index().commit(vec![complete]).await?;
     Ok(summary)
 }
 
@@ -137,20 +140,17 @@ async fn examine(key: FileKey, path: PathBuf, now: Millis) -> Result<FileRecord,
     let work = move || {
         let mut file = File::open(&path).map_err(|error| error.to_string())?;
         let (size, sha256) = hash(&mut file).map_err(|error| error.to_string())?;
+        // An imported file may not have reached the disk yet, and a record says that it has.
+        file.sync_data().map_err(|error| error.to_string())?;
         let small = || std::fs::read(&path).map_err(|error| error.to_string());
         let h1 = match key.kind {
             Kind::Info => {
-                let info = info::parse_info(&small()?).map_err(|error| error.to_string())?;
-                if info.version != key.version {
-                    return Err(format!("it is the .info of version {}", info.version));
-                }
+                check::info(&key.version, &small()?)?;
                 None
             }
             Kind::Mod => {
                 let body = small()?;
-                if modfile::module_path(&body).is_none() && !key.module.is_toolchain() {
-                    return Err("a go.mod without a module line".to_owned());
-                }
+                check::go_mod(&key.module, &body)?;
                 Some(hash_go_mod(&body).to_string())
             }
             Kind::Zip => {

@@ -31,6 +31,9 @@ pub enum SpoolError {
 pub struct Spool {
     file: Arc<File>,
     place: Place,
+    size: AtomicU64,
+    /// Of all spools that have not become kept files.
+    temporary: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -79,6 +82,7 @@ pub struct Spools {
     dir: PathBuf,
     next: AtomicU64,
     memory: Arc<AtomicU64>,
+    temporary: Arc<AtomicU64>,
 }
 
 impl Spools {
@@ -88,7 +92,13 @@ impl Spools {
             dir,
             next: AtomicU64::new(0),
             memory: Arc::default(),
+            temporary: Arc::default(),
         }
+    }
+
+    /// Bytes in spools that are neither kept nor gone.
+    pub fn bytes(&self) -> u64 {
+        self.temporary.load(Ordering::Relaxed)
     }
 
     /// A name for a temporary file that no other has.
@@ -108,15 +118,11 @@ impl Spools {
         let spool = Spool {
             file: Arc::new(file),
             place: Place::Disk(Mutex::new(Some(path))),
+            size: AtomicU64::new(0),
+            temporary: Arc::clone(&self.temporary),
         };
         if let Some(bytes) = expected.filter(|bytes| *bytes > 0) {
-            use rustix::fs::{FallocateFlags, fallocate};
-            use rustix::io::Errno;
-            // Not every file system can do this; then writing finds out.
-            let taken = fallocate(&spool.file, FallocateFlags::KEEP_SIZE, 0, bytes);
-            if matches!(taken, Err(Errno::NOSPC | Errno::DQUOT)) {
-                return Err(SpoolError::NoRoom);
-            }
+            reserve(&spool.file, bytes)?;
         }
         Ok(spool)
     }
@@ -132,8 +138,26 @@ impl Spools {
         Ok(Spool {
             file: Arc::new(file),
             place: Place::Memory(allowance),
+            size: AtomicU64::new(0),
+            temporary: Arc::clone(&self.temporary),
         })
     }
+}
+
+/// Takes room for a file; not every file system can, and then writing finds out.
+#[cfg(target_os = "linux")]
+fn reserve(file: &File, bytes: u64) -> Result<(), SpoolError> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    use rustix::io::Errno;
+    match fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes) {
+        Err(Errno::NOSPC | Errno::DQUOT) => Err(SpoolError::NoRoom),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn reserve(_file: &File, _bytes: u64) -> Result<(), SpoolError> {
+    Ok(())
 }
 
 #[cfg(target_os = "linux")]
@@ -179,7 +203,11 @@ impl Spool {
             .map_err(|error| match error.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => SpoolError::NoRoom,
                 _ => SpoolError::Io(error),
-            })
+            })?;
+        self.size.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.temporary
+            .fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Makes it durable and gives it its final name. Blocks.
@@ -194,12 +222,19 @@ impl Spool {
             .ok_or_else(|| io::Error::other("this spool has been kept already"))?;
         std::fs::rename(from, name)?;
         *path = None;
+        self.no_longer_temporary();
         Ok(())
+    }
+
+    fn no_longer_temporary(&self) {
+        self.temporary
+            .fetch_sub(self.size.swap(0, Ordering::Relaxed), Ordering::Relaxed);
     }
 }
 
 impl Drop for Spool {
     fn drop(&mut self) {
+        self.no_longer_temporary();
         if let Place::Disk(path) = &self.place
             && let Some(path) = path.lock().take()
         {

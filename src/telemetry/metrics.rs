@@ -183,10 +183,27 @@ pub struct EngineMetrics {
     pub bytes: Gauge,
     /// Files that failed verification.
     pub rejected: Counter,
-    /// Verified files that could not be kept.
+    /// Verified files that were not kept: no room, or a fault.
     pub unkept: Counter,
     /// Background refreshes.
     pub refreshes: Counter,
+}
+
+/// Metrics that are looked up when somebody reads them.
+#[derive(Clone, Default)]
+pub struct ProcessMetrics {
+    /// Log lines dropped because the log was not read fast enough.
+    pub log_dropped: Counter,
+    /// Free bytes of the store's disk.
+    pub disk_free: Gauge,
+    /// 1 while less than the reserve is free.
+    pub disk_low: Gauge,
+    /// Bytes of files that are still arriving or being checked.
+    pub temporary: Gauge,
+    /// Bytes of the memory tier.
+    pub hot: Gauge,
+    /// Open descriptors.
+    pub descriptors: Gauge,
 }
 
 /// Metrics of one upstream.
@@ -222,8 +239,8 @@ pub struct Metrics {
     pub requests: Arc<RequestMetrics>,
     /// Of the engine.
     pub engine: EngineMetrics,
-    /// Log lines dropped because the log was not read fast enough.
-    pub log_dropped: Gauge,
+    /// Of the process, brought up to date when they are read.
+    pub process: ProcessMetrics,
     fetch_seconds: Family<FetchLabels, Histogram, fn() -> Histogram>,
     retries: Family<UpstreamLabels, Counter>,
     breaker: Family<UpstreamLabels, Gauge>,
@@ -263,7 +280,7 @@ impl Metrics {
         let retries = Family::default();
         let breaker = Family::default();
         let upstream_in_flight = Family::default();
-        let log_dropped = Gauge::default();
+        let process = ProcessMetrics::default();
 
         registry.register(
             "requests",
@@ -311,7 +328,7 @@ impl Metrics {
         );
         registry.register(
             "unkept",
-            "Verified files that could not be kept",
+            "Verified files that were not kept",
             engine.unkept.clone(),
         );
         registry.register(
@@ -343,7 +360,35 @@ impl Metrics {
         registry.register(
             "log_dropped_lines",
             "Log lines dropped so far",
-            log_dropped.clone(),
+            process.log_dropped.clone(),
+        );
+        registry.register_with_unit(
+            "disk_free",
+            "Free space on the store's disk",
+            Unit::Bytes,
+            process.disk_free.clone(),
+        );
+        registry.register(
+            "disk_low",
+            "1 while less than the reserve is free and nothing more is kept",
+            process.disk_low.clone(),
+        );
+        registry.register_with_unit(
+            "temporary",
+            "Files still arriving or being checked",
+            Unit::Bytes,
+            process.temporary.clone(),
+        );
+        registry.register_with_unit(
+            "memory_tier",
+            "Ready answers in memory, open files counted as if they were",
+            Unit::Bytes,
+            process.hot.clone(),
+        );
+        registry.register(
+            "open_descriptors",
+            "Open file descriptors",
+            process.descriptors.clone(),
         );
 
         let handles = std::iter::repeat_with(OnceLock::new)
@@ -363,7 +408,7 @@ impl Metrics {
                 connections,
             }),
             engine,
-            log_dropped,
+            process,
             fetch_seconds: fetches,
             retries,
             breaker,

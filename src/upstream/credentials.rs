@@ -58,10 +58,7 @@ impl Credentials {
                 password: decoded(base.password().unwrap_or_default()),
             });
         }
-        let machine = self
-            .netrc
-            .iter()
-            .find(|machine| machine.name.as_deref().is_none_or(|name| name == host))?;
+        let machine = self.netrc.iter().find(|machine| machine.name == host)?;
         header(&Login::Basic {
             user: machine.login.clone(),
             password: machine.password.clone(),
@@ -99,8 +96,8 @@ pub mod netrc {
     /// One entry.
     #[derive(Clone, PartialEq, Eq)]
     pub struct Machine {
-        /// The host; `None` for `default`.
-        pub name: Option<String>,
+        /// The host.
+        pub name: String,
         /// User name.
         pub login: String,
         /// Password.
@@ -121,8 +118,9 @@ pub mod netrc {
                 .take_while(|word| !word.starts_with('#'));
             while let Some(word) = words.next() {
                 match word {
-                    "machine" => machines.push(entry(words.next().map(str::to_owned))),
-                    "default" => machines.push(entry(None)),
+                    "machine" => machines.push(entry(words.next().unwrap_or_default())),
+                    // What follows would go to every host; the `go` command does not use it either.
+                    "default" => return machines,
                     "login" | "password" | "account" => {
                         let value = words.next().unwrap_or_default().to_owned();
                         match (word, machines.last_mut()) {
@@ -142,9 +140,9 @@ pub mod netrc {
         machines
     }
 
-    fn entry(name: Option<String>) -> Machine {
+    fn entry(name: &str) -> Machine {
         Machine {
-            name,
+            name: name.to_owned(),
             login: String::new(),
             password: String::new(),
         }
@@ -179,7 +177,7 @@ mod tests {
                 rule("b.example.com:8443", "", "p"),
             ],
             netrc: netrc::parse(
-                "machine c.example.com login me password s3cret # x\nmacdef init\n machine no\n\nmachine d.example.com\nlogin x\npassword y",
+                "machine c.example.com login me password s3cret # x\nmacdef init\n machine no\n\nmachine d.example.com\nlogin x\npassword y\ndefault login all password all",
             ),
         };
         assert_eq!(
@@ -202,6 +200,7 @@ mod tests {
         assert_eq!(sent(&credentials, "http://c.example.com/"), None);
         assert_eq!(sent(&credentials, "https://d.example.com/").unwrap(), "x:y");
         assert_eq!(sent(&credentials, "https://no/"), None);
+        assert_eq!(sent(&credentials, "https://any.example.com/"), None);
         assert_eq!(
             sent(&credentials, "https://u%40x:p%3A@e.example.com/").unwrap(),
             "u@x:p:"
