@@ -65,6 +65,8 @@ for part in "${PARTS[@]}"; do
     . "$HERE/parts/$part.sh"
 done
 
+# Where nginx is on Debian, for users without rights.
+PATH=$PATH:/usr/sbin
 [ "$(uname -s)" = Linux ] || fail "CPU time and memory are read from /proc: Linux only"
 need nginx "apt-get install nginx-light (Debian; it need not run as a service)"
 need wrk "apt-get install wrk (Debian)"

@@ -16,7 +16,7 @@ use crate::clock::SharedClock;
 use crate::config::{Auth, Config, ConfigErrors, Environment, Loaded};
 use crate::engine::{Engine, NoVerifier, Settings, Source, Sources};
 use crate::gomod::Patterns;
-use crate::http::{ConnectionSettings, Connections, Face, Observer};
+use crate::http::{ConnectionSettings, Connections, Face, Observer, Ready, Site};
 use crate::policy::Policy;
 use crate::store::{DataDir, DataDirError};
 use crate::telemetry::logs::{Format, LogSink};
@@ -125,6 +125,7 @@ pub async fn serve(
     );
     let face = Arc::new(Face {
         engine: Arc::clone(&engine),
+        ready: Ready::new(config.store.hot / 2),
         metrics: Arc::clone(&metrics),
         clock: Arc::clone(&clock),
         base_path: config.server.base_path.clone(),
@@ -155,7 +156,7 @@ pub async fn serve(
     };
 
     let (stop_sender, stop) = watch::channel(false);
-    let public = crate::http::public_router(Arc::clone(&face));
+    let public = Arc::new(Site::public(Arc::clone(&face)));
     tokio::spawn(crate::http::serve(
         listener,
         public,
@@ -168,7 +169,7 @@ pub async fn serve(
         if let Ok(address) = admin.local_addr() {
             tracing::info!(%address, "administration listens");
         }
-        let router = crate::http::admin_router(Arc::clone(&face));
+        let router = Arc::new(Site::admin(Arc::clone(&face)));
         tokio::spawn(crate::http::serve(
             admin,
             router,
@@ -203,7 +204,8 @@ fn engine_settings(config: &Config) -> Settings {
         negative_ttl: config.freshness.negative_ttl,
         refused_ttl: config.freshness.refused_ttl,
         refresh_wait: config.freshness.refresh_wait,
-        hot: config.store.hot,
+        // The other half is the face's ready answers.
+        hot: config.store.hot / 2,
         max_flights: config.store.max_flights,
         max_zip_flights: config.store.max_zip_flights,
     }

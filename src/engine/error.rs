@@ -19,6 +19,8 @@ pub enum Class {
     Rejected,
     /// An upstream is at fault: 502.
     Upstream,
+    /// We are doing as much as we may: 503.
+    Overloaded,
     /// No source can be asked at the moment: 503.
     Unavailable,
     /// No source answered in time: 504.

@@ -1,11 +1,13 @@
 //! Immutable files: kept ones are answered from memory or disk, missing ones fetched, verified and kept.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderValue;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::answer::{Answer, CacheStatus, Content, Mode};
 use super::error::{Class, EngineError};
@@ -19,6 +21,8 @@ use crate::protocol::{FileKey, Key, Kind};
 use crate::store::{self, BlobFile, FileRecord, Room};
 use crate::upstream::{Fetched, Want, ZipStream};
 
+/// How long an answer waits for the disk to take what was answered before it.
+const PUBLISH_WAIT: Duration = Duration::from_secs(2);
 /// The largest zip (`golang.org/x/mod/zip.MaxZipFile`). Bytes.
 const MAX_ZIP: u64 = 524_288_000;
 /// The largest go.mod (`golang.org/x/mod/zip.MaxGoMod`). Bytes.
@@ -133,7 +137,9 @@ impl Engine {
         match self.fetch_small(&key, via.as_ref()).await {
             Ok((body, record, from)) => {
                 let file = HotFile::new(&record, store::Content::Bytes(body.clone()));
-                let stored = self.store.blobs().room() == Room::Enough;
+                // A disk that cannot keep up slows the answers down, for a moment; then they go out unkept.
+                let place = timeout(PUBLISH_WAIT, self.publishing.acquire()).await;
+                let stored = self.store.blobs().room() == Room::Enough && place.is_ok();
                 landed.send_replace(Some(Ok(Landed {
                     file: file.clone(),
                     stored,
@@ -364,12 +370,15 @@ fn whole(flight: &Arc<ZipFlight>, verdict: &zip::Verdict) -> Result<Answer, Engi
 }
 
 pub(super) fn too_many() -> EngineError {
+    tracing::warn!(
+        "a miss was refused: as many fetches as may be are under way (store.max_flights, store.max_zip_flights)"
+    );
     let mut error = EngineError::new(
-        Class::Unavailable,
+        Class::Overloaded,
         "larder is fetching as much as it may already",
     )
     .and("What is kept here goes on being served. Try again in a moment.");
-    error.retry_after = Some(std::time::Duration::from_secs(2));
+    error.retry_after = Some(Duration::from_secs(2));
     error
 }
 

@@ -40,7 +40,14 @@ impl Engine {
         }
         if !mode.no_cache {
             if let Some(error) = self.negatives.get(&Key::Meta(key.clone())) {
-                return Err(Self::from_negative(error));
+                // Only "it does not exist" goes before a kept copy.
+                return match kept.filter(|_| !error.is_absent()) {
+                    Some(kept) if self.is_fresh(&kept.record) => {
+                        Ok(self.answer(&kept, CacheStatus::Hit, None))
+                    }
+                    Some(kept) => Ok(self.stale(key, &kept, &error.to_string())),
+                    None => Err(Self::from_negative(error)),
+                };
             }
             if let Some(kept) = kept.as_ref().filter(|kept| self.is_fresh(&kept.record)) {
                 self.recent.asked(key, kept.record.fetched);
@@ -95,7 +102,7 @@ impl Engine {
             return Ok(kept.clone());
         }
         if let Some(error) = self.negatives.get(&Key::Meta(key.clone())) {
-            return Err(error);
+            return kept.filter(|_| !error.is_absent()).ok_or(error);
         }
         let landed = match self.ask_again(key, via) {
             Some(flight) => outcome(flight).await,

@@ -20,7 +20,7 @@ mod zip;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 pub use answer::{Answer, CacheStatus, Content, Mode};
 pub use error::{Class, EngineError};
@@ -37,6 +37,9 @@ use flights::Flights;
 use hot::Hot;
 use negative::Negatives;
 use recent::Recent;
+
+/// Small files that have been answered and are not durable yet, at the most.
+const PUBLISHING: usize = 1024;
 
 /// How the engine behaves.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +72,8 @@ pub struct Engine {
     hot: Hot,
     negatives: Negatives,
     recent: Recent,
+    /// Places for small files that have been answered and are being made durable.
+    publishing: Semaphore,
     small_flights: Flights<FileKey, flights::Outcome<Result<files::Landed, EngineError>>>,
     zip_flights: Flights<FileKey, Arc<ZipFlight>>,
     meta_flights: Flights<MetaKey, flights::Outcome<meta::MetaOutcome>>,
@@ -94,6 +99,7 @@ impl Engine {
                 Arc::clone(&clock),
             ),
             recent: Recent::default(),
+            publishing: Semaphore::new(PUBLISHING),
             small_flights: Flights::new(settings.max_flights, flights()),
             zip_flights: Flights::new(settings.max_zip_flights, flights()),
             meta_flights: Flights::new(settings.max_flights, flights()),

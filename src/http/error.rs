@@ -1,7 +1,7 @@
 //! The one place where a domain error becomes a status.
 
 use axum::body::Body;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{Response, StatusCode};
 
 use super::observe::Note;
@@ -19,7 +19,7 @@ pub fn status(class: Class) -> StatusCode {
         Class::Absent { gone: true } => StatusCode::GONE,
         Class::Refused => StatusCode::FORBIDDEN,
         Class::Rejected | Class::Upstream => StatusCode::BAD_GATEWAY,
-        Class::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Class::Unavailable | Class::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
         Class::Timeout => StatusCode::GATEWAY_TIMEOUT,
         Class::Loop => StatusCode::LOOP_DETECTED,
         Class::Ours => StatusCode::INTERNAL_SERVER_ERROR,
@@ -34,6 +34,7 @@ fn outcome(error: &EngineError) -> Outcome {
         Class::Rejected | Class::Upstream | Class::Unavailable | Class::Timeout | Class::Loop => {
             Outcome::UpstreamFault
         }
+        Class::Overloaded => Outcome::Overloaded,
         Class::Ours => Outcome::OurFault,
     }
 }
@@ -72,6 +73,7 @@ pub fn text(status: StatusCode, body: impl Into<Body>) -> Response<Body> {
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, TEXT);
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(
         CACHE_CONTROL,
         HeaderValue::from_static(cache_control(status, false)),

@@ -1,13 +1,13 @@
 //! Accepting and serving connections: our own loop, because limits and time-outs belong to it.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
+use futures_util::future::{self, Either};
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -15,13 +15,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
-use tower::ServiceExt;
 
 use super::ConnectionSettings;
 use super::io::Connection;
 use super::mapped::Regions;
 use super::modules::Peer;
 use super::observe::Observer;
+use super::router::Site;
 
 /// Pause after an error of `accept` that will not go away by trying at once (no descriptors, no memory).
 const PAUSE: Duration = Duration::from_millis(100);
@@ -68,7 +68,7 @@ impl Drop for Open {
 /// Serves until `stop` turns true: then nothing more is accepted, idle connections close, and requests under way end.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    site: Arc<Site>,
     observer: Arc<Observer>,
     settings: ConnectionSettings,
     connections: Arc<Connections>,
@@ -91,9 +91,9 @@ pub async fn serve(
             }
         };
         let open = Open::new(&connections, &observer);
-        let (router, observer, stop) = (router.clone(), Arc::clone(&observer), stop.clone());
+        let (site, observer, stop) = (Arc::clone(&site), Arc::clone(&observer), stop.clone());
         tokio::spawn(async move {
-            connection(stream, remote, router, observer, settings, stop).await;
+            connection(stream, remote, site, observer, settings, stop).await;
             drop((place, open));
         });
     }
@@ -129,7 +129,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 async fn connection(
     stream: TcpStream,
     remote: SocketAddr,
-    router: Router,
+    site: Arc<Site>,
     observer: Arc<Observer>,
     settings: ConnectionSettings,
     mut stop: watch::Receiver<bool>,
@@ -140,14 +140,17 @@ async fn connection(
     let peer = Peer {
         regions: Arc::clone(&regions),
     };
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        let pending = observer.begin(&request, remote);
-        request.extensions_mut().insert(peer.clone());
-        let router = router.clone();
-        async move {
-            let response = router.oneshot(request.map(Body::new)).await?;
-            Ok::<_, std::convert::Infallible>(pending.answered(response))
+    let service = service_fn(move |request: Request<Incoming>| {
+        if let Some(entry) = site.ready(&request) {
+            let response = observer.at_once(&request, remote, &entry);
+            return Either::Left(future::ready(Ok::<_, Infallible>(response)));
         }
+        let pending = observer.begin(&request, remote);
+        let (site, peer) = (Arc::clone(&site), peer.clone());
+        // Boxed, so that an idle connection does not hold room for it.
+        Either::Right(Box::pin(async move {
+            Ok(pending.answered(site.answer(request, peer).await))
+        }))
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -10,6 +10,7 @@ mod mapped;
 mod modules;
 mod observe;
 mod page;
+mod ready;
 mod router;
 mod status;
 
@@ -21,7 +22,8 @@ use http::HeaderName;
 pub use holder::port_holder;
 pub use listener::{Connections, open_descriptors, raise_descriptor_limit, serve};
 pub use observe::Observer;
-pub use router::{admin_router, public_router};
+pub use ready::Ready;
+pub use router::Site;
 
 use crate::clock::SharedClock;
 use crate::engine::Engine;
@@ -40,6 +42,8 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub struct Face {
     /// Answers for modules.
     pub engine: Arc<Engine>,
+    /// Ready answers.
+    pub ready: Ready,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The time.

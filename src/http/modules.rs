@@ -5,36 +5,40 @@ use std::sync::Arc;
 use axum::body::Body;
 use http::header::{
     ACCEPT_RANGES, AGE, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
-    HeaderMap, HeaderValue, VIA,
+    HeaderMap, HeaderValue, VIA, X_CONTENT_TYPE_OPTIONS,
 };
-use http::{Method, Request, Response, StatusCode, Version};
+use http::request::Parts;
+use http::{Method, Response, StatusCode, Version};
 
 use super::conditional::{self, Part};
 use super::error::{self, TEXT};
 use super::mapped::Regions;
 use super::observe::Note;
+use super::ready::Entry;
 use super::{CACHE_STATUS, Face, LARDER_VERIFIED, body};
 use crate::engine::{Answer, CacheStatus, Class, Content, EngineError, Mode};
 use crate::protocol::{self, Key, Kind, Meta, Target, cache_control};
 use crate::telemetry::metrics::{Endpoint, Outcome};
 
 /// What a request's handler knows of its connection.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Peer {
     /// The mapped files of its answers.
     pub regions: Arc<Regions>,
 }
 
+/// Headers of an answer, at the most.
+const HEADERS: usize = 14;
 /// Path prefix that says: only what is kept.
 const CACHED_ONLY: &str = "/cached-only";
 
 /// Answers whatever is not one of the fixed routes.
-pub async fn answer(face: Arc<Face>, request: Request<Body>) -> Response<Body> {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+pub async fn answer(face: &Face, request: &Parts, peer: &Peer) -> Response<Body> {
+    if !matches!(request.method, Method::GET | Method::HEAD) {
         return method_not_allowed();
     }
     if !request
-        .uri()
+        .uri
         .scheme_str()
         .is_none_or(|scheme| matches!(scheme, "http" | "https"))
     {
@@ -43,7 +47,7 @@ pub async fn answer(face: Arc<Face>, request: Request<Body>) -> Response<Body> {
             "bad request: only http and https targets are served\n",
         );
     }
-    let path = request.uri().path();
+    let path = request.uri.path();
     let Some(path) = path
         .strip_prefix(face.base_path.as_str())
         .filter(|rest| rest.starts_with('/'))
@@ -65,37 +69,36 @@ pub async fn answer(face: Arc<Face>, request: Request<Body>) -> Response<Body> {
         }
         Err(bad) => return not_found(&bad.to_string()),
     };
-    let mode = mode(request.headers(), cached_only);
+    let mode = mode(&request.headers, cached_only);
     let endpoint = endpoint(&key);
-    if came_from_us(&face, request.headers()) {
+    if came_from_us(face, &request.headers) {
         return loop_detected();
     }
     let answer = match face.engine.ask(&key, &mode).await {
         Ok(answer) => answer,
         Err(error) => return error::response(&error, endpoint),
     };
-    let answer = match needs_whole(&request, &answer) {
+    let answer = match needs_whole(request, &answer) {
         Some(flight) => match face.engine.landed(&flight).await {
             Ok(answer) => answer,
             Err(error) => return error::response(&error, endpoint),
         },
         None => answer,
     };
-    respond(&face, &request, &key, answer, endpoint)
+    respond(face, request, peer, &key, answer, endpoint)
 }
 
 /// A growing zip cannot be answered piecemeal to a request that is about the whole: HEAD, a part, a condition, or an
 /// HTTP/1.0 client when the size is not known.
-fn needs_whole(request: &Request<Body>, answer: &Answer) -> Option<Arc<crate::engine::ZipFlight>> {
+fn needs_whole(request: &Parts, answer: &Answer) -> Option<Arc<crate::engine::ZipFlight>> {
     let Content::Growing(flight) = &answer.content else {
         return None;
     };
-    let headers = request.headers();
-    let about_the_whole = request.method() == Method::HEAD
+    let headers = &request.headers;
+    let about_the_whole = request.method == Method::HEAD
         || conditional::wants_part(headers)
         || conditional::is_conditional(headers);
-    let no_chunks =
-        request.version() == Version::HTTP_10 && flight.follow().borrow().total.is_none();
+    let no_chunks = request.version == Version::HTTP_10 && flight.follow().borrow().total.is_none();
     (about_the_whole || no_chunks).then(|| Arc::clone(flight))
 }
 
@@ -176,7 +179,8 @@ fn came_from_us(face: &Face, headers: &HeaderMap) -> bool {
 
 fn respond(
     face: &Face,
-    request: &Request<Body>,
+    request: &Parts,
+    peer: &Peer,
     key: &Key,
     answer: Answer,
     endpoint: Endpoint,
@@ -184,8 +188,8 @@ fn respond(
     let stale = matches!(answer.cache, CacheStatus::Stale(_));
     let immutable = matches!(key, Key::File(_)) && !stale;
     let is_zip = matches!(key, Key::File(file) if file.kind == Kind::Zip);
-    let head = request.method() == Method::HEAD;
     let mut response = Response::new(Body::empty());
+    *response.headers_mut() = HeaderMap::with_capacity(HEADERS);
     let (cache_text, outcome) = cache_status(answer.cache);
     {
         let headers = response.headers_mut();
@@ -194,6 +198,7 @@ fn respond(
             HeaderValue::from_static(cache_control(StatusCode::OK, immutable)),
         );
         headers.insert(CACHE_STATUS, cache_text);
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if let Some(etag) = &answer.etag {
             headers.insert(ETAG, etag.clone());
         }
@@ -209,7 +214,7 @@ fn respond(
         outcome,
         upstream: answer.from.clone(),
     });
-    if conditional::not_modified(request.headers(), answer.etag.as_ref()) {
+    if conditional::not_modified(&request.headers, answer.etag.as_ref()) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return response;
     }
@@ -221,9 +226,11 @@ fn respond(
             .headers_mut()
             .insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     }
-    let peer = request.extensions().get::<Peer>();
-    match fill(face, request, peer, is_zip, head, &answer, &mut response) {
-        Ok(()) => response,
+    match fill(face, request, peer, is_zip, &answer, &mut response) {
+        Ok(()) => {
+            make_ready(face, request, &answer, &response, endpoint);
+            response
+        }
         Err(fault) => {
             tracing::error!(resource = %key, error = %fault, "a kept file could not be read");
             error::response(&EngineError::ours("larder's store failed"), endpoint)
@@ -231,20 +238,36 @@ fn respond(
     }
 }
 
+/// Keeps the answer to a plain hit of a file in memory, for the next one.
+fn make_ready(
+    face: &Face,
+    request: &Parts,
+    answer: &Answer,
+    response: &Response<Body>,
+    endpoint: Endpoint,
+) {
+    let immutable_hit = answer.cache == CacheStatus::Hit && answer.verified.is_some();
+    let whole = response.status() == StatusCode::OK;
+    if let (Content::Bytes(body), true) = (&answer.content, immutable_hit && whole) {
+        let entry = Entry {
+            headers: response.headers().clone(),
+            body: body.clone(),
+            endpoint,
+        };
+        face.ready.put(request.uri.path(), entry);
+    }
+}
+
 /// Puts the content, or the part of it that is wanted, into the answer.
 fn fill(
     face: &Face,
-    request: &Request<Body>,
-    peer: Option<&Peer>,
+    request: &Parts,
+    peer: &Peer,
     is_zip: bool,
-    head: bool,
     answer: &Answer,
     response: &mut Response<Body>,
 ) -> std::io::Result<()> {
-    let regions = || {
-        peer.map(|peer| Arc::clone(&peer.regions))
-            .unwrap_or_default()
-    };
+    let regions = &peer.regions;
     let size = match &answer.content {
         Content::Bytes(bytes) => bytes.len() as u64,
         Content::File(file) => file.size,
@@ -254,13 +277,12 @@ fn fill(
                     .headers_mut()
                     .insert(CONTENT_LENGTH, HeaderValue::from(total));
             }
-            *response.body_mut() =
-                body::growing(&regions(), flight, &face.engine.metrics().followers);
+            *response.body_mut() = body::growing(regions, flight, &face.engine.metrics().followers);
             return Ok(());
         }
     };
     let part = if is_zip {
-        conditional::part(request.headers(), answer.etag.as_ref(), size)
+        conditional::part(&request.headers, answer.etag.as_ref(), size)
     } else {
         Part::Whole
     };
@@ -299,7 +321,7 @@ fn fill(
     response
         .headers_mut()
         .insert(CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
-    if head {
+    if request.method == Method::HEAD {
         return Ok(());
     }
     *response.body_mut() = match &answer.content {
@@ -307,7 +329,7 @@ fn fill(
             // In memory, so within usize.
             Body::from(bytes.slice(range.start as usize..range.end as usize))
         }
-        Content::File(file) => body::file(&regions(), &file.file, range)?,
+        Content::File(file) => body::file(regions, &file.file, range)?,
         Content::Growing(_) => Body::empty(),
     };
     Ok(())

@@ -1,5 +1,6 @@
 //! What is noted about every request when it ends: one access line, metrics, the request id.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +14,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body::{Frame, SizeHint};
 
 use super::X_REQUEST_ID;
+use super::ready::Entry;
 use crate::clock::SharedClock;
 use crate::telemetry::access::{self, AccessLine};
 use crate::telemetry::logs::{Format, LogSink};
@@ -65,13 +67,8 @@ impl Observer {
         &self.metrics
     }
 
-    /// A request has come in.
-    pub fn begin(
-        self: &Arc<Self>,
-        request: &Request<hyper::body::Incoming>,
-        remote: std::net::SocketAddr,
-    ) -> Pending {
-        let id = given_id(request.headers()).unwrap_or_else(|| self.fresh_id());
+    /// A request has come in that will take a while.
+    pub fn begin<B>(self: &Arc<Self>, request: &Request<B>, remote: SocketAddr) -> Pending {
         Pending {
             observer: Arc::clone(self),
             began: self.clock.instant(),
@@ -79,8 +76,83 @@ impl Observer {
             uri: request.uri().clone(),
             agent: request.headers().get(USER_AGENT).cloned(),
             remote,
-            id,
+            id: self.id(request.headers()),
         }
+    }
+
+    /// A request has come in whose answer is ready.
+    pub fn at_once<B>(
+        &self,
+        request: &Request<B>,
+        remote: SocketAddr,
+        entry: &Entry,
+    ) -> Response<Out> {
+        let began = self.clock.instant();
+        let id = self.id(request.headers());
+        let mut headers = entry.headers.clone();
+        headers.insert(X_REQUEST_ID, id.clone());
+        let body = if request.method() == Method::HEAD {
+            Bytes::new()
+        } else {
+            entry.body.clone()
+        };
+        let bytes = body.len() as u64;
+        let mut response = Response::new(Out::Ready(body));
+        *response.headers_mut() = headers;
+        let line = Line {
+            began,
+            method: request.method(),
+            uri: request.uri(),
+            agent: request.headers().get(USER_AGENT),
+            remote,
+            id: &id,
+        };
+        self.note(
+            &line,
+            StatusCode::OK,
+            entry.endpoint,
+            Outcome::Hit,
+            None,
+            bytes,
+        );
+        response
+    }
+
+    fn id(&self, headers: &HeaderMap) -> HeaderValue {
+        given_id(headers).unwrap_or_else(|| self.fresh_id())
+    }
+
+    /// A request has ended.
+    fn note(
+        &self,
+        line: &Line<'_>,
+        status: StatusCode,
+        endpoint: Endpoint,
+        outcome: Outcome,
+        upstream: Option<&str>,
+        bytes: u64,
+    ) {
+        let took = self.clock.instant().saturating_duration_since(line.began);
+        self.metrics.ended(endpoint, outcome, took, bytes);
+        if !self.access {
+            return;
+        }
+        let line = AccessLine {
+            method: line.method.as_str(),
+            path: line.uri.path(),
+            status: status.as_u16(),
+            bytes,
+            duration: took,
+            cache: outcome.as_str(),
+            upstream,
+            request_id: line.id.to_str().unwrap_or_default(),
+            remote: line.remote,
+            user_agent: line.agent.map_or(&[], |agent| agent.as_bytes()),
+            endpoint: endpoint.as_str(),
+        };
+        let now = self.clock.now().0;
+        self.sink
+            .write_line(|out| access::write(&line, self.format, now, out));
     }
 
     /// Unlike any other of this process, and most likely of any other.
@@ -116,14 +188,24 @@ pub struct Pending {
     method: Method,
     uri: Uri,
     agent: Option<HeaderValue>,
-    remote: std::net::SocketAddr,
+    remote: SocketAddr,
     id: HeaderValue,
+}
+
+/// What a request is known by when it has ended.
+struct Line<'a> {
+    began: Instant,
+    method: &'a Method,
+    uri: &'a Uri,
+    agent: Option<&'a HeaderValue>,
+    remote: SocketAddr,
+    id: &'a HeaderValue,
 }
 
 impl Pending {
     /// The answer is there: gives it the request's id, and notes the request now if its body is in memory, else when
     /// the body ends.
-    pub fn answered(self, mut response: Response<Body>) -> Response<Body> {
+    pub fn answered(self, mut response: Response<Body>) -> Response<Out> {
         response.headers_mut().insert(X_REQUEST_ID, self.id.clone());
         let note = response.extensions_mut().remove::<Note>().unwrap_or(Note {
             endpoint: Endpoint::Other,
@@ -135,52 +217,78 @@ impl Pending {
         match size {
             Some(size) if size <= crate::store::SMALL => {
                 self.ended(status, &note, size);
-                response
+                response.map(Out::Body)
             }
             _ => response.map(|inner| {
-                Body::new(Observed {
+                Out::Observed(Box::new(Observed {
                     inner,
                     bytes: 0,
                     pending: Some((self, status, note)),
-                })
+                }))
             }),
         }
     }
 
     fn ended(&self, status: StatusCode, note: &Note, bytes: u64) {
-        let observer = &self.observer;
-        let took = observer
-            .clock
-            .instant()
-            .saturating_duration_since(self.began);
-        observer
-            .metrics
-            .ended(note.endpoint, note.outcome, took, bytes);
-        if !observer.access {
-            return;
-        }
-        let line = AccessLine {
-            method: self.method.as_str(),
-            path: self.uri.path(),
-            status: status.as_u16(),
-            bytes,
-            duration: took,
-            cache: note.outcome.as_str(),
-            upstream: note.upstream.as_deref(),
-            request_id: self.id.to_str().unwrap_or_default(),
+        let line = Line {
+            began: self.began,
+            method: &self.method,
+            uri: &self.uri,
+            agent: self.agent.as_ref(),
             remote: self.remote,
-            user_agent: self.agent.as_ref().map_or(&[], |agent| agent.as_bytes()),
-            endpoint: note.endpoint.as_str(),
+            id: &self.id,
         };
-        let now = observer.clock.now().0;
-        observer
-            .sink
-            .write_line(|out| access::write(&line, observer.format, now, out));
+        let upstream = note.upstream.as_deref();
+        self.observer
+            .note(&line, status, note.endpoint, note.outcome, upstream, bytes);
+    }
+}
+
+/// The body of an answer on its way out.
+pub enum Out {
+    /// In memory, from the ready answers; empty once it has been taken.
+    Ready(Bytes),
+    /// A handler's, noted already.
+    Body(Body),
+    /// A handler's, noted when it ends.
+    Observed(Box<Observed>),
+}
+
+impl http_body::Body for Out {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        match self.get_mut() {
+            Out::Ready(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Out::Ready(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Out::Body(body) => Pin::new(body).poll_frame(cx),
+            Out::Observed(body) => Pin::new(body.as_mut()).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Out::Ready(bytes) => bytes.is_empty(),
+            Out::Body(body) => body.is_end_stream(),
+            Out::Observed(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Out::Ready(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Out::Body(body) => body.size_hint(),
+            Out::Observed(body) => body.size_hint(),
+        }
     }
 }
 
 /// A body that is noted when it ends, whole or not.
-struct Observed {
+pub struct Observed {
     inner: Body,
     bytes: u64,
     pending: Option<(Pending, StatusCode, Note)>,

@@ -88,6 +88,10 @@ fn state(face: &Face) -> String {
         },
         Some(index),
     );
+    if face.separate_admin {
+        // The rest is for whoever reaches the address of administration.
+        return rows;
+    }
     let files = face.engine.metrics().files.get();
     let bytes = u64::try_from(face.engine.metrics().bytes.get()).unwrap_or(0);
     row("Kept", &format!("{files} files, {}", size(bytes)), None);

@@ -1,21 +1,80 @@
 //! Which path goes where.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::State;
 use axum::routing::get;
+use futures_util::FutureExt;
 use http::header::{HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
+use super::modules::Peer;
+use super::ready::Entry;
 use super::{Face, error, modules, page, status};
 
-/// What clients reach. Module paths cannot be routes (a wildcard in the middle), so everything that is not one of the
+/// Everything that one address answers.
+pub struct Site {
+    router: Router,
+    /// Set where modules are served: their requests need no routing.
+    modules: Option<Arc<Face>>,
+}
+
+impl Site {
+    /// What clients reach.
+    pub fn public(face: Arc<Face>) -> Self {
+        Site {
+            router: public_router(Arc::clone(&face)),
+            modules: Some(face),
+        }
+    }
+
+    /// What the operator's address answers when there is one.
+    pub fn admin(face: Arc<Face>) -> Self {
+        Site {
+            router: admin_router(face),
+            modules: None,
+        }
+    }
+
+    /// The answer to a request, if it is ready.
+    pub fn ready<B>(&self, request: &Request<B>) -> Option<Arc<Entry>> {
+        self.modules.as_ref()?.ready.get(request)
+    }
+
+    /// Answers a request.
+    pub async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+        match &self.modules {
+            Some(face) if request.uri().path().contains("/@") => {
+                let (head, _) = request.into_parts();
+                let answer = modules::answer(face, &head, &peer);
+                match AssertUnwindSafe(answer).catch_unwind().await {
+                    Ok(response) => response,
+                    Err(panic) => panicked(panic),
+                }
+            }
+            _ => {
+                let mut request = request.map(Body::new);
+                request.extensions_mut().insert(peer);
+                match self.router.clone().oneshot(request).await {
+                    Ok(response) => response,
+                    Err(never) => match never {},
+                }
+            }
+        }
+    }
+}
+
+/// Module paths cannot be routes (a wildcard in the middle), so everything that is not one of the
 /// few fixed paths falls to the protocol's own parser. The fixed paths have no dot in their first element, so no
 /// module path is hidden by them.
-pub fn public_router(face: Arc<Face>) -> Router {
+fn public_router(face: Arc<Face>) -> Router {
     let mut router = Router::new()
         .route("/", get(page::page))
         .route("/healthz", get(status::health));
@@ -28,8 +87,7 @@ pub fn public_router(face: Arc<Face>) -> Router {
     finish(router.fallback(fallback), face)
 }
 
-/// What the operator's address answers when there is one.
-pub fn admin_router(face: Arc<Face>) -> Router {
+fn admin_router(face: Arc<Face>) -> Router {
     let router = with_admin(Router::new()).route("/healthz", get(status::health));
     finish(router.fallback(no_such_page), face)
 }
@@ -52,11 +110,10 @@ fn finish(router: Router<Arc<Face>>, face: Arc<Face>) -> Router {
         .with_state(face)
 }
 
-async fn fallback(
-    axum::extract::State(face): axum::extract::State<Arc<Face>>,
-    request: Request<Body>,
-) -> Response<Body> {
-    modules::answer(face, request).await
+async fn fallback(State(face): State<Arc<Face>>, request: Request<Body>) -> Response<Body> {
+    let (head, _) = request.into_parts();
+    let peer = head.extensions.get::<Peer>().cloned().unwrap_or_default();
+    modules::answer(&face, &head, &peer).await
 }
 
 async fn no_such_page() -> Response<Body> {

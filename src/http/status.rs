@@ -103,7 +103,9 @@ pub async fn metrics(State(face): State<Arc<Face>>) -> Response<Body> {
     gauges.disk_free.set(signed(blobs.free().unwrap_or(0)));
     gauges.disk_low.set(i64::from(blobs.room() == Room::Low));
     gauges.temporary.set(signed(blobs.temporary()));
-    gauges.hot.set(signed(face.engine.hot_weight()));
+    gauges
+        .hot
+        .set(signed(face.engine.hot_weight() + face.ready.weight()));
     gauges.descriptors.set(signed(super::open_descriptors()));
     if let Some(sources) = face.engine.known_sources() {
         for upstream in sources.upstreams() {

@@ -1,8 +1,8 @@
 //! Blobs as files on a local disk, in the layout of the Go command's download cache.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -11,12 +11,13 @@ use tokio::sync::Semaphore;
 
 use super::blobs::{BlobError, BlobFile, Blobs};
 use super::disk::{Disk, Room};
+use super::group::{Group, Job};
 use super::layout;
 use super::spool::{Spool, SpoolError, Spools};
 use crate::gomod::{H1, ModulePath};
 use crate::protocol::{FileKey, Kind};
 
-/// Files made durable at the same time; more would only queue in the kernel.
+/// Zips made durable at the same time; more would only queue in the kernel.
 const PUBLISHERS: usize = 16;
 /// Kept free beyond a spool's expected size when the disk is below its reserve. Bytes.
 const MARGIN: u64 = 16 << 20;
@@ -25,26 +26,36 @@ const MARGIN: u64 = 16 << 20;
 pub struct Files {
     inner: Arc<Inner>,
     publishers: Arc<Semaphore>,
+    group: Group,
 }
 
 struct Inner {
     modules: PathBuf,
-    spools: Spools,
+    spools: Arc<Spools>,
     disk: Arc<Disk>,
 }
 
 impl Files {
     /// Both folders exist and are on one file system.
-    pub fn new(modules: PathBuf, tmp: PathBuf, disk: Arc<Disk>) -> Self {
-        let inner = Inner {
-            modules,
-            spools: Spools::new(tmp),
-            disk,
-        };
-        Files {
-            inner: Arc::new(inner),
+    pub fn new(modules: PathBuf, tmp: PathBuf, disk: Arc<Disk>) -> io::Result<Self> {
+        let spools = Arc::new(Spools::new(tmp));
+        Ok(Files {
+            group: Group::start(modules.clone(), Arc::clone(&spools))?,
+            inner: Arc::new(Inner {
+                modules,
+                spools,
+                disk,
+            }),
             publishers: Arc::new(Semaphore::new(PUBLISHERS)),
-        }
+        })
+    }
+
+    async fn put(&self, doing: &'static str, path: PathBuf, body: Bytes) -> Result<(), BlobError> {
+        let job = Job { path, body };
+        self.group
+            .publish(job)
+            .await
+            .map_err(|source| BlobError { doing, source })
     }
 
     /// Runs blocking file work off the runtime's threads, a bounded number at a time.
@@ -67,53 +78,6 @@ impl Files {
         task.await
             .map_err(|e| failed(io::Error::other(e)))?
             .map_err(failed)
-    }
-}
-
-impl Inner {
-    /// Makes the folder of a module's versions; true if it is new.
-    fn version_dir(&self, module: &ModulePath) -> io::Result<(PathBuf, bool)> {
-        let dir = layout::version_dir(&self.modules, module);
-        if dir.is_dir() {
-            return Ok((dir, false));
-        }
-        std::fs::create_dir_all(&dir)?;
-        Ok((dir, true))
-    }
-
-    /// Makes names in `dir` durable, and its own name in the folders above it if it is new.
-    fn sync_dir(&self, dir: &Path, new: bool) -> io::Result<()> {
-        File::open(dir)?.sync_all()?;
-        if new {
-            for parent in dir.ancestors().skip(1) {
-                File::open(parent)?.sync_all()?;
-                if parent == self.modules {
-                    break;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes a file under a temporary name, then renames it into place.
-    fn put(&self, path: &Path, body: &[u8], durable: bool) -> io::Result<()> {
-        let temporary = self.spools.fresh_path();
-        let written = (|| {
-            let mut file = File::options()
-                .write(true)
-                .create_new(true)
-                .open(&temporary)?;
-            file.write_all(body)?;
-            if durable {
-                file.sync_all()?;
-            }
-            std::fs::rename(&temporary, path)
-        })();
-        if written.is_err() {
-            // Best effort: the next start removes it anyway.
-            let _ = std::fs::remove_file(&temporary);
-        }
-        written
     }
 }
 
@@ -177,13 +141,8 @@ impl Blobs for Files {
     }
 
     async fn publish_bytes(&self, key: &FileKey, body: Bytes) -> Result<(), BlobError> {
-        let key = key.clone();
-        self.blocking("keeping a file", move |inner| {
-            let (dir, new) = inner.version_dir(&key.module)?;
-            inner.put(&layout::file_path(&inner.modules, &key), &body, true)?;
-            inner.sync_dir(&dir, new)
-        })
-        .await
+        let path = layout::file_path(&self.inner.modules, key);
+        self.put("keeping a file", path, body).await
     }
 
     async fn publish_spool(
@@ -192,27 +151,22 @@ impl Blobs for Files {
         spool: &Arc<Spool>,
         h1: &H1,
     ) -> Result<(), BlobError> {
-        let (key, spool, h1) = (key.clone(), Arc::clone(spool), h1.to_string());
+        // The hash goes first; making it durable makes the folder durable, too.
+        let hash = Bytes::from(h1.to_string());
+        let path = layout::ziphash_path(&self.inner.modules, key);
+        self.put("keeping a zip's hash", path, hash).await?;
+        let (key, spool) = (key.clone(), Arc::clone(spool));
         self.blocking("keeping a zip", move |inner| {
-            let (dir, new) = inner.version_dir(&key.module)?;
-            inner.put(
-                &layout::ziphash_path(&inner.modules, &key),
-                h1.as_bytes(),
-                true,
-            )?;
-            spool.persist(&layout::file_path(&inner.modules, &key))?;
-            inner.sync_dir(&dir, new)
+            let path = layout::file_path(&inner.modules, &key);
+            spool.persist(&path)?;
+            File::open(layout::version_dir(&inner.modules, &key.module))?.sync_all()
         })
         .await
     }
 
     async fn publish_list(&self, module: &ModulePath, body: Bytes) -> Result<(), BlobError> {
-        let module = module.clone();
-        self.blocking("keeping a list", move |inner| {
-            let (dir, _) = inner.version_dir(&module)?;
-            inner.put(&dir.join("list"), &body, false)
-        })
-        .await
+        let path = layout::version_dir(&self.inner.modules, module).join("list");
+        self.put("keeping a list", path, body).await
     }
 
     async fn remove(&self, key: &FileKey) -> Result<(), BlobError> {

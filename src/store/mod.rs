@@ -13,6 +13,7 @@ mod conformance;
 mod dir;
 mod disk;
 mod files;
+mod group;
 mod index;
 mod layout;
 mod memory;

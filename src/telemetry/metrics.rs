@@ -75,6 +75,8 @@ pub enum Outcome {
     Refused,
     /// Upstream's fault.
     UpstreamFault,
+    /// Refused because this server is doing as much as it may.
+    Overloaded,
     /// Our fault.
     OurFault,
     /// Anything that is not about a module.
@@ -95,6 +97,7 @@ impl Outcome {
             Outcome::Absent => "absent",
             Outcome::Refused => "refused",
             Outcome::UpstreamFault => "upstream_fault",
+            Outcome::Overloaded => "overloaded",
             Outcome::OurFault => "our_fault",
             Outcome::Other => "other",
         }

@@ -86,7 +86,7 @@ fn c49_a_hundred_clients_of_one_cold_80_megabyte_zip() {
     assert_eq!(up.count("*.zip"), 1);
     let after = larder.memory();
     let grown = after.peak.saturating_sub(before.now);
-    assert!(grown < 48 << 20, "from {before:?} to {after:?}: {grown}");
+    assert!(grown < 48 << 20, "from {before} to {after}: {grown}");
     // And once more from what is kept.
     assert_eq!(larder.get(&module.url("zip")).ok(), zip);
     assert_eq!(up.count("*.zip"), 1);
@@ -286,7 +286,7 @@ fn c55_many_readers_of_a_kept_200_megabyte_zip_cost_no_memory() {
     });
     let after = larder.memory();
     let grown = after.peak.saturating_sub(before.now);
-    assert!(grown <= 16 << 20, "from {before:?} to {after:?}: {grown}");
+    assert!(grown <= 16 << 20, "from {before} to {after}: {grown}");
     assert_eq!(up.count("*.zip"), 1);
 }
 

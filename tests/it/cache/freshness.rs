@@ -181,6 +181,27 @@ fn c52_stale_metadata_at_every_kind_of_trouble() {
 }
 
 #[test]
+fn c52_trouble_met_in_the_background_hides_nothing() {
+    for trouble in [Fault::status(403), Fault::status(401), Fault::html()] {
+        println!("{trouble:?}");
+        let up = upstream();
+        let larder = larder()
+            .of(&up)
+            .set("freshness.ttl", "100ms")
+            .no_breaker()
+            .start();
+        let before = larder.get_hit(LIST).body;
+        up.rule("*", trouble);
+        // Asked for all the time, so that it is refreshed before it gets old, and again and again after.
+        up.forget();
+        until("many refreshes in vain", || {
+            assert_eq!(larder.get(LIST).ok(), before);
+            (up.count(LIST) >= 10).then_some(())
+        });
+    }
+}
+
+#[test]
 fn c37_an_authoritative_404_replaces_what_was_kept() {
     let up = upstream();
     let larder = larder().of(&up).set("freshness.ttl", "50ms").start();

@@ -134,6 +134,34 @@ fn c45_credentials_stay_with_their_host() {
 }
 
 #[test]
+fn c45_configured_credentials_go_to_their_host_only() {
+    let module = module();
+    let other = FakeUpstream::start_tls();
+    other.add(&module);
+    let up = FakeUpstream::start_tls();
+    up.add(&module);
+    let elsewhere = format!("https://127.0.0.1:{}{}", other.port(), module.url("zip"));
+    up.rule("*.zip", Fault::redirect(&elsewhere));
+    let text = format!(
+        "[[credentials]]\nhost = \"localhost:{}\"\nusername = \"ann\"\npassword_env = \"SECRET\"\n",
+        up.port()
+    );
+    let larder = larder()
+        .of(&up)
+        .config(&text)
+        .env("SECRET", "hunter2")
+        .env("SSL_CERT_FILE", tls_authority())
+        .start();
+    larder.get(&module.url("mod")).ok();
+    larder.get(&module.url("zip")).ok();
+    for request in up.requests() {
+        let sent = request.header("authorization");
+        assert_eq!(sent, Some("Basic YW5uOmh1bnRlcjI="), "{}", request.path);
+    }
+    assert_eq!(other.last("*.zip").header("authorization"), None);
+}
+
+#[test]
 fn c45_user_information_in_the_url_is_used_over_https() {
     let module = module();
     let up = FakeUpstream::start_tls();

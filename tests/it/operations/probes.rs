@@ -137,6 +137,20 @@ fn every_request_leaves_one_access_line() {
 }
 
 #[test]
+fn logs_for_machines_are_one_object_a_line() {
+    let up = FakeUpstream::serving(&[Module::new("example.com/m", "v1.0.0")]);
+    let larder = larder().of(&up).set("log.format", "json").start();
+    let path = "/example.com/m/@v/v1.0.0.zip";
+    let answer = larder.get(path);
+    let id = answer.header("x-request-id").unwrap();
+    larder.wait_stderr(id);
+    for line in larder.stderr().lines() {
+        let object: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        assert!(object.is_object(), "{line}");
+    }
+}
+
+#[test]
 fn a_disabled_checksum_database_is_not_relayed() {
     let (up, larder) = start();
     let other = FakeUpstream::start();

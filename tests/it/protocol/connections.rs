@@ -141,7 +141,32 @@ fn http_1_0_gets_plain_bodies() {
             .send(larder.addr());
         assert_eq!(answer.ok(), module.zip_bytes());
         assert_eq!(answer.header("transfer-encoding"), None);
+        // The version is the server's own, the framing the client's.
+        assert!(answer.version.starts_with("HTTP/1."), "{}", answer.version);
     }
+}
+
+#[test]
+fn http_1_0_of_a_zip_of_unknown_length_comes_after_verification() {
+    let big = Module::new("example.com/m", "v1.1.0").file("data", zip::noise(1_000_000, 3));
+    let (up, _, larder) = start();
+    up.add(&big);
+    let gate = Gate::new();
+    let whole = big.zip_bytes().len() as u64;
+    let last = Fault::gate_at(whole - 1, &gate).with_length(Length::Chunked);
+    up.rule_n("*.zip", 1, last);
+    std::thread::scope(|scope| {
+        let request = Request::get(&big.url("zip")).http10();
+        let client = scope.spawn(move || request.send(larder.addr()));
+        gate.wait_arrived(1);
+        assert!(!client.is_finished());
+        gate.open();
+        let answer = client.join().unwrap();
+        assert_eq!(answer.ok(), big.zip_bytes());
+        assert_eq!(answer.header("transfer-encoding"), None);
+        let length = answer.header("content-length").expect("known by now");
+        assert_eq!(length, whole.to_string());
+    });
 }
 
 #[test]

@@ -298,17 +298,24 @@ impl Conn {
 
     /// Reads until the expected bytes are all there, comparing as they come; how many were right.
     pub fn compare(&mut self, expected: &[u8]) -> usize {
+        let mut piece = std::mem::take(&mut self.buffer);
+        let mut have = piece.len();
         let mut right = 0;
+        // One buffer for all of it: this is how gigabytes are read.
+        piece.resize(have.max(256 << 10), 0);
         loop {
-            let have = self.buffer.len().min(expected.len() - right);
-            if self.buffer[..have] != expected[right..right + have] {
+            have = have.min(expected.len() - right);
+            if piece[..have] != expected[right..right + have] {
                 return right;
             }
             right += have;
-            self.buffer.clear();
-            if right == expected.len() || self.fill().unwrap_or(0) == 0 {
+            if right == expected.len() {
                 return right;
             }
+            have = match self.stream.read(&mut piece) {
+                Ok(0) | Err(_) => return right,
+                Ok(got) => got,
+            };
         }
     }
 

@@ -320,7 +320,7 @@ fn collect(
 }
 
 /// Resident memory in bytes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Memory {
     pub now: u64,
     /// The most since the last `reset_peak`.
@@ -328,11 +328,19 @@ pub struct Memory {
     pub anonymous: u64,
 }
 
+impl std::fmt::Display for Memory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [now, peak, anonymous] = [self.now, self.peak, self.anonymous].map(|b| b >> 20);
+        write!(f, "{now} MiB ({anonymous} anonymous, peak {peak})")
+    }
+}
+
 /// The server under test.
 pub struct Larder {
     addr: SocketAddr,
-    builder: Builder,
+    // Before the builder: the process has to end before its folder is removed.
     process: Process,
+    builder: Builder,
 }
 
 impl Larder {
