@@ -188,6 +188,7 @@ fn c52_trouble_met_in_the_background_hides_nothing() {
         let larder = larder()
             .of(&up)
             .set("freshness.ttl", "100ms")
+            .set("freshness.refused_ttl", "50ms")
             .no_breaker()
             .start();
         let before = larder.get_hit(LIST).body;
