@@ -32,7 +32,7 @@ const ASK_GO: Duration = Duration::from_secs(1);
 const FLIGHTS_END: Duration = Duration::from_secs(2);
 /// Connections waiting to be accepted.
 const BACKLOG: u32 = 4096;
-/// Descriptors left for files, upstreams and the index.
+/// Descriptors left for files, upstreams and the index; of few, a quarter.
 const DESCRIPTORS_KEPT: usize = 1024;
 
 /// Why the server does not start. Each has its own exit code.
@@ -147,9 +147,7 @@ pub async fn serve(
     let connections = Arc::new(Connections::default());
     let limits = ConnectionSettings {
         max: match config.server.max_connections {
-            0 => descriptors
-                .saturating_sub(DESCRIPTORS_KEPT)
-                .clamp(64, 1 << 20),
+            0 => (descriptors - DESCRIPTORS_KEPT.min(descriptors / 4)).clamp(64, 1 << 20),
             given => given,
         },
         header_timeout: config.server.request_header_timeout,

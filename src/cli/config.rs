@@ -27,7 +27,7 @@ pub enum ConfigCommand {
 pub fn run(command: &ConfigCommand, env: &Environment) -> ExitCode {
     let (overrides, sources) = match command {
         ConfigCommand::PrintDefault => {
-            print!("{}", print_default());
+            say!("{}", print_default().trim_end());
             return ExitCode::SUCCESS;
         }
         ConfigCommand::Check(overrides) => (overrides, None),
@@ -41,14 +41,14 @@ pub fn run(command: &ConfigCommand, env: &Environment) -> ExitCode {
         eprintln!("warning: {warning}");
     }
     match sources {
-        Some(sources) => print!("{}", show(&loaded, sources)),
+        Some(sources) => say!("{}", show(&loaded, sources).trim_end()),
         None => {
             if let Err(errors) = app::operators_chain(&loaded) {
                 return exit::fail(exit::CONFIG, &errors);
             }
             match &loaded.file {
-                Some(file) => println!("{}: in order", file.display()),
-                None => println!(
+                Some(file) => say!("{}: in order", file.display()),
+                None => say!(
                     "in order (no configuration file was named; all else is as the defaults, the environment and the flags say)"
                 ),
             }

@@ -38,18 +38,18 @@ async fn report(
     clock: &SharedClock,
 ) -> Result<bool, app::StartError> {
     let config = &loaded.config;
-    println!("larder {}", env!("CARGO_PKG_VERSION"));
+    say!("larder {}", env!("CARGO_PKG_VERSION"));
     for warning in &loaded.warnings {
-        println!("  warning: {warning}");
+        say!("  warning: {warning}");
     }
-    println!("\nServer");
+    say!("\nServer");
     match &loaded.file {
-        Some(file) => println!("  configuration   {}", file.display()),
-        None => println!("  configuration   no file; defaults, environment and flags"),
+        Some(file) => say!("  configuration   {}", file.display()),
+        None => say!("  configuration   no file; defaults, environment and flags"),
     }
-    println!("  listens on      {}", config.server.listen);
+    say!("  listens on      {}", config.server.listen);
     let mut healthy = data_dir(config);
-    println!(
+    say!(
         "  private         {}",
         if config.modules.private.is_empty() {
             "nothing"
@@ -58,11 +58,11 @@ async fn report(
         }
     );
 
-    println!("\nUpstream");
+    say!("\nUpstream");
     let toolchain = Toolchain::new(env.clone());
     let chain = match app::operators_chain(loaded)? {
         Some(chain) => {
-            println!("  chain           {chain}");
+            say!("  chain           {chain}");
             chain
         }
         None => {
@@ -74,13 +74,13 @@ async fn report(
                 )
             })
             .await;
-            println!("  chain           {chain}  (as the Go toolchain is set)");
+            say!("  chain           {chain}  (as the Go toolchain is set)");
             chain
         }
     };
     healthy &= upstreams(config, env, clock, &chain).await?;
     clients(config, &toolchain);
-    println!(
+    say!(
         "\n{}",
         if healthy {
             "All in order."
@@ -105,7 +105,7 @@ fn data_dir(config: &Config) -> bool {
         (true, true) => "writable",
         (false, true) => "will be made",
     };
-    println!(
+    say!(
         "  data directory  {} ({state}{})",
         dir.display(),
         free.map(|free| format!(", {} MB free", free / 1_000_000))
@@ -113,7 +113,7 @@ fn data_dir(config: &Config) -> bool {
     );
     let low = free.is_some_and(|free| free < config.store.reserve);
     if low {
-        println!(
+        say!(
             "                  less than store.reserve is free: misses would pass through and not be kept"
         );
     }
@@ -137,7 +137,7 @@ async fn upstreams(
         "no_proxy",
     ] {
         if env.get(name).is_some_and(|value| !value.is_empty()) {
-            println!("  {name:<15} is set and used");
+            say!("  {name:<15} is set and used");
         }
     }
     let maker = UpstreamMaker::new(
@@ -161,13 +161,13 @@ async fn upstreams(
         } else {
             ""
         };
-        println!(
+        say!(
             "  {:<15} {state} ({took} ms{credentials})",
             upstream.label()
         );
     }
     if !any {
-        println!(
+        say!(
             "  no upstream in the chain: only what is kept is served (straight from version control is not built in yet)"
         );
     }
@@ -199,19 +199,19 @@ fn clients(config: &Config, toolchain: &Toolchain) {
         .public_url
         .clone()
         .unwrap_or_else(|| format!("http://{host}{}", config.server.base_path));
-    println!("\nClients");
-    println!("  go env -w GOPROXY={url}");
-    println!("  or, to go around larder for what it does not have: go env -w GOPROXY={url},direct");
+    say!("\nClients");
+    say!("  go env -w GOPROXY={url}");
+    say!("  or, to go around larder for what it does not have: go env -w GOPROXY={url},direct");
     if listen.ip().is_loopback() && config.server.public_url.is_none() {
-        println!("  (only from this machine; for others set --listen)");
+        say!("  (only from this machine; for others set --listen)");
     }
-    println!("\nTraps on this machine");
+    say!("\nTraps on this machine");
     let traps = traps(toolchain, &url);
     for trap in &traps {
-        println!("  {trap}");
+        say!("  {trap}");
     }
     if traps.is_empty() {
-        println!("  none: nothing here leads the go command past larder");
+        say!("  none: nothing here leads the go command past larder");
     }
 }
 

@@ -81,7 +81,7 @@ async fn rebuild_index(data: &DataDir, clock: &SharedClock) -> Result<ExitCode, 
         rebuild::rebuild(&data.store, &data.modules, clock, |seen| told(&bar, seen)).await?;
     bar.finish_and_clear();
     print_bad(&summary, "left out");
-    println!(
+    say!(
         "{} files recorded, {} left out, {} records without a file dropped",
         summary.good,
         summary.bad.len(),
@@ -99,7 +99,7 @@ async fn verify(data: &DataDir, repair: bool, clock: &SharedClock) -> Result<Exi
     .await?;
     bar.finish_and_clear();
     print_bad(&summary, if repair { "removed" } else { "bad" });
-    println!(
+    say!(
         "{files} files, {} in order, {} not",
         summary.good,
         summary.bad.len()
@@ -119,7 +119,7 @@ fn told(bar: &ProgressBar, seen: &Progress) -> bool {
 
 fn print_bad(summary: &Summary, word: &str) {
     for (name, why) in &summary.bad {
-        println!("{word}: {name}: {why}");
+        say!("{word}: {name}: {why}");
     }
 }
 

@@ -1,5 +1,13 @@
 //! The command line: one file per command.
 
+/// Writes a line to standard output. Whoever reads may have gone (`| head`), and then there is nobody to tell.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
 mod config;
 mod doctor;
 mod exit;

@@ -164,9 +164,6 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Loaded, ConfigEr
     if let Some(upstream) = &upstream {
         check_client_certificate(upstream, &mut reader);
     }
-    if let Some(store) = &store {
-        check_flights(store, &mut reader);
-    }
 
     let problems = std::mem::take(&mut reader.problems);
     let complete = || {
@@ -224,22 +221,6 @@ fn check_client_certificate(upstream: &Upstream, reader: &mut Reader<'_>) {
             );
         }
         _ => {}
-    }
-}
-
-fn check_flights(store: &Store, reader: &mut Reader<'_>) {
-    if store.max_zip_flights > store.max_flights {
-        // Told at the one somebody wrote, which may be either.
-        let key = ["store.max_zip_flights", "store.max_flights"]
-            .into_iter()
-            .find(|key| reader.source(key).is_explicit())
-            .unwrap_or("store.max_zip_flights");
-        let message = format!(
-            "there can be no more fetches of zip files (store.max_zip_flights, {}) than fetches in all \
-             (store.max_flights, {})",
-            store.max_zip_flights, store.max_flights
-        );
-        reader.conflict(key, message);
     }
 }
 

@@ -27,7 +27,7 @@ section! {
         max_flights: usize = 4096 => count(1, 1_000_000);
 
         /// The most fetches of zip files at a time, beside those.
-        max_zip_flights: usize = 64 => count(1, 1_000_000);
+        max_zip_flights: usize = 1024 => count(1, 1_000_000);
     }
 }
 

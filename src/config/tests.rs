@@ -98,7 +98,7 @@ fn the_defaults_are_those_promised() {
     assert_eq!(config.store.hot, 32_000_000);
     assert_eq!(
         (config.store.max_flights, config.store.max_zip_flights),
-        (4096, 64)
+        (4096, 1024)
     );
     assert_eq!(config.upstream.chain, None);
     assert_eq!(config.upstream.chain_source, Source::Default);
@@ -323,13 +323,12 @@ fn keys_and_sections_in_the_wrong_place() {
 fn values_that_do_not_go_together() {
     let operator = Operator::new(
         "[server]\nlisten = \":3080\"\n[admin]\nlisten = \"127.0.0.1:3080\"\n\
-         [store]\nmax_flights = 10\n[upstream]\nclient_key = \"larder.toml\"\n",
+         [upstream]\nclient_key = \"larder.toml\"\n",
     );
     assert_eq!(
         operator.errors(),
         "larder.toml:4: admin.listen: 127.0.0.1:3080 is taken by server.listen ([::]:3080); use another port, or leave one of them out\n\
-         larder.toml:6: store.max_flights: there can be no more fetches of zip files (store.max_zip_flights, 64) than fetches in all (store.max_flights, 10)\n\
-         larder.toml:8: upstream.client_key: needs its certificate; set upstream.client_cert too"
+         larder.toml:6: upstream.client_key: needs its certificate; set upstream.client_cert too"
     );
     let both = "[upstream]\nclient_key = \"larder.toml\"\nclient_cert = \"larder.toml\"\n";
     let operator = Operator::new(both);

@@ -82,6 +82,14 @@ impl EngineError {
             .and("This is a fault of the Larder server, not of your build; its log says more. Try again, and tell its operator.")
     }
 
+    /// Whether nobody could be asked, rather than somebody having said no.
+    pub fn is_fault(&self) -> bool {
+        matches!(
+            self.class,
+            Class::Upstream | Class::Overloaded | Class::Unavailable | Class::Timeout
+        )
+    }
+
     /// Whether every source says that it does not exist.
     pub fn is_absent(&self) -> bool {
         matches!(self.class, Class::Absent { .. })

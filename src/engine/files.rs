@@ -101,7 +101,7 @@ impl Engine {
                 },
                 Some(landed.from),
             )),
-            Some(Err(error)) if key.kind == Kind::Info && !error.is_absent() => {
+            Some(Err(error)) if key.kind == Kind::Info && error.is_fault() => {
                 self.stand_in(key, error).await
             }
             Some(Err(error)) => Err(error),
@@ -185,6 +185,7 @@ impl Engine {
             path: &path,
             module: &key.module,
             max,
+            large: false,
             via,
         };
         let check = |body: &Bytes| match key.kind {
@@ -315,6 +316,7 @@ impl Engine {
             path: &path,
             module: &key.module,
             max: MAX_ZIP,
+            large: true,
             via,
         };
         let sink = SpoolSink::new(Arc::clone(flight), Arc::clone(self.store.blobs()));

@@ -242,6 +242,7 @@ impl Engine {
             path: &path,
             module: &key.module,
             max,
+            large: false,
             via,
         };
         let kept = self.kept_meta(key).await?.map(|kept| kept.record);

@@ -103,7 +103,7 @@ fn work(root: &Path, spools: &Spools, mut jobs: mpsc::Receiver<Waiting>) {
         for answer in renamed {
             let same = synced
                 .as_ref()
-                .map(|()| ())
+                .copied()
                 .map_err(|error| io::Error::new(error.kind(), error.to_string()));
             let _ = answer.send(same);
         }

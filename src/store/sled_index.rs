@@ -23,7 +23,10 @@ use super::index::{Change, Index, IndexError};
 const QUEUE: usize = 1024;
 /// Changes in one batch at the most.
 const BATCH: usize = 4096;
-/// Pause between two tries to reopen.
+/// Tries to reopen at once, and the pause between them.
+const REOPEN_TRIES: u32 = 20;
+const REOPEN_PAUSE: Duration = Duration::from_millis(25);
+/// Pause before it is tried again with the next write.
 const REOPEN_EVERY: Duration = Duration::from_secs(1);
 
 /// An index in a folder.
@@ -162,9 +165,17 @@ impl Shared {
     fn reopen(&self) {
         self.healthy.store(false, Ordering::Relaxed);
         let mut guard = self.db.write();
-        // All handles must be gone before the folder's lock is free again.
+        // All handles must be gone before the folder's lock is free again; sled's own thread lets go a moment later.
         drop(guard.take());
-        match open_db(&self.path, self.cache) {
+        let mut opened = open_db(&self.path, self.cache);
+        for _ in 0..REOPEN_TRIES {
+            if opened.is_ok() {
+                break;
+            }
+            std::thread::sleep(REOPEN_PAUSE);
+            opened = open_db(&self.path, self.cache);
+        }
+        match opened {
             Ok(db) => {
                 *guard = Some(db);
                 self.healthy.store(true, Ordering::Relaxed);

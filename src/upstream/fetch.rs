@@ -28,6 +28,8 @@ pub struct Want<'a> {
     pub module: &'a ModulePath,
     /// The largest body that can be right. Bytes.
     pub max: u64,
+    /// Whether it may take long: such fetches leave some of the places to others.
+    pub large: bool,
     /// The `Via` of the request that wants it, so that a loop through several servers is noticed.
     pub via: Option<&'a HeaderValue>,
 }
@@ -66,7 +68,7 @@ impl Upstream {
             Stopped::Open(left) => SourceError::Open(left),
             Stopped::Paused(left) => SourceError::Paused(left),
         })?;
-        let result = match timeout_at(until, self.limits.place(want.module)).await {
+        let result = match timeout_at(until, self.limits.place(want.module, want.large)).await {
             Ok(Some(_place)) => self.attempts(want, until, attempt).await,
             Ok(None) | Err(_) => Err(SourceError::Busy),
         };

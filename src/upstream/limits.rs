@@ -1,4 +1,5 @@
-//! Places at an upstream. One module takes at most half of them, so that fetches of it that hang leave room for others.
+//! Places at an upstream. One module takes at most half of them, so that fetches of it that hang leave room for others;
+//! zips take at most three quarters, so that small files do not wait for many large ones.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use crate::gomod::ModulePath;
 /// Places of one upstream, and within it of each module that is being fetched.
 pub struct Limits {
     all: Arc<Semaphore>,
+    large: Arc<Semaphore>,
     places: usize,
     per_module: usize,
     /// Only modules with a fetch under way or waiting; bounded by the number of flights.
@@ -20,6 +22,7 @@ pub struct Limits {
 /// A place, given back when dropped.
 pub struct Place {
     _all: OwnedSemaphorePermit,
+    _large: Option<OwnedSemaphorePermit>,
     _module: ModulePlace,
 }
 
@@ -46,14 +49,15 @@ impl Limits {
     pub fn new(places: usize) -> Self {
         Limits {
             all: Arc::new(Semaphore::new(places)),
+            large: Arc::new(Semaphore::new((places - places / 4).max(1))),
             places,
             per_module: (places / 2).max(1),
             modules: Arc::default(),
         }
     }
 
-    /// Waits for a place.
-    pub async fn place(&self, module: &ModulePath) -> Option<Place> {
+    /// Waits for a place; `large` for a fetch that may take long.
+    pub async fn place(&self, module: &ModulePath, large: bool) -> Option<Place> {
         let semaphore = {
             let mut modules = self.modules.lock();
             let entry = modules.entry(module.clone());
@@ -66,9 +70,14 @@ impl Limits {
             modules: Arc::clone(&self.modules),
         };
         place.permit = Some(semaphore.acquire_owned().await.ok()?);
+        let large = match large {
+            true => Some(Arc::clone(&self.large).acquire_owned().await.ok()?),
+            false => None,
+        };
         let all = Arc::clone(&self.all).acquire_owned().await.ok()?;
         Some(Place {
             _all: all,
+            _large: large,
             _module: place,
         })
     }
@@ -89,17 +98,30 @@ mod tests {
         let limits = Limits::new(4);
         let hog = ModulePath::parse("example.com/hog").unwrap();
         let other = ModulePath::parse("example.com/other").unwrap();
-        let first = limits.place(&hog).await.unwrap();
-        let second = limits.place(&hog).await.unwrap();
-        let waiting = limits.place(&hog);
+        let first = limits.place(&hog, false).await.unwrap();
+        let second = limits.place(&hog, false).await.unwrap();
+        let waiting = limits.place(&hog, false);
         tokio::pin!(waiting);
         assert!((&mut waiting).now_or_never().is_none());
-        let third = limits.place(&other).await.unwrap();
+        let third = limits.place(&other, false).await.unwrap();
         assert_eq!(limits.in_use(), 3);
         drop(first);
         let fourth = waiting.await.unwrap();
         drop((second, third, fourth));
         assert_eq!(limits.in_use(), 0);
         assert!(limits.modules.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn zips_leave_a_quarter_to_small_files() {
+        let limits = Limits::new(8);
+        let module = |n: u32| ModulePath::parse(&format!("example.com/m{n}")).unwrap();
+        let mut zips = Vec::new();
+        for n in 0..6 {
+            zips.push(limits.place(&module(n), true).await.unwrap());
+        }
+        assert!(limits.place(&module(7), true).now_or_never().is_none());
+        assert!(limits.place(&module(8), false).now_or_never().is_some());
+        assert!(limits.place(&module(9), false).now_or_never().is_some());
     }
 }
