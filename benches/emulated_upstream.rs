@@ -11,6 +11,8 @@
 //! Every canonical version exists (`v1.0.0`, `v0.3.7`, ...), so that each round can ask for a version that is not
 //! kept yet. Nothing is held in memory but one block of each kind of content.
 
+// What is expected here are sizes that this program has made up itself; if one is wrong, it should end.
+#![allow(clippy::expect_used, clippy::unwrap_used)]
 #![allow(
     clippy::disallowed_methods,
     reason = "a program of its own: the rules for the server's clock do not hold here"
