@@ -134,7 +134,8 @@ impl Engine {
         via: Option<HeaderValue>,
         landed: watch::Sender<Option<Result<Landed, EngineError>>>,
     ) {
-        match self.fetch_small(&key, via.as_ref()).await {
+        // Boxed, here and below: what fetching needs is given back before keeping begins.
+        match Box::pin(self.fetch_small(&key, via.as_ref())).await {
             Ok((body, record, from)) => {
                 let file = HotFile::new(&record, store::Content::Bytes(body.clone()));
                 // A disk that cannot keep up slows the answers down, for a moment; then they go out unkept.
@@ -278,7 +279,7 @@ impl Engine {
     ) {
         let guard = EndGuard(flight);
         let flight = &guard.0;
-        match self.fetch_zip(&key, via.as_ref(), flight).await {
+        match Box::pin(self.fetch_zip(&key, via.as_ref(), flight)).await {
             Ok(verdict) => {
                 let verdict = Arc::new(verdict);
                 flight.end(Ok(Arc::clone(&verdict)));

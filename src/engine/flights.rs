@@ -73,6 +73,11 @@ where
         Some(flight)
     }
 
+    /// The flight for `key`, if one is under way.
+    pub fn get(&self, key: &K) -> Option<F> {
+        self.map.lock().get(key).cloned()
+    }
+
     /// How many are under way.
     pub fn len(&self) -> usize {
         self.map.lock().len()

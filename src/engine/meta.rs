@@ -60,6 +60,12 @@ impl Engine {
             (None, false) => CacheStatus::Miss { stored: true },
         };
         let asked = self.clock.now();
+        if mode.no_cache
+            && let Some(before) = self.meta_flights.get(key)
+        {
+            // It may have its answer already, from before this client asked.
+            outcome(before).await;
+        }
         let flight = self.ask_again(key, mode.via.clone());
         let landed = match (flight, &kept) {
             (None, _) => Some(Err(too_many())),
@@ -156,7 +162,7 @@ impl Engine {
         landed: watch::Sender<Option<MetaOutcome>>,
     ) {
         let as_key = Key::Meta(key.clone());
-        match self.fetch_meta(&key, via).await {
+        match Box::pin(self.fetch_meta(&key, via)).await {
             Ok(record) => {
                 let meta = HotMeta::from(record);
                 let before = self.hot.meta(&key);

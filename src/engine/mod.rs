@@ -39,7 +39,7 @@ use negative::Negatives;
 use recent::Recent;
 
 /// Small files that have been answered and are not durable yet, at the most.
-const PUBLISHING: usize = 1024;
+const PUBLISHING: usize = 512;
 
 /// How the engine behaves.
 #[derive(Clone, Copy, Debug)]

@@ -28,7 +28,9 @@ pub struct Peer {
 }
 
 /// Headers of an answer, at the most.
-const HEADERS: usize = 14;
+pub const HEADERS: usize = 12;
+/// `Cache-Status` of a hit.
+pub const HIT: &str = "larder; hit";
 /// Path prefix that says: only what is kept.
 const CACHED_ONLY: &str = "/cached-only";
 
@@ -155,12 +157,14 @@ fn endpoint(key: &Key) -> Endpoint {
     }
 }
 
-fn content_type(key: &Key) -> HeaderValue {
-    match key {
-        Key::File(file) if file.kind == Kind::Zip => HeaderValue::from_static("application/zip"),
-        Key::File(file) if file.kind == Kind::Mod => TEXT,
-        Key::Meta(meta) if meta.meta == Meta::List => TEXT,
-        _ => HeaderValue::from_static("application/json"),
+/// The `Content-Type` of what an endpoint answers.
+pub fn content_type(endpoint: Endpoint) -> HeaderValue {
+    match endpoint {
+        Endpoint::Zip => HeaderValue::from_static("application/zip"),
+        Endpoint::Info | Endpoint::Latest | Endpoint::Query => {
+            HeaderValue::from_static("application/json")
+        }
+        _ => TEXT,
     }
 }
 
@@ -220,7 +224,7 @@ fn respond(
     }
     response
         .headers_mut()
-        .insert(CONTENT_TYPE, content_type(key));
+        .insert(CONTENT_TYPE, content_type(endpoint));
     if is_zip {
         response
             .headers_mut()
@@ -246,13 +250,16 @@ fn make_ready(
     response: &Response<Body>,
     endpoint: Endpoint,
 ) {
-    let immutable_hit = answer.cache == CacheStatus::Hit && answer.verified.is_some();
-    let whole = response.status() == StatusCode::OK;
-    if let (Content::Bytes(body), true) = (&answer.content, immutable_hit && whole) {
+    let whole_hit = answer.cache == CacheStatus::Hit && response.status() == StatusCode::OK;
+    if let (Content::Bytes(body), Some(verified), true) =
+        (&answer.content, answer.verified, whole_hit)
+    {
         let entry = Entry {
-            headers: response.headers().clone(),
-            body: body.clone(),
             endpoint,
+            etag: answer.etag.clone(),
+            verified,
+            length: HeaderValue::from(body.len()),
+            body: body.clone(),
         };
         face.ready.put(request.uri.path(), entry);
     }
@@ -338,7 +345,7 @@ fn fill(
 fn cache_status(cache: CacheStatus) -> (HeaderValue, Outcome) {
     let fixed = HeaderValue::from_static;
     match cache {
-        CacheStatus::Hit => (fixed("larder; hit"), Outcome::Hit),
+        CacheStatus::Hit => (fixed(HIT), Outcome::Hit),
         CacheStatus::Miss { stored: true } => (fixed("larder; fwd=miss; stored"), Outcome::Miss),
         CacheStatus::Miss { stored: false } => (fixed("larder; fwd=miss"), Outcome::Miss),
         CacheStatus::Refreshed => (fixed("larder; fwd=stale; stored"), Outcome::Refreshed),

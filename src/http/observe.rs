@@ -89,7 +89,7 @@ impl Observer {
     ) -> Response<Out> {
         let began = self.clock.instant();
         let id = self.id(request.headers());
-        let mut headers = entry.headers.clone();
+        let mut headers = entry.headers();
         headers.insert(X_REQUEST_ID, id.clone());
         let body = if request.method() == Method::HEAD {
             Bytes::new()

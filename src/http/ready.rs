@@ -5,24 +5,56 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{IF_NONE_MATCH, RANGE, VIA};
-use http::{HeaderMap, Method, Request};
+use http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RANGE, VIA,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
+use super::modules::{HIT, content_type};
+use super::{CACHE_STATUS, LARDER_VERIFIED};
+use crate::protocol::cache_control;
+use crate::store::Verified;
 use crate::telemetry::metrics::Endpoint;
 
-/// What an entry costs beside its body and path. Bytes.
-const OVERHEAD: u64 = 1200;
+/// What an entry costs beside its body and path, as measured. Bytes.
+const OVERHEAD: u64 = 600;
 
-/// An answer without what differs from request to request.
+/// The answer to a hit of a file, without what differs from request to request and what is the same for all.
 pub struct Entry {
-    /// Its headers.
-    pub headers: HeaderMap,
-    /// Its body.
-    pub body: Bytes,
     /// What it answers.
     pub endpoint: Endpoint,
+    /// Names the body.
+    pub etag: Option<HeaderValue>,
+    /// What vouches for it.
+    pub verified: Verified,
+    /// Of the body.
+    pub length: HeaderValue,
+    /// Its body.
+    pub body: Bytes,
+}
+
+impl Entry {
+    /// Its headers, but for the request's id.
+    pub fn headers(&self) -> HeaderMap {
+        let fixed = HeaderValue::from_static;
+        let mut headers = HeaderMap::with_capacity(super::modules::HEADERS);
+        headers.insert(CACHE_CONTROL, fixed(cache_control(StatusCode::OK, true)));
+        headers.insert(CACHE_STATUS, fixed(HIT));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, fixed("nosniff"));
+        if let Some(etag) = &self.etag {
+            headers.insert(ETAG, etag.clone());
+        }
+        headers.insert(LARDER_VERIFIED, fixed(self.verified.as_str()));
+        headers.insert(CONTENT_TYPE, content_type(self.endpoint));
+        if self.endpoint == Endpoint::Zip {
+            headers.insert(ACCEPT_RANGES, fixed("bytes"));
+        }
+        headers.insert(CONTENT_LENGTH, self.length.clone());
+        headers
+    }
 }
 
 #[derive(Clone)]

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::spool::Spools;
 
 /// Files waiting at the most; whoever comes later waits for room, which slows fetching down to what the disk takes.
-const QUEUE: usize = 512;
+const QUEUE: usize = 256;
 /// Files in one group at the most.
 const GROUP: usize = 128;
 
