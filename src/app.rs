@@ -125,7 +125,7 @@ pub async fn serve(
     );
     let face = Arc::new(Face {
         engine: Arc::clone(&engine),
-        ready: Ready::new(config.store.hot / 2),
+        ready: Ready::new(config.store.hot / 8 * 5),
         metrics: Arc::clone(&metrics),
         clock: Arc::clone(&clock),
         base_path: config.server.base_path.clone(),
@@ -202,8 +202,8 @@ fn engine_settings(config: &Config) -> Settings {
         negative_ttl: config.freshness.negative_ttl,
         refused_ttl: config.freshness.refused_ttl,
         refresh_wait: config.freshness.refresh_wait,
-        // The other half is the face's ready answers.
-        hot: config.store.hot / 2,
+        // The rest is the face's ready answers.
+        hot: config.store.hot / 8 * 3,
         max_flights: config.store.max_flights,
         max_zip_flights: config.store.max_zip_flights,
     }

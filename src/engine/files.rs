@@ -67,16 +67,17 @@ impl Engine {
         }
     }
 
-    /// What is kept, put into the memory tier.
+    /// What is kept.
     async fn kept(&self, key: &FileKey) -> Result<Option<HotFile>, EngineError> {
-        let kept = match self.store.file(key).await {
-            Ok(kept) => kept,
-            // The index is being reopened: what is kept is there, and saying otherwise would send clients away.
-            Err(error) => return Err(error.into()),
+        // A fault of the store is an error, not a miss: saying that a kept file is not there would send clients away.
+        let Some(kept) = self.store.file(key).await? else {
+            return Ok(None);
         };
-        let Some(kept) = kept else { return Ok(None) };
         let file = HotFile::from(&kept);
-        self.hot.put_file(key.clone(), file.clone());
+        // Open files only: a small one is kept ready by whoever asked, and need not be in memory twice.
+        if matches!(kept.content, store::Content::File(_)) {
+            self.hot.put_file(key.clone(), file.clone());
+        }
         Ok(Some(file))
     }
 
