@@ -7,21 +7,25 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderValue;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::Engine;
 use super::answer::{Answer, CacheStatus, Content, Mode};
-use super::error::EngineError;
+use super::error::{Class, EngineError};
 use super::files::{MAX_INFO, not_kept, too_many};
 use super::flights::{Outcome, outcome};
 use super::hot::HotMeta;
 use super::latest::Derivation;
 use crate::gomod::{ModulePath, Rev, info, semver, version};
 use crate::protocol::{FileKey, Key, Kind, Meta, MetaKey};
-use crate::store::MetaRecord;
+use crate::store::{MetaRecord, Room};
 use crate::upstream::{Fetched, Validators, Want};
 
 /// The largest list that makes sense. Bytes.
 const MAX_LIST: u64 = 32 << 20;
+
+/// However many questions an answer is derived from, it is there within this.
+const WHOLE: Duration = Duration::from_secs(43);
 
 /// A changing answer that has landed.
 pub(super) type MetaOutcome = Result<HotMeta, EngineError>;
@@ -60,17 +64,14 @@ impl Engine {
             (None, false) => CacheStatus::Miss { stored: true },
         };
         let asked = self.clock.now();
-        if mode.no_cache
-            && let Some(before) = self.meta_flights.get(key)
-        {
-            // It may have its answer already, from before this client asked.
-            outcome(before).await;
+        if mode.no_cache {
+            self.outwait(key).await;
         }
         let flight = self.ask_again(key, mode.via.clone());
         let landed = match (flight, &kept) {
             (None, _) => Some(Err(too_many())),
             (Some(flight), Some(kept)) if !mode.no_cache => {
-                match tokio::time::timeout(self.settings.refresh_wait, outcome(flight)).await {
+                match timeout(self.settings.refresh_wait, outcome(flight)).await {
                     Ok(landed) => landed,
                     // It goes on without this client.
                     Err(_) => {
@@ -97,6 +98,21 @@ impl Engine {
         }
     }
 
+    /// Waits until a flight that is under way has ended: it may have its answer from before this client asked.
+    async fn outwait(&self, key: &MetaKey) {
+        let Some(mut before) = self.meta_flights.get(key) else {
+            return;
+        };
+        while before.changed().await.is_ok() {}
+        while self
+            .meta_flights
+            .get(key)
+            .is_some_and(|now| now.same_channel(&before))
+        {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// The current record, for other parts of the engine: asked for if it is not fresh, an old one if need be.
     pub(super) async fn record(
         self: &Arc<Self>,
@@ -111,8 +127,12 @@ impl Engine {
             return kept.filter(|_| !error.is_absent()).ok_or(error);
         }
         let landed = match self.ask_again(key, via) {
+            // With an old copy at hand, a moment is enough.
+            Some(flight) if kept.is_some() => timeout(self.settings.refresh_wait, outcome(flight))
+                .await
+                .unwrap_or(None),
             Some(flight) => outcome(flight).await,
-            None => None,
+            None => Some(Err(too_many())),
         };
         match (landed, kept) {
             (Some(Ok(record)), _) => Ok(record),
@@ -162,7 +182,8 @@ impl Engine {
         landed: watch::Sender<Option<MetaOutcome>>,
     ) {
         let as_key = Key::Meta(key.clone());
-        match Box::pin(self.fetch_meta(&key, via)).await {
+        let fetched = timeout(WHOLE, Box::pin(self.fetch_meta(&key, via))).await;
+        match fetched.unwrap_or_else(|_| Err(too_slow(&key))) {
             Ok(record) => {
                 let meta = HotMeta::from(record);
                 let before = self.hot.meta(&key);
@@ -182,7 +203,13 @@ impl Engine {
         }
     }
 
+    /// Keeps an answer, where there is room.
     async fn keep_meta(&self, key: &MetaKey, record: &MetaRecord, changed: bool) {
+        if self.store.blobs().room() == Room::Low {
+            // The index, too, must not run into a full disk.
+            self.metrics.unkept.inc();
+            return;
+        }
         let resolved = match key.meta {
             Meta::List => None,
             Meta::Latest | Meta::Query(_) => info::parse_info(record.body.as_bytes()).ok(),
@@ -314,6 +341,15 @@ impl Engine {
         let over = age.saturating_sub(self.settings.ttl);
         self.answer(meta, CacheStatus::Stale(over.as_secs()), None)
     }
+}
+
+fn too_slow(key: &MetaKey) -> EngineError {
+    let what = what(key);
+    EngineError::new(
+        Class::Timeout,
+        format!("{what}: what it is derived from did not come in time"),
+    )
+    .and("Try again in a moment.")
 }
 
 /// A changing answer, for people.

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use super::error::{Class, EngineError};
 use crate::upstream::{
-    Check, Failure, Fall, Fetched, Sink, SourceError, Upstream, Validators, Want, ZipStream,
+    Check, Failure, Fall, Fetched, Sink, SinkError, SourceError, Upstream, Validators, Want,
+    ZipStream,
 };
 
 /// A fetch that has not shown a byte is given up after this: clients are answered within 45 s.
@@ -147,7 +148,9 @@ impl Sources {
                 Ok(found) => return Ok((found, Arc::clone(upstream.label()))),
                 Err(error) => error,
             };
-            let go_on = *fall == Fall::AnyError || error.is_absent();
+            // What we cannot store from one source we cannot store from another.
+            let ours = matches!(error.failure(), Some(Failure::Sink(SinkError::Store(_))));
+            let go_on = (*fall == Fall::AnyError && !ours) || error.is_absent();
             tried.errors.push((Arc::clone(upstream), error));
             if !go_on {
                 break;
@@ -283,11 +286,11 @@ fn fault(what: &str, upstream: &Upstream, error: &SourceError) -> EngineError {
         Failure::Timeout(_) => EngineError::new(Class::Timeout, format!("{what}: upstream {label}: {error}")).and(retry),
         Failure::Loop => EngineError::new(Class::Upstream, format!("{what}: upstream {label}: {error}"))
             .and("Larder's operator must take it out of the chain of upstreams (--upstream)."),
-        Failure::Sink(crate::upstream::SinkError::Store(text)) => {
+        Failure::Sink(SinkError::Store(text)) => {
             tracing::error!(%text, what, "a fetched file could not be written");
             EngineError::ours(format!("{what}: larder could not store what it fetched"))
         }
-        Failure::Sink(crate::upstream::SinkError::Content(text)) => {
+        Failure::Sink(SinkError::Content(text)) => {
             EngineError::new(Class::Upstream, format!("{what}: upstream {label}: its answer is not what was asked for: {text}")).and(retry)
         }
         _ => EngineError::new(Class::Upstream, format!("{what}: upstream {label} failed: {error}")).and(retry),

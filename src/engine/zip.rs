@@ -202,36 +202,52 @@ impl Sink for SpoolSink {
         self.flight.progress.borrow().may_begin()
     }
 
-    async fn forget(&mut self) {
+    async fn forget(&mut self) -> bool {
         if let Some(work) = self.work.take() {
             drop(work.queue);
             // However it ended, what it wrote is not wanted; its hasher ends at the end of its own file.
             let _ = work.writer.await;
         }
-        self.first.clear();
-        *self.flight.spool.lock() = None;
-        self.flight.progress.send_replace(Progress::default());
+        // In one step, because what was still in the queue may have let a follower begin.
+        let forgotten = self.flight.progress.send_if_modified(|progress| {
+            let unseen = !progress.may_begin();
+            if unseen {
+                *progress = Progress::default();
+            }
+            unseen
+        });
+        if forgotten {
+            self.first.clear();
+            *self.flight.spool.lock() = None;
+        }
+        forgotten
     }
 
     async fn take(&mut self, bytes: Bytes) -> Result<(), SinkError> {
         if self.first.len() < 4 {
-            self.first.extend(bytes.iter().take(4 - self.first.len()));
-            if !b"PK\x03\x04".starts_with(&self.first) && !b"PK\x05\x06".starts_with(&self.first) {
+            let mut first = self.first.clone();
+            first.extend(bytes.iter().take(4 - first.len()));
+            if !b"PK\x03\x04".starts_with(&first) && !b"PK\x05\x06".starts_with(&first) {
                 return Err(SinkError::Content("it is not a zip file".into()));
             }
+            self.first = first;
         }
-        let Some(work) = &mut self.work else {
+        let Some(work) = &self.work else {
             return Err(SinkError::Store("written before it began".into()));
         };
         if work.queue.send(bytes).await.is_ok() {
             return Ok(());
         }
         // The writer has ended early, and only an error makes it do that.
-        match (&mut work.writer).await {
-            Ok(Err(error)) => Err(SinkError::Store(error)),
-            Ok(Ok(())) => Err(SinkError::Store("the writer ended early".into())),
-            Err(error) => Err(SinkError::Store(error.to_string())),
-        }
+        let error = match self.work.take() {
+            Some(work) => match work.writer.await {
+                Ok(Err(error)) => error,
+                Ok(Ok(())) => "the writer ended early".into(),
+                Err(error) => error.to_string(),
+            },
+            None => "the writer is gone".into(),
+        };
+        Err(SinkError::Store(error))
     }
 }
 

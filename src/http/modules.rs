@@ -127,18 +127,19 @@ fn mode(headers: &HeaderMap, cached_only: bool) -> Mode {
     }
 }
 
-/// The servers that this request has come through, in one line; of a request with more than that, the first ones.
+/// The servers that this request has come through, in one line; of very many, the last ones.
 fn via(headers: &HeaderMap) -> Option<HeaderValue> {
     const MOST: usize = 1024;
-    let hops: Vec<_> = headers
-        .get_all(VIA)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .collect();
-    let mut line = hops.join(", ");
-    line.truncate(line.floor_char_boundary(MOST));
-    (!line.is_empty())
-        .then(|| HeaderValue::try_from(line).ok())
+    let values = headers.get_all(VIA).iter();
+    let hops: Vec<_> = values.filter_map(|value| value.to_str().ok()).collect();
+    let line = hops.join(", ");
+    let last = match line.len().checked_sub(MOST) {
+        None => line.as_str(),
+        // Header values are ASCII here, so any place is a boundary; the first hop may be cut.
+        Some(over) => line.get(over..)?.split_once(',')?.1.trim_start(),
+    };
+    (!last.is_empty())
+        .then(|| HeaderValue::try_from(last).ok())
         .flatten()
 }
 

@@ -191,7 +191,7 @@ impl Blobs for Files {
         let inner = Arc::clone(&self.inner);
         let make = move || {
             if inner.disk.room() == Room::Enough {
-                match inner.spools.on_disk(expected) {
+                match inner.spools.on_disk(expected, true) {
                     Err(SpoolError::NoRoom) => {}
                     other => return other,
                 }
@@ -201,7 +201,7 @@ impl Blobs for Files {
             inner.spools.in_memory(expected).or_else(|error| {
                 let fits = inner.disk.free() > expected.unwrap_or(0).saturating_add(MARGIN);
                 if fits {
-                    inner.spools.on_disk(expected)
+                    inner.spools.on_disk(expected, false)
                 } else {
                     Err(error)
                 }

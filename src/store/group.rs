@@ -1,7 +1,7 @@
 //! Small files made durable in groups: what is waiting is written, synced and renamed together, so that the file system
 //! commits once for many files rather than several times for each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -56,6 +56,8 @@ impl Group {
 struct Written {
     temporary: PathBuf,
     file: File,
+    /// Whose entries must be durable before the file is.
+    folders: Vec<PathBuf>,
     job: Job,
     answer: oneshot::Sender<io::Result<()>>,
 }
@@ -63,13 +65,15 @@ struct Written {
 fn work(root: &Path, spools: &Spools, mut jobs: mpsc::Receiver<Waiting>) {
     let mut group = Vec::with_capacity(GROUP);
     while jobs.blocking_recv_many(&mut group, GROUP) > 0 {
-        let mut folders = BTreeSet::new();
+        // Folders that this group makes concern all its files below them, whoever was first.
+        let mut made = BTreeSet::new();
         let mut written = Vec::with_capacity(group.len());
         for (job, answer) in group.drain(..) {
-            match write(root, spools, &job, &mut folders) {
+            match write(root, spools, &job, &mut made) {
                 Ok((temporary, file)) => written.push(Written {
                     temporary,
                     file,
+                    folders: folders_of(root, &job.path, &made),
                     job,
                     answer,
                 }),
@@ -77,48 +81,63 @@ fn work(root: &Path, spools: &Spools, mut jobs: mpsc::Receiver<Waiting>) {
                 Err(error) => drop(answer.send(Err(error))),
             }
         }
-        let mut renamed = Vec::with_capacity(written.len());
+        written.retain_mut(|one| match sync_and_rename(one) {
+            Ok(()) => true,
+            Err(error) => {
+                // Best effort: the next start removes it anyway.
+                let _ = std::fs::remove_file(&one.temporary);
+                let (gone, _) = oneshot::channel();
+                let _ = std::mem::replace(&mut one.answer, gone).send(Err(error));
+                false
+            }
+        });
+        let mut synced: BTreeMap<PathBuf, Result<(), io::ErrorKind>> = BTreeMap::new();
         for Written {
-            temporary,
-            file,
-            job,
-            answer,
+            folders, answer, ..
         } in written
         {
-            match file
-                .sync_all()
-                .and_then(|()| std::fs::rename(&temporary, &job.path))
-            {
-                Ok(()) => renamed.push(answer),
-                Err(error) => {
-                    // Best effort: the next start removes it anyway.
-                    let _ = std::fs::remove_file(&temporary);
-                    let _ = answer.send(Err(error));
-                }
-            }
-        }
-        let synced = folders
-            .iter()
-            .try_for_each(|folder| File::open(folder)?.sync_all());
-        for answer in renamed {
-            let same = synced
-                .as_ref()
-                .copied()
-                .map_err(|error| io::Error::new(error.kind(), error.to_string()));
-            let _ = answer.send(same);
+            let all = folders.into_iter().try_for_each(|folder| {
+                let sync = |folder: &PathBuf| File::open(folder)?.sync_all();
+                *synced
+                    .entry(folder)
+                    .or_insert_with_key(|folder| sync(folder).map_err(|error| error.kind()))
+            });
+            let _ = answer.send(all.map_err(io::Error::from));
         }
     }
 }
 
-/// Writes a file under a temporary name and notes the folders whose entries must be made durable.
+fn sync_and_rename(one: &mut Written) -> io::Result<()> {
+    one.file.sync_all()?;
+    std::fs::rename(&one.temporary, &one.job.path)
+}
+
+/// The folders whose entries must be durable for a file to be: its own, and the parents of those above it that are new.
+fn folders_of(root: &Path, path: &Path, made: &BTreeSet<PathBuf>) -> Vec<PathBuf> {
+    let own = path.parent().map(Path::to_owned);
+    let above = path
+        .ancestors()
+        .skip(1)
+        .take_while(|folder| *folder != root)
+        .filter(|folder| made.contains(*folder))
+        .filter_map(|folder| folder.parent().map(Path::to_owned));
+    own.into_iter().chain(above).collect()
+}
+
+/// Writes a file under a temporary name, making its folder; folders that are new are noted.
 fn write(
     root: &Path,
     spools: &Spools,
     job: &Job,
-    folders: &mut BTreeSet<PathBuf>,
+    made: &mut BTreeSet<PathBuf>,
 ) -> io::Result<(PathBuf, File)> {
-    if let Some(folder) = job.path.parent() {
-        make_folder(root, folder, folders)?;
+    if let Some(folder) = job.path.parent().filter(|folder| !folder.is_dir()) {
+        let missing = folder
+            .ancestors()
+            .take_while(|above| *above != root && !above.is_dir());
+        let missing: Vec<PathBuf> = missing.map(Path::to_owned).collect();
+        std::fs::create_dir_all(folder)?;
+        made.extend(missing);
     }
     let temporary = spools.fresh_path();
     let write = || -> io::Result<File> {
@@ -139,15 +158,41 @@ fn write(
     }
 }
 
-/// Makes a folder below `root`; those that get a new entry are noted.
-pub fn make_folder(root: &Path, folder: &Path, folders: &mut BTreeSet<PathBuf>) -> io::Result<()> {
-    folders.insert(folder.to_owned());
-    if folder.is_dir() {
-        return Ok(());
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[tokio::test]
+    async fn one_folder_that_cannot_be_made_fails_its_own_files_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, tmp) = (dir.path().join("modules"), dir.path().join("tmp"));
+        std::fs::create_dir_all(&root).unwrap();
+        std::fs::create_dir_all(&tmp).unwrap();
+        // A file where a folder should be cannot be overcome by anyone, root included.
+        std::fs::write(root.join("taken"), "").unwrap();
+        std::fs::set_permissions(root.join("taken"), PermissionsExt::from_mode(0o400)).unwrap();
+        let group = Group::start(root.clone(), Arc::new(Spools::new(tmp.clone()))).unwrap();
+        let publish = |path: String| {
+            let job = Job {
+                path: root.join(path),
+                body: Bytes::from_static(b"x"),
+            };
+            group.publish(job)
+        };
+        let good = (0..200).map(|n| publish(format!("example.com/m{n}/@v/v1.0.0.info")));
+        let bad = (0..20).map(|n| publish(format!("taken/m{n}/@v/v1.0.0.info")));
+        let (good, bad) = futures_util::future::join(
+            futures_util::future::join_all(good),
+            futures_util::future::join_all(bad),
+        )
+        .await;
+        assert!(good.iter().all(Result::is_ok), "{good:?}");
+        assert!(bad.iter().all(Result::is_err));
+        assert_eq!(
+            std::fs::read(root.join("example.com/m7/@v/v1.0.0.info")).unwrap(),
+            b"x"
+        );
+        assert_eq!(std::fs::read_dir(tmp).unwrap().count(), 0);
     }
-    let missing = folder
-        .ancestors()
-        .take_while(|ancestor| *ancestor != root && !ancestor.is_dir());
-    folders.extend(missing.filter_map(Path::parent).map(Path::to_owned));
-    std::fs::create_dir_all(folder)
 }

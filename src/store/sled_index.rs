@@ -26,7 +26,9 @@ const BATCH: usize = 4096;
 /// Tries to reopen at once, and the pause between them.
 const REOPEN_TRIES: u32 = 20;
 const REOPEN_PAUSE: Duration = Duration::from_millis(25);
-/// Pause before it is tried again with the next write.
+/// Looks for an open database before a read gives up.
+const WAIT_TRIES: u32 = 80;
+/// Pause before it is tried again.
 const REOPEN_EVERY: Duration = Duration::from_secs(1);
 
 /// An index in a folder.
@@ -38,7 +40,7 @@ pub struct SledIndex {
 struct Shared {
     path: PathBuf,
     cache: u64,
-    /// `None` while it is being reopened, and after the end. Guards no await and no slow call but opening.
+    /// `None` while it is being reopened, and after the end. Guards no await and no slow call.
     db: RwLock<Option<sled::Db>>,
     healthy: AtomicBool,
 }
@@ -134,8 +136,8 @@ fn write(shared: &Shared, mut jobs: mpsc::Receiver<Job>) {
             // A caller that has gone away does not need the answer.
             let _ = answer.send(result.clone());
         }
-        if result.is_err() {
-            shared.reopen();
+        if result.is_err() && closing.is_none() {
+            closing = reopen_in_time(shared, &mut jobs);
         }
         if let Some(answer) = closing {
             shared.end();
@@ -144,6 +146,19 @@ fn write(shared: &Shared, mut jobs: mpsc::Receiver<Job>) {
         }
     }
     shared.end();
+}
+
+/// Reopens the database, however long it takes; what is to be written meanwhile is refused. Gives who wants it closed.
+fn reopen_in_time(shared: &Shared, jobs: &mut mpsc::Receiver<Job>) -> Option<oneshot::Sender<()>> {
+    while !shared.reopen() {
+        while let Ok(job) = jobs.try_recv() {
+            match job {
+                Job::Commit(_, answer) => drop(answer.send(Err(IndexError::Unavailable))),
+                Job::Close(answer) => return Some(answer),
+            }
+        }
+    }
+    None
 }
 
 impl Shared {
@@ -161,12 +176,11 @@ impl Shared {
         }
     }
 
-    /// One try; if it fails, the next write finds no database and tries again after a pause.
-    fn reopen(&self) {
+    /// Whether it is open again; if not, after a pause.
+    fn reopen(&self) -> bool {
         self.healthy.store(false, Ordering::Relaxed);
-        let mut guard = self.db.write();
         // All handles must be gone before the folder's lock is free again; sled's own thread lets go a moment later.
-        drop(guard.take());
+        drop(self.db.write().take());
         let mut opened = open_db(&self.path, self.cache);
         for _ in 0..REOPEN_TRIES {
             if opened.is_ok() {
@@ -177,16 +191,27 @@ impl Shared {
         }
         match opened {
             Ok(db) => {
-                *guard = Some(db);
+                *self.db.write() = Some(db);
                 self.healthy.store(true, Ordering::Relaxed);
                 tracing::info!("the index is open again");
+                true
             }
             Err(error) => {
-                drop(guard);
                 tracing::error!(%error, "the index does not open again; trying on");
                 std::thread::sleep(REOPEN_EVERY);
+                false
             }
         }
+    }
+
+    /// The database, if it is open.
+    fn read(&self, key: &str) -> Option<Result<Option<Vec<u8>>, IndexError>> {
+        let guard = self.db.read();
+        let value = guard.as_ref()?.get(key);
+        Some(match value {
+            Ok(value) => Ok(value.map(|value| value.to_vec())),
+            Err(error) => Err(IndexError::Failed(error.to_string())),
+        })
     }
 
     fn end(&self) {
@@ -201,12 +226,17 @@ impl Shared {
 #[async_trait]
 impl Index for SledIndex {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, IndexError> {
-        let guard = self.shared.db.read();
-        let db = guard.as_ref().ok_or(IndexError::Unavailable)?;
-        match db.get(key) {
-            Ok(value) => Ok(value.map(|value| value.to_vec())),
-            Err(error) => Err(IndexError::Failed(error.to_string())),
+        for _ in 0..WAIT_TRIES {
+            if let Some(value) = self.shared.read(key) {
+                return value;
+            }
+            if self.queue.is_closed() {
+                break;
+            }
+            // It is being reopened: a moment's wait is better than an error.
+            tokio::time::sleep(REOPEN_PAUSE).await;
         }
+        Err(IndexError::Unavailable)
     }
 
     async fn commit(&self, changes: Vec<Change>) -> Result<(), IndexError> {

@@ -31,6 +31,7 @@ pub enum SpoolError {
 pub struct Spool {
     file: Arc<File>,
     place: Place,
+    keep: bool,
     size: AtomicU64,
     /// Of all spools that have not become kept files.
     temporary: Arc<AtomicU64>,
@@ -107,8 +108,8 @@ impl Spools {
         self.dir.join(format!("{}-{number}", std::process::id()))
     }
 
-    /// A spool on disk, with room for `expected` bytes taken at once where the file system can do that.
-    pub fn on_disk(&self, expected: Option<u64>) -> Result<Spool, SpoolError> {
+    /// A spool on disk, to be kept or not, with room for `expected` bytes taken at once where the file system can do that.
+    pub fn on_disk(&self, expected: Option<u64>, keep: bool) -> Result<Spool, SpoolError> {
         let path = self.fresh_path();
         let file = File::options()
             .read(true)
@@ -118,6 +119,7 @@ impl Spools {
         let spool = Spool {
             file: Arc::new(file),
             place: Place::Disk(Mutex::new(Some(path))),
+            keep,
             size: AtomicU64::new(0),
             temporary: Arc::clone(&self.temporary),
         };
@@ -138,6 +140,7 @@ impl Spools {
         Ok(Spool {
             file: Arc::new(file),
             place: Place::Memory(allowance),
+            keep: false,
             size: AtomicU64::new(0),
             temporary: Arc::clone(&self.temporary),
         })
@@ -190,7 +193,7 @@ impl Spool {
 
     /// Whether it can become a kept file.
     pub fn can_be_kept(&self) -> bool {
-        matches!(self.place, Place::Disk(_))
+        self.keep
     }
 
     /// Writes at `offset`, which is where the last write ended.

@@ -135,6 +135,27 @@ impl Breaker {
         })
     }
 
+    /// Whether a fetch would be stopped now; takes nothing.
+    pub fn stopped(&self) -> Option<Stopped> {
+        let now = self.clock.instant();
+        let state = self.state.lock();
+        match (state.paused_until, state.open_until) {
+            (Some(until), _) if now < until => Some(Stopped::Paused(until - now)),
+            (_, Some(until)) if now < until => Some(Stopped::Open(until - now)),
+            _ => None,
+        }
+    }
+
+    /// A request has got the head of a success: if that is the probe, its body, which may take minutes, need not be
+    /// waited for.
+    pub fn answers(&self) {
+        let mut state = self.state.lock();
+        if state.probing.take().is_some() {
+            state.open_until = None;
+            state.failures.clear();
+        }
+    }
+
     /// The upstream answered sensibly, be it 404.
     pub fn success(&self, _pass: &Pass) {
         let now = self.clock.instant();
@@ -149,7 +170,7 @@ impl Breaker {
     pub fn failure(&self, pass: &Pass, hung: Option<&str>) {
         let now = self.clock.instant();
         let mut state = self.state.lock();
-        if pass.probe {
+        if pass.probe && state.probing.is_some() {
             state.probing = None;
             state.open_until = Some(now + self.settings.open_for);
             return;
@@ -303,6 +324,25 @@ mod tests {
             breaker.failure(pass, None);
         }
         assert_eq!(breaker.state(), BreakerState::Closed);
+    }
+
+    #[test]
+    fn a_probe_that_gets_a_head_lets_the_others_through() {
+        let (breaker, hand) = breaker();
+        for _ in 0..5 {
+            breaker.failure(&breaker.pass().unwrap(), None);
+        }
+        later(&hand, 15);
+        let probe = breaker.pass().unwrap();
+        assert!(breaker.pass().is_err());
+        breaker.answers();
+        assert!(breaker.pass().is_ok());
+        breaker.failure(&probe, None);
+        assert_eq!(
+            breaker.state(),
+            BreakerState::Closed,
+            "counted like any other by then"
+        );
     }
 
     #[test]

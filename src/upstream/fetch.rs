@@ -64,19 +64,26 @@ impl Upstream {
     ) -> Result<A::Done, SourceError> {
         let began = self.clock.instant();
         let until = Instant::now() + time;
-        let pass = self.breaker.pass().map_err(|stopped| match stopped {
+        let stopped = |stopped| match stopped {
             Stopped::Open(left) => SourceError::Open(left),
             Stopped::Paused(left) => SourceError::Paused(left),
-        })?;
-        let result = match timeout_at(until, self.limits.place(want.module, want.large)).await {
-            Ok(Some(_place)) => self.attempts(want, until, attempt).await,
-            Ok(None) | Err(_) => Err(SourceError::Busy),
         };
+        if let Some(why) = self.breaker.stopped() {
+            return Err(stopped(why));
+        }
+        // The place first: a probe of the breaker must not wait for one.
+        let place = timeout_at(until, self.limits.place(want.module, want.large)).await;
+        let Ok(Some(_place)) = place else {
+            self.metrics.fetched("busy", self.clock.instant() - began);
+            return Err(SourceError::Busy);
+        };
+        let pass = self.breaker.pass().map_err(stopped)?;
+        let result = self.attempts(want, until, attempt).await;
         self.report(want, &pass, &result);
         let word = match &result {
             Ok(_) => "ok",
             Err(SourceError::Failed { failure, .. }) => failure.word(),
-            Err(_) => "busy",
+            Err(_) => "stopped",
         };
         self.metrics.fetched(word, self.clock.instant() - began);
         result

@@ -29,7 +29,7 @@ pub struct Place {
 struct ModulePlace {
     permit: Option<OwnedSemaphorePermit>,
     module: ModulePath,
-    semaphore: Arc<Semaphore>,
+    semaphore: Option<Arc<Semaphore>>,
     modules: Arc<Mutex<HashMap<ModulePath, Arc<Semaphore>>>>,
 }
 
@@ -37,8 +37,12 @@ impl Drop for ModulePlace {
     fn drop(&mut self) {
         drop(self.permit.take());
         let mut modules = self.modules.lock();
-        // The map's and ours: nobody else has or waits for a place of this module.
-        if Arc::strong_count(&self.semaphore) <= 2 {
+        drop(self.semaphore.take());
+        // Only the map's is left: nobody has or waits for a place of this module.
+        if modules
+            .get(&self.module)
+            .is_some_and(|left| Arc::strong_count(left) == 1)
+        {
             modules.remove(&self.module);
         }
     }
@@ -66,7 +70,7 @@ impl Limits {
         let mut place = ModulePlace {
             permit: None,
             module: module.clone(),
-            semaphore: Arc::clone(&semaphore),
+            semaphore: Some(Arc::clone(&semaphore)),
             modules: Arc::clone(&self.modules),
         };
         place.permit = Some(semaphore.acquire_owned().await.ok()?);

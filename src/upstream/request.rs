@@ -51,6 +51,7 @@ impl Upstream {
         if matches!(status.as_u16(), 200 | 206)
             || (conditional && status == StatusCode::NOT_MODIFIED)
         {
+            self.breaker.answers();
             return Ok(response);
         }
         Err(self.not_success(status, response).await)

@@ -47,8 +47,8 @@ pub trait Sink: Send {
     ) -> impl Future<Output = Result<(), SinkError>> + Send;
     /// Whether anybody may have seen a part of it: then there is no way back, and no hurry either.
     fn shown(&self) -> bool;
-    /// Forgets everything; `begin` comes next.
-    fn forget(&mut self) -> impl Future<Output = ()> + Send;
+    /// Forgets everything, and `begin` comes next; false, and nothing is forgotten, if somebody has seen a part.
+    fn forget(&mut self) -> impl Future<Output = bool> + Send;
     /// Takes the next bytes; waits while it cannot keep up.
     fn take(&mut self, bytes: Bytes) -> impl Future<Output = Result<(), SinkError>> + Send;
 }
@@ -121,10 +121,9 @@ impl<S: Sink> ZipStream<S> {
 
     /// What arrives is not what began to arrive: back to nothing, if nobody has seen any of it.
     async fn start_over(&mut self) -> Result<(), Failure> {
-        if self.shown() {
+        if !self.sink.forget().await {
             return Err(Failure::Changed);
         }
-        self.sink.forget().await;
         self.begun = false;
         self.total = None;
         self.received = 0;
@@ -140,8 +139,8 @@ impl<S: Sink> ZipStream<S> {
         if self.total.is_some_and(|total| end > total) {
             return Err(Failure::Changed);
         }
+        self.sink.take(bytes.clone()).await?;
         self.hash.update(&bytes);
-        self.sink.take(bytes).await?;
         self.received = end;
         Ok(())
     }
@@ -177,6 +176,10 @@ impl<S: Sink> Attempt for ZipAttempt<'_, S> {
     type Done = ();
 
     async fn run(&mut self, upstream: &Upstream, until: Instant) -> Result<(), Failure> {
+        if self.stream.begun && self.stream.received == 0 {
+            // Of what an earlier answer promised nothing came.
+            self.stream.start_over().await?;
+        }
         if upstream.base().scheme() == "file" {
             return self.copy(upstream).await;
         }
@@ -188,9 +191,15 @@ impl<S: Sink> Attempt for ZipAttempt<'_, S> {
             ask.insert(IF_RANGE, validator.clone());
         }
         let asked_range = !ask.is_empty();
-        let response = upstream
-            .request(self.want, ask, self.patience(until))
-            .await?;
+        let answer = upstream.request(self.want, ask, self.patience(until)).await;
+        if asked_range
+            && matches!(&answer, Err(Failure::Status { status, .. }) if status.as_u16() == 416)
+        {
+            // It has no such part: what came so far may be all, or of something else. Ask for the whole.
+            self.validator = None;
+            return Err(Failure::Broken("it has no more of it".into()));
+        }
+        let response = answer?;
         let coding = Coding::of(response.headers())?;
         let skip = match response.status() {
             StatusCode::PARTIAL_CONTENT if asked_range && coding == Coding::Identity => {
