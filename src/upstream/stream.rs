@@ -229,6 +229,7 @@ impl<S: Sink> Attempt for ZipAttempt<'_, S> {
         };
         self.pump(upstream, response, coding, skip, until).await?;
         match self.stream.total {
+            _ if self.stream.received == 0 => Err(Failure::Garbage("an empty answer".into())),
             Some(total) if total != self.stream.received => {
                 Err(Failure::Broken("it ended early".into()))
             }

@@ -86,6 +86,25 @@ fn c39_a_bar_goes_on_at_any_error() {
 }
 
 #[test]
+fn c39_garbage_before_a_bar_leaves_no_trace() {
+    for length in [Length::Chunked, Length::Exact] {
+        for garbage in ["<!DOCTYPE html><p>who are you?", "<", ""] {
+            let (a, b, module) = two();
+            a.rule("*.zip", Fault::none().body(garbage).with_length(length));
+            let mut larder = larder()
+                .upstream(&format!("{}|{}", a.url(), b.url()))
+                .no_breaker()
+                .start();
+            let got = larder.get(&module.url("zip"));
+            assert_eq!(got.ok(), module.zip_bytes(), "{garbage:?} {length:?}");
+            // What was recorded is what was kept.
+            larder.stop();
+            larder.run(&["index", "verify"]).expect(0);
+        }
+    }
+}
+
+#[test]
 fn c39_a_dead_upstream_before_a_bar_costs_nothing_but_time() {
     let (_, b, module) = two();
     let dead = DeadPort::new();
