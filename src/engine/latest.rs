@@ -126,7 +126,7 @@ impl Derivation<'_> {
         }
     }
 
-    /// A small file of a version; `None` if it is not small.
+    /// An `.info` or `.mod`; `None` if it is gone again.
     async fn small(&self, version: &Version, kind: Kind) -> Result<Option<Bytes>, EngineError> {
         let key = FileKey {
             module: self.module.clone(),
@@ -139,7 +139,12 @@ impl Derivation<'_> {
         };
         Ok(match self.engine.file(&key, &mode).await?.content {
             Content::Bytes(body) => Some(body),
-            Content::File(_) | Content::Growing(_) => None,
+            Content::File(file) => {
+                let read = self.engine.store.blobs().read(&key, file.size).await;
+                read.map_err(crate::store::StoreError::from)?
+            }
+            // Only zips grow.
+            Content::Growing(_) => None,
         })
     }
 }

@@ -60,6 +60,7 @@ pub async fn rebuild(
     let mut summary = Summary::default();
     let mut seen = Progress::default();
     let mut changes = Vec::new();
+    let started = clock.now();
     let mut folders = vec![modules.to_owned()];
     while let Some(folder) = folders.pop() {
         let entries = match read_folder(folder.clone()).await {
@@ -92,28 +93,46 @@ pub async fn rebuild(
                     {
                         record = known;
                     }
-                    changes.push(Change::Put(layout::file_key(&key), record.encode()));
+                    let put = Change::Put(layout::file_key(&key), record.encode());
+                    changes.push((key, put));
                 }
                 Err(why) => {
                     summary.bad.push((key.to_string(), why));
-                    changes.push(Change::Remove(layout::file_key(&key)));
+                    let remove = Change::Remove(layout::file_key(&key));
+                    changes.push((key, remove));
                 }
             }
             if changes.len() >= BATCH {
-                store.index().commit(std::mem::take(&mut changes)).await?;
+                commit_older(store, std::mem::take(&mut changes), started).await?;
             }
             if !progress(&seen) {
                 summary.ended_early = true;
-                store.index().commit(changes).await?;
+                commit_older(store, changes, started).await?;
                 return Ok(summary);
             }
         }
     }
-    store.index().commit(changes).await?;
+    commit_older(store, changes, started).await?;
     drop_gone(store, modules, &mut summary).await?;
     let complete = Change::Put(COMPLETE.to_owned(), vec![1]);
     store.index().commit(vec![complete]).await?;
     Ok(summary)
+}
+
+/// Commits what was found, but for files that have been fetched anew since it began: what is recorded of those is right.
+async fn commit_older(
+    store: &Store,
+    found: Vec<(FileKey, Change)>,
+    started: Millis,
+) -> Result<(), StoreError> {
+    let mut changes = Vec::with_capacity(found.len());
+    for (key, change) in found {
+        let known = store.record(&key).await?;
+        if known.is_none_or(|known| known.seen < started) {
+            changes.push(change);
+        }
+    }
+    Ok(store.index().commit(changes).await?)
 }
 
 /// A folder's entries in the order of their names, each with whether it is a folder itself.
