@@ -127,7 +127,6 @@ pub async fn serve(
         engine: Arc::clone(&engine),
         ready: Ready::new(config.store.hot / 8 * 5),
         metrics: Arc::clone(&metrics),
-        clock: Arc::clone(&clock),
         base_path: config.server.base_path.clone(),
         public_url: config.server.public_url.clone(),
         via: via_name,

@@ -25,7 +25,6 @@ pub use observe::Observer;
 pub use ready::Ready;
 pub use router::Site;
 
-use crate::clock::SharedClock;
 use crate::engine::Engine;
 use crate::store::Disk;
 use crate::telemetry::logs::LogSink;
@@ -46,8 +45,6 @@ pub struct Face {
     pub ready: Ready,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// The time.
-    pub clock: SharedClock,
     /// Below which path modules are served: empty, or `/…` without a slash at its end.
     pub base_path: String,
     /// The address to show to people, if the operator set one.

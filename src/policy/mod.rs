@@ -4,15 +4,6 @@ use thiserror::Error;
 
 use crate::gomod::{ModulePath, Patterns};
 
-/// Where a module may come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Route {
-    /// Through the chain of upstreams.
-    Public,
-    /// Straight from its own git host only; never asked of an upstream or a checksum database.
-    Private,
-}
-
 /// The rules in force.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
@@ -40,15 +31,6 @@ impl Policy {
         Policy { private }
     }
 
-    /// Where this module may come from. Toolchains are nobody's private modules (protocol.md 3).
-    pub fn route(&self, module: &ModulePath) -> Route {
-        if self.private_pattern(module).is_some() {
-            Route::Private
-        } else {
-            Route::Public
-        }
-    }
-
     /// Says why a module cannot be fetched at all.
     pub fn check(&self, module: &ModulePath) -> Result<(), Barred> {
         match self.private_pattern(module) {
@@ -60,7 +42,7 @@ impl Policy {
         }
     }
 
-    /// The pattern that makes this module private.
+    /// The pattern that makes this module private. Toolchains are nobody's private modules (protocol.md 3).
     pub fn private_pattern(&self, module: &ModulePath) -> Option<&str> {
         if self.private.is_empty() || module.is_toolchain() {
             return None;
@@ -81,10 +63,10 @@ mod tests {
     #[test]
     fn c88_private_patterns_do_not_cover_toolchains() {
         let policy = Policy::new(Patterns::parse("golang.org/*,*.corp.example.com"));
-        let route = |path: &str| policy.route(&ModulePath::parse(path).unwrap());
-        assert_eq!(route("golang.org/x"), Route::Private);
-        assert_eq!(route("golang.org/toolchain"), Route::Public);
-        assert_eq!(route("git.corp.example.com/a/b"), Route::Private);
-        assert_eq!(route("example.com/a"), Route::Public);
+        let is_private = |path: &str| policy.check(&ModulePath::parse(path).unwrap()).is_err();
+        assert!(is_private("golang.org/x"));
+        assert!(!is_private("golang.org/toolchain"));
+        assert!(is_private("git.corp.example.com/a/b"));
+        assert!(!is_private("example.com/a"));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::memory::MemoryIndex;
 use super::*;
 
 async fn story(index: &dyn Index) {

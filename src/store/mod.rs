@@ -16,6 +16,7 @@ mod files;
 mod group;
 mod index;
 mod layout;
+#[cfg(test)]
 mod memory;
 mod migrate;
 pub mod rebuild;
@@ -33,7 +34,6 @@ pub use dir::{DataDir, DataDirError};
 pub use disk::{Disk, Room};
 pub use files::Files;
 pub use index::{Change, Index, IndexError};
-pub use memory::MemoryIndex;
 pub use migrate::INDEX_SCHEMA;
 pub use record::{Damaged, FileRecord, MetaRecord, Verified, json};
 pub use sled_index::SledIndex;

@@ -32,7 +32,7 @@ impl Toolchain {
     }
 
     /// What `go env -w` wrote.
-    pub fn user_setting(&self, name: &str) -> Option<String> {
+    fn user_setting(&self, name: &str) -> Option<String> {
         let file = match self.var("GOENV") {
             Some("off") => return None,
             Some(file) => PathBuf::from(file),
