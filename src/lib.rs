@@ -11,16 +11,18 @@
 //! * [`engine`]: the product: look up → fresh? → flight → fetch → verify → publish.
 //! * [`policy`]: what may be asked of whom.
 //! * [`upstream`]: other GOPROXY servers: chain, client, credentials, retries, breaker.
+//! * [`sumdb`]: checksum databases: a verifying client of each, which the relay serves from.
 //! * [`store`]: what is kept: blobs and the index.
 //! * [`gomod`]: the rules of Go modules, pure.
 //! * [`protocol`]: request paths and caching headers, pure.
+//! * [`flights`]: one shared piece of work per key.
 //! * [`telemetry`]: logs and metrics.
 //! * [`clock`]: the time; nothing else reads it.
 //!
 //! # Which way things point
 //!
-//! `cli → app → http, jobs → engine → {policy, upstream, store} → {gomod, protocol}`; `telemetry` and `clock` serve
-//! all. `upstream` and `store` do not know each other: `engine` joins them. `tests/architecture.rs` fails on any other
+//! `cli → app → http, jobs → engine → {policy, upstream, sumdb, store} → {gomod, protocol}`; `flights`,
+//! `telemetry` and `clock` serve all. `upstream`, `sumdb` and `store` do not know each other: `engine` joins them. `tests/architecture.rs` fails on any other
 //! edge.
 //!
 //! # The life of a request
@@ -36,11 +38,13 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod engine;
+pub mod flights;
 pub mod gomod;
 pub mod http;
 pub mod jobs;
 pub mod policy;
 pub mod protocol;
 pub mod store;
+pub mod sumdb;
 pub mod telemetry;
 pub mod upstream;

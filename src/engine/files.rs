@@ -11,10 +11,10 @@ use tokio::time::timeout;
 
 use super::answer::{Answer, CacheStatus, Content, Mode};
 use super::error::{Class, EngineError};
-use super::flights::outcome;
 use super::hot::HotFile;
 use super::zip::{self, EndGuard, SpoolSink, ZipFlight};
 use super::{Engine, hex};
+use crate::flights::outcome;
 use crate::gomod::check;
 use crate::gomod::dirhash::hash_go_mod;
 use crate::protocol::{FileKey, Key, Kind};

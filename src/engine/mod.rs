@@ -7,7 +7,6 @@
 mod answer;
 mod error;
 mod files;
-mod flights;
 mod hot;
 mod latest;
 mod meta;
@@ -29,11 +28,11 @@ pub use verify::{Mismatch, NoVerifier, Verification, Verifier};
 pub use zip::{Progress, ZipFlight};
 
 use crate::clock::{Millis, SharedClock};
+use crate::flights::{self, Flights};
 use crate::policy::Policy;
 use crate::protocol::{FileKey, Key, Meta, MetaKey};
 use crate::store::Store;
 use crate::telemetry::metrics::EngineMetrics;
-use flights::Flights;
 use hot::Hot;
 use negative::Negatives;
 use recent::Recent;
@@ -173,7 +172,9 @@ impl Engine {
 
     /// Fetches under way.
     pub fn flights(&self) -> usize {
-        self.small_flights.len() + self.zip_flights.len() + self.meta_flights.len()
+        self.small_flights.under_way()
+            + self.zip_flights.under_way()
+            + self.meta_flights.under_way()
     }
 
     /// Asks again for what is asked for often and soon gets old; at most `most` at once. Gives how many were asked.

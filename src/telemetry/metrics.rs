@@ -133,6 +133,23 @@ struct FetchLabels {
     outcome: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SumdbLabels {
+    database: String,
+    outcome: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DatabaseLabels {
+    database: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AlarmLabels {
+    database: String,
+    kind: &'static str,
+}
+
 /// Requests of one endpoint with one outcome.
 struct RequestHandles {
     count: Counter,
@@ -190,6 +207,8 @@ pub struct EngineMetrics {
     pub unkept: Counter,
     /// Background refreshes.
     pub refreshes: Counter,
+    /// Files served although their checksum database could not be reached, and not verified since.
+    pub unsettled: Gauge,
 }
 
 /// Metrics that are looked up when somebody reads them.
@@ -235,6 +254,32 @@ impl UpstreamMetrics {
     }
 }
 
+/// Metrics of one checksum database.
+#[derive(Clone)]
+pub struct SumdbMetrics {
+    database: String,
+    asked: Family<SumdbLabels, Counter>,
+    /// Records in the latest verified tree.
+    pub size: Gauge,
+    /// When a verified answer last came. Seconds since 1970; 0 before the first.
+    pub heard: Gauge,
+    /// 1 while there is a fork that no operator has acknowledged.
+    pub fork: Gauge,
+    /// 1 while there is a forged tile that no operator has acknowledged.
+    pub inconsistent: Gauge,
+}
+
+impl SumdbMetrics {
+    /// The database was asked for a record or a tree head; `outcome` is one of a few fixed words.
+    pub fn asked(&self, outcome: &'static str) {
+        let labels = SumdbLabels {
+            database: self.database.clone(),
+            outcome: outcome.to_owned(),
+        };
+        self.asked.get_or_create(&labels).inc();
+    }
+}
+
 /// All metrics of one server.
 pub struct Metrics {
     registry: Registry,
@@ -248,6 +293,10 @@ pub struct Metrics {
     retries: Family<UpstreamLabels, Counter>,
     breaker: Family<UpstreamLabels, Gauge>,
     upstream_in_flight: Family<UpstreamLabels, Gauge>,
+    sumdb_asked: Family<SumdbLabels, Counter>,
+    sumdb_size: Family<DatabaseLabels, Gauge>,
+    sumdb_heard: Family<DatabaseLabels, Gauge>,
+    sumdb_alarms: Family<AlarmLabels, Gauge>,
 }
 
 fn request_seconds() -> Histogram {
@@ -284,6 +333,10 @@ impl Metrics {
         let breaker = Family::default();
         let upstream_in_flight = Family::default();
         let process = ProcessMetrics::default();
+        let sumdb_asked = Family::default();
+        let sumdb_size = Family::default();
+        let sumdb_heard = Family::default();
+        let sumdb_alarms = Family::default();
 
         registry.register(
             "requests",
@@ -361,6 +414,32 @@ impl Metrics {
             Family::clone(&upstream_in_flight),
         );
         registry.register(
+            "sumdb_asked",
+            "Records and tree heads asked of a checksum database",
+            Family::clone(&sumdb_asked),
+        );
+        registry.register(
+            "sumdb_tree_size",
+            "Records in the latest verified tree of a checksum database",
+            Family::clone(&sumdb_size),
+        );
+        registry.register_with_unit(
+            "sumdb_last_contact",
+            "When a verified answer last came from a checksum database, since 1970; 0 before the first",
+            Unit::Seconds,
+            Family::clone(&sumdb_heard),
+        );
+        registry.register(
+            "sumdb_alarms",
+            "1 while something was noticed about a checksum database that no operator has acknowledged",
+            Family::clone(&sumdb_alarms),
+        );
+        registry.register(
+            "unsettled_files",
+            "Files served although their checksum database could not be reached, and not verified since",
+            engine.unsettled.clone(),
+        );
+        registry.register(
             "log_dropped_lines",
             "Log lines dropped so far",
             process.log_dropped.clone(),
@@ -416,6 +495,31 @@ impl Metrics {
             retries,
             breaker,
             upstream_in_flight,
+            sumdb_asked,
+            sumdb_size,
+            sumdb_heard,
+            sumdb_alarms,
+        }
+    }
+
+    /// Handles for a checksum database.
+    pub fn sumdb(&self, name: &str) -> SumdbMetrics {
+        let database = || DatabaseLabels {
+            database: name.to_owned(),
+        };
+        let alarm = |kind| {
+            let database = name.to_owned();
+            self.sumdb_alarms
+                .get_or_create(&AlarmLabels { database, kind })
+                .clone()
+        };
+        SumdbMetrics {
+            database: name.to_owned(),
+            asked: self.sumdb_asked.clone(),
+            size: self.sumdb_size.get_or_create(&database()).clone(),
+            heard: self.sumdb_heard.get_or_create(&database()).clone(),
+            fork: alarm("fork"),
+            inconsistent: alarm("inconsistent"),
         }
     }
 

@@ -79,7 +79,7 @@ where
     }
 
     /// How many are under way.
-    pub fn len(&self) -> usize {
+    pub fn under_way(&self) -> usize {
         self.map.lock().len()
     }
 }
@@ -117,7 +117,7 @@ mod tests {
         };
         let first = join().unwrap();
         let second = join().unwrap();
-        assert_eq!(flights.len(), 1);
+        assert_eq!(flights.under_way(), 1);
         assert!(
             flights
                 .join(&"other", || (first.clone(), async {}))
@@ -142,7 +142,7 @@ mod tests {
             (receiver, work)
         });
         assert_eq!(outcome(flight.unwrap()).await, None);
-        while flights.len() > 0 {
+        while flights.under_way() > 0 {
             tokio::task::yield_now().await;
         }
     }

@@ -1,0 +1,713 @@
+//! One checksum database: verified look-ups, one growing history, and what a relay may answer (protocol.md 4.5, 4.6).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use parking_lot::Mutex;
+use quick_cache::sync::Cache;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+
+use super::alarm::{Alarm, AlarmKind};
+use super::error::SumdbError;
+use super::head::Head;
+use super::key::VerifierKey;
+use super::merkle::{Hash, Node, fold, leaf, roots};
+use super::record::{Record, Sums, texts};
+use super::seams::{Ask, State, StateError, Transport};
+use super::tile::{FULL, TileId, TilePath};
+use super::tiles::{Tiles, store};
+use crate::clock::{Millis, SharedClock};
+use crate::flights::{Flights, Outcome, outcome};
+use crate::gomod::{ModulePath, Version};
+use crate::telemetry::metrics::SumdbMetrics;
+
+/// Where the latest head is kept.
+const HEAD: &str = "head";
+/// A tree note, with signatures of many witnesses perhaps. Bytes.
+const MAX_NOTE: u64 = 64 << 10;
+/// A record with its note. Bytes.
+const MAX_RECORD: u64 = 128 << 10;
+/// The records of one tile. Bytes.
+const MAX_DATA: u64 = 1 << 20;
+/// How long the latest head is answered without asking again.
+const FRESH: Duration = Duration::from_secs(5);
+/// How long a client waits for a newer head when there is one.
+const REFRESH_WAIT: Duration = Duration::from_secs(2);
+/// How long "not known" is remembered (protocol.md 4.6.4).
+const UNKNOWN_FOR: Duration = Duration::from_secs(60);
+/// Look-ups under way at the most.
+const LOOKUPS: usize = 2048;
+/// Records in memory at the most.
+const RECORDS: usize = 2048;
+/// Heads known to be consistent, and unknown versions, in memory at the most.
+const REMEMBERED: usize = 4096;
+
+/// A database's client.
+pub struct Database {
+    key: VerifierKey,
+    transport: Arc<dyn Transport>,
+    state: Arc<dyn State>,
+    clock: SharedClock,
+    metrics: SumdbMetrics,
+    tiles: Arc<Tiles>,
+    now: Mutex<Now>,
+    /// Heads that have been found to be prefixes of the latest one.
+    consistent: Cache<(u64, Hash), ()>,
+    /// One head is adopted at a time.
+    adopting: Semaphore,
+    records: Cache<String, Bytes>,
+    unknown: Cache<String, (Millis, SumdbError)>,
+    unknown_for: Duration,
+    lookups: Flights<String, Outcome<Result<Bytes, SumdbError>>>,
+    refreshes: Flights<(), Outcome<Result<(), SumdbError>>>,
+}
+
+#[derive(Default)]
+struct Now {
+    head: Option<Arc<Head>>,
+    /// When the head was last heard from the database.
+    heard: Option<Millis>,
+    alarms: Vec<Alarm>,
+}
+
+/// What an operator sees of a database.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// Its name.
+    pub name: String,
+    /// Records in the latest verified tree.
+    pub size: Option<u64>,
+    /// The latest verified head, as signed.
+    pub note: Option<Bytes>,
+    /// When a verified answer last came from the database; `None` since the start.
+    pub heard: Option<Millis>,
+    /// What was noticed.
+    pub alarms: Vec<Alarm>,
+}
+
+impl Database {
+    /// Opens what is kept. `negative_ttl` says how long a version stays unknown, a minute at the most.
+    pub async fn open(
+        key: VerifierKey,
+        transport: Arc<dyn Transport>,
+        state: Arc<dyn State>,
+        clock: SharedClock,
+        negative_ttl: Duration,
+        metrics: SumdbMetrics,
+    ) -> Result<Arc<Self>, StateError> {
+        let mut now = Now::default();
+        if let Some(note) = state.get(HEAD).await? {
+            match Head::open(note, &key) {
+                Ok(head) => now.head = Some(Arc::new(head)),
+                Err(error) => {
+                    tracing::error!(database = key.name(), %error, "the kept tree head does not verify with this key; beginning anew");
+                    state.clear().await?;
+                }
+            }
+        }
+        for kind in AlarmKind::ALL {
+            let kept = state.get(&alarm_key(kind)).await?;
+            now.alarms
+                .extend(kept.and_then(|json| serde_json::from_slice(&json).ok()));
+        }
+        let database = Database {
+            tiles: Tiles::new(Arc::clone(&transport), Arc::clone(&state)),
+            key,
+            transport,
+            state,
+            clock,
+            metrics,
+            now: Mutex::new(now),
+            consistent: Cache::new(REMEMBERED),
+            adopting: Semaphore::new(1),
+            records: Cache::new(RECORDS),
+            unknown: Cache::new(REMEMBERED),
+            unknown_for: negative_ttl.min(UNKNOWN_FOR),
+            lookups: Flights::new(LOOKUPS, Default::default()),
+            refreshes: Flights::new(1, Default::default()),
+        };
+        database.show();
+        Ok(Arc::new(database))
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.key.name()
+    }
+
+    /// What an operator sees of it.
+    pub fn status(&self) -> Status {
+        let now = self.now.lock();
+        Status {
+            name: self.name().to_owned(),
+            size: now.head.as_ref().map(|head| head.size),
+            note: now.head.as_ref().map(|head| head.note.clone()),
+            heard: now.heard,
+            alarms: now.alarms.clone(),
+        }
+    }
+
+    /// What it says of a version, verified.
+    pub async fn sums(
+        self: &Arc<Self>,
+        module: &ModulePath,
+        version: &Version,
+        via: Option<&HeaderValue>,
+    ) -> Result<Sums, SumdbError> {
+        let body = self.lookup(module, version, via).await?;
+        let record = Record::parse(&body).map_err(|error| SumdbError::Forged(error.to_string()))?;
+        Ok(record.sums(module, version))
+    }
+
+    /// The body of a look-up, verified, as it came.
+    pub async fn lookup(
+        self: &Arc<Self>,
+        module: &ModulePath,
+        version: &Version,
+        via: Option<&HeaderValue>,
+    ) -> Result<Bytes, SumdbError> {
+        let key = format!("{}@{}", module.escaped(), version.escaped());
+        if let Some(body) = self.kept_lookup(&key).await? {
+            return Ok(body);
+        }
+        self.not_forked()?;
+        if let Some((until, error)) = self.unknown.get(&key)
+            && self.clock.now() < until
+        {
+            return Err(error);
+        }
+        let flight = self.lookups.join(&key, || {
+            let (sender, receiver) = watch::channel(None);
+            let (database, key, via) = (Arc::clone(self), key.clone(), via.cloned());
+            let (module, version) = (module.clone(), version.clone());
+            let work = async move {
+                let result = database
+                    .look_up(&key, &module, &version, via.as_ref())
+                    .await;
+                database.noted(&key, &result);
+                if let Ok(body) = &result {
+                    database.records.insert(key.clone(), body.clone());
+                }
+                sender.send_replace(Some(result.clone()));
+                if let Ok(body) = result {
+                    database.keep(&lookup_key(&key), body).await;
+                }
+            };
+            (receiver, work)
+        });
+        outcome(flight.ok_or(SumdbError::Overloaded)?)
+            .await
+            .unwrap_or_else(|| Err(SumdbError::Fault("the look-up ended unexpectedly".into())))
+    }
+
+    /// Whether the answer to a look-up is at hand.
+    pub fn has(&self, module: &ModulePath, version: &Version) -> bool {
+        let key = format!("{}@{}", module.escaped(), version.escaped());
+        self.records.peek(&key).is_some()
+    }
+
+    async fn kept_lookup(&self, key: &str) -> Result<Option<Bytes>, SumdbError> {
+        if let Some(body) = self.records.get(key) {
+            return Ok(Some(body));
+        }
+        let kept = self.state.get(&lookup_key(key)).await.map_err(store)?;
+        if let Some(body) = &kept {
+            self.records.insert(key.to_owned(), body.clone());
+        }
+        Ok(kept)
+    }
+
+    async fn look_up(
+        self: &Arc<Self>,
+        key: &str,
+        module: &ModulePath,
+        version: &Version,
+        via: Option<&HeaderValue>,
+    ) -> Result<Bytes, SumdbError> {
+        let ask = Ask {
+            path: lookup_key(key),
+            lookup: Some(module.clone()),
+            max: MAX_RECORD,
+            via: via.cloned(),
+        };
+        // The newest head first: against it the heads of all the records are checked as prefixes.
+        let (body, _) = tokio::join!(self.transport.get(&ask), self.some_head(via));
+        let body = body?;
+        let forged = |why: String| SumdbError::Forged(format!("its record of {key}: {why}"));
+        let record = Record::parse(&body).map_err(|error| forged(error.to_string()))?;
+        let sums = record.sums(module, version);
+        if sums.zip.is_empty() || sums.go_mod.is_empty() {
+            return Err(forged("it does not name this version".into()));
+        }
+        let head = Head::open(record.note.clone(), &self.key)
+            .map_err(|error| forged(error.to_string()))?;
+        let latest = self.merge(head, via).await?;
+        if record.id >= latest.size {
+            return Err(forged("its number lies beyond the tree".into()));
+        }
+        let place = Node {
+            level: 0,
+            n: record.id,
+        };
+        let hashes = self.tiles.hashes(&latest, &[place], via).await;
+        let hashes = self.watched(hashes).await?;
+        if hashes != [record.leaf()] {
+            return Err(forged("it is not in the tree".into()));
+        }
+        self.heard();
+        Ok(body)
+    }
+
+    /// Joins a signed head with the history known so far; gives the latest one (protocol.md 4.5, `merge`).
+    async fn merge(
+        self: &Arc<Self>,
+        head: Head,
+        via: Option<&HeaderValue>,
+    ) -> Result<Arc<Head>, SumdbError> {
+        let head = Arc::new(head);
+        loop {
+            let latest = self.head();
+            if let Some(latest) = latest.filter(|latest| head.size <= latest.size) {
+                return self.is_prefix(&head, latest, via).await;
+            }
+            // A semaphore that nobody closes.
+            let _permit = self.adopting.acquire().await;
+            let latest = self.head();
+            if latest
+                .as_ref()
+                .is_some_and(|latest| head.size <= latest.size)
+            {
+                continue;
+            }
+            let edge = match &latest {
+                None => self.tiles.first(&head, via).await.map(Some),
+                Some(latest) => self.tiles.continues(latest, &head, via).await,
+            };
+            let Some(edge) = self.watched(edge).await? else {
+                let older = latest.unwrap_or_else(|| Arc::clone(&head));
+                return Err(self.fork(&older, &head).await);
+            };
+            self.tiles.keep_all(&edge).await;
+            let old = latest.as_ref().map(|latest| &latest.note);
+            match self.state.swap(HEAD, old, head.note.clone()).await {
+                Ok(true) => {}
+                // Another process has moved it on: continue from there.
+                Ok(false) => {
+                    self.reload().await?;
+                    continue;
+                }
+                // What is verified is verified, though it will have to be again after a restart.
+                Err(error) => {
+                    tracing::warn!(database = self.name(), %error, "the tree head could not be kept")
+                }
+            }
+            self.now.lock().head = Some(Arc::clone(&head));
+            self.show();
+            return Ok(head);
+        }
+    }
+
+    async fn is_prefix(
+        self: &Arc<Self>,
+        head: &Arc<Head>,
+        latest: Arc<Head>,
+        via: Option<&HeaderValue>,
+    ) -> Result<Arc<Head>, SumdbError> {
+        let name = (head.size, head.root);
+        if head.same_tree(&latest) || self.consistent.get(&name).is_some() {
+            return Ok(latest);
+        }
+        let hashes = self.tiles.hashes(&latest, &roots(head.size), via).await;
+        let hashes = self.watched(hashes).await?;
+        if fold(&hashes) != head.root {
+            return Err(self.fork(&latest, head).await);
+        }
+        self.consistent.insert(name, ());
+        Ok(latest)
+    }
+
+    async fn reload(&self) -> Result<(), SumdbError> {
+        let Some(note) = self.state.get(HEAD).await.map_err(store)? else {
+            return Err(SumdbError::Store("the tree head is gone".into()));
+        };
+        let head = Head::open(note, &self.key)
+            .map_err(|error| SumdbError::Store(format!("the kept tree head: {error}")))?;
+        self.now.lock().head = Some(Arc::new(head));
+        Ok(())
+    }
+
+    fn head(&self) -> Option<Arc<Head>> {
+        self.now.lock().head.clone()
+    }
+
+    /// A head to verify with: the latest one, or the first that can be had.
+    async fn some_head(
+        self: &Arc<Self>,
+        via: Option<&HeaderValue>,
+    ) -> Result<Arc<Head>, SumdbError> {
+        if let Some(head) = self.head() {
+            return Ok(head);
+        }
+        self.refresh(via).await?;
+        self.head()
+            .ok_or_else(|| SumdbError::Fault("it has no tree head".into()))
+    }
+
+    /// Asks for the latest head and joins it with what is known.
+    async fn refresh(self: &Arc<Self>, via: Option<&HeaderValue>) -> Result<(), SumdbError> {
+        let flight = self.refreshes.join(&(), || {
+            let (sender, receiver) = watch::channel(None);
+            let (database, via) = (Arc::clone(self), via.cloned());
+            let work = async move {
+                let result = database.ask_latest(via.as_ref()).await;
+                database.noted("latest", &result);
+                sender.send_replace(Some(result));
+            };
+            (receiver, work)
+        });
+        outcome(flight.ok_or(SumdbError::Overloaded)?)
+            .await
+            .unwrap_or_else(|| Err(SumdbError::Fault("the fetch ended unexpectedly".into())))
+    }
+
+    async fn ask_latest(self: &Arc<Self>, via: Option<&HeaderValue>) -> Result<(), SumdbError> {
+        let ask = Ask {
+            path: "latest".into(),
+            lookup: None,
+            max: MAX_NOTE,
+            via: via.cloned(),
+        };
+        let note = self.transport.get(&ask).await?;
+        let head = Head::open(note, &self.key)
+            .map_err(|error| SumdbError::Forged(format!("its latest tree head: {error}")))?;
+        self.merge(head, via).await?;
+        self.heard();
+        Ok(())
+    }
+
+    fn heard(&self) {
+        let now = self.clock.now();
+        self.now.lock().heard = Some(now);
+        self.metrics
+            .heard
+            .set(i64::try_from(now.0 / 1000).unwrap_or(i64::MAX));
+    }
+
+    /// The latest head's note: at most five seconds old, or the last one verified while no newer one can be had.
+    pub async fn latest(self: &Arc<Self>, via: Option<&HeaderValue>) -> Result<Bytes, SumdbError> {
+        let (head, fresh) = {
+            let now = self.now.lock();
+            let age = now.heard.map(|heard| self.clock.now().since(heard));
+            (now.head.clone(), age.is_some_and(|age| age < FRESH))
+        };
+        let Some(head) = head else {
+            return Ok(self.some_head(via).await?.note.clone());
+        };
+        if fresh || self.not_forked().is_err() {
+            return Ok(head.note.clone());
+        }
+        match timeout(REFRESH_WAIT, self.refresh(via)).await {
+            Ok(Err(error @ (SumdbError::Forged(_) | SumdbError::Inconsistent(_)))) => Err(error),
+            Ok(_) | Err(_) => Ok(self.head().unwrap_or(head).note.clone()),
+        }
+    }
+
+    /// Whether clients may be told that this database is served here: then they ask nobody else.
+    pub async fn can_serve(self: &Arc<Self>, via: Option<&HeaderValue>) -> Result<(), SumdbError> {
+        self.some_head(via).await.map(|_| ())
+    }
+
+    /// A tile, verified; cut out of a wider one if that is kept.
+    pub async fn tile(
+        self: &Arc<Self>,
+        path: TilePath,
+        via: Option<&HeaderValue>,
+    ) -> Result<Bytes, SumdbError> {
+        let id = path.id();
+        let result = match path.tile {
+            Some(_) => self.hash_tile(id, path.width, via).await,
+            None => self.data_tile(path, via).await,
+        };
+        self.watched(result).await
+    }
+
+    async fn hash_tile(
+        self: &Arc<Self>,
+        id: TileId,
+        width: u16,
+        via: Option<&HeaderValue>,
+    ) -> Result<Bytes, SumdbError> {
+        if let Some(tile) = self.tiles.kept(id, width).await? {
+            return Ok(tile.bytes().clone());
+        }
+        let head = self.head_with(id, width, via).await?;
+        let wide = id.width(head.size);
+        // Narrower than the tree has it now: whether it is still there is the database's to say, and clients ask for the
+        // full one if not.
+        let exactly = match width < wide {
+            true => Some(self.tiles.fetch_exactly(id, width, via).await?),
+            false => None,
+        };
+        let tile = self.tiles.tile(&head, id, via).await?.narrowed(width);
+        let tile = tile.ok_or_else(|| not_there(id, width))?;
+        if exactly.is_some_and(|exactly| exactly != tile) {
+            return Err(SumdbError::Inconsistent(format!(
+                "{} does not belong to the tree that the database has signed",
+                id.path(width)
+            )));
+        }
+        Ok(tile.bytes().clone())
+    }
+
+    /// A head whose tree has this tile, asking for a newer one if need be.
+    async fn head_with(
+        self: &Arc<Self>,
+        id: TileId,
+        width: u16,
+        via: Option<&HeaderValue>,
+    ) -> Result<Arc<Head>, SumdbError> {
+        let head = self.some_head(via).await?;
+        if id.width(head.size) >= width {
+            return Ok(head);
+        }
+        self.not_forked()?;
+        self.refresh(via).await?;
+        self.head()
+            .filter(|head| id.width(head.size) >= width)
+            .ok_or_else(|| not_there(id, width))
+    }
+
+    /// The records of a tile's leaves.
+    async fn data_tile(
+        self: &Arc<Self>,
+        path: TilePath,
+        via: Option<&HeaderValue>,
+    ) -> Result<Bytes, SumdbError> {
+        let width = usize::from(path.width);
+        let name = TilePath {
+            width: FULL,
+            ..path
+        }
+        .to_string();
+        let kept = self.state.tile(&name).await.map_err(store)?;
+        let kept_width = kept
+            .as_deref()
+            .and_then(texts)
+            .map_or(0, |texts| texts.len());
+        if let Some(part) = kept.and_then(|kept| first_records(&kept, width)) {
+            return Ok(part);
+        }
+        let head = self.head_with(path.id(), path.width, via).await?;
+        let ask = Ask {
+            path: path.to_string(),
+            lookup: None,
+            max: MAX_DATA,
+            via: via.cloned(),
+        };
+        let leaves = self.tiles.tile(&head, path.id(), via);
+        let (body, leaves) =
+            futures_util::future::try_join(self.transport.get(&ask), leaves).await?;
+        let records = texts(&body).filter(|records| records.len() == width);
+        let records = records
+            .ok_or_else(|| SumdbError::Forged(format!("{path} does not hold {width} records")))?;
+        let in_tree = |(at, text): (usize, &&str)| {
+            leaves.hash(at) == Some(leaf(format!("{text}\n").as_bytes()))
+        };
+        if !records.iter().enumerate().all(in_tree) {
+            return Err(SumdbError::Inconsistent(format!(
+                "{path} does not belong to the tree that the database has signed"
+            )));
+        }
+        if kept_width < width
+            && let Err(error) = self.state.put_tile(&name, body.clone()).await
+        {
+            tracing::warn!(database = self.name(), %error, "a tile of records could not be kept");
+        }
+        Ok(body)
+    }
+
+    async fn keep(&self, key: &str, value: Bytes) {
+        if let Err(error) = self.state.put(key, value).await {
+            tracing::warn!(database = self.name(), %error, "what the checksum database said could not be kept");
+        }
+    }
+
+    /// Counts, logs and remembers how asking the database went.
+    fn noted<T>(&self, what: &str, result: &Result<T, SumdbError>) {
+        let word = match result {
+            Ok(_) => "ok",
+            Err(SumdbError::Unknown { .. }) => "unknown",
+            Err(SumdbError::Forged(_) | SumdbError::Inconsistent(_) | SumdbError::Fork(_)) => {
+                "forged"
+            }
+            Err(_) => "unavailable",
+        };
+        self.metrics.asked(word);
+        let Err(error) = result else { return };
+        let database = self.name();
+        match error {
+            SumdbError::Unknown { .. } => {
+                tracing::info!(database, what, %error, "the checksum database does not know this");
+                let ttl = u64::try_from(self.unknown_for.as_millis()).unwrap_or(u64::MAX);
+                let until = Millis(self.clock.now().0.saturating_add(ttl));
+                self.unknown.insert(what.to_owned(), (until, error.clone()));
+            }
+            SumdbError::Forged(_) | SumdbError::Inconsistent(_) | SumdbError::Fork(_) => {
+                tracing::error!(database, what, %error, "an answer of the checksum database failed verification");
+            }
+            _ => tracing::warn!(database, what, %error, "the checksum database could not be asked"),
+        }
+    }
+
+    /// Raises the alarm if a tile was found not to belong to the tree.
+    async fn watched<T>(&self, result: Result<T, SumdbError>) -> Result<T, SumdbError> {
+        if let Err(SumdbError::Inconsistent(text)) = &result {
+            self.raise(AlarmKind::Inconsistent, text.clone()).await;
+        }
+        result
+    }
+
+    async fn fork(&self, known: &Head, other: &Head) -> SumdbError {
+        let note = |head: &Head| String::from_utf8_lossy(&head.note).into_owned();
+        let text = format!(
+            "{} has signed two histories that contradict each other: one with {} records, which was known here, and one with {}.\n\n{}\n{}",
+            self.name(),
+            known.size,
+            other.size,
+            note(known),
+            note(other)
+        );
+        self.raise(AlarmKind::Fork, text).await;
+        self.forked_error()
+    }
+
+    fn forked_error(&self) -> SumdbError {
+        SumdbError::Fork(format!(
+            "the checksum database {} has signed two histories that contradict each other (a fork)",
+            self.name()
+        ))
+    }
+
+    /// An error while there is a fork that no operator has acknowledged.
+    fn not_forked(&self) -> Result<(), SumdbError> {
+        let alarmed = self
+            .now
+            .lock()
+            .alarms
+            .iter()
+            .any(|alarm| alarm.kind == AlarmKind::Fork && !alarm.acknowledged);
+        if alarmed {
+            Err(self.forked_error())
+        } else {
+            Ok(())
+        }
+    }
+
+    async fn raise(&self, kind: AlarmKind, text: String) {
+        let alarm = Alarm {
+            kind,
+            since: self.clock.now(),
+            text,
+            acknowledged: false,
+        };
+        {
+            let mut now = self.now.lock();
+            let known = |known: &Alarm| known.kind == kind && !known.acknowledged;
+            if now.alarms.iter().any(known) {
+                return;
+            }
+            now.alarms.retain(|known| known.kind != kind);
+            now.alarms.push(alarm.clone());
+        }
+        tracing::error!(
+            database = self.name(),
+            kind = kind.as_str(),
+            text = alarm.text,
+            "ALARM: the checksum database cannot be trusted as it is; `larder sumdb acknowledge` ends this alarm"
+        );
+        self.show();
+        self.keep_alarm(&alarm).await;
+    }
+
+    async fn keep_alarm(&self, alarm: &Alarm) {
+        // A plain struct has no way to fail.
+        let json = serde_json::to_vec(alarm).unwrap_or_default();
+        self.keep(&alarm_key(alarm.kind), json.into()).await;
+    }
+
+    /// An operator knows of the alarms: gives how many there were.
+    pub async fn acknowledge(&self) -> usize {
+        let acknowledged: Vec<Alarm> = {
+            let mut now = self.now.lock();
+            let open = now.alarms.iter_mut().filter(|alarm| !alarm.acknowledged);
+            open.map(|alarm| {
+                alarm.acknowledged = true;
+                alarm.clone()
+            })
+            .collect()
+        };
+        for alarm in &acknowledged {
+            self.keep_alarm(alarm).await;
+        }
+        self.show();
+        acknowledged.len()
+    }
+
+    /// Forgets everything that is kept of this database, as if it had never been asked: for a database of one's own that
+    /// was made anew.
+    pub async fn begin_anew(&self) -> Result<(), StateError> {
+        let _permit = self.adopting.acquire().await;
+        self.state.clear().await?;
+        *self.now.lock() = Now::default();
+        self.tiles.clear();
+        self.consistent.clear();
+        self.records.clear();
+        self.unknown.clear();
+        self.show();
+        Ok(())
+    }
+
+    /// Brings the gauges up to date.
+    fn show(&self) {
+        let now = self.now.lock();
+        let size = now.head.as_ref().map_or(0, |head| head.size);
+        self.metrics
+            .size
+            .set(i64::try_from(size).unwrap_or(i64::MAX));
+        let open = |kind| {
+            let open = |alarm: &Alarm| alarm.kind == kind && !alarm.acknowledged;
+            i64::from(now.alarms.iter().any(open))
+        };
+        self.metrics.fork.set(open(AlarmKind::Fork));
+        self.metrics.inconsistent.set(open(AlarmKind::Inconsistent));
+    }
+}
+
+fn lookup_key(escaped: &str) -> String {
+    format!("lookup/{escaped}")
+}
+
+fn alarm_key(kind: AlarmKind) -> String {
+    format!("alarm/{}", kind.as_str())
+}
+
+fn not_there(id: TileId, width: u16) -> SumdbError {
+    SumdbError::Unknown {
+        gone: false,
+        text: format!("not found: the tree has no {} yet", id.path(width)),
+    }
+}
+
+/// The first `width` records of a tile of them, if it has as many.
+fn first_records(tile: &Bytes, width: usize) -> Option<Bytes> {
+    let records = texts(tile)?;
+    let part = records.get(..width)?;
+    let length: usize = part.iter().map(|text| text.len() + 2).sum();
+    Some(tile.slice(..length))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,390 @@
+//! Reading the tree's hashes through tiles, so that each one used is vouched for by a signed root (protocol.md 4.4).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, try_join, try_join_all};
+use http::HeaderValue;
+use quick_cache::sync::Cache;
+use tokio::sync::watch;
+
+use super::error::SumdbError;
+use super::head::Head;
+use super::merkle::{Hash, Node, fold, roots};
+use super::seams::{Ask, State, Transport};
+use super::tile::{FULL, Tile, TileId};
+use crate::flights::{Flights, Outcome, outcome};
+
+/// Verified tiles in memory at the most; 8 KiB each.
+const MEMORY: usize = 256;
+/// Tiles that have come and are not verified yet.
+const COMING: usize = 128;
+/// Tile fetches under way at the most.
+const FETCHES: usize = 4096;
+
+type Fetching<K> = Flights<K, Outcome<Result<Tile, SumdbError>>>;
+
+/// The tiles of one database.
+pub(super) struct Tiles {
+    transport: Arc<dyn Transport>,
+    state: Arc<dyn State>,
+    /// Verified, each as wide as known.
+    memory: Cache<TileId, Tile>,
+    /// Not verified: so that nobody fetches again what another is about to verify.
+    coming: Cache<(TileId, u16), Tile>,
+    fetches: Fetching<(TileId, u16)>,
+    verified: Fetching<TileId>,
+}
+
+/// Tiles that verify under a head which is not adopted yet; to be kept if it is.
+pub(super) struct Edge(HashMap<TileId, Tile>);
+
+impl Tiles {
+    pub(super) fn new(transport: Arc<dyn Transport>, state: Arc<dyn State>) -> Arc<Self> {
+        Arc::new(Tiles {
+            transport,
+            state,
+            memory: Cache::new(MEMORY),
+            coming: Cache::new(COMING),
+            fetches: Flights::new(FETCHES, Default::default()),
+            verified: Flights::new(FETCHES, Default::default()),
+        })
+    }
+
+    /// A kept tile, cut to `width`. What is kept has been verified.
+    pub(super) async fn kept(&self, id: TileId, width: u16) -> Result<Option<Tile>, SumdbError> {
+        if let Some(tile) = self.memory.get(&id).and_then(|tile| tile.narrowed(width)) {
+            return Ok(Some(tile));
+        }
+        let bytes = self.state.tile(&id.path(FULL)).await.map_err(store)?;
+        let Some(tile) = bytes.and_then(Tile::new) else {
+            return Ok(None);
+        };
+        let cut = tile.narrowed(width);
+        self.remember(id, tile);
+        Ok(cut)
+    }
+
+    fn remember(&self, id: TileId, tile: Tile) {
+        let wider = |known: Tile| known.width() >= tile.width();
+        if !self.memory.peek(&id).is_some_and(wider) {
+            self.memory.insert(id, tile);
+        }
+    }
+
+    /// Keeps a verified tile, unless as much of it is kept already. A full disk only means that it is fetched again.
+    pub(super) async fn keep(&self, id: TileId, tile: &Tile) {
+        self.coming.remove(&(id, tile.width()));
+        if matches!(self.kept(id, tile.width()).await, Ok(Some(_))) {
+            return;
+        }
+        self.remember(id, tile.clone());
+        self.store(id, tile).await;
+    }
+
+    /// Hashes of a head's tree; the head has been adopted.
+    pub(super) async fn hashes(
+        self: &Arc<Self>,
+        head: &Arc<Head>,
+        nodes: &[Node],
+        via: Option<&HeaderValue>,
+    ) -> Result<Vec<Hash>, SumdbError> {
+        let mut ids: Vec<TileId> = nodes.iter().map(|node| TileId::of(*node).0).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let read = ids.iter().map(|id| self.tile(head, *id, via));
+        let tiles: HashMap<_, _> = ids.iter().copied().zip(try_join_all(read).await?).collect();
+        nodes.iter().map(|node| hash_in(&tiles, *node)).collect()
+    }
+
+    /// A tile of an adopted head's tree, as wide as it is there. Kept ones need no second look; others are fetched, their
+    /// ancestors beside them, and compared with their place in the one above.
+    pub(super) fn tile(
+        self: &Arc<Self>,
+        head: &Arc<Head>,
+        id: TileId,
+        via: Option<&HeaderValue>,
+    ) -> BoxFuture<'static, Result<Tile, SumdbError>> {
+        let (tiles, head, via) = (Arc::clone(self), Arc::clone(head), via.cloned());
+        async move {
+            let width = id.width(head.size);
+            if let Some(tile) = tiles.kept(id, width).await? {
+                return Ok(tile);
+            }
+            if TileId::edge(head.size).contains(&id) {
+                // Kept when the head was adopted, and lost since.
+                let edge = tiles.edge(&head, via.as_ref()).await?;
+                tiles.keep_all(&edge).await;
+                return edge.0.get(&id).cloned().ok_or_else(|| beyond(id));
+            }
+            if width < FULL {
+                return Err(beyond(id));
+            }
+            let flight = tiles.verified.join(&id, || {
+                let (sender, receiver) = watch::channel(None);
+                let tiles = Arc::clone(&tiles);
+                let work = async move {
+                    let tile = tiles.verify(&head, id, via.as_ref()).await;
+                    if let Ok(tile) = &tile {
+                        tiles.remember(id, tile.clone());
+                    }
+                    sender.send_replace(Some(tile.clone()));
+                    if let Ok(tile) = &tile {
+                        tiles.store(id, tile).await;
+                    }
+                };
+                (receiver, work)
+            });
+            landed(flight).await
+        }
+        .boxed()
+    }
+
+    async fn store(&self, id: TileId, tile: &Tile) {
+        self.coming.remove(&(id, tile.width()));
+        let key = id.path(FULL);
+        if let Err(error) = self.state.put_tile(&key, tile.bytes().clone()).await {
+            tracing::warn!(%error, "a tile of the checksum database could not be kept");
+        }
+    }
+
+    /// A full tile that is not on the edge.
+    async fn verify(
+        self: &Arc<Self>,
+        head: &Arc<Head>,
+        id: TileId,
+        via: Option<&HeaderValue>,
+    ) -> Result<Tile, SumdbError> {
+        let (above, slot) = id.parent();
+        let (tile, parent) =
+            try_join(self.fetch(id, FULL, via), self.tile(head, above, via)).await?;
+        if tile.subtree(0..usize::from(FULL)) == parent.hash(slot) {
+            Ok(tile)
+        } else {
+            self.coming.remove(&(id, FULL));
+            Err(inconsistent(id))
+        }
+    }
+
+    /// The tiles on the edge of a signed tree, which together must give its root.
+    async fn edge(
+        self: &Arc<Self>,
+        head: &Head,
+        via: Option<&HeaderValue>,
+    ) -> Result<Edge, SumdbError> {
+        let ids = TileId::edge(head.size);
+        let mut known = HashMap::new();
+        for id in &ids {
+            if let Some(tile) = self.kept(*id, id.width(head.size)).await? {
+                known.insert(*id, tile);
+            }
+        }
+        let from_kept = !known.is_empty();
+        let missing = ids.iter().filter(|id| !known.contains_key(id));
+        let mut edge = known.clone();
+        edge.extend(self.fetch_all(missing, head, via).await?);
+        if !gives_root(&edge, head) && from_kept {
+            // Perhaps this head contradicts what is kept; only what comes from the same place can tell.
+            edge.extend(self.fetch_all(known.keys(), head, via).await?);
+        }
+        if gives_root(&edge, head) {
+            return Ok(Edge(edge));
+        }
+        for id in &ids {
+            self.coming.remove(&(*id, id.width(head.size)));
+        }
+        Err(SumdbError::Inconsistent(format!(
+            "the tiles at the edge of the tree do not give the root that the database has signed for {} records",
+            head.size
+        )))
+    }
+
+    async fn fetch_all(
+        self: &Arc<Self>,
+        ids: impl Iterator<Item = &TileId>,
+        head: &Head,
+        via: Option<&HeaderValue>,
+    ) -> Result<Vec<(TileId, Tile)>, SumdbError> {
+        let fetch = ids.map(|id| async move {
+            let tile = self.fetch(*id, id.width(head.size), via).await?;
+            Ok::<_, SumdbError>((*id, tile))
+        });
+        try_join_all(fetch).await
+    }
+
+    /// Verifies the edge of a first head: there is no older one that it could contradict.
+    pub(super) async fn first(
+        self: &Arc<Self>,
+        head: &Head,
+        via: Option<&HeaderValue>,
+    ) -> Result<Edge, SumdbError> {
+        self.edge(head, via).await
+    }
+
+    /// Verifies that `new` continues `old`. `Ok(None)` means that it does not, although its own tiles are in order: a
+    /// fork. Kept tiles are looked at like fetched ones here, because they belong to `old`.
+    pub(super) async fn continues(
+        self: &Arc<Self>,
+        old: &Head,
+        new: &Head,
+        via: Option<&HeaderValue>,
+    ) -> Result<Option<Edge>, SumdbError> {
+        let mut known = self.edge(new, via).await?.0;
+        let nodes = roots(old.size);
+        let mut wanted: Vec<TileId> = Vec::new();
+        for node in &nodes {
+            let mut id = TileId::of(*node).0;
+            while !known.contains_key(&id) && !wanted.contains(&id) {
+                wanted.push(id);
+                id = id.parent().0;
+            }
+        }
+        // From the top down, so that each one's parent is verified before it.
+        wanted.sort_unstable_by_key(|id| std::cmp::Reverse(id.level));
+        let mut kept = HashMap::new();
+        for id in &wanted {
+            if let Some(tile) = self.kept(*id, FULL).await? {
+                kept.insert(*id, tile);
+            }
+        }
+        let missing = wanted.iter().filter(|id| !kept.contains_key(id));
+        let fetch = missing
+            .map(|id| async move { Ok::<_, SumdbError>((*id, self.fetch(*id, FULL, via).await?)) });
+        kept.extend(try_join_all(fetch).await?);
+        for id in wanted {
+            let (above, slot) = id.parent();
+            let place = known.get(&above).and_then(|parent| parent.hash(slot));
+            let fits = |tile: &Tile| tile.subtree(0..usize::from(FULL)) == place && place.is_some();
+            let mut tile = kept.remove(&id).ok_or_else(|| beyond(id))?;
+            if !fits(&tile) {
+                self.coming.remove(&(id, FULL));
+                tile = self.fetch(id, FULL, via).await?;
+            }
+            if !fits(&tile) {
+                self.coming.remove(&(id, FULL));
+                return Err(inconsistent(id));
+            }
+            known.insert(id, tile);
+        }
+        let hashes: Vec<Hash> = nodes
+            .iter()
+            .map(|node| hash_in(&known, *node))
+            .collect::<Result<_, _>>()?;
+        Ok((fold(&hashes) == old.root).then_some(Edge(known)))
+    }
+
+    /// Keeps what verified a head that has been adopted.
+    pub(super) async fn keep_all(&self, edge: &Edge) {
+        for (id, tile) in &edge.0 {
+            self.keep(*id, tile).await;
+        }
+    }
+
+    /// Fetches a tile: as narrow as it is in the tree, or, if that one is gone, the full one cut (protocol.md 4.3).
+    async fn fetch(
+        self: &Arc<Self>,
+        id: TileId,
+        width: u16,
+        via: Option<&HeaderValue>,
+    ) -> Result<Tile, SumdbError> {
+        match self.fetch_exactly(id, width, via).await {
+            Err(SumdbError::Unknown { .. }) if width < FULL => {
+                let full = self.fetch_exactly(id, FULL, via).await?;
+                full.narrowed(width).ok_or_else(|| beyond(id))
+            }
+            tile => tile,
+        }
+    }
+
+    /// Fetches a tile under exactly this name; nothing is verified but its size.
+    pub(super) async fn fetch_exactly(
+        self: &Arc<Self>,
+        id: TileId,
+        width: u16,
+        via: Option<&HeaderValue>,
+    ) -> Result<Tile, SumdbError> {
+        if let Some(tile) = self.coming.get(&(id, width)) {
+            return Ok(tile);
+        }
+        let flight = self.fetches.join(&(id, width), || {
+            let (sender, receiver) = watch::channel(None);
+            let tiles = Arc::clone(self);
+            let ask = Ask {
+                path: id.path(width),
+                lookup: None,
+                max: u64::from(FULL) * 32,
+                via: via.cloned(),
+            };
+            let work = async move {
+                let tile = match tiles.transport.get(&ask).await {
+                    Ok(bytes) => sized(&ask.path, bytes, width),
+                    Err(error) => Err(error),
+                };
+                if let Ok(tile) = &tile {
+                    tiles.coming.insert((id, width), tile.clone());
+                }
+                sender.send_replace(Some(tile));
+            };
+            (receiver, work)
+        });
+        landed(flight).await
+    }
+
+    /// Forgets what is in memory.
+    pub(super) fn clear(&self) {
+        self.memory.clear();
+        self.coming.clear();
+    }
+}
+
+async fn landed(flight: Option<Outcome<Result<Tile, SumdbError>>>) -> Result<Tile, SumdbError> {
+    let flight = flight.ok_or(SumdbError::Overloaded)?;
+    outcome(flight)
+        .await
+        .unwrap_or_else(|| Err(SumdbError::Fault("the fetch ended unexpectedly".into())))
+}
+
+fn sized(path: &str, bytes: Bytes, width: u16) -> Result<Tile, SumdbError> {
+    let found = bytes.len();
+    Tile::new(bytes)
+        .filter(|tile| tile.width() == width)
+        .ok_or_else(|| {
+            SumdbError::Forged(format!(
+                "{path} has {found} bytes instead of {}",
+                usize::from(width) * 32
+            ))
+        })
+}
+
+fn gives_root(edge: &HashMap<TileId, Tile>, head: &Head) -> bool {
+    let hashes: Result<Vec<Hash>, _> = roots(head.size)
+        .into_iter()
+        .map(|node| hash_in(edge, node))
+        .collect();
+    hashes.is_ok_and(|hashes| fold(&hashes) == head.root)
+}
+
+fn hash_in(tiles: &HashMap<TileId, Tile>, node: Node) -> Result<Hash, SumdbError> {
+    let (id, range) = TileId::of(node);
+    tiles
+        .get(&id)
+        .and_then(|tile| tile.subtree(range))
+        .ok_or_else(|| beyond(id))
+}
+
+fn beyond(id: TileId) -> SumdbError {
+    SumdbError::Forged(format!("{} lies beyond the tree", id.path(FULL)))
+}
+
+fn inconsistent(id: TileId) -> SumdbError {
+    SumdbError::Inconsistent(format!(
+        "{} does not belong to the tree that the database has signed",
+        id.path(FULL)
+    ))
+}
+
+pub(super) fn store(error: super::seams::StateError) -> SumdbError {
+    SumdbError::Store(error.0)
+}
