@@ -13,12 +13,16 @@ use tokio::sync::watch;
 use url::{Host, Url};
 
 use crate::clock::SharedClock;
-use crate::config::{Auth, Config, ConfigErrors, Environment, Loaded};
-use crate::engine::{Engine, NoVerifier, Settings, Source, Sources};
+use crate::config::{Auth, Config, ConfigErrors, Environment, Loaded, OnUnavailable, OnUnknown};
+use crate::control::Controls;
+use crate::engine::{
+    Engine, Kept, Network, Settings, Source, Sources, VouchSettings, Voucher, Ways,
+};
 use crate::gomod::Patterns;
 use crate::http::{ConnectionSettings, Connections, Face, Observer, Ready, Site};
 use crate::policy::Policy;
 use crate::store::{DataDir, DataDirError};
+use crate::sumdb::{Database, DatabaseSpec};
 use crate::telemetry::logs::{Format, LogSink};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{
@@ -65,6 +69,7 @@ pub async fn serve(
     let config = &loaded.config;
     let descriptors = crate::http::raise_descriptor_limit();
     let operators_chain = operators_chain(loaded)?;
+    let databases = databases(loaded)?;
     let store = &config.store;
     let data = DataDir::open(&store.data_dir, store.reserve, store.index_cache, &clock)?;
     let listener = bind(config.server.listen).await?;
@@ -85,9 +90,12 @@ pub async fn serve(
         Arc::clone(&clock),
         Arc::clone(&metrics),
     )?;
+    let Assembled {
+        engine,
+        chains,
+        chain,
+    } = assemble(config, databases, maker, &data, &clock, &metrics).await?;
     let is_self = |url: &Url| leads_to(url, local, config.server.public_url.as_deref());
-    let (chain_text, chain_shown) = watch::channel(None);
-    let (sources_sender, sources) = watch::channel(None);
     match operators_chain {
         Some(chain) if chain.proxies().any(is_self) => {
             let text = format!(
@@ -95,10 +103,7 @@ pub async fn serve(
             );
             return Err(loaded.refuse("upstream.chain", text).into());
         }
-        Some(chain) => {
-            chain_text.send_replace(Some(chain.to_string()));
-            sources_sender.send_replace(Some(maker.sources(&chain)));
-        }
+        Some(chain) => chains.set(&chain),
         None => {
             let toolchain = Toolchain::new(env.clone());
             let public_url = config.server.public_url.clone();
@@ -106,33 +111,23 @@ pub async fn serve(
                 let is_self = |url: &Url| leads_to(url, local, public_url.as_deref());
                 let chain = default_chain(&toolchain, is_self).await;
                 tracing::info!(%chain, "upstream chain, as the Go toolchain is set");
-                chain_text.send_replace(Some(chain.to_string()));
-                sources_sender.send_replace(Some(maker.sources(&chain)));
+                chains.set(&chain);
             };
             // Usually read from files at once; where the go command must be asked, nobody waits for it.
             tokio::spawn(find);
         }
     }
 
-    let engine = Engine::new(
-        engine_settings(config),
-        Policy::new(Patterns::parse(&config.modules.private)),
-        data.store.clone(),
-        sources,
-        Arc::new(NoVerifier),
-        Arc::clone(&clock),
-        metrics.engine.clone(),
-    );
     let face = Arc::new(Face {
         engine: Arc::clone(&engine),
-        ready: Ready::new(config.store.hot / 8 * 5),
+        ready: Ready::new(config.store.hot / 8 * 5, Arc::clone(engine.epoch())),
         metrics: Arc::clone(&metrics),
         base_path: config.server.base_path.clone(),
         public_url: config.server.public_url.clone(),
         via: via_name,
         disk: Arc::clone(&data.disk),
         log: log.clone(),
-        chain: chain_shown,
+        chain,
         separate_admin: admin.is_some(),
     });
     let format = log_format(config);
@@ -177,6 +172,18 @@ pub async fn serve(
         ));
     }
     start_jobs(config, &data, &engine, &clock, &stop);
+    let controls = Controls {
+        engine: Arc::clone(&engine),
+        modules: data.modules.clone(),
+        clock: Arc::clone(&clock),
+    };
+    // Without it the server serves all the same.
+    match crate::control::listen(&store.data_dir) {
+        Ok(socket) => drop(tokio::spawn(socket.serve(controls, stop.clone()))),
+        Err(error) => {
+            tracing::warn!(%error, "commands such as `larder pin` cannot reach this server while it runs")
+        }
+    }
     let mut signals = Signals::new().map_err(|error| StartError::Ours(error.to_string()))?;
     announce(local);
 
@@ -195,6 +202,115 @@ pub async fn serve(
     Ok(())
 }
 
+/// The parts that a server and the commands that work without one have in common.
+pub struct Assembled {
+    /// The engine.
+    pub engine: Arc<Engine>,
+    /// To be told the chain once it is known.
+    pub chains: Chains,
+    /// The chain, for people.
+    pub chain: watch::Receiver<Option<String>>,
+}
+
+/// Joins store, databases and engine. Nothing is asked of the world before the chain is set.
+pub async fn assemble(
+    config: &Config,
+    specs: Vec<DatabaseSpec>,
+    maker: UpstreamMaker,
+    data: &DataDir,
+    clock: &SharedClock,
+    metrics: &Metrics,
+) -> Result<Assembled, StartError> {
+    let policy = Policy::new(
+        Patterns::parse(&config.modules.private),
+        Patterns::parse(&config.sumdb.exclude),
+    );
+    let mut databases = Vec::new();
+    let mut ways = Vec::new();
+    for spec in specs {
+        let (sender, receiver) = watch::channel(None);
+        let network = Network::new(receiver, config.sumdb.lookup_timeout);
+        let database = Database::open(
+            spec.key.clone(),
+            Arc::new(network),
+            Kept::new(&data.store, spec.name()),
+            Arc::clone(clock),
+            config.freshness.negative_ttl,
+            metrics.sumdb(spec.name()),
+        );
+        let failed = |error| StartError::Ours(format!("the index failed: {error}"));
+        databases.push(database.await.map_err(failed)?);
+        ways.push((spec, sender));
+    }
+    let voucher = Voucher::new(
+        VouchSettings {
+            serve_unverified: config.sumdb.on_unavailable == OnUnavailable::ServeUnverified,
+            pin_unknown: config.sumdb.on_unknown == OnUnknown::Pin,
+            patience: config.sumdb.patience,
+        },
+        databases,
+        policy.clone(),
+        data.store.clone(),
+        Arc::clone(clock),
+    );
+    let (text, chain) = watch::channel(None);
+    let (sources_sender, sources) = watch::channel(None);
+    let engine = Engine::new(
+        engine_settings(config),
+        policy,
+        data.store.clone(),
+        sources,
+        voucher,
+        Arc::clone(clock),
+        metrics.engine.clone(),
+    );
+    let chains = Chains {
+        maker,
+        text,
+        sources: sources_sender,
+        ways,
+    };
+    Ok(Assembled {
+        engine,
+        chains,
+        chain,
+    })
+}
+
+/// Whoever wants to know the chain.
+pub struct Chains {
+    maker: UpstreamMaker,
+    text: watch::Sender<Option<String>>,
+    sources: watch::Sender<Option<Sources>>,
+    ways: Vec<(DatabaseSpec, watch::Sender<Option<Ways>>)>,
+}
+
+impl Chains {
+    /// This is the chain.
+    pub fn set(&self, chain: &ChainSpec) {
+        self.text.send_replace(Some(chain.to_string()));
+        for (spec, ways) in &self.ways {
+            ways.send_replace(Some(self.maker.ways(chain, spec)));
+        }
+        self.sources.send_replace(Some(self.maker.sources(chain)));
+    }
+}
+
+/// The checksum databases that the operator wants.
+pub fn databases(loaded: &Loaded) -> Result<Vec<DatabaseSpec>, ConfigErrors> {
+    let key = "sumdb.databases";
+    let mut specs: Vec<DatabaseSpec> = Vec::new();
+    for text in &loaded.config.sumdb.databases {
+        let spec = DatabaseSpec::parse(text)
+            .map_err(|error| loaded.refuse(key, format!("{error} (write it as in GOSUMDB)")))?;
+        if specs.iter().any(|known| known.name() == spec.name()) {
+            return Err(loaded.refuse(key, format!("{} is named twice", spec.name())));
+        }
+        specs.push(spec);
+    }
+    Ok(specs)
+}
+
 fn engine_settings(config: &Config) -> Settings {
     Settings {
         ttl: config.freshness.ttl,
@@ -205,6 +321,7 @@ fn engine_settings(config: &Config) -> Settings {
         hot: config.store.hot / 8 * 3,
         max_flights: config.store.max_flights,
         max_zip_flights: config.store.max_zip_flights,
+        settle_every: config.sumdb.settle_every,
     }
 }
 
@@ -234,6 +351,13 @@ fn start_jobs(
             .run(stop.clone()),
         );
     }
+    tokio::spawn(
+        crate::jobs::Settle {
+            engine: Arc::clone(engine),
+            every: config.sumdb.settle_every,
+        }
+        .run(stop.clone()),
+    );
     let rebuild = data.needs_rebuild.then(|| crate::jobs::Rebuild {
         store: data.store.clone(),
         modules: data.modules.clone(),
@@ -499,6 +623,35 @@ impl UpstreamMaker {
             (source, *fall)
         });
         Sources::new(made.collect())
+    }
+
+    /// The ways to a checksum database.
+    pub fn ways(&self, chain: &ChainSpec, spec: &DatabaseSpec) -> Ways {
+        let made = |url: &Url| Arc::new(self.upstream(url));
+        if let Some(url) = &spec.url {
+            return Ways {
+                proxies: Vec::new(),
+                direct: Some(made(url)),
+            };
+        }
+        let mut ways = Ways::default();
+        let mut direct = true;
+        for (source, fall) in chain.sources() {
+            match source {
+                SourceSpec::Proxy(url) => {
+                    let mut below = url.clone();
+                    let path =
+                        format!("{}/sumdb/{}", url.path().trim_end_matches('/'), spec.name());
+                    below.set_path(&path);
+                    ways.proxies.push((made(&below), *fall));
+                }
+                SourceSpec::Direct => {}
+                // The operator wants nobody asked.
+                SourceSpec::Off => direct = false,
+            }
+        }
+        ways.direct = spec.own_url().filter(|_| direct).map(|url| made(&url));
+        ways
     }
 
     fn upstream(&self, url: &Url) -> Upstream {

@@ -6,6 +6,7 @@
 //! * [`app`]: the composition root: configuration → concrete parts → a running server. The only file that knows every
 //!   type.
 //! * [`config`]: what an operator writes; layers default < file < environment < command line.
+//! * [`control`]: what an operator does by command, to a running server or without one.
 //! * [`http`]: the face: connections, routes, bodies, and the one place where an error becomes a status.
 //! * [`jobs`]: work in the background.
 //! * [`engine`]: the product: look up → fresh? → flight → fetch → verify → publish.
@@ -21,7 +22,7 @@
 //!
 //! # Which way things point
 //!
-//! `cli → app → http, jobs → engine → {policy, upstream, sumdb, store} → {gomod, protocol}`; `flights`,
+//! `cli → app → http, jobs, control → engine → {policy, upstream, sumdb, store} → {gomod, protocol}`; `flights`,
 //! `telemetry` and `clock` serve all. `upstream`, `sumdb` and `store` do not know each other: `engine` joins them. `tests/architecture.rs` fails on any other
 //! edge.
 //!
@@ -37,6 +38,7 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod engine;
 pub mod flights;
 pub mod gomod;

@@ -43,7 +43,8 @@ pub fn run(command: &ConfigCommand, env: &Environment) -> ExitCode {
     match sources {
         Some(sources) => say!("{}", show(&loaded, sources).trim_end()),
         None => {
-            if let Err(errors) = app::operators_chain(&loaded) {
+            let judged = app::operators_chain(&loaded).and_then(|_| app::databases(&loaded));
+            if let Err(errors) = judged {
                 return exit::fail(exit::CONFIG, &errors);
             }
             match &loaded.file {

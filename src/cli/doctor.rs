@@ -5,11 +5,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+use tokio::time::timeout;
+
 use super::{exit, small_runtime};
 use crate::app::{self, UpstreamMaker};
 use crate::clock::SharedClock;
 use crate::config::{Config, Environment, Loaded, Overrides, load};
-use crate::engine::Sources;
+use crate::engine::{Network, Sources};
+use crate::sumdb::Head;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{ChainSpec, Toolchain, Upstream};
 
@@ -78,7 +82,15 @@ async fn report(
             chain
         }
     };
-    healthy &= upstreams(config, env, clock, &chain).await?;
+    let maker = UpstreamMaker::new(
+        config,
+        env,
+        "larder-doctor",
+        Arc::clone(clock),
+        Arc::new(Metrics::new()),
+    )?;
+    healthy &= upstreams(&maker, env, clock, &chain).await;
+    healthy &= databases(loaded, &maker, &chain).await?;
     clients(config, &toolchain);
     say!(
         "\n{}",
@@ -121,11 +133,11 @@ fn data_dir(config: &Config) -> bool {
 }
 
 async fn upstreams(
-    config: &Config,
+    maker: &UpstreamMaker,
     env: &Environment,
     clock: &SharedClock,
     chain: &ChainSpec,
-) -> Result<bool, app::StartError> {
+) -> bool {
     for name in [
         "HTTPS_PROXY",
         "https_proxy",
@@ -140,13 +152,6 @@ async fn upstreams(
             say!("  {name:<15} is set and used");
         }
     }
-    let maker = UpstreamMaker::new(
-        config,
-        env,
-        "larder-doctor",
-        Arc::clone(clock),
-        Arc::new(Metrics::new()),
-    )?;
     let sources: Sources = maker.sources(chain);
     let mut healthy = true;
     let mut any = false;
@@ -170,6 +175,47 @@ async fn upstreams(
         say!(
             "  no upstream in the chain: only what is kept is served (straight from version control is not built in yet)"
         );
+    }
+    healthy
+}
+
+/// Asks each checksum database for its tree head, and verifies that.
+async fn databases(
+    loaded: &Loaded,
+    maker: &UpstreamMaker,
+    chain: &ChainSpec,
+) -> Result<bool, app::StartError> {
+    say!("\nChecksum databases");
+    let specs = app::databases(loaded)?;
+    if specs.is_empty() {
+        say!("  none: modules are held to the checksum first seen");
+    }
+    let mut healthy = true;
+    for spec in specs {
+        let (_sender, ways) = watch::channel(Some(maker.ways(chain, &spec)));
+        let network = Network::new(ways, REACH);
+        let head = match timeout(REACH * 2, network.latest()).await {
+            Ok(Ok(note)) => {
+                Head::open(note, &spec.key).map_err(|error| format!("NOT TO BE TRUSTED: {error}"))
+            }
+            Ok(Err(error)) => Err(format!("NOT REACHABLE: {error}")),
+            Err(_) => Err("NOT REACHABLE: no answer in time".to_owned()),
+        };
+        match head {
+            Ok(head) => say!(
+                "  {:<15} {} records, signature verified",
+                spec.name(),
+                head.size
+            ),
+            Err(why) => {
+                healthy = false;
+                say!("  {:<15} {why}", spec.name());
+            }
+        }
+    }
+    let exclude = &loaded.config.sumdb.exclude;
+    if !exclude.is_empty() {
+        say!("  not asked about {exclude}");
     }
     Ok(healthy)
 }

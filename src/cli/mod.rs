@@ -12,6 +12,7 @@ mod config;
 mod doctor;
 mod exit;
 mod index;
+mod operate;
 mod serve;
 
 use std::process::ExitCode;
@@ -42,6 +43,12 @@ enum Command {
     /// Look after the index of what is kept (the server must be stopped)
     #[command(subcommand)]
     Index(index::IndexCommand),
+    /// Look after the checksums to which modules are held that no checksum database covers
+    #[command(subcommand)]
+    Pin(operate::PinCommand),
+    /// Look after the checksum databases, and verify what is kept with them
+    #[command(subcommand)]
+    Sumdb(operate::SumdbCommand),
 }
 
 /// Runs the command that was given.
@@ -55,6 +62,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Config(command) => config::run(&command, &env),
         Command::Doctor(overrides) => doctor::run(&overrides, &env, &clock),
         Command::Index(command) => index::run(&command, &env, &clock),
+        Command::Pin(command) => operate::pin(&command, &env, &clock),
+        Command::Sumdb(command) => operate::sumdb(&command, &env, &clock),
     }
 }
 

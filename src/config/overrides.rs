@@ -37,7 +37,7 @@ pub struct Overrides {
     #[arg(long, value_name = "PATTERNS")]
     pub private: Option<String>,
 
-    /// A checksum database, may be repeated; "off" for none [env: LARDER_SUMDB] [default: off]
+    /// A checksum database, may be repeated; "off" for none [env: LARDER_SUMDB] [default: sum.golang.org]
     #[arg(long, value_name = "off|NAME|\"NAME+HASH+KEY [URL]\"")]
     pub sumdb: Vec<String>,
 }

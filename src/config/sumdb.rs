@@ -1,6 +1,8 @@
 //! `[sumdb]`: the checksum databases that modules are verified with.
 
-use super::codec::{Codec, Context, Raw, choice, list, quote, text};
+use std::time::Duration;
+
+use super::codec::{Codec, Context, Raw, choice, duration, list, quote, text};
 use super::section::section;
 
 /// What becomes of a module while its checksum database cannot be reached.
@@ -24,9 +26,15 @@ pub enum OnUnknown {
 section! {
     /// The checksum databases that modules are verified with.
     pub struct Sumdb = "sumdb" {
-        /// The databases, each as in GOSUMDB; ["off"] for none. The checksum database is not built
-        /// into this version yet, so "off" is all that is allowed.
-        databases: Vec<String> = ["off"] => databases(), twin "--sumdb" "LARDER_SUMDB";
+        /// The databases, each as in GOSUMDB: "name", "name+hash+key", or either with a URL after it,
+        /// which then is the only place asked; ["off"] for none. Without a URL a database is reached
+        /// through the upstreams that serve it, else at https://name. The first one that knows a
+        /// version decides. All of them are served to clients below /sumdb/.
+        databases: Vec<String> = ["sum.golang.org"] => databases(), twin "--sumdb" "LARDER_SUMDB";
+
+        /// Public modules that no database is asked about, written as GONOSUMDB. They are held to the
+        /// checksum seen first, as private modules are.
+        exclude: String = "" => text(|text| Ok(text.into()));
 
         /// While a database cannot be reached: "serve-unverified" serves new modules, marked
         /// "Larder-Verified: none", and verifies them later; "refuse" does not serve them.
@@ -41,12 +49,25 @@ section! {
             ("refuse", OnUnknown::Refuse),
             ("pin", OnUnknown::Pin),
         ]);
+
+        /// How long a file waits for its database, from the beginning of its fetch; then
+        /// on_unavailable decides.
+        patience: Duration = "40s"
+            => duration().between(Duration::ZERO, Duration::from_secs(600));
+
+        /// How long a look-up may take. Databases fetch new versions when they are first asked for.
+        lookup_timeout: Duration = "75s"
+            => duration().between(Duration::from_millis(1), Duration::from_secs(600));
+
+        /// How often databases are asked again about what was served unverified.
+        settle_every: Duration = "15s"
+            => duration().between(Duration::from_millis(10), Duration::from_secs(3600));
     }
 }
 
 const OFF: &str = "off";
 
-/// A list of databases in which `off` stands for none.
+/// A list of databases in which `off` stands for none. Whether each can be one is for whoever knows their syntax.
 #[derive(Debug)]
 struct Databases;
 
@@ -58,18 +79,12 @@ impl Codec for Databases {
     type Value = Vec<String>;
 
     fn read(&self, raw: &Raw, context: Context<'_>) -> Result<Vec<String>, String> {
-        let one = text(|name| match name {
-            OFF => Ok(name.into()),
-            _ => Err(
-                "asks for a checksum database, which is not built into this version yet; \
-                      write \"off\""
-                    .into(),
-            ),
-        });
+        let one = text(|name| Ok(name.trim().into()));
+        let separators = &[';', ',', '\n'];
         let mut names = match raw {
             // A single name without brackets is plain enough.
-            Raw::Text(name) => list(one, &[';', '\n']).read(&Raw::Word(name.clone()), context)?,
-            _ => list(one, &[';', '\n']).read(raw, context)?,
+            Raw::Text(name) => list(one, separators).read(&Raw::Word(name.clone()), context)?,
+            _ => list(one, separators).read(raw, context)?,
         };
         names.retain(|name| name != OFF);
         Ok(names)
@@ -91,25 +106,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn off_is_all_there_is() {
+    fn one_or_several_or_none() {
         for toml in ["[]", "[\"off\"]", "\"off\"", "\"\"", "[\"off\", \"off\"]"] {
             assert_eq!(from_toml(&databases(), toml), Ok(vec![]), "{toml}");
         }
         for word in ["off", "off;off", "off\noff", ""] {
             assert_eq!(from_word(&databases(), word), Ok(vec![]), "{word}");
         }
+        let one = Ok(vec!["sum.golang.org".to_owned()]);
         for toml in [
             "\"sum.golang.org\"",
             "[\"sum.golang.org\"]",
             "[\"off\", \"sum.golang.org\"]",
         ] {
-            assert_eq!(
-                from_toml(&databases(), toml),
-                Err("\"sum.golang.org\" asks for a checksum database, which is not built into this \
-                     version yet; write \"off\""
-                    .into())
-            );
+            assert_eq!(from_toml(&databases(), toml), one);
         }
+        let two = Ok(vec!["a+b+c/d= https://x:1/y".to_owned(), "e".to_owned()]);
+        assert_eq!(from_word(&databases(), "a+b+c/d= https://x:1/y;e"), two);
         assert_eq!(databases().write(&vec![]), "[\"off\"]");
     }
 }

@@ -122,7 +122,11 @@ fn the_defaults_are_those_promised() {
     assert_eq!(config.freshness.refresh_wait, Duration::from_secs(1));
     assert!(config.freshness.background);
     assert_eq!(config.modules.private, "");
-    assert_eq!(config.sumdb.databases, Vec::<String>::new());
+    assert_eq!(config.sumdb.databases, ["sum.golang.org"]);
+    assert_eq!(config.sumdb.exclude, "");
+    assert_eq!(config.sumdb.patience, Duration::from_secs(40));
+    assert_eq!(config.sumdb.lookup_timeout, Duration::from_secs(75));
+    assert_eq!(config.sumdb.settle_every, Duration::from_secs(15));
     assert_eq!(config.sumdb.on_unavailable, OnUnavailable::ServeUnverified);
     assert_eq!(config.sumdb.on_unknown, OnUnknown::Refuse);
     assert_eq!(
@@ -274,7 +278,6 @@ colour = true
 "#,
     )
     .with_env(&[("LARDER_STORE__RESERVE", "12 parsecs")]);
-    operator.overrides.sumdb = vec!["sum.golang.org".into()];
     let text = operator.errors();
     let expected = [
         r#"larder.toml:2: server.listen: "nonsense" is not an address with a port; write it as "127.0.0.1:3080", "[::1]:3080", or ":3080" for all addresses"#,
@@ -293,7 +296,6 @@ colour = true
         r#"larder.toml:25: log.level: "inof" is not a log level: "inof" is none of off, error, warn, info, debug, trace, nor of the form "larder::upstream=debug""#,
         "larder.toml:26: log.colour: there is no such key; [log] has format, level, access",
         r#"LARDER_STORE__RESERVE: store.reserve: "12 parsecs" is not a size; write it as "512MB", "64KiB" (B, KB, MB, GB, TB, KiB, MiB, GiB, TiB), or as a number of bytes"#,
-        r#"--sumdb: sumdb.databases: "sum.golang.org" asks for a checksum database, which is not built into this version yet; write "off""#,
     ];
     assert_eq!(text, expected.join("\n"));
     let errors = operator.load().expect_err("a wrong configuration");
@@ -419,11 +421,11 @@ fn variables_nobody_knows_are_warned_of() {
 #[test]
 fn a_hidden_value_that_is_wrong_is_a_warning() {
     let loaded = loaded_with(
-        "[sumdb]\ndatabases = [\"sum.golang.org\"]\n",
-        &[("LARDER_SUMDB", "off")],
+        "[freshness]\nttl = \"soon\"\n",
+        &[("LARDER_FRESHNESS__TTL", "1s")],
     );
     assert_eq!(loaded.warnings.len(), 1);
-    assert!(loaded.warnings[0].ends_with("write \"off\" (not used: LARDER_SUMDB goes before it)"));
+    assert!(loaded.warnings[0].ends_with("(not used: LARDER_FRESHNESS__TTL goes before it)"));
 }
 
 #[test]
@@ -455,7 +457,7 @@ fn what_is_shown() {
         "store.data_dir = \"…/home/.local/share/larder\"   # default, from HOME\n",
         "upstream.chain = \"https://***@proxy.example.com,direct\"   # …/larder.toml:2\n",
         "freshness.ttl = \"90s\"   # LARDER_FRESHNESS__TTL\n",
-        "sumdb.databases = [\"off\"]   # default\n",
+        "sumdb.databases = [\"sum.golang.org\"]   # default\n",
         "[[credentials]]   # …/larder.toml:3\nhost = \"git.example.com\"\nusername = \"ci\"\npassword = \"***\"\n",
     ] {
         assert!(text.contains(line), "{line}\n{text}");

@@ -17,6 +17,8 @@ pub enum Class {
     Refused,
     /// What came failed verification: 502.
     Rejected,
+    /// No checksum database knows it: 502.
+    Unvouched,
     /// An upstream is at fault: 502.
     Upstream,
     /// We are doing as much as we may: 503.

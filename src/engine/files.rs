@@ -12,13 +12,14 @@ use tokio::time::timeout;
 use super::answer::{Answer, CacheStatus, Content, Mode};
 use super::error::{Class, EngineError};
 use super::hot::HotFile;
+use super::vouch::{Vouched, Vouching};
 use super::zip::{self, EndGuard, SpoolSink, ZipFlight};
 use super::{Engine, hex};
 use crate::flights::outcome;
 use crate::gomod::check;
 use crate::gomod::dirhash::hash_go_mod;
 use crate::protocol::{FileKey, Key, Kind};
-use crate::store::{self, BlobFile, FileRecord, Room};
+use crate::store::{self, Beside, BlobFile, FileRecord, Room};
 use crate::upstream::{Fetched, Want, ZipStream};
 
 /// How long an answer waits for the disk to take what was answered before it.
@@ -137,7 +138,7 @@ impl Engine {
     ) {
         // Boxed, here and below: what fetching needs is given back before keeping begins.
         match Box::pin(self.fetch_small(&key, via.as_ref())).await {
-            Ok((body, record, from)) => {
+            Ok((body, record, beside, from)) => {
                 let file = HotFile::new(&record, store::Content::Bytes(body.clone()));
                 // A disk that cannot keep up slows the answers down, for a moment; then they go out unkept.
                 let place = timeout(PUBLISH_WAIT, self.publishing.acquire()).await;
@@ -155,9 +156,9 @@ impl Engine {
                     self.metrics.unkept.inc();
                     return;
                 }
-                match self.store.publish_bytes(&key, body, &record).await {
+                match self.store.publish_bytes(&key, body, &record, &beside).await {
                     Ok(()) => {
-                        self.counted(&record);
+                        self.counted(&record, &beside);
                         self.hot.put_file(key, file);
                     }
                     Err(error) => self.not_kept(&key, &error),
@@ -175,9 +176,9 @@ impl Engine {
         &self,
         key: &FileKey,
         via: Option<&HeaderValue>,
-    ) -> Result<(Bytes, FileRecord, Arc<str>), EngineError> {
+    ) -> Result<(Bytes, FileRecord, Beside, Arc<str>), EngineError> {
         let path = key.to_string();
-        let verification = (key.kind == Kind::Mod).then(|| self.verifier.begin(key));
+        let vouching = (key.kind == Kind::Mod).then(|| self.voucher.begin(key, via));
         let max = if key.kind == Kind::Mod {
             MAX_MOD
         } else {
@@ -185,7 +186,8 @@ impl Engine {
         };
         let want = Want {
             path: &path,
-            module: &key.module,
+            module: Some(&key.module),
+            first_byte: None,
             max,
             large: false,
             via,
@@ -203,12 +205,13 @@ impl Engine {
             ));
         };
         let h1 = (key.kind == Kind::Mod).then(|| hash_go_mod(&body));
-        let verified = match (verification, &h1) {
-            (Some(verification), Some(h1)) => verification
-                .verdict(h1)
-                .await
-                .map_err(|mismatch| EngineError::new(Class::Rejected, mismatch.text))?,
-            _ => store::Verified::None,
+        let vouched = match (vouching, &h1) {
+            (Some(vouching), Some(h1)) => vouching.verdict(h1, &from).await?,
+            _ => Vouched {
+                verified: store::Verified::None,
+                by: None,
+                beside: Beside::default(),
+            },
         };
         let record = FileRecord {
             size: body.len() as u64,
@@ -216,9 +219,10 @@ impl Engine {
             h1: h1.map(|h1| h1.to_string()),
             from: from.to_string(),
             seen: self.clock.now(),
-            verified,
+            verified: vouched.verified,
+            by: vouched.by,
         };
-        Ok((body, record, from))
+        Ok((body, record, vouched.beside, from))
     }
 
     async fn missed_zip(
@@ -227,12 +231,11 @@ impl Engine {
         via: Option<HeaderValue>,
     ) -> Result<Answer, EngineError> {
         let flight = self.zip_flights.join(key, || {
-            let flight = ZipFlight::new();
+            let vouching = self.voucher.begin(key, via.as_ref());
+            let flight = ZipFlight::new(vouching.foresight());
             let (engine, key, following) = (Arc::clone(self), key.clone(), Arc::clone(&flight));
-            (
-                flight,
-                async move { engine.fly_zip(key, via, following).await },
-            )
+            let work = async move { engine.fly_zip(key, via, vouching, following).await };
+            (flight, work)
         });
         let flight = flight.ok_or_else(too_many)?;
         let mut progress = flight.follow();
@@ -243,8 +246,7 @@ impl Engine {
         match end {
             None => Ok(Answer {
                 etag: None,
-                // As far as a header can say before the end.
-                verified: Some(store::Verified::None),
+                verified: Some(flight.foresight().verified()),
                 cache: CacheStatus::Miss {
                     stored: flight.spool().is_some_and(|spool| spool.can_be_kept()),
                 },
@@ -276,11 +278,12 @@ impl Engine {
         self: Arc<Self>,
         key: FileKey,
         via: Option<HeaderValue>,
+        vouching: Vouching,
         flight: Arc<ZipFlight>,
     ) {
         let guard = EndGuard(flight);
         let flight = &guard.0;
-        match Box::pin(self.fetch_zip(&key, via.as_ref(), flight)).await {
+        match Box::pin(self.fetch_zip(&key, via.as_ref(), vouching, flight)).await {
             Ok(verdict) => {
                 let verdict = Arc::new(verdict);
                 flight.end(Ok(Arc::clone(&verdict)));
@@ -291,10 +294,10 @@ impl Engine {
                 };
                 match self
                     .store
-                    .publish_spool(&key, &spool, &verdict.h1, &verdict.record)
+                    .publish_spool(&key, &spool, &verdict.h1, &verdict.record, &verdict.beside)
                     .await
                 {
-                    Ok(()) => self.counted(&verdict.record),
+                    Ok(()) => self.counted(&verdict.record, &verdict.beside),
                     Err(error) => self.not_kept(&key, &error),
                 }
             }
@@ -310,13 +313,14 @@ impl Engine {
         &self,
         key: &FileKey,
         via: Option<&HeaderValue>,
+        vouching: Vouching,
         flight: &Arc<ZipFlight>,
     ) -> Result<zip::Verdict, EngineError> {
         let path = key.to_string();
-        let verification = self.verifier.begin(key);
         let want = Want {
             path: &path,
-            module: &key.module,
+            module: Some(&key.module),
+            first_byte: None,
             max: MAX_ZIP,
             large: true,
             via,
@@ -324,8 +328,21 @@ impl Engine {
         let sink = SpoolSink::new(Arc::clone(flight), Arc::clone(self.store.blobs()));
         let mut stream = ZipStream::new(sink, MAX_ZIP);
         let sources = self.sources().await;
-        let from = sources.zip(&what(key), &want, &mut stream).await?;
-        zip::check(key, flight, stream, verification, &from, self.clock.now()).await
+        // What will be refused in the end need not be fetched to the end; but whether it exists is said first.
+        let mut begun = flight.follow();
+        let doomed = async {
+            if begun.wait_for(|now| now.from.is_some()).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            vouching.doomed().await
+        };
+        let what = what(key);
+        let from = tokio::select! {
+            biased;
+            from = sources.zip(&what, &want, &mut stream) => from?,
+            error = doomed => return Err(error),
+        };
+        zip::check(key, flight, stream, vouching, &from, self.clock.now()).await
     }
 
     fn not_kept(&self, key: &FileKey, error: &store::StoreError) {
@@ -336,6 +353,10 @@ impl Engine {
     /// Counts and logs a fetch that failed.
     fn noted(&self, key: &FileKey, error: &EngineError) {
         match error.class {
+            Class::Unvouched => {
+                self.metrics.rejected.inc();
+                tracing::warn!(file = %key, %error, "refused: no checksum database knows it");
+            }
             Class::Rejected => {
                 self.metrics.rejected.inc();
                 tracing::error!(file = %key, %error, upstream = error.upstream, "a fetched file failed verification");
@@ -347,8 +368,12 @@ impl Engine {
         }
     }
 
-    fn counted(&self, record: &FileRecord) {
+    fn counted(&self, record: &FileRecord, beside: &Beside) {
         self.metrics.files.inc();
+        if beside.unsettled.is_some() {
+            // Counted anew whenever all of them have been looked through.
+            self.metrics.unsettled.inc();
+        }
         self.metrics
             .bytes
             .inc_by(i64::try_from(record.size).unwrap_or(i64::MAX));

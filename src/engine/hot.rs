@@ -9,7 +9,7 @@ use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 
 use super::answer::{Answer, CacheStatus, Content, etag};
-use crate::protocol::{FileKey, MetaKey};
+use crate::protocol::{FileKey, Kind, MetaKey};
 use crate::store::{self, BlobFile, FileRecord, KeptFile, MetaRecord, Verified};
 
 /// What an open file counts for: it costs a descriptor rather than memory. Bytes.
@@ -145,9 +145,16 @@ impl Hot {
         self.files.get(key)
     }
 
-    /// Remembers a file's answer.
+    /// Forgets a file.
+    pub fn remove_file(&self, key: &FileKey) {
+        self.files.remove(key);
+    }
+
+    /// Keeps a file's answer, if nobody has still to vouch for it: that may yet be taken back.
     pub fn put_file(&self, key: FileKey, file: HotFile) {
-        self.files.insert(key, file);
+        if file.verified != Verified::None || key.kind == Kind::Info {
+            self.files.insert(key, file);
+        }
     }
 
     /// A changing answer, of whatever age.

@@ -273,7 +273,8 @@ impl Engine {
         let path = key.to_string();
         let want = Want {
             path: &path,
-            module: &key.module,
+            module: Some(&key.module),
+            first_byte: None,
             max,
             large: false,
             via,

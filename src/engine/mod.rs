@@ -5,6 +5,7 @@
 //! tasks of their own (flights); a client that goes away disturbs nobody.
 
 mod answer;
+mod databases;
 mod error;
 mod files;
 mod hot;
@@ -12,19 +13,25 @@ mod latest;
 mod meta;
 mod negative;
 mod recent;
+mod relay;
+mod settle;
 mod sources;
-mod verify;
+mod vouch;
 mod zip;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 
 pub use answer::{Answer, CacheStatus, Content, Mode};
+pub use databases::{Kept, Network, Ways};
 pub use error::{Class, EngineError};
+pub use relay::{Relayed, SumdbTarget};
+pub use settle::Settled;
 pub use sources::{Source, Sources};
-pub use verify::{Mismatch, NoVerifier, Verification, Verifier};
+pub use vouch::{Foresight, Refusal, Said, VouchSettings, Vouched, Voucher};
 pub use zip::{Progress, ZipFlight};
 
 use crate::clock::{Millis, SharedClock};
@@ -57,6 +64,8 @@ pub struct Settings {
     pub max_flights: usize,
     /// Fetches of zips at once.
     pub max_zip_flights: usize,
+    /// How often what was served unverified is asked about again.
+    pub settle_every: Duration,
 }
 
 /// The engine.
@@ -65,9 +74,11 @@ pub struct Engine {
     policy: Policy,
     store: Store,
     sources: watch::Receiver<Option<Sources>>,
-    verifier: Arc<dyn Verifier>,
+    voucher: Arc<Voucher>,
     clock: SharedClock,
     metrics: EngineMetrics,
+    /// Moves on whenever something that may be in memory is not right any more.
+    epoch: Arc<AtomicU64>,
     hot: Hot,
     negatives: Negatives,
     recent: Recent,
@@ -85,7 +96,7 @@ impl Engine {
         policy: Policy,
         store: Store,
         sources: watch::Receiver<Option<Sources>>,
-        verifier: Arc<dyn Verifier>,
+        voucher: Arc<Voucher>,
         clock: SharedClock,
         metrics: EngineMetrics,
     ) -> Arc<Self> {
@@ -106,7 +117,8 @@ impl Engine {
             policy,
             store,
             sources,
-            verifier,
+            voucher,
+            epoch: Arc::default(),
             clock,
             metrics,
         })
@@ -158,6 +170,17 @@ impl Engine {
     /// What is kept.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Who vouches for files.
+    pub fn voucher(&self) -> &Arc<Voucher> {
+        &self.voucher
+    }
+
+    /// Moves on whenever a kept file is not what was answered before: then answers kept ready elsewhere are to be
+    /// forgotten.
+    pub fn epoch(&self) -> &Arc<AtomicU64> {
+        &self.epoch
     }
 
     /// Metrics of this engine.

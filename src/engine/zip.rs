@@ -10,11 +10,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::error::{Class, EngineError};
-use super::verify::Verification;
+use super::vouch::{Foresight, Vouching};
 use crate::gomod::H1;
 use crate::gomod::zip::{self as gozip, CheckedZip, StreamHasher};
 use crate::protocol::FileKey;
-use crate::store::{Blobs, FileRecord, Spool};
+use crate::store::{Beside, Blobs, FileRecord, Spool};
 use crate::upstream::{Sink, SinkError, ZipStream};
 
 /// What is held back of a zip until it is verified: more than an end of central directory with the longest comment,
@@ -62,6 +62,8 @@ impl Progress {
 pub struct Verdict {
     /// What will be kept of it in the index.
     pub record: FileRecord,
+    /// And beside it.
+    pub beside: Beside,
     /// Its h1.
     pub h1: H1,
     /// Whether it will be kept.
@@ -75,15 +77,22 @@ pub struct Verdict {
 pub struct ZipFlight {
     progress: watch::Sender<Progress>,
     spool: Mutex<Option<Arc<Spool>>>,
+    foresight: Foresight,
 }
 
 impl ZipFlight {
     /// Nothing has arrived.
-    pub fn new() -> Arc<Self> {
+    pub fn new(foresight: Foresight) -> Arc<Self> {
         Arc::new(ZipFlight {
+            foresight,
             progress: watch::Sender::new(Progress::default()),
             spool: Mutex::default(),
         })
+    }
+
+    /// What may be promised of it now.
+    pub fn foresight(&self) -> &Foresight {
+        &self.foresight
     }
 
     /// How far it is, and goes on telling.
@@ -314,7 +323,7 @@ pub async fn check(
     key: &FileKey,
     flight: &Arc<ZipFlight>,
     stream: ZipStream<SpoolSink>,
-    verification: Box<dyn Verification>,
+    vouching: Vouching,
     from: &str,
     now: crate::clock::Millis,
 ) -> Result<Verdict, EngineError> {
@@ -362,20 +371,19 @@ pub async fn check(
             )));
         }
     };
-    let verified = verification
-        .verdict(&checked.h1)
-        .await
-        .map_err(|mismatch| EngineError::new(Class::Rejected, mismatch.text))?;
+    let vouched = vouching.verdict(&checked.h1, from).await?;
     let record = FileRecord {
         size,
         sha256: super::hex(&sha256),
         h1: Some(checked.h1.to_string()),
         from: from.to_owned(),
         seen: now,
-        verified,
+        verified: vouched.verified,
+        by: vouched.by,
     };
     Ok(Verdict {
         record,
+        beside: vouched.beside,
         h1: checked.h1,
         stored: spool.can_be_kept(),
         from: from.into(),

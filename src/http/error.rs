@@ -18,7 +18,7 @@ pub fn status(class: Class) -> StatusCode {
         Class::Absent { gone: false } => StatusCode::NOT_FOUND,
         Class::Absent { gone: true } => StatusCode::GONE,
         Class::Refused => StatusCode::FORBIDDEN,
-        Class::Rejected | Class::Upstream => StatusCode::BAD_GATEWAY,
+        Class::Rejected | Class::Unvouched | Class::Upstream => StatusCode::BAD_GATEWAY,
         Class::Unavailable | Class::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
         Class::Timeout => StatusCode::GATEWAY_TIMEOUT,
         Class::Loop => StatusCode::LOOP_DETECTED,
@@ -31,9 +31,12 @@ fn outcome(error: &EngineError) -> Outcome {
         Class::Absent { .. } | Class::Refused if error.cached => Outcome::Negative,
         Class::Absent { .. } => Outcome::Absent,
         Class::Refused => Outcome::Refused,
-        Class::Rejected | Class::Upstream | Class::Unavailable | Class::Timeout | Class::Loop => {
-            Outcome::UpstreamFault
-        }
+        Class::Rejected
+        | Class::Unvouched
+        | Class::Upstream
+        | Class::Unavailable
+        | Class::Timeout
+        | Class::Loop => Outcome::UpstreamFault,
         Class::Overloaded => Outcome::Overloaded,
         Class::Ours => Outcome::OurFault,
     }
@@ -42,9 +45,7 @@ fn outcome(error: &EngineError) -> Outcome {
 /// An error as an answer.
 pub fn response(error: &EngineError, endpoint: Endpoint) -> Response<Body> {
     let status = status(error.class);
-    let mut body = error.lines.join("\n");
-    body.push('\n');
-    let mut response = text(status, body);
+    let mut response = text(status, printable(&error.lines));
     let headers = response.headers_mut();
     if let Some(after) = error.retry_after {
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
@@ -67,6 +68,26 @@ pub fn response(error: &EngineError, endpoint: Endpoint) -> Response<Body> {
     response
 }
 
+/// The lines as a body of which the `go` command prints all: it stops after 8 lines or 648 bytes
+/// (`cmd/go/internal/web`, `maxErrorDetailBytes`).
+fn printable(lines: &[String]) -> String {
+    const MOST: usize = 648;
+    let mut body = String::new();
+    for line in lines {
+        let left = MOST - body.len();
+        if line.len() < left {
+            body.push_str(line);
+            body.push('\n');
+        } else if body.is_empty() {
+            body.push_str(&line[..line.floor_char_boundary(left - 1)]);
+            body.push('\n');
+        } else {
+            break;
+        }
+    }
+    body
+}
+
 /// A text answer with the caching headers of its status.
 pub fn text(status: StatusCode, body: impl Into<Body>) -> Response<Body> {
     let mut response = Response::new(body.into());
@@ -79,4 +100,25 @@ pub fn text(status: StatusCode, body: impl Into<Body>) -> Response<Body> {
         HeaderValue::from_static(cache_control(status, false)),
     );
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c41_bodies_are_as_long_as_go_prints() {
+        let lines = |texts: &[&str]| {
+            printable(
+                &texts
+                    .iter()
+                    .map(|text| (*text).to_owned())
+                    .collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(lines(&["a", "b"]), "a\nb\n");
+        let long = "é".repeat(400);
+        assert_eq!(lines(&[&long, "b"]).len(), 647);
+        assert_eq!(lines(&["a", &long]), "a\n");
+    }
 }

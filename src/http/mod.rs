@@ -13,6 +13,7 @@ mod page;
 mod ready;
 mod router;
 mod status;
+mod sumdb;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -18,6 +18,7 @@ use super::ready::Entry;
 use super::{CACHE_STATUS, Face, LARDER_VERIFIED, body};
 use crate::engine::{Answer, CacheStatus, Class, Content, EngineError, Mode};
 use crate::protocol::{self, Key, Kind, Meta, Target, cache_control};
+use crate::store::Verified;
 use crate::telemetry::metrics::{Endpoint, Outcome};
 
 /// What a request's handler knows of its connection.
@@ -62,12 +63,9 @@ pub async fn answer(face: &Face, request: &Parts, peer: &Peer) -> Response<Body>
     };
     let key = match protocol::parse(path) {
         Ok(Target::Module(key)) => key,
-        Ok(Target::SumDb(_)) => {
-            let absent = EngineError::absent(
-                "not found: this larder does not serve a checksum database yet",
-            )
-            .and("The go command then asks the database itself.");
-            return error::response(&absent, Endpoint::SumDb);
+        Ok(Target::SumDb(path)) => {
+            let mode = mode(&request.headers, cached_only);
+            return super::sumdb::answer(face, request, &path, &mode).await;
         }
         Err(bad) => return not_found(&bad.to_string()),
     };
@@ -76,6 +74,7 @@ pub async fn answer(face: &Face, request: &Parts, peer: &Peer) -> Response<Body>
     if came_from_us(face, &request.headers) {
         return loop_detected();
     }
+    let epoch = face.ready.epoch();
     let answer = match face.engine.ask(&key, &mode).await {
         Ok(answer) => answer,
         Err(error) => return error::response(&error, endpoint),
@@ -87,7 +86,19 @@ pub async fn answer(face: &Face, request: &Parts, peer: &Peer) -> Response<Body>
         },
         None => answer,
     };
-    respond(face, request, peer, &key, answer, endpoint)
+    let asked = Asked {
+        key: &key,
+        endpoint,
+        epoch,
+    };
+    respond(face, request, peer, &asked, answer)
+}
+
+/// What was asked of the engine, and when.
+struct Asked<'a> {
+    key: &'a Key,
+    endpoint: Endpoint,
+    epoch: u64,
 }
 
 /// A growing zip cannot be answered piecemeal to a request that is about the whole: HEAD, a part, a condition, or an
@@ -170,7 +181,7 @@ pub fn content_type(endpoint: Endpoint) -> HeaderValue {
 }
 
 /// Our own name in `Via` means that an upstream led back to us.
-fn came_from_us(face: &Face, headers: &HeaderMap) -> bool {
+pub(super) fn came_from_us(face: &Face, headers: &HeaderMap) -> bool {
     headers
         .get_all(VIA)
         .iter()
@@ -186,10 +197,10 @@ fn respond(
     face: &Face,
     request: &Parts,
     peer: &Peer,
-    key: &Key,
+    asked: &Asked<'_>,
     answer: Answer,
-    endpoint: Endpoint,
 ) -> Response<Body> {
+    let (key, endpoint) = (asked.key, asked.endpoint);
     let stale = matches!(answer.cache, CacheStatus::Stale(_));
     let immutable = matches!(key, Key::File(_)) && !stale;
     let is_zip = matches!(key, Key::File(file) if file.kind == Kind::Zip);
@@ -233,7 +244,7 @@ fn respond(
     }
     match fill(face, request, peer, is_zip, &answer, &mut response) {
         Ok(()) => {
-            make_ready(face, request, &answer, &response, endpoint);
+            make_ready(face, request, asked, &answer, &response);
             response
         }
         Err(fault) => {
@@ -247,16 +258,19 @@ fn respond(
 fn make_ready(
     face: &Face,
     request: &Parts,
+    asked: &Asked<'_>,
     answer: &Answer,
     response: &Response<Body>,
-    endpoint: Endpoint,
 ) {
     let whole_hit = answer.cache == CacheStatus::Hit && response.status() == StatusCode::OK;
+    // What nobody has vouched for yet may still be taken back.
+    let settled = asked.endpoint == Endpoint::Info || answer.verified != Some(Verified::None);
     if let (Content::Bytes(body), Some(verified), true) =
-        (&answer.content, answer.verified, whole_hit)
+        (&answer.content, answer.verified, whole_hit && settled)
     {
         let entry = Entry {
-            endpoint,
+            endpoint: asked.endpoint,
+            epoch: asked.epoch,
             etag: answer.etag.clone(),
             verified,
             length: HeaderValue::from(body.len()),
@@ -381,7 +395,7 @@ pub fn method_not_allowed() -> Response<Body> {
     response
 }
 
-fn loop_detected() -> Response<Body> {
+pub(super) fn loop_detected() -> Response<Body> {
     let error = EngineError::new(
         Class::Loop,
         "loop detected: this request was made by this very server",

@@ -145,11 +145,29 @@ fn state(face: &Face) -> String {
     if !face.engine.policy().private().is_empty() {
         row("Private", &face.engine.policy().private().to_string(), None);
     }
-    row(
-        "Checksum database",
-        "not relayed by this version; clients ask it themselves",
-        None,
-    );
+    let databases = face.engine.voucher().databases();
+    if databases.is_empty() {
+        let text = "none is asked; modules are held to the checksum first seen";
+        row("Checksum database", text, None);
+    }
+    for database in databases {
+        let status = database.status();
+        let alarm = status.alarms.iter().find(|alarm| !alarm.acknowledged);
+        let (text, good) = match (alarm, status.size) {
+            (Some(alarm), _) => (
+                format!("ALARM ({}): see `larder sumdb status`", alarm.kind.as_str()),
+                Some(false),
+            ),
+            (None, Some(size)) => (format!("verified up to record {size}"), Some(true)),
+            (None, None) => ("not asked yet".to_owned(), None),
+        };
+        row(&status.name, &text, good);
+    }
+    let unsettled = face.engine.metrics().unsettled.get();
+    if unsettled > 0 {
+        let text = format!("{unsettled} files, until their checksum database can be asked");
+        row("Unverified", &text, Some(false));
+    }
     rows
 }
 

@@ -1,8 +1,9 @@
 //! Answers that are ready to be sent, by the path as it stands in the request: a hit of a small immutable file costs one
 //! look-up and no parsing. Such a file never changes and the rules in force are those of the start, so an answer that was
-//! right once stays right.
+//! right once stays right, unless the engine takes a file back: then its epoch moves on, and all entries with it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use http::header::{
@@ -34,6 +35,8 @@ pub struct Entry {
     pub length: HeaderValue,
     /// Its body.
     pub body: Bytes,
+    /// The engine's epoch before it was asked.
+    pub epoch: u64,
 }
 
 impl Entry {
@@ -67,13 +70,19 @@ impl Weighter<Box<str>, Arc<Entry>> for Weigh {
 }
 
 /// Ready answers; bounded.
-pub struct Ready(Cache<Box<str>, Arc<Entry>, Weigh>);
+pub struct Ready {
+    entries: Cache<Box<str>, Arc<Entry>, Weigh>,
+    epoch: Arc<AtomicU64>,
+}
 
 impl Ready {
-    /// With at most `bytes` in all.
-    pub fn new(bytes: u64) -> Self {
+    /// With at most `bytes` in all. Entries of an earlier `epoch` are not answered.
+    pub fn new(bytes: u64, epoch: Arc<AtomicU64>) -> Self {
         let items = usize::try_from(bytes / OVERHEAD).unwrap_or(usize::MAX);
-        Ready(Cache::with_weighter(items.max(16), bytes.max(1), Weigh))
+        Ready {
+            entries: Cache::with_weighter(items.max(16), bytes.max(1), Weigh),
+            epoch,
+        }
     }
 
     /// The answer to a request that asks for nothing special.
@@ -87,16 +96,22 @@ impl Ready {
         if special || !plain {
             return None;
         }
-        self.0.get(request.uri().path())
+        let entry = self.entries.get(request.uri().path())?;
+        (entry.epoch == self.epoch()).then_some(entry)
+    }
+
+    /// The epoch of answers that are asked for now.
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
     }
 
     /// Keeps an answer to requests for this path.
     pub fn put(&self, path: &str, entry: Entry) {
-        self.0.insert(path.into(), Arc::new(entry));
+        self.entries.insert(path.into(), Arc::new(entry));
     }
 
     /// Bytes held.
     pub fn weight(&self) -> u64 {
-        self.0.weight()
+        self.entries.weight()
     }
 }

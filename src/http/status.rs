@@ -73,7 +73,8 @@ pub async fn ready(State(face): State<Arc<Face>>) -> Response<Body> {
         },
         "chain": *face.chain.borrow(),
         "upstreams": upstreams,
-        "checksum_database": { "state": "off" },
+        "checksum_databases": databases(&face),
+        "unsettled_files": face.engine.metrics().unsettled.get(),
         "flights": face.engine.flights(),
     });
     json_answer(
@@ -84,6 +85,40 @@ pub async fn ready(State(face): State<Arc<Face>>) -> Response<Body> {
         },
         &value,
     )
+}
+
+/// The state of the checksum databases.
+fn databases(face: &Face) -> Vec<serde_json::Value> {
+    let state = |database: &Arc<crate::sumdb::Database>| {
+        let status = database.status();
+        let alarm = |alarm: &crate::sumdb::Alarm| {
+            json!({
+                "kind": alarm.kind.as_str(),
+                "acknowledged": alarm.acknowledged,
+                "since": alarm.since.0 / 1000,
+                "text": alarm.text,
+            })
+        };
+        // The one that matters most: not acknowledged, a fork before a forged tile.
+        let worst = status.alarms.iter().min_by_key(|alarm| {
+            (
+                alarm.acknowledged,
+                alarm.kind != crate::sumdb::AlarmKind::Fork,
+            )
+        });
+        json!({
+            "name": status.name,
+            "size": status.size,
+            "last_contact": status.heard.map(|heard| heard.0 / 1000),
+            "alarm": worst.map(alarm),
+        })
+    };
+    face.engine
+        .voucher()
+        .databases()
+        .iter()
+        .map(state)
+        .collect()
 }
 
 /// Which program this is.

@@ -2,8 +2,10 @@
 
 mod rebuild;
 mod refresh;
+mod settle;
 mod tally;
 
 pub use rebuild::Rebuild;
 pub use refresh::Refresh;
+pub use settle::Settle;
 pub use tally::Tally;

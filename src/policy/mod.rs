@@ -8,6 +8,7 @@ use crate::gomod::{ModulePath, Patterns};
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     private: Patterns,
+    nosumdb: Patterns,
 }
 
 /// A module that the rules keep from being fetched.
@@ -26,9 +27,9 @@ pub enum Barred {
 }
 
 impl Policy {
-    /// `private` are GOPRIVATE patterns.
-    pub fn new(private: Patterns) -> Self {
-        Policy { private }
+    /// `private` are GOPRIVATE patterns, `nosumdb` GONOSUMDB ones.
+    pub fn new(private: Patterns, nosumdb: Patterns) -> Self {
+        Policy { private, nosumdb }
     }
 
     /// Says why a module cannot be fetched at all.
@@ -50,6 +51,17 @@ impl Policy {
         self.private.matching(module.as_str())
     }
 
+    /// The pattern that keeps this module's name from checksum databases. Toolchains are always verified (protocol.md 3).
+    pub fn unlisted_pattern(&self, module: &ModulePath) -> Option<&str> {
+        if module.is_toolchain() {
+            return None;
+        }
+        let path = module.as_str();
+        self.private
+            .matching(path)
+            .or_else(|| self.nosumdb.matching(path))
+    }
+
     /// The private patterns, for people.
     pub fn private(&self) -> &Patterns {
         &self.private
@@ -61,12 +73,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn c88_private_patterns_do_not_cover_toolchains() {
-        let policy = Policy::new(Patterns::parse("golang.org/*,*.corp.example.com"));
+    fn c88_patterns_do_not_cover_toolchains() {
+        let private = Patterns::parse("golang.org/*,*.corp.example.com");
+        let policy = Policy::new(private, Patterns::parse("golang.org,example.com/b"));
         let is_private = |path: &str| policy.check(&ModulePath::parse(path).unwrap()).is_err();
         assert!(is_private("golang.org/x"));
         assert!(!is_private("golang.org/toolchain"));
         assert!(is_private("git.corp.example.com/a/b"));
         assert!(!is_private("example.com/a"));
+        let is_unlisted = |path: &str| {
+            let path = ModulePath::parse(path).unwrap();
+            policy.unlisted_pattern(&path).is_some()
+        };
+        assert!(is_unlisted("golang.org/x"));
+        assert!(!is_unlisted("golang.org/toolchain"));
+        assert!(is_unlisted("example.com/b/c"));
+        assert!(!is_unlisted("example.com/a"));
     }
 }

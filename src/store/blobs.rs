@@ -56,6 +56,16 @@ pub trait Blobs: Send + Sync + 'static {
     /// Nothing depends on it; it need not be durable.
     async fn publish_list(&self, module: &ModulePath, body: Bytes) -> Result<(), BlobError>;
 
+    /// Something small that can be had again, such as a checksum database's tile. Gone, or damaged by a power cut, it
+    /// counts as absent.
+    async fn loose(&self, name: &str) -> Result<Option<Bytes>, BlobError>;
+
+    /// Keeps such a thing; that need not be durable at once.
+    async fn put_loose(&self, name: &str, body: Bytes) -> Result<(), BlobError>;
+
+    /// Removes all such things below a name.
+    async fn clear_loose(&self, below: &str) -> Result<(), BlobError>;
+
     /// Removes a file and what belongs to it; no error if it is not there.
     async fn remove(&self, key: &FileKey) -> Result<(), BlobError>;
 

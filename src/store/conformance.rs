@@ -26,6 +26,17 @@ async fn story(index: &dyn Index) {
     assert_eq!(index.get("file/a").await.unwrap().unwrap(), b"5");
     assert_eq!(index.get("file/c").await.unwrap(), None);
 
+    let swap = |expected: Option<&str>, value: &str| {
+        let bytes = |text: &str| text.as_bytes().to_vec();
+        index.swap("head", expected.map(bytes), bytes(value))
+    };
+    assert!(!swap(Some("0"), "1").await.unwrap());
+    assert!(swap(None, "1").await.unwrap());
+    assert!(!swap(None, "2").await.unwrap());
+    assert!(!swap(Some("0"), "2").await.unwrap());
+    assert!(swap(Some("1"), "2").await.unwrap());
+    assert_eq!(index.get("head").await.unwrap().unwrap(), b"2");
+
     let keys = |entries: Vec<(String, Vec<u8>)>| {
         entries.into_iter().map(|(key, _)| key).collect::<Vec<_>>()
     };

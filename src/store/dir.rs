@@ -119,7 +119,8 @@ impl DataDir {
         let complete = migrate::is_complete(&db, !has_files)
             .map_err(|error| newer_or_unusable(path, error))?;
         let disk = Arc::new(Disk::new(path.to_owned(), reserve, Arc::clone(clock)));
-        let files = Files::new(modules.clone(), tmp, Arc::clone(&disk)).map_err(unusable)?;
+        let files = Files::new(modules.clone(), path.join("sumdb"), tmp, Arc::clone(&disk))
+            .map_err(unusable)?;
         let sled = SledIndex::new(db, index, index_cache).map_err(unusable)?;
         Ok(DataDir {
             store: Store::new(Arc::new(sled), Arc::new(files)),

@@ -12,8 +12,8 @@ use tokio::sync::Semaphore;
 use super::blobs::{BlobError, BlobFile, Blobs};
 use super::disk::{Disk, Room};
 use super::group::{Group, Job};
-use super::layout;
 use super::spool::{Spool, SpoolError, Spools};
+use super::{layout, record};
 use crate::gomod::{H1, ModulePath};
 use crate::protocol::{FileKey, Kind};
 
@@ -22,7 +22,7 @@ const PUBLISHERS: usize = 16;
 /// Kept free beyond a spool's expected size when the disk is below its reserve. Bytes.
 const MARGIN: u64 = 16 << 20;
 
-/// Files below `<data>/modules`, temporary ones in `<data>/tmp`.
+/// Files below `<data>/modules`, what belongs to checksum databases below `<data>/sumdb`, temporary ones in `<data>/tmp`.
 pub struct Files {
     inner: Arc<Inner>,
     publishers: Arc<Semaphore>,
@@ -31,18 +31,25 @@ pub struct Files {
 
 struct Inner {
     modules: PathBuf,
+    loose: PathBuf,
     spools: Arc<Spools>,
     disk: Arc<Disk>,
 }
 
 impl Files {
-    /// Both folders exist and are on one file system.
-    pub fn new(modules: PathBuf, tmp: PathBuf, disk: Arc<Disk>) -> io::Result<Self> {
+    /// The first and the last folder exist; all are on one file system.
+    pub fn new(
+        modules: PathBuf,
+        loose: PathBuf,
+        tmp: PathBuf,
+        disk: Arc<Disk>,
+    ) -> io::Result<Self> {
         let spools = Arc::new(Spools::new(tmp));
         Ok(Files {
             group: Group::start(modules.clone(), Arc::clone(&spools))?,
             inner: Arc::new(Inner {
                 modules,
+                loose,
                 spools,
                 disk,
             }),
@@ -167,6 +174,42 @@ impl Blobs for Files {
     async fn publish_list(&self, module: &ModulePath, body: Bytes) -> Result<(), BlobError> {
         let path = layout::version_dir(&self.inner.modules, module).join("list");
         self.put("keeping a list", path, body).await
+    }
+
+    async fn loose(&self, name: &str) -> Result<Option<Bytes>, BlobError> {
+        let read = if_there(std::fs::read(self.inner.loose.join(name)));
+        let read = read.map_err(|source| BlobError {
+            doing: "reading what belongs to a checksum database",
+            source,
+        })?;
+        Ok(read.and_then(|bytes| record::unraw(&bytes).map(Bytes::copy_from_slice).ok()))
+    }
+
+    async fn put_loose(&self, name: &str, body: Bytes) -> Result<(), BlobError> {
+        let path = self.inner.loose.join(name);
+        self.blocking(
+            "keeping what belongs to a checksum database",
+            move |inner| {
+                let temporary = inner.spools.fresh_path();
+                // Not synced: what a power cut spoils is noticed by its checksum, and fetched again.
+                std::fs::write(&temporary, record::raw(&body))?;
+                let renamed = match path.parent() {
+                    Some(folder) => std::fs::create_dir_all(folder),
+                    None => Ok(()),
+                }
+                .and_then(|()| std::fs::rename(&temporary, &path));
+                renamed.inspect_err(|_| drop(std::fs::remove_file(&temporary)))
+            },
+        )
+        .await
+    }
+
+    async fn clear_loose(&self, below: &str) -> Result<(), BlobError> {
+        let path = self.inner.loose.join(below);
+        self.blocking("removing what belongs to a checksum database", move |_| {
+            if_there(std::fs::remove_dir_all(path)).map(|_| ())
+        })
+        .await
     }
 
     async fn remove(&self, key: &FileKey) -> Result<(), BlobError> {

@@ -32,6 +32,14 @@ pub trait Index: Send + Sync + 'static {
     /// Applies all changes or none; when this returns they survive the end of the process.
     async fn commit(&self, changes: Vec<Change>) -> Result<(), IndexError>;
 
+    /// Sets a key if its value is `expected` (`None`: not there); says whether it was. Durable like a commit.
+    async fn swap(
+        &self,
+        key: &str,
+        expected: Option<Vec<u8>>,
+        value: Vec<u8>,
+    ) -> Result<bool, IndexError>;
+
     /// Up to `limit` entries whose keys start with `prefix` and come after `after`, in the keys' order.
     async fn scan(
         &self,

@@ -12,6 +12,28 @@ pub const META: &str = "meta/";
 /// Prefix of what queries said of versions they resolved to.
 pub const STAND_IN: &str = "stand/";
 
+/// Prefix of first-seen hashes.
+pub const PIN: &str = "pin/";
+/// Prefix of what says that a kept file is still to be vouched for.
+pub const UNSETTLED: &str = "unsettled/";
+/// Prefix of what is known of checksum databases.
+pub const SUMDB: &str = "sumdb/";
+
+/// A pin's key in the index.
+pub fn pin_key(key: &FileKey) -> String {
+    format!("{PIN}{key}")
+}
+
+/// Key of what says that a file is still to be vouched for.
+pub fn unsettled_key(key: &FileKey) -> String {
+    format!("{UNSETTLED}{key}")
+}
+
+/// Key of something known of a checksum database.
+pub fn sumdb_key(name: &str, key: &str) -> String {
+    format!("{SUMDB}{name}/{key}")
+}
+
 /// A file's key in the index.
 pub fn file_key(key: &FileKey) -> String {
     format!("{FILE}{key}")

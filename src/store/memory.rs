@@ -30,6 +30,20 @@ impl Index for MemoryIndex {
         Ok(())
     }
 
+    async fn swap(
+        &self,
+        key: &str,
+        expected: Option<Vec<u8>>,
+        value: Vec<u8>,
+    ) -> Result<bool, IndexError> {
+        let mut map = self.map.write();
+        let same = map.get(key) == expected.as_ref();
+        if same {
+            map.insert(key.to_owned(), value);
+        }
+        Ok(same)
+    }
+
     async fn scan(
         &self,
         prefix: &str,

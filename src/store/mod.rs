@@ -12,6 +12,7 @@ mod blobs;
 mod conformance;
 mod dir;
 mod disk;
+mod facts;
 mod files;
 mod group;
 mod index;
@@ -32,10 +33,11 @@ use thiserror::Error;
 pub use blobs::{BlobError, BlobFile, Blobs};
 pub use dir::{DataDir, DataDirError};
 pub use disk::{Disk, Room};
+pub use facts::{Beside, DatabaseFacts};
 pub use files::Files;
 pub use index::{Change, Index, IndexError};
 pub use migrate::INDEX_SCHEMA;
-pub use record::{Damaged, FileRecord, MetaRecord, Verified, json};
+pub use record::{Damaged, FileRecord, MetaRecord, PinRecord, UnsettledRecord, Verified, json};
 pub use sled_index::SledIndex;
 pub use spool::{Spool, SpoolError};
 
@@ -146,9 +148,10 @@ impl Store {
         key: &FileKey,
         body: Bytes,
         record: &FileRecord,
+        beside: &Beside,
     ) -> Result<(), StoreError> {
         self.blobs.publish_bytes(key, body).await?;
-        self.commit_file(key, record).await
+        self.commit_file(key, record, beside).await
     }
 
     /// Makes a spooled zip durable and visible, with its `.ziphash` beside it. It must have been verified.
@@ -158,16 +161,22 @@ impl Store {
         spool: &Arc<Spool>,
         h1: &H1,
         record: &FileRecord,
+        beside: &Beside,
     ) -> Result<(), StoreError> {
         self.blobs.publish_spool(key, spool, h1).await?;
-        self.commit_file(key, record).await
+        self.commit_file(key, record, beside).await
     }
 
-    async fn commit_file(&self, key: &FileKey, record: &FileRecord) -> Result<(), StoreError> {
-        Ok(self
-            .index
-            .commit(vec![Change::Put(layout::file_key(key), record.encode())])
-            .await?)
+    /// Records a file and, with it in one step, what is to be known beside.
+    async fn commit_file(
+        &self,
+        key: &FileKey,
+        record: &FileRecord,
+        beside: &Beside,
+    ) -> Result<(), StoreError> {
+        let mut changes = vec![Change::Put(layout::file_key(key), record.encode())];
+        changes.extend(beside.changes(key));
+        Ok(self.index.commit(changes).await?)
     }
 
     /// The last answer kept for a changing resource, of whatever age.

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::index::Change;
 use super::layout;
 use super::migrate::COMPLETE;
-use super::record::{FileRecord, Verified};
+use super::record::{FileRecord, UnsettledRecord, Verified};
 use super::{Content, Store, StoreError};
 use crate::clock::{Millis, SharedClock};
 use crate::gomod::dirhash::hash_go_mod;
@@ -94,7 +94,11 @@ pub async fn rebuild(
                         record = known;
                     }
                     let put = Change::Put(layout::file_key(&key), record.encode());
-                    changes.push((key, put));
+                    // Nobody has vouched for what is new here.
+                    let vouch = (record.verified == Verified::None && key.kind != Kind::Info)
+                        .then(|| unsettled(&key, record.seen));
+                    changes.push((key.clone(), put));
+                    changes.extend(vouch.map(|change| (key, change)));
                 }
                 Err(why) => {
                     summary.bad.push((key.to_string(), why));
@@ -117,6 +121,15 @@ pub async fn rebuild(
     let complete = Change::Put(COMPLETE.to_owned(), vec![1]);
     store.index().commit(vec![complete]).await?;
     Ok(summary)
+}
+
+fn unsettled(key: &FileKey, since: Millis) -> Change {
+    let record = UnsettledRecord {
+        since,
+        unknown: 0,
+        not_before: since,
+    };
+    Change::Put(layout::unsettled_key(key), record.encode())
 }
 
 /// Commits what was found, but for files that have been fetched anew since it began: what is recorded of those is right.
@@ -197,6 +210,7 @@ async fn examine(key: FileKey, path: PathBuf, now: Millis) -> Result<FileRecord,
             from,
             seen: now,
             verified: Verified::None,
+            by: None,
         })
     };
     tokio::task::spawn_blocking(work)
@@ -310,6 +324,27 @@ pub async fn verify(
     }
 }
 
+/// Reads a kept file, checks it by the rules that hold when it is fetched, and compares it with what was recorded.
+pub async fn check_file(
+    modules: &Path,
+    key: &FileKey,
+    recorded: &FileRecord,
+    now: Millis,
+) -> Result<u64, String> {
+    let place = layout::file_path(modules, key);
+    if !place.is_file() {
+        return Err("the file is gone".to_owned());
+    }
+    let found = examine(key.clone(), place, now).await?;
+    if found.sha256 != recorded.sha256 {
+        return Err("its content is not what was recorded".to_owned());
+    }
+    if found.h1 != recorded.h1 {
+        return Err("its h1 is not what was recorded".to_owned());
+    }
+    Ok(found.size)
+}
+
 async fn compare(
     store: &Store,
     modules: &Path,
@@ -320,20 +355,12 @@ async fn compare(
     let recorded =
         FileRecord::decode(value).map_err(|error| format!("its record is damaged: {error}"))?;
     let key = layout::parse_file(Path::new(path)).ok_or("its name is not one of a file")?;
-    let place = layout::file_path(modules, &key);
     let kept = store.file(&key).await.map_err(|error| error.to_string())?;
     match kept.map(|kept| kept.content) {
         Some(Content::Bytes(_) | Content::File(_)) => {}
         None => return Err("the file is gone or of another size than recorded".to_owned()),
     }
-    let found = examine(key, place, clock.now()).await?;
-    if found.sha256 != recorded.sha256 {
-        return Err("its content is not what was recorded".to_owned());
-    }
-    if found.h1 != recorded.h1 {
-        return Err("its h1 is not what was recorded".to_owned());
-    }
-    Ok(found.size)
+    check_file(modules, &key, &recorded, clock.now()).await
 }
 
 async fn remove(store: &Store, name: &str, path: &str) -> Result<(), StoreError> {

@@ -1,4 +1,5 @@
-//! Values in the index: one version byte, JSON, and a CRC-32 of both, because sled does not notice a flipped bit.
+//! Values in the index: one version byte, JSON, and a CRC-32 of both, because sled does not notice a flipped bit. What
+//! must be given back byte for byte stands in place of the JSON as it is, under a version byte of its own.
 //!
 //! JSON tolerates fields that a later version adds and is readable in `larder index dump`.
 
@@ -11,6 +12,8 @@ use crate::gomod::info;
 
 /// Version of the encoding; the first byte of every value.
 const FORMAT: u8 = 1;
+/// The same, of values that are kept as they are.
+const RAW: u8 = 2;
 
 /// What vouches for a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +54,39 @@ pub struct FileRecord {
     pub seen: Millis,
     /// What vouches for it.
     pub verified: Verified,
+    /// Of `sumdb`, which database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+}
+
+/// The first-seen h1 of a file that no database covers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinRecord {
+    /// What it must be.
+    pub h1: String,
+    /// Which source it came from, as shown to people.
+    pub from: String,
+    /// When it was first seen.
+    pub seen: Millis,
+    /// Pinned because the database did not know it (`sumdb.on_unknown = "pin"`): it is asked again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unknown: bool,
+    /// An operator has accepted that it changes: the next one that comes takes its place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accept: bool,
+}
+
+/// A kept file that its database has not vouched for yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnsettledRecord {
+    /// When it was served without.
+    pub since: Millis,
+    /// How often the database has said since that it does not know it.
+    #[serde(default)]
+    pub unknown: u32,
+    /// When it is to be asked again at the earliest.
+    #[serde(default)]
+    pub not_before: Millis,
 }
 
 /// The last good answer of a changing resource.
@@ -92,6 +128,9 @@ pub enum Damaged {
     /// Written by a later version of the program.
     #[error("it has the unknown format {0}")]
     Format(u8),
+    /// Something that is kept as it is, of this many bytes.
+    #[error("it is not JSON but {0} bytes kept as they are")]
+    Raw(usize),
     /// Not the JSON expected.
     #[error("it cannot be read: {0}")]
     Json(#[from] serde_json::Error),
@@ -101,6 +140,26 @@ fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     let mut bytes = vec![FORMAT];
     // Writing plain structs with string keys to a Vec has no way to fail.
     let _ = serde_json::to_writer(&mut bytes, value);
+    sealed(bytes)
+}
+
+/// A value that is kept as it is.
+pub fn raw(value: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(value.len() + 5);
+    bytes.push(RAW);
+    bytes.extend_from_slice(value);
+    sealed(bytes)
+}
+
+/// Reads such a value back.
+pub fn unraw(bytes: &[u8]) -> Result<&[u8], Damaged> {
+    match opened(bytes)? {
+        (RAW, value) => Ok(value),
+        (other, _) => Err(Damaged::Format(other)),
+    }
+}
+
+fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
     let crc = crc32fast::hash(&bytes);
     bytes.extend_from_slice(&crc.to_be_bytes());
     bytes
@@ -108,15 +167,21 @@ fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 
 /// The JSON part of a value, checked.
 pub fn json(bytes: &[u8]) -> Result<&[u8], Damaged> {
+    match opened(bytes)? {
+        (FORMAT, json) => Ok(json),
+        (RAW, value) => Err(Damaged::Raw(value.len())),
+        (other, _) => Err(Damaged::Format(other)),
+    }
+}
+
+/// Version and body, the checksum found to be right.
+fn opened(bytes: &[u8]) -> Result<(u8, &[u8]), Damaged> {
     let (body, crc) = bytes.split_last_chunk::<4>().ok_or(Damaged::Checksum)?;
     if crc32fast::hash(body) != u32::from_be_bytes(*crc) {
         return Err(Damaged::Checksum);
     }
-    match body.split_first() {
-        Some((&FORMAT, json)) => Ok(json),
-        Some((&other, _)) => Err(Damaged::Format(other)),
-        None => Err(Damaged::Checksum),
-    }
+    let (&version, body) = body.split_first().ok_or(Damaged::Checksum)?;
+    Ok((version, body))
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Damaged> {
@@ -133,7 +198,7 @@ macro_rules! value {
         }
     )*};
 }
-value!(FileRecord, MetaRecord);
+value!(FileRecord, MetaRecord, PinRecord, UnsettledRecord);
 
 #[cfg(test)]
 mod tests {
@@ -147,6 +212,7 @@ mod tests {
             from: "proxy.example.com".into(),
             seen: Millis(12),
             verified: Verified::None,
+            by: None,
         }
     }
 
@@ -162,6 +228,19 @@ mod tests {
             }
         }
         assert!(FileRecord::decode(&[]).is_err());
+    }
+
+    #[test]
+    fn raw_values_come_back_as_they_are() {
+        let bytes = raw(b"\x00any\xff");
+        assert_eq!(unraw(&bytes).unwrap(), b"\x00any\xff");
+        assert!(matches!(json(&bytes), Err(Damaged::Raw(5))));
+        assert!(unraw(&record().encode()).is_err());
+        for at in 0..bytes.len() {
+            let mut bad = bytes.clone();
+            bad[at] ^= 1;
+            assert!(unraw(&bad).is_err());
+        }
     }
 
     #[test]

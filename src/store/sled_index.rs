@@ -47,7 +47,14 @@ struct Shared {
 
 enum Job {
     Commit(Vec<Change>, oneshot::Sender<Result<(), IndexError>>),
+    Swap(Swap, oneshot::Sender<Result<bool, IndexError>>),
     Close(oneshot::Sender<()>),
+}
+
+struct Swap {
+    key: String,
+    expected: Option<Vec<u8>>,
+    value: Vec<u8>,
 }
 
 /// Why a database does not open.
@@ -102,7 +109,7 @@ fn write(shared: &Shared, mut jobs: mpsc::Receiver<Job>) {
     while let Some(job) = jobs.blocking_recv() {
         let mut waiting = Vec::new();
         let mut batch = sled::Batch::default();
-        let mut closing = None;
+        let (mut closing, mut swapping) = (None, None);
         let mut changes = 0;
         let mut next = Some(job);
         while let Some(job) = next {
@@ -117,6 +124,11 @@ fn write(shared: &Shared, mut jobs: mpsc::Receiver<Job>) {
                     }
                     waiting.push(answer);
                 }
+                // After what came before it, and before what comes after.
+                Job::Swap(swap, answer) => {
+                    swapping = Some((swap, answer));
+                    break;
+                }
                 Job::Close(answer) => {
                     closing = Some(answer);
                     break;
@@ -128,13 +140,18 @@ fn write(shared: &Shared, mut jobs: mpsc::Receiver<Job>) {
                 None
             };
         }
-        let result = shared.apply(batch);
+        let mut result = shared.apply(batch);
         if let Err(error) = &result {
             tracing::error!(%error, "writing to the index failed; reopening it");
         }
         for answer in waiting {
-            // A caller that has gone away does not need the answer.
+            // A caller that has gone away does not need the answer; so below.
             let _ = answer.send(result.clone());
+        }
+        if let Some((swap, answer)) = swapping {
+            let swapped = result.clone().and_then(|()| shared.swap(swap));
+            result = swapped.clone().map(drop);
+            let _ = answer.send(swapped);
         }
         if result.is_err() && closing.is_none() {
             closing = reopen_in_time(shared, &mut jobs);
@@ -154,6 +171,7 @@ fn reopen_in_time(shared: &Shared, jobs: &mut mpsc::Receiver<Job>) -> Option<one
         while let Ok(job) = jobs.try_recv() {
             match job {
                 Job::Commit(_, answer) => drop(answer.send(Err(IndexError::Unavailable))),
+                Job::Swap(_, answer) => drop(answer.send(Err(IndexError::Unavailable))),
                 Job::Close(answer) => return Some(answer),
             }
         }
@@ -171,6 +189,21 @@ impl Shared {
         }));
         match written {
             Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(IndexError::Failed(error.to_string())),
+            Err(_) => Err(IndexError::Failed("sled panicked".into())),
+        }
+    }
+
+    fn swap(&self, swap: Swap) -> Result<bool, IndexError> {
+        let guard = self.db.read();
+        let db = guard.as_ref().ok_or(IndexError::Unavailable)?;
+        let swapped = catch_unwind(AssertUnwindSafe(|| {
+            let swapped = db.compare_and_swap(swap.key, swap.expected, Some(swap.value))?;
+            db.flush()?;
+            Ok::<_, sled::Error>(swapped.is_ok())
+        }));
+        match swapped {
+            Ok(Ok(swapped)) => Ok(swapped),
             Ok(Err(error)) => Err(IndexError::Failed(error.to_string())),
             Err(_) => Err(IndexError::Failed("sled panicked".into())),
         }
@@ -243,6 +276,25 @@ impl Index for SledIndex {
         let (answer, result) = oneshot::channel();
         self.queue
             .send(Job::Commit(changes, answer))
+            .await
+            .map_err(|_| IndexError::Unavailable)?;
+        result.await.map_err(|_| IndexError::Unavailable)?
+    }
+
+    async fn swap(
+        &self,
+        key: &str,
+        expected: Option<Vec<u8>>,
+        value: Vec<u8>,
+    ) -> Result<bool, IndexError> {
+        let (answer, result) = oneshot::channel();
+        let swap = Swap {
+            key: key.to_owned(),
+            expected,
+            value,
+        };
+        self.queue
+            .send(Job::Swap(swap, answer))
             .await
             .map_err(|_| IndexError::Unavailable)?;
         result.await.map_err(|_| IndexError::Unavailable)?

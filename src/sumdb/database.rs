@@ -34,6 +34,8 @@ const MAX_RECORD: u64 = 128 << 10;
 const MAX_DATA: u64 = 1 << 20;
 /// How long the latest head is answered without asking again.
 const FRESH: Duration = Duration::from_secs(5);
+/// How long the first record waits for the latest head: it brings one of its own, if an older one.
+const FIRST_HEAD: Duration = Duration::from_secs(3);
 /// How long a client waits for a newer head when there is one.
 const REFRESH_WAIT: Duration = Duration::from_secs(2);
 /// How long "not known" is remembered (protocol.md 4.6.4).
@@ -71,6 +73,15 @@ struct Now {
     /// When the head was last heard from the database.
     heard: Option<Millis>,
     alarms: Vec<Alarm>,
+}
+
+/// What a client may be answered, byte for byte as the database gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The body.
+    pub body: Bytes,
+    /// It was kept, and nobody was asked.
+    pub kept: bool,
 }
 
 /// What an operator sees of a database.
@@ -157,7 +168,7 @@ impl Database {
         version: &Version,
         via: Option<&HeaderValue>,
     ) -> Result<Sums, SumdbError> {
-        let body = self.lookup(module, version, via).await?;
+        let body = self.lookup(module, version, via).await?.body;
         let record = Record::parse(&body).map_err(|error| SumdbError::Forged(error.to_string()))?;
         Ok(record.sums(module, version))
     }
@@ -168,10 +179,10 @@ impl Database {
         module: &ModulePath,
         version: &Version,
         via: Option<&HeaderValue>,
-    ) -> Result<Bytes, SumdbError> {
+    ) -> Result<Found, SumdbError> {
         let key = format!("{}@{}", module.escaped(), version.escaped());
         if let Some(body) = self.kept_lookup(&key).await? {
-            return Ok(body);
+            return Ok(Found { body, kept: true });
         }
         self.not_forked()?;
         if let Some((until, error)) = self.unknown.get(&key)
@@ -198,15 +209,17 @@ impl Database {
             };
             (receiver, work)
         });
-        outcome(flight.ok_or(SumdbError::Overloaded)?)
+        let body = outcome(flight.ok_or(SumdbError::Overloaded)?)
             .await
-            .unwrap_or_else(|| Err(SumdbError::Fault("the look-up ended unexpectedly".into())))
+            .unwrap_or_else(|| Err(SumdbError::Fault("the look-up ended unexpectedly".into())))?;
+        Ok(Found { body, kept: false })
     }
 
-    /// Whether the answer to a look-up is at hand.
-    pub fn has(&self, module: &ModulePath, version: &Version) -> bool {
+    /// The body of a look-up if it is kept; else unknown, without asking anybody.
+    pub async fn kept(&self, module: &ModulePath, version: &Version) -> Result<Found, SumdbError> {
         let key = format!("{}@{}", module.escaped(), version.escaped());
-        self.records.peek(&key).is_some()
+        let body = self.kept_lookup(&key).await?.ok_or_else(not_kept)?;
+        Ok(Found { body, kept: true })
     }
 
     async fn kept_lookup(&self, key: &str) -> Result<Option<Bytes>, SumdbError> {
@@ -234,7 +247,8 @@ impl Database {
             via: via.cloned(),
         };
         // The newest head first: against it the heads of all the records are checked as prefixes.
-        let (body, _) = tokio::join!(self.transport.get(&ask), self.some_head(via));
+        let first = timeout(FIRST_HEAD, self.some_head(via));
+        let (body, _) = tokio::join!(self.transport.get(&ask), first);
         let body = body?;
         let forged = |why: String| SumdbError::Forged(format!("its record of {key}: {why}"));
         let record = Record::parse(&body).map_err(|error| forged(error.to_string()))?;
@@ -397,21 +411,34 @@ impl Database {
     }
 
     /// The latest head's note: at most five seconds old, or the last one verified while no newer one can be had.
-    pub async fn latest(self: &Arc<Self>, via: Option<&HeaderValue>) -> Result<Bytes, SumdbError> {
+    /// With `kept_only` that one without asking.
+    pub async fn latest(
+        self: &Arc<Self>,
+        via: Option<&HeaderValue>,
+        kept_only: bool,
+    ) -> Result<Found, SumdbError> {
+        let found = |head: &Head, kept| Found {
+            body: head.note.clone(),
+            kept,
+        };
         let (head, fresh) = {
             let now = self.now.lock();
             let age = now.heard.map(|heard| self.clock.now().since(heard));
             (now.head.clone(), age.is_some_and(|age| age < FRESH))
         };
         let Some(head) = head else {
-            return Ok(self.some_head(via).await?.note.clone());
+            if kept_only {
+                return Err(not_kept());
+            }
+            return Ok(found(&*self.some_head(via).await?, false));
         };
-        if fresh || self.not_forked().is_err() {
-            return Ok(head.note.clone());
+        if fresh || kept_only || self.not_forked().is_err() {
+            return Ok(found(&head, true));
         }
         match timeout(REFRESH_WAIT, self.refresh(via)).await {
             Ok(Err(error @ (SumdbError::Forged(_) | SumdbError::Inconsistent(_)))) => Err(error),
-            Ok(_) | Err(_) => Ok(self.head().unwrap_or(head).note.clone()),
+            Ok(Ok(())) => Ok(found(&self.head().unwrap_or(head), false)),
+            Ok(Err(_)) | Err(_) => Ok(found(&self.head().unwrap_or(head), true)),
         }
     }
 
@@ -425,13 +452,34 @@ impl Database {
         self: &Arc<Self>,
         path: TilePath,
         via: Option<&HeaderValue>,
-    ) -> Result<Bytes, SumdbError> {
+    ) -> Result<Found, SumdbError> {
+        match self.kept_tile(path).await {
+            Err(SumdbError::Unknown { .. }) => {}
+            found => return found,
+        }
         let id = path.id();
         let result = match path.tile {
             Some(_) => self.hash_tile(id, path.width, via).await,
             None => self.data_tile(path, via).await,
         };
-        self.watched(result).await
+        let body = self.watched(result).await?;
+        Ok(Found { body, kept: false })
+    }
+
+    /// A tile if it is kept; else unknown, without asking anybody.
+    pub async fn kept_tile(&self, path: TilePath) -> Result<Found, SumdbError> {
+        let body = match path.tile {
+            Some(_) => {
+                let tile = self.tiles.kept(path.id(), path.width).await?;
+                tile.map(|tile| tile.bytes().clone())
+            }
+            None => {
+                let kept = self.state.tile(&full(path)).await.map_err(store)?;
+                kept.and_then(|kept| first_records(&kept, usize::from(path.width)))
+            }
+        };
+        let body = body.ok_or_else(not_kept)?;
+        Ok(Found { body, kept: true })
     }
 
     async fn hash_tile(
@@ -440,9 +488,6 @@ impl Database {
         width: u16,
         via: Option<&HeaderValue>,
     ) -> Result<Bytes, SumdbError> {
-        if let Some(tile) = self.tiles.kept(id, width).await? {
-            return Ok(tile.bytes().clone());
-        }
         let head = self.head_with(id, width, via).await?;
         let wide = id.width(head.size);
         // Narrower than the tree has it now: whether it is still there is the database's to say, and clients ask for the
@@ -487,19 +532,6 @@ impl Database {
         via: Option<&HeaderValue>,
     ) -> Result<Bytes, SumdbError> {
         let width = usize::from(path.width);
-        let name = TilePath {
-            width: FULL,
-            ..path
-        }
-        .to_string();
-        let kept = self.state.tile(&name).await.map_err(store)?;
-        let kept_width = kept
-            .as_deref()
-            .and_then(texts)
-            .map_or(0, |texts| texts.len());
-        if let Some(part) = kept.and_then(|kept| first_records(&kept, width)) {
-            return Ok(part);
-        }
         let head = self.head_with(path.id(), path.width, via).await?;
         let ask = Ask {
             path: path.to_string(),
@@ -521,9 +553,8 @@ impl Database {
                 "{path} does not belong to the tree that the database has signed"
             )));
         }
-        if kept_width < width
-            && let Err(error) = self.state.put_tile(&name, body.clone()).await
-        {
+        // What is kept of it, if anything, is narrower.
+        if let Err(error) = self.state.put_tile(&full(path), body.clone()).await {
             tracing::warn!(database = self.name(), %error, "a tile of records could not be kept");
         }
         Ok(body)
@@ -699,6 +730,22 @@ fn not_there(id: TileId, width: u16) -> SumdbError {
         gone: false,
         text: format!("not found: the tree has no {} yet", id.path(width)),
     }
+}
+
+fn not_kept() -> SumdbError {
+    SumdbError::Unknown {
+        gone: false,
+        text: "it is not kept here, and this request asked not to fetch it".into(),
+    }
+}
+
+/// The name under which as much as is known of a tile is kept.
+fn full(path: TilePath) -> String {
+    TilePath {
+        width: FULL,
+        ..path
+    }
+    .to_string()
 }
 
 /// The first `width` records of a tile of them, if it has as many.

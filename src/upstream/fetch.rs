@@ -24,12 +24,14 @@ const LONGEST_REST: Duration = Duration::from_secs(30);
 pub struct Want<'a> {
     /// Below the base URL, bang-escaped.
     pub path: &'a str,
-    /// Whose.
-    pub module: &'a ModulePath,
+    /// Whose, if it is about a module: one module's fetches leave room for others.
+    pub module: Option<&'a ModulePath>,
     /// The largest body that can be right. Bytes.
     pub max: u64,
     /// Whether it may take long: such fetches leave some of the places to others.
     pub large: bool,
+    /// How long the head of the answer may take, where that is not the upstream's usual time.
+    pub first_byte: Option<Duration>,
     /// The `Via` of the request that wants it, so that a loop through several servers is noticed.
     pub via: Option<&'a HeaderValue>,
 }
@@ -153,7 +155,10 @@ impl Upstream {
                 }
             }
             failure if failure.is_outage() => {
-                let hung = matches!(failure, Failure::Timeout(_)).then(|| want.module.as_str());
+                let hung = want
+                    .module
+                    .filter(|_| matches!(failure, Failure::Timeout(_)))
+                    .map(ModulePath::as_str);
                 self.breaker.failure(pass, hung);
             }
             _ => self.breaker.neutral(pass),

@@ -23,7 +23,7 @@ pub struct Limits {
 pub struct Place {
     _all: OwnedSemaphorePermit,
     _large: Option<OwnedSemaphorePermit>,
-    _module: ModulePlace,
+    _module: Option<ModulePlace>,
 }
 
 struct ModulePlace {
@@ -61,7 +61,24 @@ impl Limits {
     }
 
     /// Waits for a place; `large` for a fetch that may take long.
-    pub async fn place(&self, module: &ModulePath, large: bool) -> Option<Place> {
+    pub async fn place(&self, module: Option<&ModulePath>, large: bool) -> Option<Place> {
+        let module = match module {
+            Some(module) => Some(self.module_place(module).await?),
+            None => None,
+        };
+        let large = match large {
+            true => Some(Arc::clone(&self.large).acquire_owned().await.ok()?),
+            false => None,
+        };
+        let all = Arc::clone(&self.all).acquire_owned().await.ok()?;
+        Some(Place {
+            _all: all,
+            _large: large,
+            _module: module,
+        })
+    }
+
+    async fn module_place(&self, module: &ModulePath) -> Option<ModulePlace> {
         let semaphore = {
             let mut modules = self.modules.lock();
             let entry = modules.entry(module.clone());
@@ -74,16 +91,7 @@ impl Limits {
             modules: Arc::clone(&self.modules),
         };
         place.permit = Some(semaphore.acquire_owned().await.ok()?);
-        let large = match large {
-            true => Some(Arc::clone(&self.large).acquire_owned().await.ok()?),
-            false => None,
-        };
-        let all = Arc::clone(&self.all).acquire_owned().await.ok()?;
-        Some(Place {
-            _all: all,
-            _large: large,
-            _module: place,
-        })
+        Some(place)
     }
 
     /// Places taken.
@@ -102,12 +110,12 @@ mod tests {
         let limits = Limits::new(4);
         let hog = ModulePath::parse("example.com/hog").unwrap();
         let other = ModulePath::parse("example.com/other").unwrap();
-        let first = limits.place(&hog, false).await.unwrap();
-        let second = limits.place(&hog, false).await.unwrap();
-        let waiting = limits.place(&hog, false);
+        let first = limits.place(Some(&hog), false).await.unwrap();
+        let second = limits.place(Some(&hog), false).await.unwrap();
+        let waiting = limits.place(Some(&hog), false);
         tokio::pin!(waiting);
         assert!((&mut waiting).now_or_never().is_none());
-        let third = limits.place(&other, false).await.unwrap();
+        let third = limits.place(Some(&other), false).await.unwrap();
         assert_eq!(limits.in_use(), 3);
         drop(first);
         let fourth = waiting.await.unwrap();
@@ -122,10 +130,25 @@ mod tests {
         let module = |n: u32| ModulePath::parse(&format!("example.com/m{n}")).unwrap();
         let mut zips = Vec::new();
         for n in 0..6 {
-            zips.push(limits.place(&module(n), true).await.unwrap());
+            zips.push(limits.place(Some(&module(n)), true).await.unwrap());
         }
-        assert!(limits.place(&module(7), true).now_or_never().is_none());
-        assert!(limits.place(&module(8), false).now_or_never().is_some());
-        assert!(limits.place(&module(9), false).now_or_never().is_some());
+        assert!(
+            limits
+                .place(Some(&module(7)), true)
+                .now_or_never()
+                .is_none()
+        );
+        assert!(
+            limits
+                .place(Some(&module(8)), false)
+                .now_or_never()
+                .is_some()
+        );
+        assert!(
+            limits
+                .place(Some(&module(9)), false)
+                .now_or_never()
+                .is_some()
+        );
     }
 }

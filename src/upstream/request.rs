@@ -41,7 +41,8 @@ impl Upstream {
         if let Some(value) = &self.authorization {
             request = request.header(AUTHORIZATION, value);
         }
-        let head_by = until.min(Instant::now() + self.settings.first_byte_timeout);
+        let patience = want.first_byte.unwrap_or(self.settings.first_byte_timeout);
+        let head_by = until.min(Instant::now() + patience);
         let response = match timeout_at(head_by, request.send()).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(classify(&error)),

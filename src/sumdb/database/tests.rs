@@ -228,7 +228,7 @@ async fn tiles_are_fetched_once_ever_and_records_too() {
     }
     assert!(server.asked.lock().is_empty());
     assert_eq!(
-        database.latest(None).await.unwrap(),
+        database.latest(None, false).await.unwrap().body,
         server.log.lock().note(70_000)
     );
 }
@@ -364,7 +364,7 @@ async fn c80_forks_raise_an_alarm_that_lasts() {
         server.asked.lock().clear();
         assert_eq!(ask(&database, 5).await, Ok(expected(5, "")));
         assert!(matches!(ask(&database, 7).await, Err(SumdbError::Fork(_))));
-        assert_eq!(Some(database.latest(None).await.unwrap()), note);
+        assert_eq!(Some(database.latest(None, false).await.unwrap().body), note);
         assert!(server.asked.lock().is_empty());
         // Acknowledged: asked again, and if it is honest again, all is well.
         assert_eq!(database.acknowledge().await, 1);
@@ -419,7 +419,12 @@ async fn c70_partial_tiles_that_are_gone_are_cut_from_the_full_ones() {
 async fn tiles_for_clients() {
     let server = Server::new(600, "");
     let (database, state) = fresh(&server).await;
-    let get = async |path: &str| database.tile(TilePath::parse(path).unwrap(), None).await;
+    let get = async |path: &str| {
+        database
+            .tile(TilePath::parse(path).unwrap(), None)
+            .await
+            .map(|found| found.body)
+    };
     let honest = |path: &str| server.answer(path).unwrap();
     for path in [
         "tile/8/0/000",

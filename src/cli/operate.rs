@@ -1,0 +1,204 @@
+//! Commands about what is kept, which a running server carries out itself: `larder pin …`, `larder sumdb …`.
+
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Subcommand;
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::sync::mpsc;
+
+use super::{exit, small_runtime};
+use crate::app::{self, StartError, UpstreamMaker};
+use crate::clock::SharedClock;
+use crate::config::{Environment, Loaded, Overrides, load};
+use crate::control::{self, BEHIND, Control, Controls, Event};
+use crate::store::DataDir;
+use crate::telemetry::metrics::Metrics;
+use crate::upstream::Toolchain;
+
+#[derive(Subcommand)]
+pub enum PinCommand {
+    /// Print the checksums to which modules are held that no checksum database covers
+    List(Overrides),
+    /// Take whatever is fetched next for a version, and hold it to that from then on
+    Accept {
+        #[command(flatten)]
+        overrides: Overrides,
+        /// The version, as example.com/module@v1.2.3
+        version: String,
+    },
+    /// Forget to which checksums a version is held
+    Remove {
+        #[command(flatten)]
+        overrides: Overrides,
+        /// The version, as example.com/module@v1.2.3
+        version: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub enum SumdbCommand {
+    /// Verify everything that is kept: its content, and what the checksum databases say of it
+    Verify {
+        #[command(flatten)]
+        overrides: Overrides,
+        /// Drop what is wrong, so that it is fetched again
+        #[arg(long)]
+        repair: bool,
+    },
+    /// Print tree heads, last contact and alarms of the checksum databases
+    Status(Overrides),
+    /// End the alarms of a checksum database, once you know what they mean
+    Acknowledge {
+        #[command(flatten)]
+        overrides: Overrides,
+        /// The database, as sum.golang.org
+        name: String,
+        /// Forget its history as well: for a database of your own that was made anew
+        #[arg(long)]
+        begin_anew: bool,
+    },
+}
+
+pub fn pin(command: &PinCommand, env: &Environment, clock: &SharedClock) -> ExitCode {
+    let (overrides, control) = match command {
+        PinCommand::List(overrides) => (overrides, Control::PinList),
+        PinCommand::Accept { overrides, version } => {
+            (overrides, Control::PinAccept(version.clone()))
+        }
+        PinCommand::Remove { overrides, version } => {
+            (overrides, Control::PinRemove(version.clone()))
+        }
+    };
+    run(overrides, &control, env, clock)
+}
+
+pub fn sumdb(command: &SumdbCommand, env: &Environment, clock: &SharedClock) -> ExitCode {
+    let (overrides, control) = match command {
+        SumdbCommand::Verify { overrides, repair } => {
+            (overrides, Control::SumdbVerify { repair: *repair })
+        }
+        SumdbCommand::Status(overrides) => (overrides, Control::SumdbStatus),
+        SumdbCommand::Acknowledge {
+            overrides,
+            name,
+            begin_anew,
+        } => {
+            let (name, begin_anew) = (name.clone(), *begin_anew);
+            (overrides, Control::SumdbAcknowledge { name, begin_anew })
+        }
+    };
+    run(overrides, &control, env, clock)
+}
+
+fn run(
+    overrides: &Overrides,
+    control: &Control,
+    env: &Environment,
+    clock: &SharedClock,
+) -> ExitCode {
+    let loaded = match load(overrides, env) {
+        Ok(loaded) => loaded,
+        Err(errors) => return exit::fail(exit::CONFIG, &errors),
+    };
+    let data_dir = &loaded.config.store.data_dir;
+    if !data_dir.is_dir() {
+        let text = format!(
+            "there is no data directory {}; name it with --data-dir",
+            data_dir.display()
+        );
+        return exit::fail(exit::DATA_DIR, &text);
+    }
+    let runtime = match small_runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::fail(exit::OURS, &error),
+    };
+    runtime.block_on(async {
+        match control::ask(data_dir, control).await {
+            Ok(Some(events)) => told(events).await,
+            Ok(None) => match alone(&loaded, control, env, clock).await {
+                Ok(code) => code,
+                Err(error) => exit::start_error(&error),
+            },
+            Err(error) => exit::fail(
+                exit::DATA_DIR,
+                &format!(
+                    "the server that holds {} cannot be asked: {error}",
+                    data_dir.display()
+                ),
+            ),
+        }
+    })
+}
+
+/// No server holds the data directory: does the work here.
+async fn alone(
+    loaded: &Loaded,
+    control: &Control,
+    env: &Environment,
+    clock: &SharedClock,
+) -> Result<ExitCode, StartError> {
+    let config = &loaded.config;
+    let databases = app::databases(loaded)?;
+    let chain = match app::operators_chain(loaded)? {
+        Some(chain) => chain,
+        None => {
+            let public_url = config.server.public_url.as_deref();
+            let is_self = |url: &url::Url| app::leads_to(url, config.server.listen, public_url);
+            app::default_chain(&Toolchain::new(env.clone()), is_self).await
+        }
+    };
+    let store = &config.store;
+    let data = DataDir::open(&store.data_dir, store.reserve, store.index_cache, clock)?;
+    let metrics = Arc::new(Metrics::new());
+    let maker = UpstreamMaker::new(
+        config,
+        env,
+        "larder-command",
+        Arc::clone(clock),
+        Arc::clone(&metrics),
+    )?;
+    let assembled = app::assemble(config, databases, maker, &data, clock, &metrics).await?;
+    assembled.chains.set(&chain);
+    let controls = Controls {
+        engine: assembled.engine,
+        modules: data.modules.clone(),
+        clock: Arc::clone(clock),
+    };
+    let (sender, events) = mpsc::channel(BEHIND);
+    let (code, ()) = tokio::join!(told(events), controls.run(control, sender));
+    data.store.close().await;
+    Ok(code)
+}
+
+/// Prints what a command says.
+async fn told(mut events: mpsc::Receiver<Event>) -> ExitCode {
+    let bar = bar();
+    while let Some(event) = events.recv().await {
+        match event {
+            Event::Line(line) => bar.suspend(|| say!("{line}")),
+            Event::Trouble(line) => bar.suspend(|| eprintln!("larder: {line}")),
+            Event::Progress { done, of, current } => {
+                bar.set_length(of);
+                bar.set_position(done);
+                bar.set_message(current);
+            }
+            Event::End(well) => {
+                bar.finish_and_clear();
+                return ExitCode::from(if well { 0 } else { exit::OURS });
+            }
+        }
+    }
+    bar.finish_and_clear();
+    exit::fail(exit::OURS, &"the server ended before the command did")
+}
+
+/// Shown on a terminal only.
+fn bar() -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {wide_msg}");
+    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}

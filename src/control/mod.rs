@@ -1,0 +1,129 @@
+//! What an operator does to a data directory by command: the same work whether a server holds the directory, and is
+//! asked through a socket in it, or not.
+
+mod pins;
+mod socket;
+mod sumdb;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use crate::clock::{Millis, SharedClock};
+use crate::engine::{Engine, EngineError};
+
+pub use socket::{Socket, ask, listen};
+
+/// Lines and progress that a slow reader may be behind.
+pub const BEHIND: usize = 256;
+
+/// A command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Control {
+    /// Print the pins.
+    PinList,
+    /// Take whatever comes next for a version, and pin that.
+    PinAccept(String),
+    /// Forget a version's pins.
+    PinRemove(String),
+    /// Print the state of the checksum databases.
+    SumdbStatus,
+    /// Verify everything that is kept.
+    SumdbVerify {
+        /// Take back what is wrong.
+        repair: bool,
+    },
+    /// End the alarms of a checksum database.
+    SumdbAcknowledge {
+        /// Its name.
+        name: String,
+        /// Forget everything that is kept of it.
+        begin_anew: bool,
+    },
+}
+
+/// What a command says while it works, and at its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
+    /// A line for standard output.
+    Line(String),
+    /// A line for standard error.
+    Trouble(String),
+    /// How far it is.
+    Progress {
+        /// Files looked at.
+        done: u64,
+        /// Files in all.
+        of: u64,
+        /// What is being looked at.
+        current: String,
+    },
+    /// The end: whether all is well.
+    End(bool),
+}
+
+/// What commands work on.
+#[derive(Clone)]
+pub struct Controls {
+    /// The engine.
+    pub engine: Arc<Engine>,
+    /// Where the files are.
+    pub modules: PathBuf,
+    /// The time.
+    pub clock: SharedClock,
+}
+
+/// Where a command's words go. Whoever reads may have gone; the work goes on.
+pub(crate) struct Out(mpsc::Sender<Event>);
+
+impl Out {
+    async fn line(&self, text: impl Into<String>) {
+        let _ = self.0.send(Event::Line(text.into())).await;
+    }
+
+    async fn trouble(&self, text: impl Into<String>) {
+        let _ = self.0.send(Event::Trouble(text.into())).await;
+    }
+
+    async fn progress(&self, done: u64, of: u64, current: String) {
+        // Whoever is behind can do without.
+        let _ = self.0.try_send(Event::Progress { done, of, current });
+    }
+}
+
+impl Controls {
+    /// Carries a command out; the last event is [`Event::End`].
+    pub async fn run(&self, control: &Control, events: mpsc::Sender<Event>) {
+        let out = Out(events);
+        let well = match control {
+            Control::PinList => self.pin_list(&out).await,
+            Control::PinAccept(version) => self.pin_accept(version, &out).await,
+            Control::PinRemove(version) => self.pin_remove(version, &out).await,
+            Control::SumdbStatus => self.sumdb_status(&out).await,
+            Control::SumdbVerify { repair } => self.sumdb_verify(*repair, &out).await,
+            Control::SumdbAcknowledge { name, begin_anew } => {
+                self.sumdb_acknowledge(name, *begin_anew, &out).await
+            }
+        };
+        let well = match well {
+            Ok(well) => well,
+            Err(error) => {
+                out.trouble(error.to_string()).await;
+                false
+            }
+        };
+        let _ = out.0.send(Event::End(well)).await;
+    }
+}
+
+/// A moment for people.
+fn time(at: Millis) -> String {
+    let at = std::time::UNIX_EPOCH + std::time::Duration::from_millis(at.0);
+    humantime::format_rfc3339_seconds(at).to_string()
+}
+
+type Done = Result<bool, EngineError>;

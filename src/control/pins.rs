@@ -1,0 +1,137 @@
+//! `larder pin list|accept|remove`
+
+use super::{Controls, Done, Out, time};
+use crate::engine::EngineError;
+use crate::gomod::{ModulePath, Version};
+use crate::protocol::{FileKey, Kind};
+use crate::store::{PinRecord, Store};
+
+/// The files that are pinned.
+const PINNED: [Kind; 2] = [Kind::Mod, Kind::Zip];
+
+impl Controls {
+    pub(super) async fn pin_list(&self, out: &Out) -> Done {
+        let mut after: Option<String> = None;
+        let mut count = 0_u64;
+        loop {
+            let page = self.engine.store().pins(after.as_deref()).await?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(last.clone());
+            for (name, pin) in &page {
+                let Some(key) = Store::file_of(name) else {
+                    continue;
+                };
+                count += 1;
+                let mut notes = String::new();
+                if pin.unknown {
+                    notes.push_str("  (not known to the checksum database)");
+                }
+                if pin.accept {
+                    notes.push_str("  (a change is accepted)");
+                }
+                let line = format!(
+                    "{} {}  first seen {} from {}{notes}",
+                    named(&key),
+                    pin.h1,
+                    time(pin.seen),
+                    pin.from
+                );
+                out.line(line).await;
+            }
+        }
+        if count == 0 {
+            out.line("nothing is pinned").await;
+        }
+        Ok(true)
+    }
+
+    pub(super) async fn pin_accept(&self, version: &str, out: &Out) -> Done {
+        let store = self.engine.store();
+        let mut accepted = false;
+        for key in keys(version)? {
+            let known = match store.pin(&key).await? {
+                Some(pin) => Some(pin),
+                None => self.seen(&key).await?,
+            };
+            let Some(pin) = known else { continue };
+            store
+                .put_pin(
+                    &key,
+                    &PinRecord {
+                        accept: true,
+                        ..pin
+                    },
+                )
+                .await?;
+            self.engine.withdraw(&key).await?;
+            accepted = true;
+        }
+        if !accepted {
+            out.trouble(format!("{version} is not pinned here")).await;
+            return Ok(false);
+        }
+        // What it says of the version's commit may have changed as well.
+        for mut key in keys(version)?.into_iter().take(1) {
+            key.kind = Kind::Info;
+            self.engine.withdraw(&key).await?;
+        }
+        out.line(format!(
+            "{version}: what is fetched next is accepted and pinned; what was kept of it is dropped"
+        ))
+        .await;
+        Ok(true)
+    }
+
+    /// What a kept file would be held to, although it was never pinned.
+    async fn seen(&self, key: &FileKey) -> Result<Option<PinRecord>, EngineError> {
+        let record = self.engine.store().record(key).await?;
+        Ok(record.and_then(|record| {
+            Some(PinRecord {
+                h1: record.h1?,
+                from: record.from,
+                seen: record.seen,
+                unknown: false,
+                accept: false,
+            })
+        }))
+    }
+
+    pub(super) async fn pin_remove(&self, version: &str, out: &Out) -> Done {
+        let store = self.engine.store();
+        let mut removed = 0;
+        for key in keys(version)? {
+            if store.pin(&key).await?.is_some() {
+                store.remove_pin(&key).await?;
+                removed += 1;
+            }
+        }
+        if removed == 0 {
+            out.trouble(format!("{version} is not pinned here")).await;
+            return Ok(false);
+        }
+        out.line(format!("{version}: its pins are forgotten")).await;
+        Ok(true)
+    }
+}
+
+/// As in go.sum.
+fn named(key: &FileKey) -> String {
+    let suffix = if key.kind == Kind::Mod { "/go.mod" } else { "" };
+    format!("{} {}{suffix}", key.module, key.version)
+}
+
+/// The pinned files of `PATH@VERSION`.
+fn keys(text: &str) -> Result<Vec<FileKey>, EngineError> {
+    let bad = |why: String| EngineError::absent(format!("{text:?} is not PATH@VERSION: {why}"));
+    let (module, version) = text
+        .split_once('@')
+        .ok_or_else(|| bad("it has no @".into()))?;
+    let module = ModulePath::parse(module).map_err(|error| bad(error.to_string()))?;
+    let version = Version::parse(version).map_err(|error| bad(error.to_string()))?;
+    let key = |kind| FileKey {
+        module: module.clone(),
+        version: version.clone(),
+        kind,
+    };
+    Ok(PINNED.into_iter().map(key).collect())
+}

@@ -1,0 +1,139 @@
+//! The socket in the data directory through which commands reach a running server. One JSON line asks, JSON lines
+//! answer. Who may write to it may do what an operator may: it is its owner's alone.
+
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::timeout;
+
+use super::{BEHIND, Control, Controls, Event};
+
+/// Its name in the data directory.
+const NAME: &str = "control";
+/// The longest command. Bytes.
+const LONGEST: u64 = 64 << 10;
+/// How long a command may take to arrive.
+const ARRIVE: Duration = Duration::from_secs(10);
+/// Commands at once.
+const AT_ONCE: usize = 8;
+/// What fits into the address of a socket everywhere. Bytes.
+const ADDRESS: usize = 100;
+
+/// A socket that commands can reach.
+pub struct Socket(UnixListener);
+
+/// Where the socket is. A path that is too long for the address of a socket is reached through the directory's
+/// descriptor, which must live as long as the path is used.
+fn place(data_dir: &Path) -> io::Result<(PathBuf, Option<File>)> {
+    let path = data_dir.join(NAME);
+    if path.as_os_str().len() <= ADDRESS {
+        return Ok((path, None));
+    }
+    let dir = File::open(data_dir)?;
+    let short = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(NAME);
+    Ok((short, Some(dir)))
+}
+
+/// Opens the socket of a data directory that this process holds.
+pub fn listen(data_dir: &Path) -> io::Result<Socket> {
+    let (path, _dir) = place(data_dir)?;
+    // The lock on the directory says that whoever made it is gone.
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path)?;
+    fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+    Ok(Socket(listener))
+}
+
+impl Socket {
+    /// Serves commands until `stop` turns true.
+    pub async fn serve(self, controls: Controls, mut stop: watch::Receiver<bool>) {
+        let places = Arc::new(Semaphore::new(AT_ONCE));
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.0.accept() => accepted,
+                _ = stop.wait_for(|stop| *stop) => return,
+            };
+            let Ok((stream, _)) = accepted else {
+                // Out of descriptors, perhaps.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            };
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                return;
+            };
+            let controls = controls.clone();
+            tokio::spawn(async move {
+                let _place = place;
+                if let Err(error) = answer(stream, controls).await {
+                    tracing::debug!(%error, "a command went away");
+                }
+            });
+        }
+    }
+}
+
+async fn answer(stream: UnixStream, controls: Controls) -> io::Result<()> {
+    let (read, mut write) = stream.into_split();
+    let mut line = String::new();
+    let mut read = BufReader::new(read.take(LONGEST));
+    timeout(ARRIVE, read.read_line(&mut line)).await??;
+    let control: Control = serde_json::from_str(&line)?;
+    tracing::info!(?control, "an operator's command");
+    let (sender, mut events) = mpsc::channel(BEHIND);
+    let work = tokio::spawn(async move { controls.run(&control, sender).await });
+    while let Some(event) = events.recv().await {
+        let mut line = serde_json::to_vec(&event)?;
+        line.push(b'\n');
+        if let Err(error) = write.write_all(&line).await {
+            // Nobody waits for the rest.
+            work.abort();
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// Asks the server that holds a data directory; `None` if there is none. Events come until [`Event::End`]; if they end
+/// without it, the server has ended.
+pub async fn ask(data_dir: &Path, control: &Control) -> io::Result<Option<mpsc::Receiver<Event>>> {
+    let (path, _dir) = place(data_dir)?;
+    let mut stream = match UnixStream::connect(&path).await {
+        Ok(stream) => stream,
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+            ) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let mut line = serde_json::to_vec(control)?;
+    line.push(b'\n');
+    stream.write_all(&line).await?;
+    let (sender, receiver) = mpsc::channel(BEHIND);
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(stream).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            let Ok(event) = serde_json::from_str(&line) else {
+                continue;
+            };
+            if sender.send(event).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(Some(receiver))
+}

@@ -1,0 +1,263 @@
+//! `larder sumdb verify|status|acknowledge`
+
+use futures_util::{StreamExt, stream};
+
+use super::{Controls, Done, Out, time};
+use crate::engine::{EngineError, Refusal};
+use crate::protocol::{FileKey, Kind};
+use crate::store::rebuild;
+use crate::store::{FileRecord, Store, Verified};
+use crate::sumdb::SumdbError;
+
+/// Files that are verified at the same time.
+const AT_ONCE: usize = 8;
+/// Troubles that are told one by one; the rest is counted.
+const TOLD: u64 = 200;
+
+/// What was found of one file.
+enum Found {
+    /// A database vouches for it.
+    Vouched,
+    /// It is what was first seen.
+    Pinned,
+    /// It is not what it should be.
+    Wrong(String),
+    /// The databases do not know it.
+    Unknown(String),
+    /// Nobody could be asked.
+    Unavailable(String),
+}
+
+#[derive(Default)]
+struct Summary {
+    vouched: u64,
+    pinned: u64,
+    wrong: u64,
+    unknown: u64,
+    unavailable: u64,
+}
+
+impl Controls {
+    pub(super) async fn sumdb_status(&self, out: &Out) -> Done {
+        let databases = self.engine.voucher().databases();
+        if databases.is_empty() {
+            out.line("no checksum database is configured: what is kept is pinned")
+                .await;
+        }
+        for database in databases {
+            let status = database.status();
+            out.line(status.name.clone()).await;
+            let size = status.size.map_or("no tree head yet".to_owned(), |size| {
+                format!("{size} records")
+            });
+            out.line(format!("  tree          {size}")).await;
+            let heard = status.heard.map_or("not since the start".to_owned(), time);
+            out.line(format!("  last contact  {heard}")).await;
+            if status.alarms.is_empty() {
+                out.line("  alarms        none").await;
+            }
+            for alarm in &status.alarms {
+                let state = if alarm.acknowledged {
+                    ", acknowledged"
+                } else {
+                    ""
+                };
+                out.line(format!(
+                    "  ALARM         {} since {}{state}",
+                    alarm.kind.as_str(),
+                    time(alarm.since)
+                ))
+                .await;
+                for line in alarm.text.lines() {
+                    out.line(format!("                {line}")).await;
+                }
+            }
+            for line in status
+                .note
+                .iter()
+                .flat_map(|note| note.split(|byte| *byte == b'\n'))
+            {
+                out.line(
+                    format!("  | {}", String::from_utf8_lossy(line))
+                        .trim_end()
+                        .to_owned(),
+                )
+                .await;
+            }
+        }
+        Ok(true)
+    }
+
+    pub(super) async fn sumdb_acknowledge(&self, name: &str, begin_anew: bool, out: &Out) -> Done {
+        let Some(database) = self.engine.database(name) else {
+            out.trouble(format!("no checksum database {name:?} is configured"))
+                .await;
+            return Ok(false);
+        };
+        let alarms = database.acknowledge().await;
+        out.line(format!("{name}: {alarms} alarms acknowledged"))
+            .await;
+        if begin_anew {
+            database
+                .begin_anew()
+                .await
+                .map_err(|error| EngineError::ours(error.to_string()))?;
+            out.line(format!(
+                "{name}: its history is forgotten; the next head that comes begins a new one"
+            ))
+            .await;
+        }
+        Ok(true)
+    }
+
+    pub(super) async fn sumdb_verify(&self, repair: bool, out: &Out) -> Done {
+        let (of, _) = rebuild::totals(self.engine.store()).await?;
+        let mut summary = Summary::default();
+        let (mut after, mut done): (Option<String>, u64) = (None, 0);
+        loop {
+            let page = self.engine.store().files(after.as_deref()).await?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(last.clone());
+            let files = page.into_iter().filter_map(|(name, record)| {
+                let key = Store::file_of(&name)?;
+                Some((key, record))
+            });
+            let checks = stream::iter(files).map(|(key, record)| async move {
+                let found = self.verify_file(&key, record).await;
+                (key, found)
+            });
+            let mut checks = checks.buffer_unordered(AT_ONCE);
+            while let Some((key, found)) = checks.next().await {
+                done += 1;
+                out.progress(done, of, key.to_string()).await;
+                if let Some(found) = found? {
+                    self.tell(&key, found, repair, &mut summary, out).await?;
+                }
+            }
+        }
+        let databases = self.engine.voucher().databases().iter();
+        let names: Vec<&str> = databases.map(|database| database.name()).collect();
+        let names = if names.is_empty() {
+            "a checksum database".to_owned()
+        } else {
+            names.join(", ")
+        };
+        let Summary {
+            vouched,
+            pinned,
+            wrong,
+            unknown,
+            unavailable,
+        } = summary;
+        out.line(format!(
+            "{done} files: {vouched} vouched for by {names}, {pinned} as first seen, {wrong} wrong, {unknown} not known to the database, {unavailable} could not be asked about"
+        ))
+        .await;
+        Ok(unknown == 0 && unavailable == 0 && (wrong == 0 || repair))
+    }
+
+    async fn tell(
+        &self,
+        key: &FileKey,
+        found: Found,
+        repair: bool,
+        summary: &mut Summary,
+        out: &Out,
+    ) -> Result<(), EngineError> {
+        let (count, text) = match found {
+            Found::Vouched => (&mut summary.vouched, None),
+            Found::Pinned => (&mut summary.pinned, None),
+            Found::Wrong(text) => (&mut summary.wrong, Some(("WRONG", text))),
+            Found::Unknown(text) => (&mut summary.unknown, Some(("not known", text))),
+            Found::Unavailable(text) => (&mut summary.unavailable, Some(("not verified", text))),
+        };
+        *count += 1;
+        let Some((word, text)) = text else {
+            return Ok(());
+        };
+        if *count <= TOLD {
+            out.line(format!("{word}: {key}: {text}")).await;
+        } else if *count == TOLD + 1 {
+            out.line(format!("{word}: … and more")).await;
+        }
+        if word == "WRONG" && repair {
+            self.engine.withdraw(key).await?;
+        }
+        Ok(())
+    }
+
+    /// Compares a file with what was recorded and with what is vouched for; `None` if nothing can vouch for its kind.
+    async fn verify_file(
+        &self,
+        key: &FileKey,
+        record: Option<FileRecord>,
+    ) -> Result<Option<Found>, EngineError> {
+        let Some(record) = record else {
+            return Ok(Some(Found::Wrong("its record is damaged".into())));
+        };
+        if let Err(why) = rebuild::check_file(&self.modules, key, &record, self.clock.now()).await {
+            return Ok(Some(Found::Wrong(why)));
+        }
+        let (Some(h1), false) = (record.h1.as_deref(), key.kind == Kind::Info) else {
+            return Ok(None);
+        };
+        let voucher = self.engine.voucher();
+        if !voucher.covers(&key.module) {
+            return Ok(Some(self.verify_pin(key, h1, &record).await?));
+        }
+        let found = match voucher.ask(&key.module, &key.version, None).await {
+            Ok(said) => match voucher.compare(key, h1, &record.from, &said) {
+                Ok(vouched) => {
+                    if record.verified != vouched.verified {
+                        self.engine
+                            .store()
+                            .settle(key, vouched.verified, vouched.by, None)
+                            .await?;
+                        self.engine.changed(key);
+                    }
+                    Found::Vouched
+                }
+                Err(mismatch) => Found::Wrong(mismatch.to_string()),
+            },
+            Err(Refusal {
+                error: SumdbError::Unknown { text, .. },
+                ..
+            }) => match self.engine.store().pin(key).await? {
+                Some(pin) if pin.h1 == h1 && voucher.settings().pin_unknown => Found::Pinned,
+                _ => Found::Unknown(text),
+            },
+            Err(refusal) if refusal.error.is_unavailable() => {
+                Found::Unavailable(refusal.error.to_string())
+            }
+            Err(refusal) => Found::Unavailable(format!("{}: {}", refusal.database, refusal.error)),
+        };
+        Ok(Some(found))
+    }
+
+    async fn verify_pin(
+        &self,
+        key: &FileKey,
+        h1: &str,
+        record: &FileRecord,
+    ) -> Result<Found, EngineError> {
+        match self
+            .engine
+            .voucher()
+            .pin(key, h1, &record.from, false)
+            .await
+        {
+            Ok(vouched) => {
+                if record.verified != Verified::Pin || vouched.beside.pin.is_some() {
+                    let pin = vouched.beside.pin;
+                    self.engine
+                        .store()
+                        .settle(key, Verified::Pin, None, pin)
+                        .await?;
+                    self.engine.changed(key);
+                }
+                Ok(Found::Pinned)
+            }
+            Err(mismatch) => Ok(Found::Wrong(mismatch.to_string())),
+        }
+    }
+}

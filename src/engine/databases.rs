@@ -1,0 +1,304 @@
+//! Joins the checksum databases' clients with the upstreams that lead to them and with the store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::error::{Class, EngineError};
+use crate::flights::{Flights, Outcome, outcome};
+use crate::store::{DatabaseFacts, Room, Store, StoreError};
+use crate::sumdb::{Ask, State, StateError, SumdbError, Transport};
+use crate::upstream::{Failure, Fall, Fetched, SourceError, Upstream, Want};
+
+/// Tiles, heads and such are there within this, or not at all.
+const SMALL_TIME: Duration = Duration::from_secs(30);
+/// How long an upstream's word that it serves a database holds.
+const ROUTE_HOLDS: Duration = Duration::from_secs(600);
+/// The answer to `supported`, which says nothing but by its status. Bytes.
+const MAX_SUPPORTED: u64 = 64 << 10;
+
+/// The ways to one database.
+#[derive(Clone, Default)]
+pub struct Ways {
+    /// Through upstreams that serve it, in the order of the chain; each at `<upstream>/sumdb/<name>`.
+    pub proxies: Vec<(Arc<Upstream>, Fall)>,
+    /// The database itself.
+    pub direct: Option<Arc<Upstream>>,
+}
+
+/// The way to a database over the network: the first upstream in the chain that says it serves the database, else the
+/// database itself, as the `go` command chooses (protocol.md 4.6.2).
+pub struct Network {
+    ways: watch::Receiver<Option<Ways>>,
+    lookup_time: Duration,
+    chosen: Mutex<Option<(Arc<Upstream>, Instant)>>,
+    choosing: Flights<(), Outcome<Result<Arc<Upstream>, SumdbError>>>,
+}
+
+impl Network {
+    /// `ways` may become known later. A look-up may take `lookup_time`.
+    pub fn new(ways: watch::Receiver<Option<Ways>>, lookup_time: Duration) -> Arc<Self> {
+        Arc::new(Network {
+            ways,
+            lookup_time,
+            chosen: Mutex::default(),
+            choosing: Flights::new(1, Default::default()),
+        })
+    }
+
+    /// The latest tree head, as it comes.
+    pub async fn latest(self: &Arc<Self>) -> Result<Bytes, SumdbError> {
+        let ask = Ask {
+            path: "latest".into(),
+            lookup: None,
+            max: MAX_SUPPORTED,
+            via: None,
+        };
+        self.get(&ask).await
+    }
+
+    async fn way(self: &Arc<Self>) -> Result<Arc<Upstream>, SumdbError> {
+        if let Some((upstream, since)) = self.chosen.lock().clone()
+            && since.elapsed() < ROUTE_HOLDS
+        {
+            return Ok(upstream);
+        }
+        let flight = self.choosing.join(&(), || {
+            let (sender, receiver) = watch::channel(None);
+            let network = Arc::clone(self);
+            let work = async move {
+                let chosen = network.choose().await;
+                if let Ok(upstream) = &chosen {
+                    *network.chosen.lock() = Some((Arc::clone(upstream), Instant::now()));
+                }
+                sender.send_replace(Some(chosen));
+            };
+            (receiver, work)
+        });
+        outcome(flight.ok_or(SumdbError::Overloaded)?)
+            .await
+            .unwrap_or_else(|| {
+                Err(SumdbError::Fault(
+                    "choosing a way ended unexpectedly".into(),
+                ))
+            })
+    }
+
+    async fn choose(&self) -> Result<Arc<Upstream>, SumdbError> {
+        let mut ways = self.ways.clone();
+        let ways = match ways.wait_for(Option::is_some).await {
+            Ok(known) => known.clone().unwrap_or_default(),
+            Err(_) => Ways::default(),
+        };
+        for (upstream, fall) in &ways.proxies {
+            let want = Want {
+                path: "supported",
+                module: None,
+                first_byte: None,
+                max: MAX_SUPPORTED,
+                large: false,
+                via: None,
+            };
+            let check = |_: &Bytes| Ok(());
+            match upstream.small(&want, None, SMALL_TIME, &check).await {
+                Ok(_) => return Ok(Arc::clone(upstream)),
+                Err(error) if error.is_absent() || *fall == Fall::AnyError => {
+                    tracing::debug!(upstream = %upstream.label(), %error, "does not serve the checksum database");
+                }
+                Err(error) => return Err(trouble(upstream, &error)),
+            }
+        }
+        ways.direct.ok_or_else(|| {
+            SumdbError::Fault("there is no way to it: no upstream serves it, and the chain ends before the database itself is asked".into())
+        })
+    }
+}
+
+#[async_trait]
+impl Transport for Arc<Network> {
+    async fn get(&self, ask: &Ask) -> Result<Bytes, SumdbError> {
+        let upstream = self.way().await?;
+        let lookup = ask.lookup.is_some();
+        let want = Want {
+            path: &ask.path,
+            module: ask.lookup.as_ref(),
+            first_byte: lookup.then_some(self.lookup_time),
+            max: ask.max,
+            large: lookup,
+            via: ask.via.as_ref(),
+        };
+        let time = if lookup { self.lookup_time } else { SMALL_TIME };
+        let whole = |body: &Bytes| Ok(body.clone());
+        match upstream.small(&want, None, time, &whole).await {
+            Ok(Fetched::New(body, _)) => Ok(body),
+            Ok(Fetched::NotModified) => Err(SumdbError::Fault(
+                "not modified, although nothing was known".into(),
+            )),
+            Err(error) => {
+                if !error.is_absent() {
+                    // Perhaps another one serves it by now.
+                    *self.chosen.lock() = None;
+                }
+                Err(trouble(&upstream, &error))
+            }
+        }
+    }
+}
+
+/// What a failed request means for whoever wanted to know something.
+fn trouble(upstream: &Upstream, error: &SourceError) -> SumdbError {
+    let label = upstream.label();
+    let text = format!("{label}: {error}");
+    let failure = match error {
+        SourceError::Failed { failure, .. } => failure,
+        SourceError::Open(left) | SourceError::Paused(left) => {
+            return SumdbError::Unavailable {
+                text,
+                retry_after: Some(*left),
+            };
+        }
+        SourceError::Busy => {
+            return SumdbError::Unavailable {
+                text,
+                retry_after: Some(Duration::from_secs(5)),
+            };
+        }
+    };
+    match failure {
+        Failure::Absent { status, text } => SumdbError::Unknown {
+            gone: status.as_u16() == 410,
+            text: match text.as_str() {
+                "" => format!("{label} says {status}"),
+                words => format!("{label} says: {words}"),
+            },
+        },
+        Failure::Refused { text: words } if !words.is_empty() => {
+            SumdbError::Refused(format!("{label} says: {words}"))
+        }
+        Failure::Refused { .. } => SumdbError::Refused(text),
+        Failure::Timeout(_) => SumdbError::Timeout(text),
+        Failure::Limited { after, .. } => SumdbError::Unavailable {
+            text,
+            retry_after: *after,
+        },
+        Failure::Loop => SumdbError::Loop(text),
+        // A tile or record cannot be that long: whoever sends it does not send what was asked for.
+        Failure::TooLarge(_) => SumdbError::Forged(text),
+        _ => SumdbError::Fault(text),
+    }
+}
+
+/// What is kept of a database, in the store.
+pub struct Kept {
+    facts: DatabaseFacts,
+    store: Store,
+}
+
+impl Kept {
+    /// Of the database `name`.
+    pub fn new(store: &Store, name: &str) -> Arc<Self> {
+        Arc::new(Kept {
+            facts: store.database(name),
+            store: store.clone(),
+        })
+    }
+
+    /// On a full disk what can be had again is not kept.
+    fn has_room(&self) -> bool {
+        self.store.blobs().room() == Room::Enough
+    }
+}
+
+fn failed(error: StoreError) -> StateError {
+    StateError(error.to_string())
+}
+
+#[async_trait]
+impl State for Kept {
+    async fn get(&self, key: &str) -> Result<Option<Bytes>, StateError> {
+        self.facts.get(key).await.map_err(failed)
+    }
+
+    async fn put(&self, key: &str, value: Bytes) -> Result<(), StateError> {
+        if key.starts_with("lookup/") && !self.has_room() {
+            return Ok(());
+        }
+        self.facts.put(key, &value).await.map_err(failed)
+    }
+
+    async fn swap(&self, key: &str, old: Option<&Bytes>, new: Bytes) -> Result<bool, StateError> {
+        let old = old.map(|old| &**old);
+        self.facts.swap(key, old, &new).await.map_err(failed)
+    }
+
+    async fn tile(&self, key: &str) -> Result<Option<Bytes>, StateError> {
+        self.facts.tile(key).await.map_err(failed)
+    }
+
+    async fn put_tile(&self, key: &str, value: Bytes) -> Result<(), StateError> {
+        if !self.has_room() {
+            return Ok(());
+        }
+        self.facts.put_tile(key, value).await.map_err(failed)
+    }
+
+    async fn clear(&self) -> Result<(), StateError> {
+        self.facts.clear().await.map_err(failed)
+    }
+}
+
+/// What a request to the relay, or a module that depends on the database, is answered.
+pub fn database_error(what: &str, database: &str, error: &SumdbError) -> EngineError {
+    let reason = |class, words: &str| {
+        EngineError::new(
+            class,
+            format!("{what}: the checksum database {database}: {words}"),
+        )
+    };
+    let again = "What is kept here goes on being served. Try again in a moment.";
+    match error {
+        SumdbError::Unknown { gone, text } => EngineError::new(
+            Class::Absent { gone: *gone },
+            format!("not found: {what}: {text}"),
+        ),
+        SumdbError::Refused(words) => reason(Class::Refused, words),
+        SumdbError::Timeout(words) => reason(Class::Timeout, words).and(again),
+        SumdbError::Unavailable { text, retry_after } => {
+            let mut refused = reason(Class::Unavailable, text).and(again);
+            let after = retry_after.unwrap_or(Duration::from_secs(5));
+            refused.retry_after = Some(after.min(Duration::from_secs(60)));
+            refused
+        }
+        SumdbError::Fault(words) => reason(Class::Upstream, words).and(again),
+        SumdbError::Forged(words) | SumdbError::Inconsistent(words) => {
+            let words = format!("what came failed verification: {words}");
+            EngineError::new(
+                Class::Rejected,
+                format!("SECURITY ERROR: {what}: the checksum database {database}: {words}"),
+            )
+            .and("Nothing of it was kept. Whoever is between larder and the database may be altering its answers; larder's log says more.")
+        }
+        SumdbError::Fork(words) => EngineError::new(
+            Class::Rejected,
+            format!("SECURITY ERROR: {what}: {words}; larder has raised an alarm and refuses what is new"),
+        )
+        .and("What is kept here goes on being served.")
+        .and(format!("Larder's operator looks into it (`larder sumdb status`) and ends the alarm with: larder sumdb acknowledge {database}")),
+        SumdbError::Overloaded => {
+            let mut refused = reason(Class::Overloaded, "larder asks it as much as it may already");
+            refused.retry_after = Some(Duration::from_secs(2));
+            refused
+        }
+        SumdbError::Store(text) => {
+            tracing::error!(%text, database, what, "the store failed");
+            EngineError::ours("larder's store failed")
+        }
+        SumdbError::Loop(words) => reason(Class::Upstream, words)
+            .and("Larder's operator must take it out of the chain of upstreams (--upstream)."),
+    }
+}

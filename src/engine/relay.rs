@@ -1,0 +1,113 @@
+//! The caching relay: what clients may be answered about a checksum database.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::timeout;
+
+use super::Engine;
+use super::answer::Mode;
+use super::databases::database_error;
+use super::error::{Class, EngineError};
+use crate::gomod::{ModulePath, Version};
+use crate::sumdb::{Database, SumdbError, TilePath};
+
+/// How long `supported` may take to find out whether the database answers.
+const SUPPORTED_TIME: Duration = Duration::from_secs(15);
+
+/// What is asked of a database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SumdbTarget {
+    /// Whether it is served here.
+    Supported,
+    /// The latest tree head.
+    Latest,
+    /// A version's record.
+    Lookup(ModulePath, Version),
+    /// A tile of hashes or records.
+    Tile(TilePath),
+}
+
+/// An answer to a client, byte for byte as the database gave it.
+#[derive(Clone, Debug)]
+pub struct Relayed {
+    /// The body.
+    pub body: Bytes,
+    /// It was kept, and nobody was asked.
+    pub kept: bool,
+}
+
+impl Engine {
+    /// The database with this name.
+    pub fn database(&self, name: &str) -> Option<&Arc<Database>> {
+        let mut databases = self.voucher.databases().iter();
+        databases.find(|database| database.name() == name)
+    }
+
+    /// Answers a client of a database.
+    pub async fn relay(
+        &self,
+        database: &Arc<Database>,
+        target: &SumdbTarget,
+        mode: &Mode,
+    ) -> Result<Relayed, EngineError> {
+        let via = mode.via.as_ref();
+        let name = database.name();
+        let (what, result) = match target {
+            SumdbTarget::Supported => {
+                let able = timeout(SUPPORTED_TIME, database.can_serve(via)).await;
+                let able = able.unwrap_or_else(|_| {
+                    Err(SumdbError::Timeout("it has not answered in time".into()))
+                });
+                return able.map(|()| Relayed { body: Bytes::new(), kept: true }).map_err(|error| {
+                    let mut absent = EngineError::absent(format!("not found: the checksum database {name} cannot be served at the moment: {error}"))
+                        .and("The go command then asks the next proxy, or the database itself.");
+                    absent.passing = true;
+                    absent
+                });
+            }
+            SumdbTarget::Latest => (
+                "its latest tree head".to_owned(),
+                database.latest(via, mode.cached_only).await,
+            ),
+            SumdbTarget::Lookup(module, version) => {
+                if let Some(pattern) = self.policy.unlisted_pattern(module) {
+                    return Err(excluded(module, pattern));
+                }
+                let what = format!("{module}@{version}");
+                let result = match mode.cached_only {
+                    true => database.kept(module, version).await,
+                    false => database.lookup(module, version, via).await,
+                };
+                (what, result)
+            }
+            SumdbTarget::Tile(path) => {
+                let result = match mode.cached_only {
+                    true => database.kept_tile(*path).await,
+                    false => database.tile(*path, via).await,
+                };
+                (path.to_string(), result)
+            }
+        };
+        match result {
+            Ok(found) => Ok(Relayed {
+                body: found.body,
+                kept: found.kept,
+            }),
+            Err(error) => {
+                let mut refused = database_error(&what, name, &error);
+                refused.passing = mode.cached_only;
+                Err(refused)
+            }
+        }
+    }
+}
+
+fn excluded(module: &ModulePath, pattern: &str) -> EngineError {
+    EngineError::new(
+        Class::Refused,
+        format!("{module} matches {pattern:?}, and so no checksum database is asked about it"),
+    )
+    .and(format!("Clients leave it out, too: add {pattern:?} to GONOSUMDB (or to GOPRIVATE if the module is private)."))
+}

@@ -1,0 +1,402 @@
+//! Who vouches for a file before it is kept: a checksum database, or, for what none covers, the h1 it had when it was
+//! first seen.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http::HeaderValue;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use super::databases::database_error;
+use super::error::{Class, EngineError};
+use super::files::what;
+use crate::clock::SharedClock;
+use crate::gomod::{H1, ModulePath, Version};
+use crate::policy::Policy;
+use crate::protocol::{FileKey, Kind};
+use crate::store::{Beside, PinRecord, Store, Verified};
+use crate::sumdb::{Database, SumdbError, Sums};
+
+/// How long a file waits for a database that let another one wait in vain and has not answered since.
+const SHORT_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What to do where a database does not help.
+#[derive(Clone, Copy, Debug)]
+pub struct VouchSettings {
+    /// Serve what no database can be asked about; else refuse it.
+    pub serve_unverified: bool,
+    /// Pin what the databases do not know; else refuse it.
+    pub pin_unknown: bool,
+    /// How long a file waits for its look-up, from the beginning of its flight.
+    pub patience: Duration,
+}
+
+/// Vouches for files.
+pub struct Voucher {
+    settings: VouchSettings,
+    databases: Vec<Arc<Database>>,
+    policy: Policy,
+    store: Store,
+    clock: SharedClock,
+    /// A file has waited in vain, and no answer has come since.
+    slow: AtomicBool,
+}
+
+/// What a database said, and which.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// The hashes it knows.
+    pub sums: Arc<Sums>,
+    /// Its name.
+    pub by: Arc<str>,
+}
+
+/// What vouches for a file that may be served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vouched {
+    /// As in the header.
+    pub verified: Verified,
+    /// Of `sumdb`, which database.
+    pub by: Option<String>,
+    /// To be recorded together with it.
+    pub beside: Beside,
+}
+
+/// One file's verification under way.
+pub struct Vouching {
+    voucher: Arc<Voucher>,
+    key: FileKey,
+    asked: Option<watch::Receiver<Option<Result<Said, Refusal>>>>,
+    until: Instant,
+}
+
+/// Why no database vouches for a version, with the name of the one it is about.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// The database.
+    pub database: Arc<str>,
+    /// What it said, or did not.
+    pub error: SumdbError,
+}
+
+impl Voucher {
+    /// Databases are asked in this order; the first that knows a version decides.
+    pub fn new(
+        settings: VouchSettings,
+        databases: Vec<Arc<Database>>,
+        policy: Policy,
+        store: Store,
+        clock: SharedClock,
+    ) -> Arc<Self> {
+        Arc::new(Voucher {
+            settings,
+            databases,
+            policy,
+            store,
+            clock,
+            slow: AtomicBool::new(false),
+        })
+    }
+
+    /// The databases.
+    pub fn databases(&self) -> &[Arc<Database>] {
+        &self.databases
+    }
+
+    /// How it behaves.
+    pub fn settings(&self) -> &VouchSettings {
+        &self.settings
+    }
+
+    /// Whether databases are asked about a module.
+    pub fn covers(&self, module: &ModulePath) -> bool {
+        !self.databases.is_empty() && self.policy.unlisted_pattern(module).is_none()
+    }
+
+    /// A flight for this `.mod` or `.zip` begins: so does its look-up.
+    pub fn begin(self: &Arc<Self>, key: &FileKey, via: Option<&HeaderValue>) -> Vouching {
+        let patience = match self.slow.load(Ordering::Relaxed) && self.settings.serve_unverified {
+            true => SHORT_PATIENCE.min(self.settings.patience),
+            false => self.settings.patience,
+        };
+        let asked = self.covers(&key.module).then(|| {
+            let (sender, receiver) = watch::channel(None);
+            let (voucher, key, via) = (Arc::clone(self), key.clone(), via.cloned());
+            tokio::spawn(async move {
+                let said = voucher.ask(&key.module, &key.version, via.as_ref()).await;
+                sender.send_replace(Some(said));
+            });
+            receiver
+        });
+        Vouching {
+            voucher: Arc::clone(self),
+            key: key.clone(),
+            asked,
+            until: Instant::now() + patience,
+        }
+    }
+
+    /// Asks the databases about a version.
+    pub async fn ask(
+        &self,
+        module: &ModulePath,
+        version: &Version,
+        via: Option<&HeaderValue>,
+    ) -> Result<Said, Refusal> {
+        let mut refusal: Option<Refusal> = None;
+        for database in &self.databases {
+            let by: Arc<str> = database.name().into();
+            match database.sums(module, version, via).await {
+                Ok(sums) => {
+                    self.slow.store(false, Ordering::Relaxed);
+                    let sums = Arc::new(sums);
+                    return Ok(Said { sums, by });
+                }
+                Err(error) => {
+                    // One that does not know it says less than one that could not be asked.
+                    let says_more = refusal
+                        .as_ref()
+                        .is_none_or(|known| matches!(known.error, SumdbError::Unknown { .. }));
+                    let go_on =
+                        error.is_unavailable() || matches!(error, SumdbError::Unknown { .. });
+                    if matches!(error, SumdbError::Unknown { .. }) {
+                        self.slow.store(false, Ordering::Relaxed);
+                    }
+                    if says_more {
+                        refusal = Some(Refusal {
+                            database: by,
+                            error,
+                        });
+                    }
+                    if !go_on {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(refusal.unwrap_or_else(|| Refusal {
+            database: "none".into(),
+            error: SumdbError::Fault("no checksum database is configured".into()),
+        }))
+    }
+
+    /// Compares a file with what a database said.
+    pub fn compare(
+        &self,
+        key: &FileKey,
+        h1: &str,
+        from: &str,
+        said: &Said,
+    ) -> Result<Vouched, EngineError> {
+        let recorded = match key.kind {
+            Kind::Mod => &said.sums.go_mod,
+            Kind::Info | Kind::Zip => &said.sums.zip,
+        };
+        if recorded.iter().any(|known| known == h1) {
+            return Ok(Vouched {
+                verified: Verified::Sumdb,
+                by: Some(said.by.to_string()),
+                beside: Beside::default(),
+            });
+        }
+        let mut mismatch = EngineError::new(
+            Class::Rejected,
+            format!(
+                "SECURITY ERROR: {}: checksum mismatch: {from} serves something else than the checksum database {} has recorded",
+                what(key),
+                said.by
+            ),
+        )
+        .and(format!("downloaded: {h1}"))
+        .and(format!("recorded:   {}", recorded.join(" ")))
+        .and("It was not kept. It may have been replaced at its origin, or altered on the way; do not work around this.")
+        .and("Ask the module's authors and whoever runs that upstream. An honest answer is taken as soon as it comes.");
+        mismatch.upstream = Some(from.to_owned());
+        Err(mismatch)
+    }
+
+    /// Holds a file that no database covers to the h1 it had when it was first seen.
+    pub async fn pin(
+        &self,
+        key: &FileKey,
+        h1: &str,
+        from: &str,
+        unknown: bool,
+    ) -> Result<Vouched, EngineError> {
+        let pinned = |pin| Vouched {
+            verified: Verified::Pin,
+            by: None,
+            beside: Beside {
+                pin,
+                unsettled: unknown.then(|| self.clock.now()),
+            },
+        };
+        let known = self.store.pin(key).await?;
+        // A file that is gone from the disk, but not from the index, was seen as well.
+        let seen = match &known {
+            Some(_) => None,
+            None => self.store.record(key).await?.and_then(|record| record.h1),
+        };
+        let expected = known
+            .as_ref()
+            .filter(|pin| !pin.accept)
+            .map(|pin| pin.h1.clone())
+            .or(seen);
+        match expected {
+            Some(expected) if expected != h1 => {
+                let version = format!("{}@{}", key.module, key.version);
+                let mut mismatch = EngineError::new(
+                    Class::Rejected,
+                    format!("SECURITY ERROR: {}: checksum mismatch: {from} serves something else than was first seen here", what(key)),
+                )
+                .and(format!("downloaded: {h1}"))
+                .and(format!("pinned:     {expected}"))
+                .and("It was not kept. Somebody has replaced the version, or is altering it on the way.")
+                .and(format!("If the change is right, larder's operator accepts it with: larder pin accept {version}"));
+                mismatch.upstream = Some(from.to_owned());
+                Err(mismatch)
+            }
+            Some(_) if known.is_some() => Ok(pinned(None)),
+            _ => Ok(pinned(Some(PinRecord {
+                h1: h1.to_owned(),
+                from: from.to_owned(),
+                seen: self.clock.now(),
+                unknown,
+                accept: false,
+            }))),
+        }
+    }
+
+    /// What is said of a version that the databases do not know.
+    fn not_known(&self, key: &FileKey, database: &str, text: &str) -> EngineError {
+        let module = &key.module;
+        EngineError::new(
+            Class::Unvouched,
+            format!("{}: not served, because the checksum database {database} does not know this version ({text})", what(key)),
+        )
+        .and(format!("If {module} is private, larder's operator names it in --private or sumdb.exclude, and clients in GOPRIVATE or GONOSUMDB."))
+        .and("A version tagged only now may be known in a few minutes.")
+    }
+
+    fn unavailable(&self, key: &FileKey, refusal: &Refusal) -> EngineError {
+        database_error(&what(key), &refusal.database, &refusal.error).and(
+            "Larder is set to serve nothing that it could not verify (sumdb.on_unavailable = \"refuse\").",
+        )
+    }
+}
+
+impl Vouching {
+    /// Says, whenever it is asked, what the header may promise before the end: a whole file is only released if this
+    /// vouches for it.
+    pub fn foresight(&self) -> Foresight {
+        Foresight {
+            asked: self.asked.clone(),
+        }
+    }
+
+    /// Ends as soon as it is clear that the file will be refused, whatever comes of it; else never.
+    pub async fn doomed(&self) -> EngineError {
+        let Some(mut asked) = self.asked.clone() else {
+            return std::future::pending().await;
+        };
+        let said = match asked.wait_for(Option::is_some).await {
+            Ok(said) => said.clone(),
+            Err(_) => None,
+        };
+        match said {
+            Some(Err(refusal)) => match self.judge(&refusal) {
+                Judgement::Refuse(error) => error,
+                _ => std::future::pending().await,
+            },
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// The file has this h1 by its content: who vouches for that?
+    pub async fn verdict(self, h1: &H1, from: &str) -> Result<Vouched, EngineError> {
+        let voucher = &self.voucher;
+        let (key, h1) = (&self.key, h1.as_str());
+        let Some(mut asked) = self.asked.clone() else {
+            return voucher.pin(key, h1, from, false).await;
+        };
+        let said = match timeout_at(self.until, asked.wait_for(Option::is_some)).await {
+            Ok(Ok(said)) => said.clone(),
+            Ok(Err(_)) => None,
+            Err(_) => {
+                voucher.slow.store(true, Ordering::Relaxed);
+                let names: Vec<_> = voucher.databases.iter().map(|it| it.name()).collect();
+                Some(Err(Refusal {
+                    database: names.join(", ").into(),
+                    error: SumdbError::Timeout("it has not answered in time".into()),
+                }))
+            }
+        };
+        let said = said.unwrap_or_else(|| {
+            Err(Refusal {
+                database: "none".into(),
+                error: SumdbError::Fault("the look-up ended unexpectedly".into()),
+            })
+        });
+        let refusal = match said {
+            Ok(said) => return voucher.compare(key, h1, from, &said),
+            Err(refusal) => refusal,
+        };
+        match self.judge(&refusal) {
+            Judgement::Refuse(error) => Err(error),
+            Judgement::Pin => voucher.pin(key, h1, from, true).await,
+            Judgement::Later => {
+                tracing::warn!(file = %key, database = %refusal.database, error = %refusal.error, "served unverified; to be verified later");
+                Ok(Vouched {
+                    verified: Verified::None,
+                    by: None,
+                    beside: Beside {
+                        pin: None,
+                        unsettled: Some(voucher.clock.now()),
+                    },
+                })
+            }
+        }
+    }
+
+    fn judge(&self, refusal: &Refusal) -> Judgement {
+        let (voucher, key) = (&self.voucher, &self.key);
+        match &refusal.error {
+            SumdbError::Unknown { .. } if voucher.settings.pin_unknown => Judgement::Pin,
+            SumdbError::Unknown { text, .. } => {
+                Judgement::Refuse(voucher.not_known(key, &refusal.database, text))
+            }
+            error if !error.is_unavailable() => {
+                Judgement::Refuse(database_error(&what(key), &refusal.database, error))
+            }
+            _ if voucher.settings.serve_unverified => Judgement::Later,
+            _ => Judgement::Refuse(voucher.unavailable(key, refusal)),
+        }
+    }
+}
+
+/// What becomes of a file that no database vouches for.
+enum Judgement {
+    Refuse(EngineError),
+    Pin,
+    Later,
+}
+
+/// What may be promised of a file that is still coming.
+#[derive(Clone, Debug)]
+pub struct Foresight {
+    asked: Option<watch::Receiver<Option<Result<Said, Refusal>>>>,
+}
+
+impl Foresight {
+    /// As the header may say at this moment.
+    pub fn verified(&self) -> Verified {
+        match &self.asked {
+            // No database covers it.
+            None => Verified::Pin,
+            Some(asked) if matches!(*asked.borrow(), Some(Ok(_))) => Verified::Sumdb,
+            Some(_) => Verified::None,
+        }
+    }
+}

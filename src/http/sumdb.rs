@@ -1,0 +1,168 @@
+//! Requests to checksum databases that are served here (protocol.md 4.3 and 4.6).
+
+use axum::body::Body;
+use http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+};
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
+
+use super::error;
+use super::modules::{HIT, came_from_us, loop_detected};
+use super::observe::Note;
+use super::{CACHE_STATUS, Face};
+use crate::engine::{EngineError, Mode, SumdbTarget};
+use crate::gomod::{ModulePath, Rev};
+use crate::protocol::cache_control;
+use crate::sumdb::TilePath;
+use crate::telemetry::metrics::{Endpoint, Outcome};
+
+/// As the databases themselves name it.
+const NOTE: HeaderValue = HeaderValue::from_static("text/plain; charset=UTF-8");
+const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
+/// How long a tree head may be taken for the latest one.
+const HEAD_FRESH: HeaderValue = HeaderValue::from_static("public, max-age=5");
+
+/// Answers for `sumdb/<name>/…`; `path` is what follows `sumdb/`, percent-decoded.
+pub async fn answer(face: &Face, request: &Parts, path: &str, mode: &Mode) -> Response<Body> {
+    let databases = face.engine.voucher().databases().iter();
+    let named = databases.filter_map(|database| {
+        let rest = path.strip_prefix(database.name())?.strip_prefix('/')?;
+        Some((database, rest))
+    });
+    // Names may contain slashes, so one may begin with another.
+    let Some((database, rest)) = named.min_by_key(|(_, rest)| rest.len()) else {
+        return refused(
+            EngineError::absent("not found: this larder serves no checksum database of that name")
+                .and("The go command then asks the next proxy, or the database itself."),
+        );
+    };
+    let target = match target(rest) {
+        Ok(target) => target,
+        Err(BadPath::Syntax(text)) => {
+            return error::text(StatusCode::BAD_REQUEST, format!("bad request: {text}\n"));
+        }
+        Err(BadPath::Nothing) => {
+            return refused(EngineError::absent(
+                "not found: a checksum database has supported, latest, lookup/MODULE@VERSION and tile/8/…",
+            ));
+        }
+    };
+    if came_from_us(face, &request.headers) {
+        return loop_detected();
+    }
+    match face.engine.relay(database, &target, mode).await {
+        Err(error) => refused(error),
+        Ok(found) => {
+            let length = found.body.len();
+            let body = match request.method {
+                Method::HEAD => Body::empty(),
+                _ => Body::from(found.body),
+            };
+            let mut response = Response::new(body);
+            let headers = response.headers_mut();
+            let (kind, fresh) = match target {
+                SumdbTarget::Tile(_) => (BYTES, immutable()),
+                SumdbTarget::Lookup(..) => (NOTE, immutable()),
+                SumdbTarget::Latest => (NOTE, HEAD_FRESH),
+                SumdbTarget::Supported => (NOTE, HeaderValue::from_static("no-store")),
+            };
+            headers.insert(CONTENT_TYPE, kind);
+            headers.insert(CACHE_CONTROL, fresh);
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+            headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            let (cache, outcome) = match found.kept {
+                true => (HIT, Outcome::Hit),
+                false => ("larder; fwd=miss; stored", Outcome::Miss),
+            };
+            headers.insert(CACHE_STATUS, HeaderValue::from_static(cache));
+            response.extensions_mut().insert(Note {
+                endpoint: Endpoint::SumDb,
+                outcome,
+                upstream: None,
+            });
+            response
+        }
+    }
+}
+
+fn immutable() -> HeaderValue {
+    HeaderValue::from_static(cache_control(StatusCode::OK, true))
+}
+
+fn refused(error: EngineError) -> Response<Body> {
+    error::response(&error, Endpoint::SumDb)
+}
+
+/// Why a path asks for nothing that can exist.
+#[derive(Debug, PartialEq, Eq)]
+enum BadPath {
+    Syntax(String),
+    Nothing,
+}
+
+/// Reads what follows a database's name.
+fn target(path: &str) -> Result<SumdbTarget, BadPath> {
+    match path {
+        "supported" => return Ok(SumdbTarget::Supported),
+        "latest" => return Ok(SumdbTarget::Latest),
+        _ => {}
+    }
+    if path.starts_with("tile/") {
+        return TilePath::parse(path)
+            .map(SumdbTarget::Tile)
+            .ok_or_else(|| BadPath::Syntax("malformed tile path; tiles have the height 8".into()));
+    }
+    let lookup = path.strip_prefix("lookup/").ok_or(BadPath::Nothing)?;
+    let syntax = |text: String| BadPath::Syntax(format!("malformed look-up: {text}"));
+    let (module, version) = lookup
+        .split_once('@')
+        .ok_or_else(|| syntax("it is not MODULE@VERSION".into()))?;
+    let module = ModulePath::unescape(module).map_err(|error| syntax(error.to_string()))?;
+    match Rev::unescape(version) {
+        Ok(Rev::Version(version)) => Ok(SumdbTarget::Lookup(module, version)),
+        Ok(Rev::Name(name)) => Err(syntax(format!(
+            "{:?} is not a canonical version",
+            name.as_str()
+        ))),
+        Err(error) => Err(syntax(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c68_c71_paths_below_a_database() {
+        let Ok(SumdbTarget::Lookup(module, version)) = target("lookup/rsc.io/!quote@v1.5.2-!r!c")
+        else {
+            panic!("a look-up");
+        };
+        assert_eq!(
+            (module.as_str(), version.as_str()),
+            ("rsc.io/Quote", "v1.5.2-RC")
+        );
+        assert_eq!(target("latest"), Ok(SumdbTarget::Latest));
+        assert!(matches!(
+            target("tile/8/data/000"),
+            Ok(SumdbTarget::Tile(_))
+        ));
+        for bad in [
+            "lookup/rsc.io/quote",
+            "lookup/rsc.io/Quote@v1.5.2",
+            "lookup/rsc.io/quote@v1.5",
+            "lookup/rsc.io/quote@master",
+            "lookup/rsc.io/quote@v1.5.2/go.mod",
+            "lookup/@v1.0.0",
+            "lookup/a@b@v1.0.0",
+            "tile/8/0/0",
+            "tile/",
+        ] {
+            assert!(matches!(target(bad), Err(BadPath::Syntax(_))), "{bad}");
+        }
+        for nothing in ["", "lookup", "tile", "supported/", "latest/x", "other"] {
+            assert_eq!(target(nothing), Err(BadPath::Nothing), "{nothing}");
+        }
+    }
+}

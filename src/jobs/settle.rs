@@ -1,0 +1,46 @@
+//! Asks again about what was served unverified, until somebody has vouched for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::engine::Engine;
+
+/// The job.
+pub struct Settle {
+    /// Whose files.
+    pub engine: Arc<Engine>,
+    /// How often to ask.
+    pub every: Duration,
+}
+
+impl Settle {
+    /// Runs until `stop` turns true.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(self.every) => {}
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
+            let done = tokio::select! {
+                done = self.engine.settle_due() => done,
+                _ = stop.wait_for(|stop| *stop) => return,
+            };
+            match done {
+                Ok(done) if done.settled + done.withdrawn > 0 => {
+                    tracing::info!(
+                        settled = done.settled,
+                        withdrawn = done.withdrawn,
+                        open = done.open,
+                        "verified what was served unverified"
+                    );
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "what was served unverified could not be looked through")
+                }
+            }
+        }
+    }
+}
