@@ -13,10 +13,11 @@ use std::path::{Path, PathBuf};
 const ROOMS: &[(&str, &str)] = &[
     ("main",      "cli upstream"),
     ("lib",       ""),
-    ("cli",       "app config http jobs engine policy upstream sumdb store protocol gomod telemetry clock"),
-    ("app",       "config http jobs engine policy upstream sumdb store protocol gomod telemetry clock"),
+    ("cli",       "app config control http jobs engine policy upstream sumdb store protocol gomod telemetry clock"),
+    ("app",       "config control http jobs engine policy upstream sumdb store protocol gomod telemetry clock"),
     ("config",    ""),
     ("http",      "engine policy upstream sumdb store protocol gomod telemetry clock"),
+    ("control",   "engine store sumdb protocol gomod clock"),
     ("jobs",      "engine policy upstream sumdb store protocol gomod telemetry clock"),
     ("engine",    "policy upstream sumdb store flights protocol gomod telemetry clock"),
     ("policy",    "gomod"),

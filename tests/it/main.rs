@@ -34,3 +34,4 @@ mod herd;
 mod live;
 mod operations;
 mod protocol;
+mod sumdb;

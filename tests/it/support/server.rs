@@ -21,7 +21,8 @@ pub struct Builder {
     home: Arc<TempDir>,
     upstream: Option<String>,
     listen: String,
-    sumdb: Option<String>,
+    /// None: nothing is said of it.
+    sumdb: Option<Vec<String>>,
     own_data_dir: bool,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
@@ -36,7 +37,7 @@ pub fn larder() -> Builder {
         home: Arc::new(home),
         upstream: None,
         listen: "127.0.0.1:0".to_owned(),
-        sumdb: Some("off".to_owned()),
+        sumdb: Some(Vec::new()),
         own_data_dir: true,
         arguments: Vec::new(),
         environment: Vec::new(),
@@ -55,6 +56,25 @@ impl Builder {
     pub fn of(self, upstream: &FakeUpstream) -> Builder {
         let url = upstream.url();
         self.upstream(&url)
+    }
+
+    /// One more checksum database; without any, there is none.
+    pub fn sumdb(mut self, database: &str) -> Builder {
+        let databases = self.sumdb.get_or_insert_default();
+        databases.push(database.to_owned());
+        self
+    }
+
+    /// No checksum database but those that are named from here on.
+    pub fn without_sumdb(mut self) -> Builder {
+        self.sumdb = Some(Vec::new());
+        self
+    }
+
+    /// Nothing is said of checksum databases, by flag or variable.
+    pub fn sumdb_unsaid(mut self) -> Builder {
+        self.sumdb = None;
+        self
     }
 
     /// Nothing is said about where to keep things.
@@ -137,6 +157,11 @@ impl Builder {
     }
 
     fn program(&self, arguments: &[&str]) -> Command {
+        // Other commands are to know the databases too, and none may ask the real one.
+        let sumdb = self.sumdb.as_ref().map(|databases| match &databases[..] {
+            [] => "off".to_owned(),
+            databases => databases.join(";"),
+        });
         let binary = env!("CARGO_BIN_EXE_larder");
         let mut command = match &self.shell {
             None => Command::new(binary),
@@ -158,6 +183,7 @@ impl Builder {
             .env("TMPDIR", self.home().join("tmp"))
             .env("GOTELEMETRY", "off")
             .env("RUST_BACKTRACE", "1")
+            .envs(sumdb.map(|databases| ("LARDER_SUMDB", databases)))
             .envs(self.environment.iter().map(|(n, v)| (n, v)))
             .current_dir(self.home())
             .stdin(Stdio::null())
@@ -175,8 +201,8 @@ impl Builder {
         if let Some(chain) = &self.upstream {
             arguments.extend(["--upstream", chain]);
         }
-        if let Some(sumdb) = &self.sumdb {
-            arguments.extend(["--sumdb", sumdb]);
+        for database in self.sumdb.iter().flatten() {
+            arguments.extend(["--sumdb", database]);
         }
         arguments.extend(self.arguments.iter().map(String::as_str));
         self.program(&arguments)

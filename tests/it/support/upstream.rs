@@ -57,9 +57,13 @@ pub(super) struct Manners {
     pub base: String,
 }
 
+/// What is told below a path, by what comes after it.
+type Mount = Box<dyn Fn(&str) -> Option<Resource> + Send>;
+
 #[derive(Default)]
 pub(super) struct State {
     resources: HashMap<String, Resource>,
+    mounts: Vec<(String, Mount)>,
     versions: BTreeMap<String, Vec<String>>,
     no_latest: bool,
     rules: Vec<Rule>,
@@ -106,7 +110,9 @@ impl Inner {
     /// What is to be told about `path`: the truth, and the rule that bends it.
     pub fn find(&self, path: &str) -> (Option<Resource>, Fault, Manners) {
         let mut state = self.state();
+        let mounted = |(prefix, mount): &(String, Mount)| mount(path.strip_prefix(prefix)?);
         let truth = state.resources.get(path).cloned();
+        let truth = truth.or_else(|| state.mounts.iter().find_map(mounted));
         let manners = state.manners.clone();
         let rule = state
             .rules
@@ -255,6 +261,17 @@ impl FakeUpstream {
                 .resources
                 .insert(path.to_owned(), Resource { kind, body })
         });
+    }
+
+    /// Whatever was not put under a path below `prefix` is answered by `mount`.
+    pub(super) fn mount(
+        &self,
+        prefix: &str,
+        mount: impl Fn(&str) -> Option<Resource> + Send + 'static,
+    ) {
+        let prefix = prefix.to_owned();
+        self.inner
+            .update(|state| state.mounts.push((prefix, Box::new(mount))));
     }
 
     /// The unfiltered list of a module, in place of the one made of its versions.

@@ -1,0 +1,369 @@
+//! A database that cannot be reached, and one that does not know (design 9).
+
+use super::*;
+use crate::support::server::Builder;
+use std::time::Duration;
+
+/// Short waits, and a settlement that comes soon.
+fn quick(builder: Builder) -> Builder {
+    builder
+        .no_breaker()
+        .set("upstream.attempts", "1")
+        .set("sumdb.patience", "1s")
+        .set("sumdb.lookup_timeout", "2s")
+        .set("sumdb.settle_every", "200ms")
+}
+
+/// The module is served, though nobody vouches for it.
+#[track_caller]
+fn served_unverified(larder: &Larder, module: &Module, what: &str) {
+    for (kind, bytes) in [("mod", module.mod_bytes()), ("zip", module.zip_bytes())] {
+        let answer = larder.get(&module.url(kind));
+        assert_eq!(answer.status, 200, "{what}: {}", answer.describe());
+        assert_eq!(answer.ok(), bytes, "{what} {kind}");
+        assert_eq!(verified(&answer), "none", "{what}: {}", answer.describe());
+    }
+}
+
+/// What was served unverified comes to be vouched for.
+#[track_caller]
+fn settled(larder: &Larder, module: &Module) {
+    for kind in ["mod", "zip"] {
+        until(&format!("{} {kind} to be settled", module.path), || {
+            let answer = larder.get(&module.url(kind));
+            answer.ok();
+            (verified(&answer) == "sumdb").then_some(())
+        });
+    }
+}
+
+#[test]
+fn c48_while_the_database_fails_modules_are_served_and_settled_later() {
+    for (what, fault) in [
+        ("500", Fault::status(500)),
+        ("503", Fault::status(503)),
+        ("no answer", Fault::hang()),
+        ("closed", Fault::close()),
+        ("silence", Fault::stall(10)),
+    ] {
+        let world = world();
+        let larder = quick(world.larder()).impatient().start();
+        world.up.rule("/sumdb/*", fault);
+        served_unverified(&larder, &world.first, what);
+        assert_eq!(alarm(&larder, &world.log), None, "{what} is no alarm");
+        world.up.clear_rules();
+        settled(&larder, &world.first);
+        vouched_for(&larder, &world.last);
+        assert_eq!(world.up.count(&world.first.url("zip")), 1, "{what}");
+        assert_eq!(world.up.count(&world.first.url("mod")), 1, "{what}");
+    }
+}
+
+#[test]
+fn a_database_that_fails_in_parts_is_one_that_fails() {
+    for pattern in ["*/supported", "*/lookup/*", "*/tile/*", "*/tile/8/1/*"] {
+        let world = world();
+        let larder = quick(world.larder()).start();
+        world.up.rule(pattern, Fault::status(500));
+        served_unverified(&larder, &world.first, pattern);
+        world.up.clear_rules();
+        settled(&larder, &world.first);
+    }
+}
+
+#[test]
+fn an_address_where_nobody_listens() {
+    let world = world();
+    let mut database = FakeUpstream::start();
+    world.log.install_at(&database, "");
+    database.stop();
+    let address = world.log.with_url(&database.url());
+    let larder = quick(larder().of(&world.up)).sumdb(&address).start();
+    served_unverified(&larder, &world.first, "refused");
+    database.restart();
+    settled(&larder, &world.first);
+}
+
+#[test]
+fn an_address_that_swallows() {
+    let world = world();
+    let hole = BlackHole::new();
+    let address = world.log.with_url(&hole.url());
+    let larder = quick(larder().of(&world.up)).sumdb(&address).start();
+    served_unverified(&larder, &world.first, "swallowed");
+}
+
+#[test]
+fn what_was_served_unverified_is_settled_after_a_restart() {
+    let world = world();
+    let mut larder = quick(world.larder()).start();
+    world.up.rule("/sumdb/*", Fault::status(500));
+    served_unverified(&larder, &world.first, "500");
+    larder.get_hit(&world.first.url("mod"));
+    larder.get_hit(&world.first.url("zip"));
+    larder.stop();
+    larder.restart();
+    served_unverified(&larder, &world.first, "500, restarted");
+    larder.stop();
+    world.up.clear_rules();
+    larder.restart();
+    settled(&larder, &world.first);
+    assert_eq!(world.up.count("*.zip"), 1);
+}
+
+#[test]
+fn what_turns_out_wrong_is_taken_back() {
+    let world = world();
+    let honest = Module::new("example.com/m", "v1.0.0");
+    let evil = honest
+        .clone()
+        .gomod_more("\n// evil\n")
+        .file("evil.go", "package evil\n");
+    world.log.add(&honest);
+    world.up.add(&evil);
+    let larder = quick(world.larder()).start();
+    world.up.rule("/sumdb/*", Fault::status(500));
+    served_unverified(&larder, &evil, "500");
+    larder.get_hit(&evil.url("mod"));
+    larder.get_hit(&evil.url("zip"));
+    world.up.clear_rules();
+    for kind in ["mod", "zip"] {
+        let path = evil.url(kind);
+        let text = until(&format!("{kind} to be refused"), || {
+            let answer = larder.get(&path);
+            (answer.status != 200).then(|| answer.refuses(&[502]))
+        });
+        assert!(text.contains("SECURITY ERROR"), "{text}");
+        assert!(!larder.blob(&path).exists());
+        // Upstream is asked every time from here on.
+        let asked = world.up.count(&path);
+        larder.get(&path).refuses(&[502]);
+        assert_eq!(world.up.count(&path), asked + 1);
+    }
+    nothing_kept(&larder, &evil);
+    larder.wait_stderr("SECURITY ERROR");
+    world.up.add(&honest);
+    vouched_for(&larder, &honest);
+}
+
+#[test]
+fn hits_stay_hits_while_the_database_is_gone() {
+    let world = world();
+    let larder = quick(world.larder()).start();
+    vouched_for(&larder, &world.first);
+    world.up.rule("/sumdb/*", Fault::status(500));
+    vouched_for(&larder, &world.first);
+}
+
+#[test]
+fn c52_list_and_info_work_while_the_database_is_gone() {
+    let world = world();
+    world.up.rule("/sumdb/*", Fault::hang());
+    for policy in ["serve-unverified", "refuse"] {
+        let builder = world.larder().set("sumdb.on_unavailable", policy);
+        let larder = builder.start();
+        for path in [
+            world.first.list_url(),
+            world.first.url("info"),
+            world.first.latest_url(),
+        ] {
+            let answer = larder.get(&path);
+            answer.ok();
+            assert!(
+                answer.elapsed < Duration::from_secs(5),
+                "{:?}",
+                answer.elapsed
+            );
+        }
+    }
+}
+
+#[test]
+fn a_hanging_database_delays_nobody_but_who_waits_for_it() {
+    let _heavy = heavy();
+    let world = world();
+    let larder = world.larder().start();
+    vouched_for(&larder, &world.first);
+    larder.get_hit(&world.first.url("zip"));
+    let gate = world.up.gated("/sumdb/*");
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| larder.get(&world.second.url("mod")));
+        let relayed = scope.spawn(|| larder.get(&world.lookup(&world.last)));
+        gate.wait_arrived(2);
+        for path in [
+            world.first.url("mod"),
+            world.first.url("zip"),
+            world.second.url("info"),
+            world.second.list_url(),
+            world.last.latest_url(),
+            world.lookup(&world.first),
+            world.log.url("/supported"),
+            world.log.url("/tile/8/0/000"),
+            "/healthz".to_owned(),
+            "/readyz".to_owned(),
+            "/metrics".to_owned(),
+        ] {
+            let answer = larder.get(&path);
+            assert_eq!(answer.status, 200, "{path}: {}", answer.describe());
+            let limit = Duration::from_secs(2);
+            assert!(answer.elapsed < limit, "{path}: {:?}", answer.elapsed);
+        }
+        assert!(!waiting.is_finished() && !relayed.is_finished());
+        gate.open();
+        let answer = waiting.join().unwrap();
+        answer.ok();
+        assert_eq!(verified(&answer), "sumdb");
+        relayed.join().unwrap().ok();
+    });
+}
+
+#[test]
+fn patience_has_an_end() {
+    let world = world();
+    let larder = world
+        .larder()
+        .set("sumdb.patience", "1s")
+        .set("sumdb.settle_every", "200ms")
+        .start();
+    let gate = world.up.gated("*/lookup/*");
+    let answer = larder.get(&world.first.url("mod"));
+    answer.ok();
+    assert_eq!(verified(&answer), "none");
+    assert!(
+        answer.elapsed >= Duration::from_secs(1),
+        "{:?}",
+        answer.elapsed
+    );
+    assert!(
+        answer.elapsed < Duration::from_secs(10),
+        "{:?}",
+        answer.elapsed
+    );
+    // The look-up goes on, and what it brings is not lost.
+    gate.open();
+    until("the go.mod to be settled", || {
+        let answer = larder.get(&world.first.url("mod"));
+        (verified(&answer) == "sumdb").then_some(())
+    });
+    assert_eq!(world.lookups(&world.first), 1);
+}
+
+#[test]
+fn strict_servers_refuse_what_cannot_be_verified() {
+    for (what, fault) in [
+        ("500", Fault::status(500)),
+        ("no answer", Fault::hang()),
+        ("closed", Fault::close()),
+    ] {
+        let world = world();
+        let larder = quick(world.larder())
+            .set("sumdb.on_unavailable", "refuse")
+            .set("sumdb.lookup_timeout", "500ms")
+            .start();
+        world.up.rule("/sumdb/*", fault);
+        for kind in ["mod", "zip"] {
+            let answer = larder.get(&world.first.url(kind));
+            assert!(
+                TROUBLE.contains(&answer.status),
+                "{what}: {}",
+                answer.describe()
+            );
+            let text = answer.refuses(TROUBLE);
+            assert!(text.contains(&world.log.name()), "{what}: {text}");
+        }
+        nothing_kept(&larder, &world.first);
+        world.up.clear_rules();
+        // A look-up that hangs is given up when its time is over.
+        until("the database to be asked anew", || {
+            larder.get(&world.first.url("mod")).is_ok().then_some(())
+        });
+        vouched_for(&larder, &world.first);
+    }
+}
+
+#[test]
+fn strict_servers_go_on_with_what_is_kept() {
+    let mut world = world();
+    let mut larder = quick(world.larder())
+        .set("sumdb.on_unavailable", "refuse")
+        .start();
+    vouched_for(&larder, &world.first);
+    world.up.stop();
+    vouched_for(&larder, &world.first);
+    larder.stop();
+    larder.restart();
+    vouched_for(&larder, &world.first);
+}
+
+#[test]
+fn a_large_zip_is_refused_by_strict_servers_too() {
+    let world = world();
+    let module = Module::new("example.com/large", "v1.0.0").file("data", zip::noise(3 << 20, 4));
+    world.log.add(&module);
+    world.up.add(&module);
+    let larder = quick(world.larder())
+        .set("sumdb.on_unavailable", "refuse")
+        .start();
+    world.up.rule("/sumdb/*", Fault::status(500));
+    let answer = larder.get(&module.url("zip"));
+    assert!(!answer.is_ok(), "{}", answer.status);
+    larder.get_kept(&module.url("zip")).refuses(&[404]);
+    world.up.clear_rules();
+    assert_eq!(larder.get(&module.url("zip")).ok(), module.zip_bytes());
+    assert_eq!(verified(&larder.get_hit(&module.url("zip"))), "sumdb");
+}
+
+/// A module of which the database has never heard.
+fn unknown(world: &World) -> Module {
+    let module = Module::new("example.com/team/unknown", "v1.0.0");
+    world.up.add(&module);
+    module
+}
+
+#[test]
+fn what_the_database_does_not_know_is_refused_with_the_way_out() {
+    for status in [404, 410] {
+        let world = world();
+        let module = unknown(&world);
+        world
+            .up
+            .rule("*/lookup/example.com/team/*", Fault::status(status));
+        let larder = world.larder().start();
+        let text = refused(&larder, &module);
+        for word in ["example.com/team/unknown", "sumdb.exclude", "--private"] {
+            assert!(text.contains(word), "{word}: {text}");
+        }
+        assert!(!text.contains("SECURITY ERROR"), "{text}");
+        assert_eq!(alarm(&larder, &world.log), None);
+    }
+}
+
+#[test]
+fn what_the_database_does_not_know_can_be_pinned() {
+    let world = world();
+    let module = unknown(&world);
+    let larder = world.larder().set("sumdb.on_unknown", "pin").start();
+    for (kind, bytes) in [("mod", module.mod_bytes()), ("zip", module.zip_bytes())] {
+        let miss = larder.get(&module.url(kind));
+        assert_eq!(miss.ok(), bytes);
+        assert_eq!(verified(&miss), "pin", "{}", miss.describe());
+        assert_eq!(verified(&larder.get_hit(&module.url(kind))), "pin");
+    }
+    vouched_for(&larder, &world.first);
+}
+
+#[test]
+fn settling_does_not_serve_what_the_database_does_not_know() {
+    let world = world();
+    let module = unknown(&world);
+    let larder = quick(world.larder()).start();
+    world.up.rule("/sumdb/*", Fault::status(500));
+    served_unverified(&larder, &module, "500");
+    larder.get_hit(&module.url("zip"));
+    world.up.clear_rules();
+    let text = until("the zip to be refused", || {
+        let answer = larder.get(&module.url("zip"));
+        (answer.status != 200).then(|| answer.refuses(&[502]))
+    });
+    assert!(text.contains("sumdb.exclude"), "{text}");
+}
