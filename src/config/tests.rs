@@ -248,7 +248,7 @@ fn the_file_may_be_named_by_the_environment() {
 
 #[test]
 fn every_fault_is_told_at_once_with_its_place() {
-    let mut operator = Operator::new(
+    let operator = Operator::new(
         r#"[server]
 listen = "nonsense"
 base_pth = "/go"

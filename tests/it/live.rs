@@ -17,9 +17,11 @@ fn go_env(name: &str) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// A client with the machine's way to the outside.
+/// A client with the machine's way to the outside and its checksum database.
 fn go(proxy: &str) -> Go {
-    let go = Go::new(proxy).deadline(Duration::from_secs(900));
+    let go = Go::new(proxy)
+        .deadline(Duration::from_secs(900))
+        .env("GOSUMDB", &go_env("GOSUMDB"));
     machine_network()
         .iter()
         .fold(go, |go, (name, value)| go.env(name, value))
@@ -90,7 +92,11 @@ fn download(name: &'static str, go: &Go, gomod: &str) -> Run {
 fn graph(path: &str, version: &str) {
     let _heavy = heavy();
     let chain = go_env("GOPROXY");
-    let mut larder = larder().upstream(&chain).machine_network().start();
+    let mut larder = larder()
+        .upstream(&chain)
+        .sumdb(&go_env("GOSUMDB"))
+        .machine_network()
+        .start();
     let gomod = larder
         .get(&format!("/{path}/@v/{version}.mod"))
         .ok()
@@ -104,6 +110,8 @@ fn graph(path: &str, version: &str) {
     let cold = download("cold", &client, &gomod);
     let metrics = larder.metrics();
     let warm = download("warm", &client, &gomod);
+    let unasked = go(&larder.url()).env("GOSUMDB", "off");
+    let warm_off = download("warm, GOSUMDB=off", &unasked, &gomod);
     assert_eq!(larder.stop(), 0);
     let dead = DeadPort::new();
     larder.restart_with(|builder| builder.upstream(&dead.url()));
@@ -111,7 +119,7 @@ fn graph(path: &str, version: &str) {
     let offline = download("upstream unreachable", &client, &gomod);
 
     let mut report = format!("\n{path}@{version} from {chain}\n");
-    for run in [&straight, &cold, &warm, &offline] {
+    for run in [&straight, &cold, &warm, &warm_off, &offline] {
         let ratio = run.took.as_secs_f64() / straight.took.as_secs_f64();
         let _ = writeln!(
             report,
@@ -125,10 +133,15 @@ fn graph(path: &str, version: &str) {
     let _ = writeln!(report, "files of the client (number, bytes): {files:?}");
     let _ = writeln!(report, "files kept by larder: {kept:?}");
     for line in metrics.lines() {
-        if line.contains("upstream") && !line.starts_with('#') && !line.contains("_bucket") {
+        if (line.contains("upstream") || line.contains("sumdb"))
+            && !line.starts_with('#')
+            && !line.contains("_bucket")
+        {
             let _ = writeln!(report, "    {line}");
         }
     }
+    let verified = larder.run(&["sumdb", "verify"]).expect(0);
+    let _ = writeln!(report, "larder sumdb verify: {}", verified.stdout.trim());
     println!("{report}");
     for run in [&cold, &warm, &offline] {
         assert_eq!(run.sums, straight.sums, "{}: the same go.sum", run.name);
@@ -161,11 +174,12 @@ fn live_refusals_of_the_upstream_are_passed_on() {
 fn live_c132_oldest_newest_and_local_toolchain() {
     let _heavy = heavy();
     let chain = go_env("GOPROXY");
-    let larder = larder().upstream(&chain).machine_network().start();
-    // The client insists on a database for toolchains; it asks the upstream's relay of it, around Larder.
-    let name = go_env("GOSUMDB");
-    let first = chain.split([',', '|']).next().unwrap_or_default();
-    let sumdb = format!("{name} {first}/sumdb/{name}");
+    // Clients insist on a database for toolchains, and so does Larder.
+    let larder = larder()
+        .upstream(&chain)
+        .sumdb(&go_env("GOSUMDB"))
+        .machine_network()
+        .start();
     let list = go(&larder.url());
     list.module(&[]);
     let versions = list.run(&["list", "-m", "-versions", "go"]);
@@ -180,9 +194,7 @@ fn live_c132_oldest_newest_and_local_toolchain() {
     toolchains.extend(found.next_back().map(|v| format!("go{v}")));
     println!("toolchains: {toolchains:?} of {} offered", offered.len());
     for toolchain in toolchains {
-        let go = go(&larder.url())
-            .env("GOTOOLCHAIN", &toolchain)
-            .env("GOSUMDB", &sumdb);
+        let go = go(&larder.url()).env("GOTOOLCHAIN", &toolchain);
         go.module(&["rsc.io/quote v1.5.2"]);
         let work =
             "package main\n\nimport \"rsc.io/quote\"\n\nfunc main() { println(quote.Hello()) }\n";
