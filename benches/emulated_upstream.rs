@@ -8,6 +8,8 @@
 //!   command's own tools write them; unpacked about four times that.
 //! * `bench.example/anything-else`: a small module; `.info` of about 150 bytes, `.mod` of 4,096, 20 versions.
 //!
+//! With `--sumdb` it serves a checksum database of the folder's modules, too.
+//!
 //! Every canonical version exists (`v1.0.0`, `v0.3.7`, ...), so that each round can ask for a version that is not
 //! kept yet. Nothing is held in memory but one block of each kind of content.
 
@@ -17,6 +19,8 @@
     clippy::disallowed_methods,
     reason = "a program of its own: the rules for the server's clock do not hold here"
 )]
+
+mod emulated_sumdb;
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -53,6 +57,10 @@ struct Options {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 
+    /// Serve a checksum database of the folder's modules too, and write its GOSUMDB to this file
+    #[arg(long, value_name = "FILE", requires = "data")]
+    sumdb: Option<PathBuf>,
+
     /// The delay before each answer: one round trip per request
     #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = humantime::parse_duration)]
     latency: Duration,
@@ -79,6 +87,14 @@ fn main() -> anyhow::Result<()> {
 }
 
 async fn serve(options: Options) -> anyhow::Result<()> {
+    let sumdb = match (&options.sumdb, &options.data) {
+        (Some(file), Some(data)) => {
+            let database = emulated_sumdb::Database::of(data)?;
+            std::fs::write(file, database.verifier())?;
+            Some(database)
+        }
+        _ => None,
+    };
     let listener = TcpListener::bind(options.listen)
         .await
         .with_context(|| format!("cannot listen on {}", options.listen))?;
@@ -86,6 +102,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     io::stdout().flush()?;
     let upstream = Arc::new(Upstream {
         data: options.data,
+        sumdb,
         latency: options.latency,
         pace: options.rate.map(|rate| Arc::new(Pace::new(rate))),
         hang: options.hang,
@@ -167,20 +184,31 @@ enum Kind {
     Info,
     Mod,
     Zip,
+    Lookup,
+    Tile,
     Other,
 }
 
 impl Kind {
-    const ALL: [(Kind, &str); 6] = [
+    const ALL: [(Kind, &str); 8] = [
         (Kind::List, "list"),
         (Kind::Latest, "latest"),
         (Kind::Info, "info"),
         (Kind::Mod, "mod"),
         (Kind::Zip, "zip"),
+        (Kind::Lookup, "lookup"),
+        (Kind::Tile, "tile"),
         (Kind::Other, "other"),
     ];
 
     fn of(path: &str) -> Kind {
+        if path.starts_with("/sumdb/") {
+            return match () {
+                () if path.contains("/lookup/") => Kind::Lookup,
+                () if path.contains("/tile/") => Kind::Tile,
+                () => Kind::Other,
+            };
+        }
         let Some((_, file)) = path.split_once("/@v/") else {
             return if path.ends_with("/@latest") {
                 Kind::Latest
@@ -201,7 +229,8 @@ impl Kind {
         match self {
             Kind::Info | Kind::Latest => "application/json",
             Kind::Zip => "application/zip",
-            Kind::List | Kind::Mod | Kind::Other => "text/plain; charset=utf-8",
+            Kind::Tile => "application/octet-stream",
+            Kind::List | Kind::Mod | Kind::Lookup | Kind::Other => "text/plain; charset=utf-8",
         }
     }
 }
@@ -262,6 +291,7 @@ impl Drop for Hanging<'_> {
 
 struct Upstream {
     data: Option<PathBuf>,
+    sumdb: Option<emulated_sumdb::Database>,
     latency: Duration,
     pace: Option<Arc<Pace>>,
     hang: Vec<String>,
@@ -328,6 +358,9 @@ impl Upstream {
 
     fn find(&self, path: &str, kind: Kind) -> Option<Content> {
         let path = path.strip_prefix('/')?;
+        if path.starts_with("sumdb/") {
+            return self.sumdb.as_ref()?.find(path).map(Content::from);
+        }
         if let Some(rest) = path.strip_prefix("bench.example/") {
             let (name, file) = rest.split_once("/@v/")?;
             return self.made.find(name, file, kind);
@@ -340,7 +373,7 @@ impl Upstream {
         match kind {
             Kind::List => kept_list(&data.join(path)).map(Content::from),
             Kind::Info | Kind::Mod | Kind::Zip => Content::file(&data.join(path)).ok(),
-            Kind::Latest | Kind::Other => None,
+            Kind::Latest | Kind::Lookup | Kind::Tile | Kind::Other => None,
         }
     }
 }
@@ -512,6 +545,12 @@ enum Supply {
     },
 }
 
+impl From<Bytes> for Content {
+    fn from(bytes: Bytes) -> Self {
+        Content::pieces(bytes.len() as u64, std::iter::once(bytes))
+    }
+}
+
 impl From<String> for Content {
     fn from(text: String) -> Self {
         Content::pieces(text.len() as u64, std::iter::once(text.into()))
@@ -632,7 +671,7 @@ impl Made {
             Kind::Info => Some(info(name, version).into()),
             Kind::Mod => Some(go_mod(name).into()),
             Kind::Zip => self.zip(name, version),
-            Kind::List | Kind::Latest | Kind::Other => None,
+            Kind::List | Kind::Latest | Kind::Lookup | Kind::Tile | Kind::Other => None,
         }
     }
 

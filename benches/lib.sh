@@ -106,12 +106,12 @@ upstream_reset() {
     curl -sS --max-time 5 -o "$TEMP/reset" "$UPSTREAM/__stats?reset"
 }
 
-# start_larder DIR: sets LARDER_URL, LARDER_PID and LARDER_LOG.
+# start_larder DIR [SUMDB]: sets LARDER_URL, LARDER_PID and LARDER_LOG.
 start_larder() {
     local out
     out=$(mktemp "$TEMP/larder.XXXXXX.out")
     LARDER_LOG=${out%.out}.err
-    "$LARDER" serve --listen 127.0.0.1:0 --data-dir "$1" --upstream "$UPSTREAM" --sumdb off \
+    "$LARDER" serve --listen 127.0.0.1:0 --data-dir "$1" --upstream "$UPSTREAM" --sumdb "${2:-off}" \
         >"$out" 2>>"$LARDER_LOG" &
     LARDER_PID=$!
     STARTED+=("$LARDER_PID")

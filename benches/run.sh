@@ -4,7 +4,7 @@ set -euo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(dirname "$HERE")
-ALL_PARTS=(hits zips miss graph hung start idle)
+ALL_PARTS=(hits zips miss graph sumdb hung start idle)
 
 usage() {
     cat <<USAGE
@@ -18,7 +18,7 @@ Parts: ${ALL_PARTS[*]} (all, when none is given)
 Environment:
   LARDER       the program to measure (default: built with cargo build --release --locked)
   BENCH_TOOLS  folder with emulated-upstream and bench-client (default: built likewise)
-  GRAPH_DATA, GRAPH_MOD  for the part "graph": a folder in the download-cache layout and the go.mod to
+  GRAPH_DATA, GRAPH_MOD  for the parts "graph" and "sumdb": a folder in the download-cache layout and the go.mod to
                download, as benches/fetch-graph.sh makes them
   TMPDIR       where temporary data goes (up to 1 GB; an ordinary disk is right)
 USAGE

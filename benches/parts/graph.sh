@@ -11,7 +11,7 @@ graph_ready() {
     [ -f "$GRAPH_MOD" ] || fail "GRAPH_MOD is no file: $GRAPH_MOD"
 }
 
-# graph_download URL CASE WHOSE: one download into an empty module cache, recorded.
+# graph_download URL CASE WHOSE [GOSUMDB]: one download into an empty module cache, recorded.
 graph_download() {
     local cache=$FAST/modcache work=$FAST/main began
     rm -rf "$cache" "$work"
@@ -21,7 +21,7 @@ graph_download() {
     # Nothing of this user's own settings: the same graph by the same rules everywhere.
     (cd "$work" && env -u GOPRIVATE -u GONOPROXY -u GONOSUMDB -u GOINSECURE -u GOVCS \
         GOENV=off GOWORK=off GOTOOLCHAIN=local GOFLAGS='-modcacherw -mod=mod' \
-        GOPROXY="$1" GOSUMDB=off GOMODCACHE="$cache" \
+        GOPROXY="$1" GOSUMDB="${4:-off}" GOMODCACHE="$cache" \
         timeout 600 go mod download) >"$TEMP/go.log" 2>&1 || fail "go mod download: $(tail -n 5 "$TEMP/go.log")"
     record "$2" "$3" "$(calc "$EPOCHREALTIME - $began")"
     rm -rf "$cache" "$work"
@@ -76,7 +76,7 @@ graph_space() {
 
 graph_requests() {
     local sum=0 kind
-    for kind in list latest info mod zip other; do
+    for kind in list latest info mod zip lookup tile other; do
         sum=$((sum + $(upstream_count "${kind}_requests")))
     done
     echo "$sum"

@@ -204,6 +204,9 @@ impl Engine {
                 "not modified, although nothing was known",
             ));
         };
+        if key.kind == Kind::Mod {
+            self.ahead.came(&key.module, &body);
+        }
         let h1 = (key.kind == Kind::Mod).then(|| hash_go_mod(&body));
         let vouched = match (vouching, &h1) {
             (Some(vouching), Some(h1)) => vouching.verdict(h1, &from).await?,

@@ -4,6 +4,7 @@
 //! A request comes in as a [`Key`] and a [`Mode`] and leaves as an [`Answer`] or an [`EngineError`]. Fetches run in
 //! tasks of their own (flights); a client that goes away disturbs nobody.
 
+mod ahead;
 mod answer;
 mod databases;
 mod error;
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 
+use ahead::Ahead;
 pub use answer::{Answer, CacheStatus, Content, Mode};
 pub use databases::{Kept, Network, Ways};
 pub use error::{Class, EngineError};
@@ -74,6 +76,7 @@ pub struct Engine {
     policy: Policy,
     store: Store,
     sources: watch::Receiver<Option<Sources>>,
+    ahead: Ahead,
     voucher: Arc<Voucher>,
     clock: SharedClock,
     metrics: EngineMetrics,
@@ -117,6 +120,7 @@ impl Engine {
             policy,
             store,
             sources,
+            ahead: Ahead::new(Arc::clone(&voucher), Arc::clone(&clock)),
             voucher,
             epoch: Arc::default(),
             clock,

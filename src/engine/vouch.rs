@@ -115,6 +115,11 @@ impl Voucher {
         !self.databases.is_empty() && self.policy.unlisted_pattern(module).is_none()
     }
 
+    /// Whether the databases answer, as far as is known.
+    pub fn answers(&self) -> bool {
+        self.databases.iter().all(|database| database.answers())
+    }
+
     /// A flight for this `.mod` or `.zip` begins: so does its look-up.
     pub fn begin(self: &Arc<Self>, key: &FileKey, via: Option<&HeaderValue>) -> Vouching {
         let patience = match self.slow.load(Ordering::Relaxed) && self.settings.serve_unverified {

@@ -1,6 +1,7 @@
 //! One checksum database: verified look-ups, one growing history, and what a relay may answer (protocol.md 4.5, 4.6).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -58,6 +59,8 @@ pub struct Database {
     now: Mutex<Now>,
     /// Heads that have been found to be prefixes of the latest one.
     consistent: Cache<(u64, Hash), ()>,
+    /// The last question was answered.
+    answers: AtomicBool,
     /// One head is adopted at a time.
     adopting: Semaphore,
     records: Cache<String, Bytes>,
@@ -133,6 +136,7 @@ impl Database {
             metrics,
             now: Mutex::new(now),
             consistent: Cache::new(REMEMBERED),
+            answers: AtomicBool::new(true),
             adopting: Semaphore::new(1),
             records: Cache::new(RECORDS),
             unknown: Cache::new(REMEMBERED),
@@ -147,6 +151,11 @@ impl Database {
     /// Its name.
     pub fn name(&self) -> &str {
         self.key.name()
+    }
+
+    /// Whether it answers, as far as is known.
+    pub fn answers(&self) -> bool {
+        self.answers.load(Ordering::Relaxed)
     }
 
     /// What an operator sees of it.
@@ -577,8 +586,12 @@ impl Database {
             Err(_) => "unavailable",
         };
         self.metrics.asked(word);
-        let Err(error) = result else { return };
         let database = self.name();
+        let answered = self.answers.swap(word != "unavailable", Ordering::Relaxed);
+        if !answered && word != "unavailable" {
+            tracing::info!(database, "the checksum database answers again");
+        }
+        let Err(error) = result else { return };
         match error {
             SumdbError::Unknown { .. } => {
                 tracing::info!(database, what, %error, "the checksum database does not know this");
@@ -589,7 +602,13 @@ impl Database {
             SumdbError::Forged(_) | SumdbError::Inconsistent(_) | SumdbError::Fork(_) => {
                 tracing::error!(database, what, %error, "an answer of the checksum database failed verification");
             }
-            _ => tracing::warn!(database, what, %error, "the checksum database could not be asked"),
+            // Once is enough to know.
+            _ if answered => {
+                tracing::warn!(database, what, %error, "the checksum database could not be asked")
+            }
+            _ => {
+                tracing::debug!(database, what, %error, "the checksum database could not be asked")
+            }
         }
     }
 

@@ -12,7 +12,7 @@ mod database;
 mod error;
 mod head;
 mod key;
-mod merkle;
+pub mod merkle;
 mod note;
 mod record;
 mod seams;
