@@ -45,6 +45,16 @@ pub enum Control {
     },
 }
 
+impl Control {
+    /// Whether it leaves everything as it is.
+    fn only_reads(&self) -> bool {
+        matches!(
+            self,
+            Control::PinList | Control::SumdbStatus | Control::SumdbVerify { repair: false }
+        )
+    }
+}
+
 /// What a command says while it works, and at its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -4,7 +4,7 @@ use super::{Controls, Done, Out, time};
 use crate::engine::EngineError;
 use crate::gomod::{ModulePath, Version};
 use crate::protocol::{FileKey, Kind};
-use crate::store::{PinRecord, Store};
+use crate::store::{PinRecord, Store, Verified};
 
 /// The files that are pinned.
 const PINNED: [Kind; 2] = [Kind::Mod, Kind::Zip];
@@ -49,6 +49,14 @@ impl Controls {
         let store = self.engine.store();
         let mut accepted = false;
         for key in keys(version)? {
+            let record = store.record(&key).await?;
+            if record.is_some_and(|record| record.verified == Verified::Sumdb) {
+                out.trouble(format!(
+                    "{version} is what its checksum database has recorded; there is nothing to accept"
+                ))
+                .await;
+                return Ok(false);
+            }
             let known = match store.pin(&key).await? {
                 Some(pin) => Some(pin),
                 None => self.seen(&key).await?,
@@ -102,6 +110,10 @@ impl Controls {
         for key in keys(version)? {
             if store.pin(&key).await?.is_some() {
                 store.remove_pin(&key).await?;
+                if store.file(&key).await?.is_none() {
+                    // Else the record of a file that is gone would go on saying what it was.
+                    self.engine.withdraw(&key).await?;
+                }
                 removed += 1;
             }
         }

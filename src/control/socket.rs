@@ -45,13 +45,16 @@ fn place(data_dir: &Path) -> io::Result<(PathBuf, Option<File>)> {
 /// Opens the socket of a data directory that this process holds.
 pub fn listen(data_dir: &Path) -> io::Result<Socket> {
     let (path, _dir) = place(data_dir)?;
+    let unready = path.with_extension("new");
     // The lock on the directory says that whoever made it is gone.
-    match fs::remove_file(&path) {
+    match fs::remove_file(&unready) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let listener = UnixListener::bind(&path)?;
-    fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+    let listener = UnixListener::bind(&unready)?;
+    // Nobody finds it before it is its owner's alone.
+    fs::set_permissions(&unready, Permissions::from_mode(0o600))?;
+    fs::rename(&unready, &path)?;
     Ok(Socket(listener))
 }
 
@@ -91,13 +94,18 @@ async fn answer(stream: UnixStream, controls: Controls) -> io::Result<()> {
     let control: Control = serde_json::from_str(&line)?;
     tracing::info!(?control, "an operator's command");
     let (sender, mut events) = mpsc::channel(BEHIND);
-    let work = tokio::spawn(async move { controls.run(&control, sender).await });
+    let work = {
+        let control = control.clone();
+        tokio::spawn(async move { controls.run(&control, sender).await })
+    };
     while let Some(event) = events.recv().await {
         let mut line = serde_json::to_vec(&event)?;
         line.push(b'\n');
         if let Err(error) = write.write_all(&line).await {
-            // Nobody waits for the rest.
-            work.abort();
+            // Nobody waits for the rest; but what changes something is not left half done.
+            if control.only_reads() {
+                work.abort();
+            }
             return Err(error);
         }
     }

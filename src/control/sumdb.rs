@@ -3,10 +3,10 @@
 use futures_util::{StreamExt, stream};
 
 use super::{Controls, Done, Out, time};
-use crate::engine::{EngineError, Refusal};
+use crate::engine::{Class, EngineError, Refusal};
 use crate::protocol::{FileKey, Kind};
 use crate::store::rebuild;
-use crate::store::{FileRecord, Store, Verified};
+use crate::store::{FileRecord, Settle, Store, Verified};
 use crate::sumdb::SumdbError;
 
 /// Files that are verified at the same time.
@@ -209,15 +209,16 @@ impl Controls {
             Ok(said) => match voucher.compare(key, h1, &record.from, &said) {
                 Ok(vouched) => {
                     if record.verified != vouched.verified {
-                        self.engine
-                            .store()
-                            .settle(key, vouched.verified, vouched.by, None)
-                            .await?;
-                        self.engine.changed(key);
+                        let settle = Settle {
+                            verified: vouched.verified,
+                            by: vouched.by,
+                            pin: None,
+                        };
+                        self.settle(key, h1, settle).await?;
                     }
                     Found::Vouched
                 }
-                Err(mismatch) => Found::Wrong(mismatch.to_string()),
+                Err(mismatch) => Found::Wrong(short(&mismatch)),
             },
             Err(Refusal {
                 error: SumdbError::Unknown { text, .. },
@@ -232,6 +233,13 @@ impl Controls {
             Err(refusal) => Found::Unavailable(format!("{}: {}", refusal.database, refusal.error)),
         };
         Ok(Some(found))
+    }
+
+    async fn settle(&self, key: &FileKey, h1: &str, settle: Settle) -> Result<(), EngineError> {
+        if self.engine.store().settle(key, h1, settle).await? {
+            self.engine.changed(key);
+        }
+        Ok(())
     }
 
     async fn verify_pin(
@@ -249,15 +257,25 @@ impl Controls {
             Ok(vouched) => {
                 if record.verified != Verified::Pin || vouched.beside.pin.is_some() {
                     let pin = vouched.beside.pin;
-                    self.engine
-                        .store()
-                        .settle(key, Verified::Pin, None, pin)
-                        .await?;
-                    self.engine.changed(key);
+                    let settle = Settle {
+                        verified: Verified::Pin,
+                        by: None,
+                        pin,
+                    };
+                    self.settle(key, h1, settle).await?;
                 }
                 Ok(Found::Pinned)
             }
-            Err(mismatch) => Ok(Found::Wrong(mismatch.to_string())),
+            Err(mismatch) if mismatch.class == Class::Rejected => {
+                Ok(Found::Wrong(short(&mismatch)))
+            }
+            Err(error) => Err(error),
         }
     }
+}
+
+/// What does not fit, without what to do when it happens to a client.
+fn short(mismatch: &EngineError) -> String {
+    let lines: Vec<&str> = mismatch.lines.iter().take(3).map(String::as_str).collect();
+    lines.join("; ")
 }

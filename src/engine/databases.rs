@@ -17,6 +17,8 @@ use crate::upstream::{Failure, Fall, Fetched, SourceError, Upstream, Want};
 
 /// Tiles, heads and such are there within this, or not at all.
 const SMALL_TIME: Duration = Duration::from_secs(30);
+/// Whether an upstream serves the database it says within this, or it does not.
+const SUPPORTED_TIME: Duration = Duration::from_secs(10);
 /// How long an upstream's word that it serves a database holds.
 const ROUTE_HOLDS: Duration = Duration::from_secs(600);
 /// The answer to `supported`, which says nothing but by its status. Bytes.
@@ -105,7 +107,7 @@ impl Network {
                 via: None,
             };
             let check = |_: &Bytes| Ok(());
-            match upstream.small(&want, None, SMALL_TIME, &check).await {
+            match upstream.small(&want, None, SUPPORTED_TIME, &check).await {
                 Ok(_) => return Ok(Arc::clone(upstream)),
                 Err(error) if error.is_absent() || *fall == Fall::AnyError => {
                     tracing::debug!(upstream = %upstream.label(), %error, "does not serve the checksum database");
@@ -207,11 +209,6 @@ impl Kept {
             store: store.clone(),
         })
     }
-
-    /// On a full disk what can be had again is not kept.
-    fn has_room(&self) -> bool {
-        self.store.blobs().room() == Room::Enough
-    }
 }
 
 fn failed(error: StoreError) -> StateError {
@@ -224,10 +221,12 @@ impl State for Kept {
         self.facts.get(key).await.map_err(failed)
     }
 
+    /// On a full disk what can be had again is not kept.
+    fn has_room(&self) -> bool {
+        self.store.blobs().room() == Room::Enough
+    }
+
     async fn put(&self, key: &str, value: Bytes) -> Result<(), StateError> {
-        if key.starts_with("lookup/") && !self.has_room() {
-            return Ok(());
-        }
         self.facts.put(key, &value).await.map_err(failed)
     }
 
@@ -241,9 +240,6 @@ impl State for Kept {
     }
 
     async fn put_tile(&self, key: &str, value: Bytes) -> Result<(), StateError> {
-        if !self.has_room() {
-            return Ok(());
-        }
         self.facts.put_tile(key, value).await.map_err(failed)
     }
 

@@ -1,6 +1,7 @@
 //! Immutable files: kept ones are answered from memory or disk, missing ones fetched, verified and kept.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -71,15 +72,28 @@ impl Engine {
     /// What is kept.
     async fn kept(&self, key: &FileKey) -> Result<Option<HotFile>, EngineError> {
         // A fault of the store is an error, not a miss: saying that a kept file is not there would send clients away.
+        let epoch = self.epoch.load(Ordering::Acquire);
         let Some(kept) = self.store.file(key).await? else {
             return Ok(None);
         };
+        if !self.voucher.allows(key, kept.record.verified) {
+            return Ok(None);
+        }
         let file = HotFile::from(&kept);
         // Open files only: a small one is kept ready by whoever asked, and need not be in memory twice.
         if matches!(kept.content, store::Content::File(_)) {
-            self.hot.put_file(key.clone(), file.clone());
+            self.put_hot(key, &file, epoch);
         }
         Ok(Some(file))
+    }
+
+    /// Keeps a file in memory, unless one has been taken back since `epoch`.
+    fn put_hot(&self, key: &FileKey, file: &HotFile, epoch: u64) {
+        self.hot.put_file(key.clone(), file.clone());
+        // In this order: whoever takes it back moves the epoch on first, then removes it.
+        if self.epoch.load(Ordering::Acquire) != epoch {
+            self.hot.remove_file(key);
+        }
     }
 
     async fn missed_small(
@@ -139,6 +153,7 @@ impl Engine {
         // Boxed, here and below: what fetching needs is given back before keeping begins.
         match Box::pin(self.fetch_small(&key, via.as_ref())).await {
             Ok((body, record, beside, from)) => {
+                let epoch = self.epoch.load(Ordering::Acquire);
                 let file = HotFile::new(&record, store::Content::Bytes(body.clone()));
                 // A disk that cannot keep up slows the answers down, for a moment; then they go out unkept.
                 let place = timeout(PUBLISH_WAIT, self.publishing.acquire()).await;
@@ -154,12 +169,13 @@ impl Engine {
                 }
                 if !stored {
                     self.metrics.unkept.inc();
+                    self.pin_alone(&key, &beside).await;
                     return;
                 }
                 match self.store.publish_bytes(&key, body, &record, &beside).await {
                     Ok(()) => {
                         self.counted(&record, &beside);
-                        self.hot.put_file(key, file);
+                        self.put_hot(&key, &file, epoch);
                     }
                     Err(error) => self.not_kept(&key, &error),
                 }
@@ -293,6 +309,7 @@ impl Engine {
                 self.negatives.forget(&Key::File(key.clone()));
                 let Some(spool) = flight.spool().filter(|_| verdict.stored) else {
                     self.metrics.unkept.inc();
+                    self.pin_alone(&key, &verdict.beside).await;
                     return;
                 };
                 match self
@@ -346,6 +363,14 @@ impl Engine {
             error = doomed => return Err(error),
         };
         zip::check(key, flight, stream, vouching, &from, self.clock.now()).await
+    }
+
+    /// What is not kept is held to what it was all the same.
+    async fn pin_alone(&self, key: &FileKey, beside: &Beside) {
+        let Some(pin) = &beside.pin else { return };
+        if let Err(error) = self.store.put_pin(key, pin).await {
+            tracing::error!(file = %key, %error, "a file that was served could not be pinned");
+        }
     }
 
     fn not_kept(&self, key: &FileKey, error: &store::StoreError) {

@@ -56,7 +56,7 @@ impl Engine {
         let name = database.name();
         let (what, result) = match target {
             SumdbTarget::Supported => {
-                let able = timeout(SUPPORTED_TIME, database.can_serve(via)).await;
+                let able = timeout(SUPPORTED_TIME, database.can_serve(via, mode.cached_only)).await;
                 let able = able.unwrap_or_else(|_| {
                     Err(SumdbError::Timeout("it has not answered in time".into()))
                 });

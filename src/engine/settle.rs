@@ -1,38 +1,27 @@
 //! What was served although its database could not be asked is asked about again, until somebody has vouched for it; what
 //! proves wrong is taken back.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures_util::StreamExt;
 use futures_util::stream;
 
 use super::Engine;
-use super::error::EngineError;
+use super::error::{Class, EngineError};
 use super::vouch::Refusal;
 use crate::clock::Millis;
-use crate::protocol::FileKey;
-use crate::store::{FileRecord, Store, UnsettledRecord, Verified};
+use crate::protocol::{FileKey, Kind};
+use crate::store::{FileRecord, PinRecord, Settle, Store, UnsettledRecord, Verified};
 use crate::sumdb::SumdbError;
 
 /// Files that are asked about at the same time.
 const AT_ONCE: usize = 8;
-/// After how many times of "not known" a file is taken back.
+/// After how many answers of "not known" in a row a file is taken back.
 const TIMES_UNKNOWN: u32 = 3;
-/// The same for what is pinned meanwhile. Milliseconds.
+/// How many files in a row may find nobody to ask before the rest waits for the next round.
+const IN_VAIN: u32 = 16;
+/// How often what is pinned because its database does not know it is asked about. Milliseconds.
 const PINNED_PAUSE: u64 = 3_600_000;
-
-/// What came of asking about one file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
-    /// It has been vouched for.
-    Settled,
-    /// It was wrong and is gone.
-    Withdrawn,
-    /// Still open.
-    Open,
-    /// Nobody can be asked at the moment.
-    Unavailable,
-}
 
 /// What a round of settling has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,147 +30,208 @@ pub struct Settled {
     pub settled: u64,
     /// Files that were taken back.
     pub withdrawn: u64,
-    /// Files still open.
-    pub open: u64,
+}
+
+/// What came of asking about one file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// It has been vouched for.
+    Settled,
+    /// It was wrong and is gone.
+    Withdrawn,
+    /// To be asked about again.
+    Open,
+    /// Nobody could be asked.
+    InVain,
 }
 
 impl Engine {
-    /// Asks about what is still to be vouched for; ends early when nobody can be asked.
+    /// Asks about what is still to be vouched for and due; ends early when nobody can be asked.
     pub async fn settle_due(&self) -> Result<Settled, EngineError> {
         let mut done = Settled::default();
         let mut after: Option<String> = None;
+        let in_vain = AtomicU32::new(0);
+        let mut seen: u64 = 0;
         loop {
             let page = self.store.unsettled(after.as_deref()).await?;
-            let Some((last, _)) = page.last() else { break };
+            let Some((last, _)) = page.last() else {
+                let left = seen.saturating_sub(done.settled + done.withdrawn);
+                self.metrics
+                    .unsettled
+                    .set(i64::try_from(left).unwrap_or(i64::MAX));
+                return Ok(done);
+            };
             after = Some(last.clone());
+            seen += page.len() as u64;
             let now = self.clock.now();
-            let due = |record: &UnsettledRecord| record.not_before <= now;
-            let (due, later): (Vec<_>, Vec<_>) =
-                page.into_iter().partition(|(_, record)| due(record));
-            done.open += later.len() as u64;
-            let steps = stream::iter(due)
-                .map(|(name, record)| async move { self.settle_one(&name, &record).await });
+            let due = page.into_iter().filter(|(_, it)| it.not_before <= now);
+            let steps = stream::iter(due).map(|(name, record)| {
+                let in_vain = &in_vain;
+                async move {
+                    if in_vain.load(Ordering::Relaxed) >= IN_VAIN {
+                        return Step::Open;
+                    }
+                    let step = self.settle_one(&name, record).await;
+                    match step {
+                        Step::InVain => in_vain.fetch_add(1, Ordering::Relaxed),
+                        _ => in_vain.swap(0, Ordering::Relaxed),
+                    };
+                    step
+                }
+            });
             let mut steps = steps.buffer_unordered(AT_ONCE);
             while let Some(step) = steps.next().await {
-                match step? {
+                match step {
                     Step::Settled => done.settled += 1,
                     Step::Withdrawn => done.withdrawn += 1,
-                    Step::Open => done.open += 1,
-                    // The others will not get an answer either.
-                    Step::Unavailable => return Ok(done),
+                    Step::Open | Step::InVain => {}
                 }
             }
+            if in_vain.load(Ordering::Relaxed) >= IN_VAIN {
+                return Ok(done);
+            }
         }
-        self.metrics
-            .unsettled
-            .set(i64::try_from(done.open).unwrap_or(i64::MAX));
-        Ok(done)
     }
 
-    async fn settle_one(&self, name: &str, record: &UnsettledRecord) -> Result<Step, EngineError> {
+    /// One file; a fault of the store leaves it as it is.
+    async fn settle_one(&self, name: &str, record: UnsettledRecord) -> Step {
+        match self.try_settle(name, record).await {
+            Ok(step) => step,
+            Err(error) => {
+                tracing::warn!(name, %error, "a file that was served unverified could not be settled");
+                Step::Open
+            }
+        }
+    }
+
+    async fn try_settle(&self, name: &str, record: UnsettledRecord) -> Result<Step, EngineError> {
         let Some(key) = Store::file_of(name) else {
             return Ok(Step::Open);
         };
-        let Some((file, h1)) = self.recorded(&key).await? else {
-            self.store.settle(&key, Verified::None, None, None).await?;
+        let file = self.store.record(&key).await?;
+        let Some((file, h1)) = file.and_then(|file| file.h1.clone().map(|h1| (file, h1))) else {
+            self.store.remove_unsettled(&key).await?;
+            self.metrics.unsettled.dec();
             return Ok(Step::Settled);
         };
         if !self.voucher.covers(&key.module) {
-            return self.settle_by_pin(&key, &file, &h1).await;
+            return match self.pinned(&key, &file, &h1, false).await? {
+                Some(pin) => self.settled(&key, &h1, Verified::Pin, None, pin).await,
+                None => Ok(Step::Withdrawn),
+            };
         }
+        self.voucher.forget_unknown(&key);
         match self.voucher.ask(&key.module, &key.version, None).await {
             Ok(said) => match self.voucher.compare(&key, &h1, &file.from, &said) {
                 Ok(vouched) => {
-                    self.store
-                        .settle(&key, vouched.verified, vouched.by, None)
-                        .await?;
-                    self.changed(&key);
-                    Ok(Step::Settled)
+                    self.settled(&key, &h1, vouched.verified, vouched.by, None)
+                        .await
                 }
-                Err(mismatch) => self.take_back(&key, &mismatch).await,
+                Err(mismatch) => self.take_back(&key, &h1, &mismatch).await,
             },
-            Err(refusal) => self.not_vouched(&key, &file, record, refusal).await,
+            Err(refusal) => self.not_vouched(&key, &file, &h1, record, refusal).await,
         }
     }
 
-    /// How often what is open is looked through. Milliseconds.
-    fn settle_every(&self) -> u64 {
-        u64::try_from(self.settings.settle_every.as_millis()).unwrap_or(u64::MAX / 8)
-    }
-
-    async fn recorded(&self, key: &FileKey) -> Result<Option<(FileRecord, String)>, EngineError> {
-        let record = self.store.record(key).await?;
-        Ok(record.and_then(|record| {
-            let h1 = record.h1.clone()?;
-            Some((record, h1))
-        }))
-    }
-
-    /// The rules have changed: no database covers it any more.
-    async fn settle_by_pin(
+    /// Holds a kept file to its pin. `None` if it is not what was first seen, and so is taken back.
+    async fn pinned(
         &self,
         key: &FileKey,
         file: &FileRecord,
         h1: &str,
-    ) -> Result<Step, EngineError> {
-        match self.voucher.pin(key, h1, &file.from, false).await {
-            Ok(vouched) => {
-                let pin = vouched.beside.pin;
-                self.store.settle(key, Verified::Pin, None, pin).await?;
-                self.changed(key);
-                Ok(Step::Settled)
+        unknown: bool,
+    ) -> Result<Option<Option<PinRecord>>, EngineError> {
+        match self.voucher.pin(key, h1, &file.from, unknown).await {
+            Ok(vouched) => Ok(Some(vouched.beside.pin)),
+            Err(mismatch) if mismatch.class == Class::Rejected => {
+                self.take_back(key, h1, &mismatch).await?;
+                Ok(None)
             }
-            Err(mismatch) => self.take_back(key, &mismatch).await,
+            Err(error) => Err(error),
         }
+    }
+
+    async fn settled(
+        &self,
+        key: &FileKey,
+        h1: &str,
+        verified: Verified,
+        by: Option<String>,
+        pin: Option<PinRecord>,
+    ) -> Result<Step, EngineError> {
+        let settle = Settle { verified, by, pin };
+        if !self.store.settle(key, h1, settle).await? {
+            // It has been fetched anew meanwhile.
+            return Ok(Step::Open);
+        }
+        self.metrics.unsettled.dec();
+        self.changed(key);
+        Ok(Step::Settled)
     }
 
     async fn not_vouched(
         &self,
         key: &FileKey,
         file: &FileRecord,
-        record: &UnsettledRecord,
+        h1: &str,
+        mut record: UnsettledRecord,
         refusal: Refusal,
     ) -> Result<Step, EngineError> {
-        let pause = match &refusal.error {
-            SumdbError::Unknown { .. } if self.voucher.settings().pin_unknown => {
-                if file.verified == Verified::None {
-                    let h1 = file.h1.as_deref().unwrap_or_default();
-                    let pin = self
-                        .voucher
-                        .pin(key, h1, &file.from, true)
-                        .await?
-                        .beside
-                        .pin;
-                    self.store.settle(key, Verified::Pin, None, pin).await?;
-                    self.changed(key);
-                }
-                PINNED_PAUSE
+        let every = u64::try_from(self.settings.settle_every.as_millis()).unwrap_or(u64::MAX / 8);
+        let in_vain = refusal.error.is_unavailable();
+        let unknown = matches!(refusal.error, SumdbError::Unknown { .. });
+        record.unknown = if unknown { record.unknown + 1 } else { 0 };
+        let pause = if unknown && self.voucher.settings().pin_unknown {
+            let Some(pin) = self.pinned(key, file, h1, true).await? else {
+                return Ok(Step::Withdrawn);
+            };
+            if file.verified == Verified::None {
+                let settle = Settle {
+                    verified: Verified::Pin,
+                    by: None,
+                    pin,
+                };
+                self.store.settle(key, h1, settle).await?;
+                self.changed(key);
             }
-            SumdbError::Unknown { .. } if record.unknown + 1 >= TIMES_UNKNOWN => {
-                let why = EngineError::absent(format!(
-                    "the checksum database {} does not know it: {}",
-                    refusal.database, refusal.error
-                ));
-                return self.take_back(key, &why).await;
-            }
+            PINNED_PAUSE
+        } else if unknown && record.unknown >= TIMES_UNKNOWN {
+            let why = EngineError::absent(format!(
+                "the checksum database {} does not know it: {}",
+                refusal.database, refusal.error
+            ));
+            return self.take_back(key, h1, &why).await;
+        } else if unknown {
             // A new version may become known.
-            SumdbError::Unknown { .. } => self.settle_every() * 2,
-            error if error.is_unavailable() => return Ok(Step::Unavailable),
-            _ => self.settle_every() * 4,
+            every << record.unknown
+        } else {
+            every * 2
         };
-        let again = UnsettledRecord {
-            since: record.since,
-            unknown: record.unknown
-                + u32::from(matches!(refusal.error, SumdbError::Unknown { .. })),
-            not_before: Millis(self.clock.now().0.saturating_add(pause)),
-        };
-        self.store.put_unsettled(key, &again).await?;
-        Ok(Step::Open)
+        record.not_before = Millis(self.clock.now().0.saturating_add(pause));
+        self.store.put_unsettled(key, &record).await?;
+        Ok(if in_vain { Step::InVain } else { Step::Open })
     }
 
-    async fn take_back(&self, key: &FileKey, why: &EngineError) -> Result<Step, EngineError> {
-        tracing::error!(file = %key, %why, "a file that was served unverified is taken back");
+    async fn take_back(
+        &self,
+        key: &FileKey,
+        h1: &str,
+        why: &EngineError,
+    ) -> Result<Step, EngineError> {
+        if self
+            .store
+            .record(key)
+            .await?
+            .and_then(|it| it.h1)
+            .as_deref()
+            != Some(h1)
+        {
+            // It has been fetched anew meanwhile.
+            return Ok(Step::Open);
+        }
+        tracing::error!(file = %key, %why, "a kept file is taken back");
         self.metrics.rejected.inc();
+        self.metrics.unsettled.dec();
         self.withdraw(key).await?;
         Ok(Step::Withdrawn)
     }
@@ -195,7 +245,36 @@ impl Engine {
 
     /// What is known of a kept file has changed: forgets what is in memory of it, here and in the face.
     pub fn changed(&self, key: &FileKey) {
-        self.hot.remove_file(key);
         self.epoch.fetch_add(1, Ordering::Release);
+        self.hot.remove_file(key);
+    }
+
+    /// Counts what is still to be vouched for, and marks what was kept under other rules: what a database covers now, and
+    /// none has vouched for yet, is asked about.
+    pub async fn look_through_kept(&self, rules: &str) -> Result<(), EngineError> {
+        if self.store.rules().await?.as_deref() != Some(rules) {
+            let mut after: Option<String> = None;
+            loop {
+                let page = self.store.files(after.as_deref()).await?;
+                let Some((last, _)) = page.last() else { break };
+                after = Some(last.clone());
+                let unvouched = page.into_iter().filter_map(|(name, record)| {
+                    let (key, record) = (Store::file_of(&name)?, record?);
+                    let open = key.kind != Kind::Info
+                        && record.verified != Verified::Sumdb
+                        && self.voucher.covers(&key.module);
+                    open.then_some(key)
+                });
+                self.store
+                    .mark_unsettled(unvouched, self.clock.now())
+                    .await?;
+            }
+            self.store.put_rules(rules).await?;
+        }
+        let count = self.store.count_unsettled().await?;
+        self.metrics
+            .unsettled
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
+        Ok(())
     }
 }

@@ -120,6 +120,27 @@ impl Voucher {
         self.databases.iter().all(|database| database.answers())
     }
 
+    /// Whether a kept file may be served as it is: under `refuse`, what could not be verified when it came may not.
+    pub fn allows(&self, key: &FileKey, verified: Verified) -> bool {
+        self.settings.serve_unverified
+            || verified != Verified::None
+            || key.kind == Kind::Info
+            || !self.covers(&key.module)
+    }
+
+    /// Forgets that databases do not know a version, so that they are asked again.
+    pub fn forget_unknown(&self, key: &FileKey) {
+        for database in &self.databases {
+            database.forget_unknown(&key.module, &key.version);
+        }
+    }
+
+    /// The rules in force, in one line: which databases, and what they are not asked about.
+    pub fn rules(&self) -> String {
+        let names: Vec<_> = self.databases.iter().map(|it| it.name()).collect();
+        format!("{}; not {}", names.join(" "), self.policy.unlisted())
+    }
+
     /// A flight for this `.mod` or `.zip` begins: so does its look-up.
     pub fn begin(self: &Arc<Self>, key: &FileKey, via: Option<&HeaderValue>) -> Vouching {
         let patience = match self.slow.load(Ordering::Relaxed) && self.settings.serve_unverified {
@@ -239,16 +260,33 @@ impl Voucher {
             },
         };
         let known = self.store.pin(key).await?;
-        // A file that is gone from the disk, but not from the index, was seen as well.
-        let seen = match &known {
-            Some(_) => None,
+        self.as_seen(key, h1, from, known.as_ref()).await?;
+        if known.is_some_and(|pin| !pin.accept) {
+            return Ok(pinned(None));
+        }
+        Ok(pinned(Some(PinRecord {
+            h1: h1.to_owned(),
+            from: from.to_owned(),
+            seen: self.clock.now(),
+            unknown,
+            accept: false,
+        })))
+    }
+
+    /// Refuses a file that is not what was first seen here, if it was.
+    async fn as_seen(
+        &self,
+        key: &FileKey,
+        h1: &str,
+        from: &str,
+        pin: Option<&PinRecord>,
+    ) -> Result<(), EngineError> {
+        let expected = match pin {
+            Some(pin) if pin.accept => None,
+            Some(pin) => Some(pin.h1.clone()),
+            // A file that is gone from the disk, but not from the index, was seen as well.
             None => self.store.record(key).await?.and_then(|record| record.h1),
         };
-        let expected = known
-            .as_ref()
-            .filter(|pin| !pin.accept)
-            .map(|pin| pin.h1.clone())
-            .or(seen);
         match expected {
             Some(expected) if expected != h1 => {
                 let version = format!("{}@{}", key.module, key.version);
@@ -263,14 +301,7 @@ impl Voucher {
                 mismatch.upstream = Some(from.to_owned());
                 Err(mismatch)
             }
-            Some(_) if known.is_some() => Ok(pinned(None)),
-            _ => Ok(pinned(Some(PinRecord {
-                h1: h1.to_owned(),
-                from: from.to_owned(),
-                seen: self.clock.now(),
-                unknown,
-                accept: false,
-            }))),
+            _ => Ok(()),
         }
     }
 
@@ -286,9 +317,14 @@ impl Voucher {
     }
 
     fn unavailable(&self, key: &FileKey, refusal: &Refusal) -> EngineError {
-        database_error(&what(key), &refusal.database, &refusal.error).and(
+        let mut refused = database_error(&what(key), &refusal.database, &refusal.error).and(
             "Larder is set to serve nothing that it could not verify (sumdb.on_unavailable = \"refuse\").",
-        )
+        );
+        if refused.class == Class::Refused {
+            // It is the database that is refused, not the module.
+            refused.class = Class::Upstream;
+        }
+        refused
     }
 }
 
@@ -352,6 +388,8 @@ impl Vouching {
             Judgement::Refuse(error) => Err(error),
             Judgement::Pin => voucher.pin(key, h1, from, true).await,
             Judgement::Later => {
+                let pin = voucher.store.pin(key).await?;
+                voucher.as_seen(key, h1, from, pin.as_ref()).await?;
                 tracing::warn!(file = %key, database = %refusal.database, error = %refusal.error, "served unverified; to be verified later");
                 Ok(Vouched {
                     verified: Verified::None,

@@ -18,6 +18,14 @@ pub struct Settle {
 impl Settle {
     /// Runs until `stop` turns true.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        let rules = self.engine.voucher().rules();
+        let looked = tokio::select! {
+            looked = self.engine.look_through_kept(&rules) => looked,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        if let Err(error) = looked {
+            tracing::warn!(%error, "what is kept could not be looked through for what nobody has vouched for");
+        }
         loop {
             tokio::select! {
                 () = tokio::time::sleep(self.every) => {}
@@ -32,7 +40,6 @@ impl Settle {
                     tracing::info!(
                         settled = done.settled,
                         withdrawn = done.withdrawn,
-                        open = done.open,
                         "verified what was served unverified"
                     );
                 }

@@ -62,6 +62,11 @@ impl Policy {
             .or_else(|| self.nosumdb.matching(path))
     }
 
+    /// All patterns that keep modules' names from checksum databases.
+    pub fn unlisted(&self) -> String {
+        format!("{},{}", self.private, self.nosumdb)
+    }
+
     /// The private patterns, for people.
     pub fn private(&self) -> &Patterns {
         &self.private

@@ -21,6 +21,17 @@ pub struct Beside {
     pub unsettled: Option<Millis>,
 }
 
+/// Who has vouched for a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settle {
+    /// As in the header.
+    pub verified: Verified,
+    /// Of `sumdb`, which database.
+    pub by: Option<String>,
+    /// It is pinned to this.
+    pub pin: Option<PinRecord>,
+}
+
 impl Beside {
     pub(super) fn changes(&self, key: &FileKey) -> Vec<Change> {
         let pin = self
@@ -28,11 +39,7 @@ impl Beside {
             .as_ref()
             .map(|pin| Change::Put(layout::pin_key(key), pin.encode()));
         let unsettled = self.unsettled.map(|since| {
-            let record = UnsettledRecord {
-                since,
-                unknown: 0,
-                not_before: since,
-            };
+            let record = UnsettledRecord::since(since);
             Change::Put(layout::unsettled_key(key), record.encode())
         });
         pin.into_iter().chain(unsettled).collect()
@@ -104,29 +111,94 @@ impl Store {
         Ok(page.into_iter().map(read).collect())
     }
 
-    /// Records that somebody has vouched for a kept file.
+    /// Records that somebody has vouched for a kept file, which had this h1; false if that is not what is kept now. What
+    /// a database vouches for needs no pin.
     pub async fn settle(
         &self,
         key: &FileKey,
-        verified: Verified,
-        by: Option<String>,
-        pin: Option<PinRecord>,
-    ) -> Result<(), StoreError> {
-        let mut changes = vec![Change::Remove(layout::unsettled_key(key))];
-        if let Some(record) = self.record(key).await? {
-            let record = FileRecord {
-                verified,
-                by,
-                ..record
-            };
-            changes.push(Change::Put(layout::file_key(key), record.encode()));
-        }
-        let beside = Beside {
-            pin,
-            unsettled: None,
+        h1: &str,
+        settle: Settle,
+    ) -> Result<bool, StoreError> {
+        let name = layout::file_key(key);
+        let Some(old) = self.index.get(&name).await? else {
+            return Ok(false);
         };
-        changes.extend(beside.changes(key));
+        let Some(record) = sound(&name, FileRecord::decode(&old)) else {
+            return Ok(false);
+        };
+        if record.h1.as_deref() != Some(h1) {
+            return Ok(false);
+        }
+        let record = FileRecord {
+            verified: settle.verified,
+            by: settle.by,
+            ..record
+        };
+        if !self.index.swap(&name, Some(old), record.encode()).await? {
+            return Ok(false);
+        }
+        let mut changes = Vec::new();
+        match (settle.verified, &settle.pin) {
+            (Verified::Sumdb, _) => changes.push(Change::Remove(layout::pin_key(key))),
+            (_, Some(pin)) => changes.push(Change::Put(layout::pin_key(key), pin.encode())),
+            (_, None) => {}
+        }
+        let pinned_unknown = settle.pin.is_some_and(|pin| pin.unknown);
+        if !pinned_unknown {
+            changes.push(Change::Remove(layout::unsettled_key(key)));
+        }
+        self.index.commit(changes).await?;
+        Ok(true)
+    }
+
+    /// A file is not there any more, and so needs nobody to vouch for it.
+    pub async fn remove_unsettled(&self, key: &FileKey) -> Result<(), StoreError> {
+        let remove = Change::Remove(layout::unsettled_key(key));
+        Ok(self.index.commit(vec![remove]).await?)
+    }
+
+    /// Marks kept files as still to be vouched for, those that are marked already left as they are.
+    pub async fn mark_unsettled(
+        &self,
+        keys: impl Iterator<Item = FileKey>,
+        now: Millis,
+    ) -> Result<(), StoreError> {
+        let mut changes = Vec::new();
+        for key in keys {
+            let name = layout::unsettled_key(&key);
+            if self.index.get(&name).await?.is_none() {
+                changes.push(Change::Put(name, UnsettledRecord::since(now).encode()));
+            }
+        }
         Ok(self.index.commit(changes).await?)
+    }
+
+    /// How many files are still to be vouched for.
+    pub async fn count_unsettled(&self) -> Result<u64, StoreError> {
+        let (mut count, mut after): (u64, Option<String>) = (0, None);
+        loop {
+            let page = self
+                .index
+                .scan(layout::UNSETTLED, after.as_deref(), PAGE)
+                .await?;
+            let Some((last, _)) = page.last() else {
+                return Ok(count);
+            };
+            after = Some(last.clone());
+            count += page.len() as u64;
+        }
+    }
+
+    /// By which rules what is kept was last looked through.
+    pub async fn rules(&self) -> Result<Option<String>, StoreError> {
+        let bytes = self.index.get(layout::RULES).await?;
+        Ok(bytes.and_then(|bytes| String::from_utf8(bytes).ok()))
+    }
+
+    /// Notes by which rules it has been.
+    pub async fn put_rules(&self, rules: &str) -> Result<(), StoreError> {
+        let put = Change::Put(layout::RULES.to_owned(), rules.as_bytes().to_vec());
+        Ok(self.index.commit(vec![put]).await?)
     }
 
     /// Notes when a file that is still to be vouched for is to be asked about again.

@@ -19,6 +19,9 @@ pub const UNSETTLED: &str = "unsettled/";
 /// Prefix of what is known of checksum databases.
 pub const SUMDB: &str = "sumdb/";
 
+/// By which rules what is kept was last looked through: which databases, which modules they cover.
+pub const RULES: &str = "rules";
+
 /// A pin's key in the index.
 pub fn pin_key(key: &FileKey) -> String {
     format!("{PIN}{key}")

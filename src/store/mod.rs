@@ -33,7 +33,7 @@ use thiserror::Error;
 pub use blobs::{BlobError, BlobFile, Blobs};
 pub use dir::{DataDir, DataDirError};
 pub use disk::{Disk, Room};
-pub use facts::{Beside, DatabaseFacts};
+pub use facts::{Beside, DatabaseFacts, Settle};
 pub use files::Files;
 pub use index::{Change, Index, IndexError};
 pub use migrate::INDEX_SCHEMA;

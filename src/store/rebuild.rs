@@ -124,11 +124,7 @@ pub async fn rebuild(
 }
 
 fn unsettled(key: &FileKey, since: Millis) -> Change {
-    let record = UnsettledRecord {
-        since,
-        unknown: 0,
-        not_before: since,
-    };
+    let record = UnsettledRecord::since(since);
     Change::Put(layout::unsettled_key(key), record.encode())
 }
 

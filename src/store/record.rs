@@ -119,6 +119,17 @@ impl MetaRecord {
     }
 }
 
+impl UnsettledRecord {
+    /// Due at once.
+    pub fn since(since: Millis) -> Self {
+        UnsettledRecord {
+            since,
+            unknown: 0,
+            not_before: since,
+        }
+    }
+}
+
 /// A value that cannot be what was written.
 #[derive(Debug, Error)]
 pub enum Damaged {

@@ -9,7 +9,7 @@ use http::HeaderValue;
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use tokio::sync::{Semaphore, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::alarm::{Alarm, AlarmKind};
 use super::error::SumdbError;
@@ -30,7 +30,7 @@ const HEAD: &str = "head";
 /// A tree note, with signatures of many witnesses perhaps. Bytes.
 const MAX_NOTE: u64 = 64 << 10;
 /// A record with its note. Bytes.
-const MAX_RECORD: u64 = 128 << 10;
+const MAX_RECORD: u64 = 16 << 10;
 /// The records of one tile. Bytes.
 const MAX_DATA: u64 = 1 << 20;
 /// How long the latest head is answered without asking again.
@@ -41,6 +41,8 @@ const FIRST_HEAD: Duration = Duration::from_secs(3);
 const REFRESH_WAIT: Duration = Duration::from_secs(2);
 /// How long "not known" is remembered (protocol.md 4.6.4).
 const UNKNOWN_FOR: Duration = Duration::from_secs(60);
+/// How long what is under way may take to end before everything is forgotten.
+const CLOSING: Duration = Duration::from_secs(90);
 /// Look-ups under way at the most.
 const LOOKUPS: usize = 2048;
 /// Records in memory at the most.
@@ -61,18 +63,24 @@ pub struct Database {
     consistent: Cache<(u64, Hash), ()>,
     /// The last question was answered.
     answers: AtomicBool,
+    /// It is about to be forgotten: nothing new is asked.
+    closed: AtomicBool,
     /// One head is adopted at a time.
     adopting: Semaphore,
-    records: Cache<String, Bytes>,
+    /// Verified records, each with whether it is kept as well.
+    records: Cache<String, (Bytes, bool)>,
     unknown: Cache<String, (Millis, SumdbError)>,
     unknown_for: Duration,
     lookups: Flights<String, Outcome<Result<Bytes, SumdbError>>>,
     refreshes: Flights<(), Outcome<Result<(), SumdbError>>>,
+    tile_flights: Flights<TilePath, Outcome<Result<Bytes, SumdbError>>>,
 }
 
 #[derive(Default)]
 struct Now {
     head: Option<Arc<Head>>,
+    /// The note of the head that is kept, as far as known.
+    stored: Option<Bytes>,
     /// When the head was last heard from the database.
     heard: Option<Millis>,
     alarms: Vec<Alarm>,
@@ -114,8 +122,11 @@ impl Database {
     ) -> Result<Arc<Self>, StateError> {
         let mut now = Now::default();
         if let Some(note) = state.get(HEAD).await? {
-            match Head::open(note, &key) {
-                Ok(head) => now.head = Some(Arc::new(head)),
+            match Head::open(note.clone(), &key) {
+                Ok(head) => {
+                    now.head = Some(Arc::new(head));
+                    now.stored = Some(note);
+                }
                 Err(error) => {
                     tracing::error!(database = key.name(), %error, "the kept tree head does not verify with this key; beginning anew");
                     state.clear().await?;
@@ -137,12 +148,14 @@ impl Database {
             now: Mutex::new(now),
             consistent: Cache::new(REMEMBERED),
             answers: AtomicBool::new(true),
+            closed: AtomicBool::new(false),
             adopting: Semaphore::new(1),
             records: Cache::new(RECORDS),
             unknown: Cache::new(REMEMBERED),
             unknown_for: negative_ttl.min(UNKNOWN_FOR),
             lookups: Flights::new(LOOKUPS, Default::default()),
             refreshes: Flights::new(1, Default::default()),
+            tile_flights: Flights::new(LOOKUPS, Default::default()),
         };
         database.show();
         Ok(Arc::new(database))
@@ -151,6 +164,12 @@ impl Database {
     /// Its name.
     pub fn name(&self) -> &str {
         self.key.name()
+    }
+
+    /// Forgets that a version is unknown, so that it is asked about again.
+    pub fn forget_unknown(&self, module: &ModulePath, version: &Version) {
+        let key = format!("{}@{}", module.escaped(), version.escaped());
+        self.unknown.remove(&key);
     }
 
     /// Whether it answers, as far as is known.
@@ -209,11 +228,15 @@ impl Database {
                     .await;
                 database.noted(&key, &result);
                 if let Ok(body) = &result {
-                    database.records.insert(key.clone(), body.clone());
+                    database.records.insert(key.clone(), (body.clone(), false));
                 }
                 sender.send_replace(Some(result.clone()));
-                if let Ok(body) = result {
-                    database.keep(&lookup_key(&key), body).await;
+                database.tiles.catch_up().await;
+                if let Ok(body) = result
+                    && database.state.has_room()
+                    && database.keep(&lookup_key(&key), body.clone()).await
+                {
+                    database.records.insert(key, (body, true));
                 }
             };
             (receiver, work)
@@ -232,14 +255,19 @@ impl Database {
     }
 
     async fn kept_lookup(&self, key: &str) -> Result<Option<Bytes>, SumdbError> {
-        if let Some(body) = self.records.get(key) {
+        let known = self.records.get(key);
+        if let Some((body, true)) = known {
             return Ok(Some(body));
         }
         let kept = self.state.get(&lookup_key(key)).await.map_err(store)?;
         if let Some(body) = &kept {
-            self.records.insert(key.to_owned(), body.clone());
+            self.records.insert(key.to_owned(), (body.clone(), true));
         }
-        Ok(kept)
+        // What could not be kept for want of room is looked up again once there is room: so its tiles are kept, too.
+        let known = known
+            .filter(|_| !self.state.has_room())
+            .map(|(body, _)| body);
+        Ok(kept.or(known))
     }
 
     async fn look_up(
@@ -267,7 +295,7 @@ impl Database {
         }
         let head = Head::open(record.note.clone(), &self.key)
             .map_err(|error| forged(error.to_string()))?;
-        let latest = self.merge(head, via).await?;
+        let latest = self.merge(head, via).await.map_err(needed)?;
         if record.id >= latest.size {
             return Err(forged("its number lies beyond the tree".into()));
         }
@@ -276,7 +304,7 @@ impl Database {
             n: record.id,
         };
         let hashes = self.tiles.hashes(&latest, &[place], via).await;
-        let hashes = self.watched(hashes).await?;
+        let hashes = self.watched(hashes).await.map_err(needed)?;
         if hashes != [record.leaf()] {
             return Err(forged("it is not in the tree".into()));
         }
@@ -296,15 +324,7 @@ impl Database {
             if let Some(latest) = latest.filter(|latest| head.size <= latest.size) {
                 return self.is_prefix(&head, latest, via).await;
             }
-            // A semaphore that nobody closes.
-            let _permit = self.adopting.acquire().await;
             let latest = self.head();
-            if latest
-                .as_ref()
-                .is_some_and(|latest| head.size <= latest.size)
-            {
-                continue;
-            }
             let edge = match &latest {
                 None => self.tiles.first(&head, via).await.map(Some),
                 Some(latest) => self.tiles.continues(latest, &head, via).await,
@@ -313,24 +333,39 @@ impl Database {
                 let older = latest.unwrap_or_else(|| Arc::clone(&head));
                 return Err(self.fork(&older, &head).await);
             };
-            self.tiles.keep_all(&edge).await;
-            let old = latest.as_ref().map(|latest| &latest.note);
-            match self.state.swap(HEAD, old, head.note.clone()).await {
-                Ok(true) => {}
-                // Another process has moved it on: continue from there.
-                Ok(false) => {
-                    self.reload().await?;
-                    continue;
-                }
-                // What is verified is verified, though it will have to be again after a restart.
-                Err(error) => {
-                    tracing::warn!(database = self.name(), %error, "the tree head could not be kept")
-                }
+            // Held for what goes to the store only: fetching and verifying may take long.
+            let _permit = self.adopting.acquire().await;
+            let moved = match (self.head(), &latest) {
+                (Some(now), Some(latest)) => !now.same_tree(latest),
+                (now, latest) => now.is_some() != latest.is_some(),
+            };
+            if moved {
+                continue;
             }
-            self.now.lock().head = Some(Arc::clone(&head));
-            self.show();
-            return Ok(head);
+            self.tiles.keep_all(&edge).await;
+            if self.adopt(&head).await? {
+                return Ok(head);
+            }
         }
+    }
+
+    /// Makes a verified head the latest one; false if another process has moved it on, which then is the latest.
+    async fn adopt(&self, head: &Arc<Head>) -> Result<bool, SumdbError> {
+        let old = self.now.lock().stored.clone();
+        match self.state.swap(HEAD, old.as_ref(), head.note.clone()).await {
+            Ok(true) => self.now.lock().stored = Some(head.note.clone()),
+            Ok(false) => {
+                self.reload().await?;
+                return Ok(false);
+            }
+            // What is verified is verified, though it will have to be again after a restart.
+            Err(error) => {
+                tracing::warn!(database = self.name(), %error, "the tree head could not be kept");
+            }
+        }
+        self.now.lock().head = Some(Arc::clone(head));
+        self.show();
+        Ok(true)
     }
 
     async fn is_prefix(
@@ -353,12 +388,18 @@ impl Database {
     }
 
     async fn reload(&self) -> Result<(), SumdbError> {
-        let Some(note) = self.state.get(HEAD).await.map_err(store)? else {
-            return Err(SumdbError::Store("the tree head is gone".into()));
-        };
-        let head = Head::open(note, &self.key)
+        let note = self.state.get(HEAD).await.map_err(store)?;
+        let head = note
+            .clone()
+            .map(|note| Head::open(note, &self.key))
+            .transpose()
             .map_err(|error| SumdbError::Store(format!("the kept tree head: {error}")))?;
-        self.now.lock().head = Some(Arc::new(head));
+        let mut now = self.now.lock();
+        now.stored = note;
+        let newer = |head: &Head| now.head.as_ref().is_none_or(|known| known.size < head.size);
+        if let Some(head) = head.filter(newer) {
+            now.head = Some(Arc::new(head));
+        }
         Ok(())
     }
 
@@ -403,10 +444,10 @@ impl Database {
             max: MAX_NOTE,
             via: via.cloned(),
         };
-        let note = self.transport.get(&ask).await?;
+        let note = self.transport.get(&ask).await.map_err(needed)?;
         let head = Head::open(note, &self.key)
             .map_err(|error| SumdbError::Forged(format!("its latest tree head: {error}")))?;
-        self.merge(head, via).await?;
+        self.merge(head, via).await.map_err(needed)?;
         self.heard();
         Ok(())
     }
@@ -430,18 +471,13 @@ impl Database {
             body: head.note.clone(),
             kept,
         };
-        let (head, fresh) = {
-            let now = self.now.lock();
-            let age = now.heard.map(|heard| self.clock.now().since(heard));
-            (now.head.clone(), age.is_some_and(|age| age < FRESH))
-        };
-        let Some(head) = head else {
+        let Some(head) = self.head() else {
             if kept_only {
                 return Err(not_kept());
             }
             return Ok(found(&*self.some_head(via).await?, false));
         };
-        if fresh || kept_only || self.not_forked().is_err() {
+        if self.is_fresh() || kept_only || self.not_forked().is_err() {
             return Ok(found(&head, true));
         }
         match timeout(REFRESH_WAIT, self.refresh(via)).await {
@@ -452,8 +488,22 @@ impl Database {
     }
 
     /// Whether clients may be told that this database is served here: then they ask nobody else.
-    pub async fn can_serve(self: &Arc<Self>, via: Option<&HeaderValue>) -> Result<(), SumdbError> {
-        self.some_head(via).await.map(|_| ())
+    /// With `kept_only` nobody is asked.
+    pub async fn can_serve(
+        self: &Arc<Self>,
+        via: Option<&HeaderValue>,
+        kept_only: bool,
+    ) -> Result<(), SumdbError> {
+        if kept_only {
+            return self.head().map(drop).ok_or_else(not_kept);
+        }
+        self.some_head(via).await.map(drop)
+    }
+
+    /// Whether the head was heard a moment ago.
+    fn is_fresh(&self) -> bool {
+        let heard = self.now.lock().heard;
+        heard.is_some_and(|heard| self.clock.now().since(heard) < FRESH)
     }
 
     /// A tile, verified; cut out of a wider one if that is kept.
@@ -466,12 +516,26 @@ impl Database {
             Err(SumdbError::Unknown { .. }) => {}
             found => return found,
         }
-        let id = path.id();
-        let result = match path.tile {
-            Some(_) => self.hash_tile(id, path.width, via).await,
-            None => self.data_tile(path, via).await,
-        };
-        let body = self.watched(result).await?;
+        self.not_closed()?;
+        let flight = self.tile_flights.join(&path, || {
+            let (sender, receiver) = watch::channel(None);
+            let (database, via) = (Arc::clone(self), via.cloned());
+            let work = async move {
+                let result = match path.tile {
+                    Some(_) => {
+                        database
+                            .hash_tile(path.id(), path.width, via.as_ref())
+                            .await
+                    }
+                    None => database.data_tile(path, via.as_ref()).await,
+                };
+                sender.send_replace(Some(database.watched(result).await));
+            };
+            (receiver, work)
+        });
+        let body = outcome(flight.ok_or(SumdbError::Overloaded)?)
+            .await
+            .unwrap_or_else(|| Err(SumdbError::Fault("the fetch ended unexpectedly".into())))?;
         Ok(Found { body, kept: false })
     }
 
@@ -508,6 +572,7 @@ impl Database {
         let tile = self.tiles.tile(&head, id, via).await?.narrowed(width);
         let tile = tile.ok_or_else(|| not_there(id, width))?;
         if exactly.is_some_and(|exactly| exactly != tile) {
+            self.tiles.reject(id, width);
             return Err(SumdbError::Inconsistent(format!(
                 "{} does not belong to the tree that the database has signed",
                 id.path(width)
@@ -528,6 +593,9 @@ impl Database {
             return Ok(head);
         }
         self.not_forked()?;
+        if self.is_fresh() {
+            return Err(not_there(id, width));
+        }
         self.refresh(via).await?;
         self.head()
             .filter(|head| id.width(head.size) >= width)
@@ -569,10 +637,12 @@ impl Database {
         Ok(body)
     }
 
-    async fn keep(&self, key: &str, value: Bytes) {
-        if let Err(error) = self.state.put(key, value).await {
+    async fn keep(&self, key: &str, value: Bytes) -> bool {
+        let put = self.state.put(key, value).await;
+        if let Err(error) = &put {
             tracing::warn!(database = self.name(), %error, "what the checksum database said could not be kept");
         }
+        put.is_ok()
     }
 
     /// Counts, logs and remembers how asking the database went.
@@ -649,11 +719,22 @@ impl Database {
             .alarms
             .iter()
             .any(|alarm| alarm.kind == AlarmKind::Fork && !alarm.acknowledged);
+        self.not_closed()?;
         if alarmed {
             Err(self.forked_error())
         } else {
             Ok(())
         }
+    }
+
+    fn not_closed(&self) -> Result<(), SumdbError> {
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(SumdbError::Unavailable {
+                text: "its history is being forgotten".into(),
+                retry_after: None,
+            });
+        }
+        Ok(())
     }
 
     async fn raise(&self, kind: AlarmKind, text: String) {
@@ -709,7 +790,27 @@ impl Database {
     /// Forgets everything that is kept of this database, as if it had never been asked: for a database of one's own that
     /// was made anew.
     pub async fn begin_anew(&self) -> Result<(), StateError> {
-        let _permit = self.adopting.acquire().await;
+        self.closed.store(true, Ordering::Relaxed);
+        let cleared = self.clear().await;
+        self.closed.store(false, Ordering::Relaxed);
+        cleared
+    }
+
+    /// Clears everything, once nothing is under way that would bring some of it back.
+    async fn clear(&self) -> Result<(), StateError> {
+        let over = Instant::now() + CLOSING;
+        let under_way = || {
+            let flights = self.lookups.under_way() + self.refreshes.under_way();
+            flights + self.tile_flights.under_way() + self.tiles.under_way()
+        };
+        while under_way() > 0 {
+            if Instant::now() > over {
+                return Err(StateError(
+                    "look-ups under way do not end; try again".into(),
+                ));
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
         self.state.clear().await?;
         *self.now.lock() = Now::default();
         self.tiles.clear();
@@ -748,6 +849,17 @@ fn not_there(id: TileId, width: u16) -> SumdbError {
     SumdbError::Unknown {
         gone: false,
         text: format!("not found: the tree has no {} yet", id.path(width)),
+    }
+}
+
+/// A head or tile that must be there is not: whoever was asked serves the database in part only. That says nothing about
+/// the version.
+fn needed(error: SumdbError) -> SumdbError {
+    match error {
+        SumdbError::Unknown { text, .. } => {
+            SumdbError::Fault(format!("a part of its tree cannot be had: {text}"))
+        }
+        other => other,
     }
 }
 

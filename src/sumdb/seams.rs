@@ -38,6 +38,8 @@ pub struct StateError(pub String);
 pub trait State: Send + Sync + 'static {
     /// A value.
     async fn get(&self, key: &str) -> Result<Option<Bytes>, StateError>;
+    /// Whether there is room for what can be had again: records and tiles.
+    fn has_room(&self) -> bool;
     /// Keeps a value; it survives the end of the process.
     async fn put(&self, key: &str, value: Bytes) -> Result<(), StateError>;
     /// Keeps `new` if what is kept is `old`; says whether it was.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -31,11 +32,21 @@ pub(super) struct Tiles {
     transport: Arc<dyn Transport>,
     state: Arc<dyn State>,
     /// Verified, each as wide as known.
-    memory: Cache<TileId, Tile>,
+    memory: Cache<TileId, Known>,
+    /// Some of them could not be kept.
+    behind: AtomicBool,
     /// Not verified: so that nobody fetches again what another is about to verify.
     coming: Cache<(TileId, u16), Tile>,
     fetches: Fetching<(TileId, u16)>,
     verified: Fetching<TileId>,
+}
+
+/// A verified tile.
+#[derive(Clone)]
+struct Known {
+    tile: Tile,
+    /// It is kept, not only known.
+    stored: bool,
 }
 
 /// Tiles that verify under a head which is not adopted yet; to be kept if it is.
@@ -47,6 +58,7 @@ impl Tiles {
             transport,
             state,
             memory: Cache::new(MEMORY),
+            behind: AtomicBool::new(false),
             coming: Cache::new(COMING),
             fetches: Flights::new(FETCHES, Default::default()),
             verified: Flights::new(FETCHES, Default::default()),
@@ -55,22 +67,27 @@ impl Tiles {
 
     /// A kept tile, cut to `width`. What is kept has been verified.
     pub(super) async fn kept(&self, id: TileId, width: u16) -> Result<Option<Tile>, SumdbError> {
-        if let Some(tile) = self.memory.get(&id).and_then(|tile| tile.narrowed(width)) {
-            return Ok(Some(tile));
+        let known = self.memory.get(&id);
+        if let Some(cut) = known.and_then(|known| known.tile.narrowed(width)) {
+            return Ok(Some(cut));
         }
         let bytes = self.state.tile(&id.path(FULL)).await.map_err(store)?;
         let Some(tile) = bytes.and_then(Tile::new) else {
             return Ok(None);
         };
         let cut = tile.narrowed(width);
-        self.remember(id, tile);
+        self.remember(id, &tile, true);
         Ok(cut)
     }
 
-    fn remember(&self, id: TileId, tile: Tile) {
-        let wider = |known: Tile| known.width() >= tile.width();
+    fn remember(&self, id: TileId, tile: &Tile, stored: bool) {
+        let wider = |known: Known| {
+            let (known, width) = ((known.tile.width(), known.stored), tile.width());
+            known.0 > width || (known.0 == width && known.1)
+        };
         if !self.memory.peek(&id).is_some_and(wider) {
-            self.memory.insert(id, tile);
+            let tile = tile.clone();
+            self.memory.insert(id, Known { tile, stored });
         }
     }
 
@@ -80,7 +97,7 @@ impl Tiles {
         if matches!(self.kept(id, tile.width()).await, Ok(Some(_))) {
             return;
         }
-        self.remember(id, tile.clone());
+        self.remember(id, tile, false);
         self.store(id, tile).await;
     }
 
@@ -128,7 +145,7 @@ impl Tiles {
                 let work = async move {
                     let tile = tiles.verify(&head, id, via.as_ref()).await;
                     if let Ok(tile) = &tile {
-                        tiles.remember(id, tile.clone());
+                        tiles.remember(id, tile, false);
                     }
                     sender.send_replace(Some(tile.clone()));
                     if let Ok(tile) = &tile {
@@ -144,10 +161,37 @@ impl Tiles {
 
     async fn store(&self, id: TileId, tile: &Tile) {
         self.coming.remove(&(id, tile.width()));
-        let key = id.path(FULL);
-        if let Err(error) = self.state.put_tile(&key, tile.bytes().clone()).await {
-            tracing::warn!(%error, "a tile of the checksum database could not be kept");
+        if !self.state.has_room() {
+            self.behind.store(true, Ordering::Relaxed);
+            return;
         }
+        let key = id.path(FULL);
+        match self.state.put_tile(&key, tile.bytes().clone()).await {
+            Ok(()) => self.remember(id, tile, true),
+            Err(error) => {
+                self.behind.store(true, Ordering::Relaxed);
+                tracing::warn!(%error, "a tile of the checksum database could not be kept");
+            }
+        }
+    }
+
+    /// Keeps what there was no room for when it came.
+    pub(super) async fn catch_up(&self) {
+        if !self.state.has_room() || !self.behind.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let known: Vec<(TileId, Known)> = self.memory.iter().collect();
+        for (id, known) in known {
+            if !known.stored {
+                self.store(id, &known.tile).await;
+            }
+        }
+    }
+
+    /// What has come for a tile is not it, under whichever of its names it came.
+    pub(super) fn reject(&self, id: TileId, width: u16) {
+        self.coming.remove(&(id, width));
+        self.coming.remove(&(id, FULL));
     }
 
     /// A full tile that is not on the edge.
@@ -163,7 +207,7 @@ impl Tiles {
         if tile.subtree(0..usize::from(FULL)) == parent.hash(slot) {
             Ok(tile)
         } else {
-            self.coming.remove(&(id, FULL));
+            self.reject(id, FULL);
             Err(inconsistent(id))
         }
     }
@@ -193,7 +237,7 @@ impl Tiles {
             return Ok(Edge(edge));
         }
         for id in &ids {
-            self.coming.remove(&(*id, id.width(head.size)));
+            self.reject(*id, id.width(head.size));
         }
         Err(SumdbError::Inconsistent(format!(
             "the tiles at the edge of the tree do not give the root that the database has signed for {} records",
@@ -259,11 +303,11 @@ impl Tiles {
             let fits = |tile: &Tile| tile.subtree(0..usize::from(FULL)) == place && place.is_some();
             let mut tile = kept.remove(&id).ok_or_else(|| beyond(id))?;
             if !fits(&tile) {
-                self.coming.remove(&(id, FULL));
+                self.reject(id, FULL);
                 tile = self.fetch(id, FULL, via).await?;
             }
             if !fits(&tile) {
-                self.coming.remove(&(id, FULL));
+                self.reject(id, FULL);
                 return Err(inconsistent(id));
             }
             known.insert(id, tile);
@@ -282,7 +326,7 @@ impl Tiles {
         }
     }
 
-    /// Fetches a tile: as narrow as it is in the tree, or, if that one is gone, the full one cut (protocol.md 4.3).
+    /// Fetches a tile: as narrow as it is in the tree, or, if that one cannot be had, the full one cut (protocol.md 4.3).
     async fn fetch(
         self: &Arc<Self>,
         id: TileId,
@@ -290,9 +334,15 @@ impl Tiles {
         via: Option<&HeaderValue>,
     ) -> Result<Tile, SumdbError> {
         match self.fetch_exactly(id, width, via).await {
-            Err(SumdbError::Unknown { .. }) if width < FULL => {
-                let full = self.fetch_exactly(id, FULL, via).await?;
-                full.narrowed(width).ok_or_else(|| beyond(id))
+            Err(
+                error
+                @ (SumdbError::Unknown { .. } | SumdbError::Refused(_) | SumdbError::Fault(_)),
+            ) if width < FULL => {
+                match self.fetch_exactly(id, FULL, via).await {
+                    Ok(full) => full.narrowed(width).ok_or_else(|| beyond(id)),
+                    // That there is no full one yet says nothing.
+                    Err(_) => Err(error),
+                }
             }
             tile => tile,
         }
@@ -330,6 +380,11 @@ impl Tiles {
             (receiver, work)
         });
         landed(flight).await
+    }
+
+    /// Fetches under way.
+    pub(super) fn under_way(&self) -> usize {
+        self.fetches.under_way() + self.verified.under_way()
     }
 
     /// Forgets what is in memory.

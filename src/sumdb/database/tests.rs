@@ -12,19 +12,25 @@ const NAME: &str = "localhost.localdev/sumdb";
 
 /// State in memory, which can be looked at.
 #[derive(Default)]
-struct Memory(Mutex<HashMap<String, Bytes>>);
+struct Memory {
+    map: Mutex<HashMap<String, Bytes>>,
+    full: AtomicBool,
+}
 
 #[async_trait]
 impl State for Memory {
     async fn get(&self, key: &str) -> Result<Option<Bytes>, StateError> {
-        Ok(self.0.lock().get(key).cloned())
+        Ok(self.map.lock().get(key).cloned())
+    }
+    fn has_room(&self) -> bool {
+        !self.full.load(Ordering::Relaxed)
     }
     async fn put(&self, key: &str, value: Bytes) -> Result<(), StateError> {
-        self.0.lock().insert(key.to_owned(), value);
+        self.map.lock().insert(key.to_owned(), value);
         Ok(())
     }
     async fn swap(&self, key: &str, old: Option<&Bytes>, new: Bytes) -> Result<bool, StateError> {
-        let mut map = self.0.lock();
+        let mut map = self.map.lock();
         let same = map.get(key) == old;
         if same {
             map.insert(key.to_owned(), new);
@@ -38,7 +44,7 @@ impl State for Memory {
         self.put(key, value).await
     }
     async fn clear(&self) -> Result<(), StateError> {
-        self.0.lock().clear();
+        self.map.lock().clear();
         Ok(())
     }
 }
@@ -51,6 +57,7 @@ struct Server {
     /// Bodies given instead.
     lies: Mutex<HashMap<String, Bytes>>,
     asked: Mutex<Vec<String>>,
+    gone: Mutex<HashSet<String>>,
     down: AtomicBool,
     no_partials: AtomicBool,
 }
@@ -63,6 +70,7 @@ impl Server {
             log: Mutex::new(log),
             lies: Mutex::default(),
             asked: Mutex::default(),
+            gone: Mutex::default(),
             down: AtomicBool::new(false),
             no_partials: AtomicBool::new(false),
         })
@@ -112,10 +120,13 @@ impl Transport for Server {
         if let Some(lie) = self.lies.lock().get(&ask.path) {
             return Ok(lie.clone());
         }
-        self.answer(&ask.path).ok_or_else(|| SumdbError::Unknown {
-            gone: false,
-            text: "not found".into(),
-        })
+        let gone = self.gone.lock().contains(&ask.path);
+        self.answer(&ask.path)
+            .filter(|_| !gone)
+            .ok_or_else(|| SumdbError::Unknown {
+                gone: false,
+                text: "not found".into(),
+            })
     }
 }
 
@@ -264,7 +275,7 @@ async fn c77_every_flipped_hash_of_every_tile_is_detected() {
             assert_eq!(database.status().alarms[0].kind, AlarmKind::Inconsistent);
             assert!(
                 !state
-                    .0
+                    .map
                     .lock()
                     .keys()
                     .any(|key| key.starts_with("lookup") || *key == path)
@@ -321,7 +332,7 @@ async fn c78_c79_forged_records_are_refused() {
             "{what}: {refused:?}"
         );
         assert!(
-            !state.0.lock().keys().any(|key| key.starts_with("lookup")),
+            !state.map.lock().keys().any(|key| key.starts_with("lookup")),
             "{what}"
         );
         server.lies.lock().clear();
@@ -448,14 +459,12 @@ async fn tiles_for_clients() {
     }
     assert!(server.asked.lock().is_empty());
     // Gone, not there yet, forged.
-    server.no_partials.store(true, Ordering::Relaxed);
-    server.log.lock().add(600, "");
+    server.gone.lock().insert("tile/8/0/000.p/7".to_owned());
     let (other, _) = fresh(&server).await;
     let gone = other
         .tile(TilePath::parse("tile/8/0/000.p/7").unwrap(), None)
         .await;
     assert!(matches!(gone, Err(SumdbError::Unknown { .. })), "{gone:?}");
-    server.no_partials.store(false, Ordering::Relaxed);
     assert!(matches!(
         get("tile/8/0/007").await,
         Err(SumdbError::Unknown { .. })
@@ -468,7 +477,7 @@ async fn tiles_for_clients() {
         get("tile/8/data/000").await,
         Err(SumdbError::Inconsistent(_))
     ));
-    assert!(!state.0.lock().contains_key("tile/8/data/000"));
+    assert!(!state.map.lock().contains_key("tile/8/data/000"));
 }
 
 #[tokio::test]
@@ -480,4 +489,76 @@ async fn another_key_means_to_begin_anew() {
     let database = open(&server, &state).await;
     assert_eq!(database.status().size, None);
     assert_eq!(ask(&database, 5).await, Ok(expected(5, "")));
+}
+
+/// A proxy that relays look-ups but not tiles says nothing about the version.
+#[tokio::test]
+async fn a_tile_that_is_missing_does_not_make_a_version_unknown() {
+    let server = Server::new(600, "");
+    let (database, _) = fresh(&server).await;
+    let gone = || SumdbError::Fault(String::new());
+    for path in ["tile/8/1/000.p/2", "tile/8/0/001"] {
+        server.gone.lock().insert(path.to_owned());
+        let refused = ask(&database, 300).await.unwrap_err();
+        assert_eq!(
+            std::mem::discriminant(&refused),
+            std::mem::discriminant(&gone()),
+            "{path}: {refused:?}"
+        );
+        server.gone.lock().clear();
+    }
+    assert_eq!(ask(&database, 300).await, Ok(expected(300, "")));
+}
+
+#[tokio::test]
+async fn what_found_no_room_is_kept_once_there_is_room() {
+    let server = Server::new(600, "");
+    let (database, state) = fresh(&server).await;
+    state.full.store(true, Ordering::Relaxed);
+    ask(&database, 300).await.unwrap();
+    assert!(!state.map.lock().keys().any(|key| key.starts_with("lookup")));
+    // In memory all the same.
+    server.down.store(true, Ordering::Relaxed);
+    ask(&database, 300).await.unwrap();
+    server.down.store(false, Ordering::Relaxed);
+    state.full.store(false, Ordering::Relaxed);
+    ask(&database, 300).await.unwrap();
+    server.down.store(true, Ordering::Relaxed);
+    let database = open(&server, &state).await;
+    ask(&database, 300).await.unwrap();
+    for path in ["tile/8/1/000.p/2", "tile/8/0/001", "tile/8/0/002.p/88"] {
+        let tile = database.tile(TilePath::parse(path).unwrap(), None).await;
+        assert_eq!(tile.unwrap().body, server.answer(path).unwrap(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_forged_full_tile_in_place_of_a_partial_one_is_fetched_again() {
+    let server = Server::new(512, "");
+    *server.size.lock() = 300;
+    server.gone.lock().insert("tile/8/0/001.p/44".to_owned());
+    let mut forged = server.answer("tile/8/0/001").unwrap().to_vec();
+    forged[40] ^= 1;
+    server.lie("tile/8/0/001", forged);
+    let (database, _) = fresh(&server).await;
+    let refused = ask(&database, 290).await.unwrap_err();
+    assert!(
+        matches!(refused, SumdbError::Inconsistent(_)),
+        "{refused:?}"
+    );
+    server.lies.lock().clear();
+    assert_eq!(ask(&database, 290).await, Ok(expected(290, "")));
+}
+
+#[tokio::test]
+async fn begun_anew_nothing_is_left() {
+    let server = Server::new(300, "");
+    let (database, state) = fresh(&server).await;
+    ask(&database, 5).await.unwrap();
+    database.begin_anew().await.unwrap();
+    assert!(state.map.lock().is_empty());
+    *server.log.lock() = TestLog::new(Signer::new(NAME, 7), 200, "another");
+    *server.size.lock() = 200;
+    assert_eq!(ask(&database, 5).await, Ok(expected(5, "another")));
+    assert!(database.status().alarms.is_empty());
 }
