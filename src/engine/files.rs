@@ -115,7 +115,7 @@ impl Engine {
                 CacheStatus::Miss {
                     stored: landed.stored,
                 },
-                Some(landed.from),
+                Some(landed.from).filter(|from| !from.is_empty()),
             )),
             Some(Err(error)) if key.kind == Kind::Info && error.is_fault() => {
                 self.stand_in(key, error).await
@@ -150,6 +150,16 @@ impl Engine {
         via: Option<HeaderValue>,
         landed: watch::Sender<Option<Result<Landed, EngineError>>>,
     ) {
+        // Another flight may have landed between this one's client's look at what is kept and its start.
+        if let Ok(Some(file)) = self.kept(&key).await {
+            let from = Arc::from("");
+            landed.send_replace(Some(Ok(Landed {
+                file,
+                stored: true,
+                from,
+            })));
+            return;
+        }
         // Boxed, here and below: what fetching needs is given back before keeping begins.
         match Box::pin(self.fetch_small(&key, via.as_ref())).await {
             Ok((body, record, beside, from)) => {
@@ -258,10 +268,13 @@ impl Engine {
         });
         let flight = flight.ok_or_else(too_many)?;
         let mut progress = flight.follow();
-        let (end, from) = match progress.wait_for(zip::Progress::may_begin).await {
-            Ok(now) => (now.end.clone(), now.from.clone()),
+        let (kept, end, from) = match progress.wait_for(zip::Progress::may_begin).await {
+            Ok(now) => (now.kept, now.end.clone(), now.from.clone()),
             Err(_) => return Err(EngineError::ours("the fetch ended unexpectedly")),
         };
+        if kept && let Some(file) = self.kept(key).await? {
+            return Ok(file.answer(CacheStatus::Hit, None));
+        }
         match end {
             None => Ok(Answer {
                 etag: None,
@@ -302,6 +315,10 @@ impl Engine {
     ) {
         let guard = EndGuard(flight);
         let flight = &guard.0;
+        // As with small files.
+        if let Ok(Some(_)) = self.kept(&key).await {
+            return flight.is_kept();
+        }
         match Box::pin(self.fetch_zip(&key, via.as_ref(), vouching, flight)).await {
             Ok(verdict) => {
                 let verdict = Arc::new(verdict);

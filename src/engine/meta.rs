@@ -15,6 +15,7 @@ use super::error::{Class, EngineError};
 use super::files::{MAX_INFO, not_kept, too_many};
 use super::hot::HotMeta;
 use super::latest::Derivation;
+use crate::clock::Millis;
 use crate::flights::{Outcome, outcome};
 use crate::gomod::{ModulePath, Rev, info, semver, version};
 use crate::protocol::{FileKey, Key, Kind, Meta, MetaKey};
@@ -37,6 +38,7 @@ impl Engine {
         key: &MetaKey,
         mode: &Mode,
     ) -> Result<Answer, EngineError> {
+        let asked = self.clock.now();
         let kept = self.kept_meta(key).await?;
         if mode.cached_only {
             let kept = kept.ok_or_else(|| not_kept(&what(key)))?;
@@ -63,11 +65,11 @@ impl Engine {
             (Some(_), false) => CacheStatus::Refreshed,
             (None, false) => CacheStatus::Miss { stored: true },
         };
-        let asked = self.clock.now();
         if mode.no_cache {
             self.outwait(key).await;
         }
-        let flight = self.ask_again(key, mode.via.clone());
+        let since = (!mode.no_cache).then_some(asked);
+        let flight = self.ask_again(key, mode.via.clone(), since);
         let landed = match (flight, &kept) {
             (None, _) => Some(Err(too_many())),
             (Some(flight), Some(kept)) if !mode.no_cache => {
@@ -119,6 +121,7 @@ impl Engine {
         key: &MetaKey,
         via: Option<HeaderValue>,
     ) -> MetaOutcome {
+        let asked = self.clock.now();
         let kept = self.kept_meta(key).await?;
         if let Some(kept) = kept.as_ref().filter(|kept| self.is_fresh(&kept.record)) {
             return Ok(kept.clone());
@@ -126,7 +129,7 @@ impl Engine {
         if let Some(error) = self.negatives.get(&Key::Meta(key.clone())) {
             return kept.filter(|_| !error.is_absent()).ok_or(error);
         }
-        let landed = match self.ask_again(key, via) {
+        let landed = match self.ask_again(key, via, Some(asked)) {
             // With an old copy at hand, a moment is enough.
             Some(flight) if kept.is_some() => timeout(self.settings.refresh_wait, outcome(flight))
                 .await
@@ -159,19 +162,19 @@ impl Engine {
         self.clock.now().since(record.fetched) < self.settings.ttl
     }
 
-    /// Joins or starts a flight that asks for it, kept or not.
+    /// Joins or starts a flight that asks for it, kept or not; but what has landed `since` then is new enough.
     pub(super) fn ask_again(
         self: &Arc<Self>,
         key: &MetaKey,
         via: Option<HeaderValue>,
+        since: Option<Millis>,
     ) -> Option<Outcome<MetaOutcome>> {
         self.meta_flights.join(key, || {
             let (sender, receiver) = watch::channel(None);
             let (engine, key) = (Arc::clone(self), key.clone());
-            (
-                receiver,
-                async move { engine.fly_meta(key, via, sender).await },
-            )
+            (receiver, async move {
+                engine.fly_meta(key, via, since, sender).await
+            })
         })
     }
 
@@ -179,8 +182,15 @@ impl Engine {
         self: Arc<Self>,
         key: MetaKey,
         via: Option<HeaderValue>,
+        since: Option<Millis>,
         landed: watch::Sender<Option<MetaOutcome>>,
     ) {
+        // Another flight may have landed between this one's client's look at what is kept and its start.
+        let new = |meta: &HotMeta| since.is_some_and(|since| meta.record.fetched >= since);
+        if let Some(meta) = self.hot.meta(&key).filter(new) {
+            landed.send_replace(Some(Ok(meta)));
+            return;
+        }
         let as_key = Key::Meta(key.clone());
         let fetched = timeout(WHOLE, Box::pin(self.fetch_meta(&key, via))).await;
         match fetched.unwrap_or_else(|_| Err(too_slow(&key))) {

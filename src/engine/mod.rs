@@ -214,7 +214,7 @@ impl Engine {
         for group in keys.chunks(most.max(1)) {
             let flights: Vec<_> = group
                 .iter()
-                .filter_map(|key| self.ask_again(key, None))
+                .filter_map(|key| self.ask_again(key, None, None))
                 .collect();
             self.metrics.refreshes.inc_by(flights.len() as u64);
             futures_util::future::join_all(flights.into_iter().map(flights::outcome)).await;

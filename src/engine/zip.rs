@@ -36,6 +36,8 @@ pub struct Progress {
     pub total: Option<u64>,
     /// Bytes in the spool.
     pub written: u64,
+    /// It is kept already: another flight has landed in the meantime.
+    pub kept: bool,
     /// How it ended.
     pub end: Option<Result<Arc<Verdict>, EngineError>>,
 }
@@ -53,7 +55,7 @@ impl Progress {
     /// have been looked at, are a zip's; or it has ended.
     pub fn may_begin(&self) -> bool {
         let early = self.written > 0 && self.total.is_some_and(|total| total > EARLY_HEAD);
-        early || self.end.is_some() || self.released() > 0
+        early || self.kept || self.end.is_some() || self.released() > 0
     }
 }
 
@@ -111,6 +113,11 @@ impl ZipFlight {
     /// The spool, for publishing.
     pub fn spool(&self) -> Option<Arc<Spool>> {
         self.spool.lock().clone()
+    }
+
+    /// Tells followers to look at what is kept.
+    pub fn is_kept(&self) {
+        self.progress.send_modify(|progress| progress.kept = true);
     }
 
     /// Tells followers how it ended; only the first end counts.
