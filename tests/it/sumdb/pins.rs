@@ -286,3 +286,26 @@ fn c88_toolchains_are_pinned_only_where_there_is_no_database() {
     with.get(&toolchain.url("zip")).refuses(&[502]);
     assert_eq!(world.lookups(&toolchain), 1);
 }
+
+#[test]
+fn a_pin_holds_while_the_database_cannot_be_asked() {
+    let world = world();
+    let module = ours();
+    world.up.add(&module);
+    let mut larder = world
+        .larder()
+        .set("sumdb.on_unknown", "pin")
+        .no_breaker()
+        .start();
+    larder.get(&module.url("mod")).ok();
+    larder.get(&module.url("zip")).ok();
+    lose_files(&mut larder, &module);
+    let other = changed(&module, "other");
+    world.up.add(&other);
+    world.up.rule("/sumdb/*", Fault::status(500));
+    for kind in ["mod", "zip"] {
+        refused_by_pin(&larder, &other, kind);
+    }
+    world.up.add(&module);
+    assert_eq!(larder.get(&module.url("zip")).ok(), module.zip_bytes());
+}

@@ -367,3 +367,84 @@ fn settling_does_not_serve_what_the_database_does_not_know() {
     });
     assert!(text.contains("sumdb.exclude"), "{text}");
 }
+
+#[test]
+fn one_version_that_can_never_be_asked_about_does_not_keep_the_others_open() {
+    let mut world = world();
+    let stuck: Vec<Module> = (0..20)
+        .map(|n| world.publish(&format!("a-stuck{n:02}")))
+        .collect();
+    let fine: Vec<Module> = (0..6).map(|n| world.publish(&format!("z{n}"))).collect();
+    let mut larder = quick(world.larder()).start();
+    world.up.rule("/sumdb/*", Fault::status(500));
+    for module in stuck.iter().chain(&fine) {
+        larder.get(&module.url("mod")).ok();
+    }
+    world.up.clear_rules();
+    world
+        .up
+        .rule("*/lookup/example.com/a-stuck*", Fault::status(500));
+    for module in &fine {
+        until("the others to be settled", || {
+            let answer = larder.get(&module.url("mod"));
+            (verified(&answer) == "sumdb").then_some(())
+        });
+    }
+    let stays = larder.get_hit(&stuck[7].url("mod"));
+    assert_eq!(verified(&stays), "none");
+    // Counted after a restart, too.
+    larder.stop();
+    world.up.stop();
+    larder.restart();
+    until("what is open to be counted", || {
+        larder
+            .metrics()
+            .contains("larder_unsettled_files 20")
+            .then_some(())
+    });
+}
+
+#[test]
+fn a_strict_server_does_not_serve_what_a_lax_one_kept_unverified() {
+    let world = world();
+    let mut larder = quick(world.larder()).start();
+    world.up.rule("/sumdb/*", Fault::status(500));
+    served_unverified(&larder, &world.first, "down");
+    larder.stop();
+    larder.restart_with(|builder| builder.set("sumdb.on_unavailable", "refuse"));
+    larder.get(&world.first.url("mod")).refuses(TROUBLE);
+    larder.get(&world.first.url("zip")).refuses(TROUBLE);
+    world.up.clear_rules();
+    until("the database to be asked anew", || {
+        larder.get(&world.first.url("zip")).is_ok().then_some(())
+    });
+    vouched_for(&larder, &world.first);
+}
+
+#[test]
+fn what_was_kept_without_a_database_is_looked_through_when_there_is_one() {
+    let world = world();
+    let forged = world.second.clone().file("more.go", "package more\n");
+    world.up.add(&forged);
+    let mut larder = quick(larder().of(&world.up)).start();
+    for module in [&world.first, &forged] {
+        let answer = larder.get(&module.url("zip"));
+        assert_eq!(answer.ok(), module.zip_bytes());
+        assert_eq!(verified(&answer), "pin");
+    }
+    larder.stop();
+    larder.restart_with(|builder| builder.sumdb(&world.log.verifier()));
+    until("the honest one to be vouched for", || {
+        let answer = larder.get(&world.first.url("zip"));
+        (verified(&answer) == "sumdb").then_some(())
+    });
+    until("the forged one to be taken back", || {
+        let answer = larder.get(&world.second.url("zip"));
+        (answer.status == 502).then(|| answer.refuses(&[502]))
+    });
+    world.up.add(&world.second);
+    vouched_for(&larder, &world.second);
+    // Nothing of it is a pin any more.
+    let pins = larder.run(&["pin", "list"]).expect(0).stdout;
+    assert!(!pins.contains("example.com/First v1.0.0 "), "{pins}");
+}
