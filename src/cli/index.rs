@@ -152,8 +152,8 @@ async fn dump(data: &DataDir, prefix: &str) -> Result<ExitCode, StoreError> {
         let Some((last, _)) = page.last() else { break };
         after = Some(last.clone());
         for (key, value) in &page {
-            let written = match crate::store::json(value) {
-                Ok(json) => writeln!(out, "{key}\t{}", String::from_utf8_lossy(json)),
+            let written = match crate::store::shown(value) {
+                Ok(json) => writeln!(out, "{key}\t{json}"),
                 Err(_) if !key.contains('/') => {
                     writeln!(out, "{key}\t{}", crate::engine::hex(value))
                 }

@@ -37,7 +37,7 @@ pub use facts::{Beside, DatabaseFacts, Settle};
 pub use files::Files;
 pub use index::{Change, Index, IndexError};
 pub use migrate::INDEX_SCHEMA;
-pub use record::{Damaged, FileRecord, MetaRecord, PinRecord, UnsettledRecord, Verified, json};
+pub use record::{Damaged, FileRecord, MetaRecord, PinRecord, UnsettledRecord, Verified, shown};
 pub use sled_index::SledIndex;
 pub use spool::{Spool, SpoolError};
 

@@ -177,10 +177,19 @@ fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 /// The JSON part of a value, checked.
-pub fn json(bytes: &[u8]) -> Result<&[u8], Damaged> {
+fn json(bytes: &[u8]) -> Result<&[u8], Damaged> {
     match opened(bytes)? {
         (FORMAT, json) => Ok(json),
         (RAW, value) => Err(Damaged::Raw(value.len())),
+        (other, _) => Err(Damaged::Format(other)),
+    }
+}
+
+/// A value as JSON, for people: what is kept as it is becomes a string.
+pub fn shown(bytes: &[u8]) -> Result<String, Damaged> {
+    match opened(bytes)? {
+        (FORMAT, json) => Ok(String::from_utf8_lossy(json).into_owned()),
+        (RAW, value) => Ok(serde_json::to_string(&String::from_utf8_lossy(value))?),
         (other, _) => Err(Damaged::Format(other)),
     }
 }
@@ -245,6 +254,8 @@ mod tests {
     fn raw_values_come_back_as_they_are() {
         let bytes = raw(b"\x00any\xff");
         assert_eq!(unraw(&bytes).unwrap(), b"\x00any\xff");
+        assert_eq!(shown(&raw(b"a\n")).unwrap(), r#""a\n""#);
+        assert!(shown(&record().encode()).unwrap().contains("00ff"));
         assert!(matches!(json(&bytes), Err(Damaged::Raw(5))));
         assert!(unraw(&record().encode()).is_err());
         for at in 0..bytes.len() {

@@ -56,6 +56,9 @@ fn requests(trace: &str) -> BTreeMap<String, usize> {
             continue;
         };
         let kind = match url.rsplit('/').next().unwrap_or("") {
+            _ if url.contains("/sumdb/") && url.contains("/lookup/") => "lookup",
+            _ if url.contains("/sumdb/") && url.contains("/tile/") => "tile",
+            _ if url.contains("/sumdb/") => "sumdb",
             "list" => "list",
             "@latest" => "@latest",
             name => name.rsplit('.').next().unwrap_or("other"),
