@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::hash::Hash;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use prometheus_client::metrics::gauge::Gauge;
@@ -11,21 +12,45 @@ use tokio::sync::watch;
 
 /// All flights of one kind.
 pub struct Flights<K, F> {
-    map: Arc<Mutex<HashMap<K, F>>>,
+    map: Map<K, F>,
     limit: usize,
     gauge: Gauge,
+    count: AtomicU64,
+}
+
+/// Flights under way, each with a number of its own.
+type Map<K, F> = Arc<Mutex<HashMap<K, (u64, F)>>>;
+
+/// A flight's place among those that can be joined.
+pub struct Place<K: Eq + Hash, F> {
+    map: Map<K, F>,
+    key: K,
+    number: u64,
+}
+
+impl<K: Eq + Hash, F> Place<K, F> {
+    /// Nobody can join any more. To be called before an outcome is told that holds only for those who are waiting: who
+    /// comes after a failure wants another try.
+    pub fn leave(&self) {
+        let mut map = self.map.lock();
+        if map
+            .get(&self.key)
+            .is_some_and(|(number, _)| *number == self.number)
+        {
+            map.remove(&self.key);
+        }
+    }
 }
 
 /// Takes a flight out of the map when its task ends, however it ends.
 struct Landed<K: Eq + Hash, F> {
-    map: Arc<Mutex<HashMap<K, F>>>,
+    place: Place<K, F>,
     gauge: Gauge,
-    key: K,
 }
 
 impl<K: Eq + Hash, F> Drop for Landed<K, F> {
     fn drop(&mut self) {
-        self.map.lock().remove(&self.key);
+        self.place.leave();
         self.gauge.dec();
     }
 }
@@ -41,29 +66,35 @@ where
             map: Arc::default(),
             limit,
             gauge,
+            count: AtomicU64::new(0),
         }
     }
 
     /// Joins the flight for `key`, or starts one; `None` if there are too many. `start` gives what followers hold and
     /// the work; it is called at once and must not block.
-    pub fn join<W>(&self, key: &K, start: impl FnOnce() -> (F, W)) -> Option<F>
+    pub fn join<W>(&self, key: &K, start: impl FnOnce(Place<K, F>) -> (F, W)) -> Option<F>
     where
         W: Future<Output = ()> + Send + 'static,
     {
         let mut map = self.map.lock();
-        if let Some(flight) = map.get(key) {
+        if let Some((_, flight)) = map.get(key) {
             return Some(flight.clone());
         }
         if map.len() >= self.limit {
             return None;
         }
-        let (flight, work) = start();
-        map.insert(key.clone(), flight.clone());
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        let place = || Place {
+            map: Arc::clone(&self.map),
+            key: key.clone(),
+            number,
+        };
+        let (flight, work) = start(place());
+        map.insert(key.clone(), (number, flight.clone()));
         self.gauge.inc();
         let landed = Landed {
-            map: Arc::clone(&self.map),
+            place: place(),
             gauge: self.gauge.clone(),
-            key: key.clone(),
         };
         drop(map);
         tokio::spawn(async move {
@@ -75,7 +106,7 @@ where
 
     /// The flight for `key`, if one is under way.
     pub fn get(&self, key: &K) -> Option<F> {
-        self.map.lock().get(key).cloned()
+        self.map.lock().get(key).map(|(_, flight)| flight.clone())
     }
 
     /// How many are under way.
@@ -104,7 +135,7 @@ mod tests {
         let runs = Arc::new(AtomicU32::new(0));
         let go = Arc::new(Notify::new());
         let join = || {
-            flights.join(&"key", || {
+            flights.join(&"key", |_| {
                 let (runs, go) = (Arc::clone(&runs), Arc::clone(&go));
                 let (sender, receiver) = watch::channel(None);
                 let work = async move {
@@ -120,7 +151,7 @@ mod tests {
         assert_eq!(flights.under_way(), 1);
         assert!(
             flights
-                .join(&"other", || (first.clone(), async {}))
+                .join(&"other", |_| (first.clone(), async {}))
                 .is_none(),
             "bounded"
         );
@@ -131,9 +162,34 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_comes_after_a_failure_starts_anew() {
+        let flights: Flights<u8, Outcome<u32>> = Flights::new(2, Gauge::default());
+        let go = Arc::new(Notify::new());
+        let join = |outcome: u32| {
+            flights.join(&1, |place| {
+                let (sender, receiver) = watch::channel(None);
+                let go = Arc::clone(&go);
+                let work = async move {
+                    place.leave();
+                    sender.send_replace(Some(outcome));
+                    go.notified().await;
+                };
+                (receiver, work)
+            })
+        };
+        assert_eq!(outcome(join(1).unwrap()).await, Some(1));
+        let second = join(2).unwrap();
+        assert_eq!(outcome(second).await, Some(2));
+        // The first one ends: the second one's place is not its to take away.
+        let third = join(3).unwrap();
+        go.notify_waiters();
+        assert_eq!(outcome(third).await, Some(3));
+    }
+
+    #[tokio::test]
     async fn a_flight_that_dies_is_taken_out() {
         let flights: Flights<u8, Outcome<u32>> = Flights::new(1, Gauge::default());
-        let flight = flights.join(&1, || {
+        let flight = flights.join(&1, |_| {
             let (sender, receiver) = watch::channel(None);
             let work = async move {
                 let _sender = sender;

@@ -70,13 +70,16 @@ impl Network {
         {
             return Ok(upstream);
         }
-        let flight = self.choosing.join(&(), || {
+        let flight = self.choosing.join(&(), |place| {
             let (sender, receiver) = watch::channel(None);
             let network = Arc::clone(self);
             let work = async move {
                 let chosen = network.choose().await;
-                if let Ok(upstream) = &chosen {
-                    *network.chosen.lock() = Some((Arc::clone(upstream), Instant::now()));
+                match &chosen {
+                    Ok(upstream) => {
+                        *network.chosen.lock() = Some((Arc::clone(upstream), Instant::now()));
+                    }
+                    Err(_) => place.leave(),
                 }
                 sender.send_replace(Some(chosen));
             };

@@ -16,7 +16,7 @@ use super::hot::HotFile;
 use super::vouch::{Vouched, Vouching};
 use super::zip::{self, EndGuard, SpoolSink, ZipFlight};
 use super::{Engine, hex};
-use crate::flights::outcome;
+use crate::flights::{Outcome, Place, outcome};
 use crate::gomod::check;
 use crate::gomod::dirhash::hash_go_mod;
 use crate::protocol::{FileKey, Key, Kind};
@@ -101,13 +101,12 @@ impl Engine {
         key: &FileKey,
         via: Option<HeaderValue>,
     ) -> Result<Answer, EngineError> {
-        let flight = self.small_flights.join(key, || {
+        let flight = self.small_flights.join(key, |place| {
             let (sender, receiver) = watch::channel(None);
             let (engine, key) = (Arc::clone(self), key.clone());
-            (
-                receiver,
-                async move { engine.fly_small(key, via, sender).await },
-            )
+            (receiver, async move {
+                engine.fly_small(key, via, place, sender).await
+            })
         });
         let flight = flight.ok_or_else(too_many)?;
         match outcome(flight).await {
@@ -148,6 +147,7 @@ impl Engine {
         self: Arc<Self>,
         key: FileKey,
         via: Option<HeaderValue>,
+        place: Place<FileKey, Outcome<Result<Landed, EngineError>>>,
         landed: watch::Sender<Option<Result<Landed, EngineError>>>,
     ) {
         // Another flight may have landed between this one's client's look at what is kept and its start.
@@ -193,6 +193,7 @@ impl Engine {
             Err(error) => {
                 self.negatives.put(&Key::File(key.clone()), &error);
                 self.noted(&key, &error);
+                place.leave();
                 landed.send_replace(Some(Err(error)));
             }
         }
@@ -259,11 +260,11 @@ impl Engine {
         key: &FileKey,
         via: Option<HeaderValue>,
     ) -> Result<Answer, EngineError> {
-        let flight = self.zip_flights.join(key, || {
+        let flight = self.zip_flights.join(key, |place| {
             let vouching = self.voucher.begin(key, via.as_ref());
             let flight = ZipFlight::new(vouching.foresight());
             let (engine, key, following) = (Arc::clone(self), key.clone(), Arc::clone(&flight));
-            let work = async move { engine.fly_zip(key, via, vouching, following).await };
+            let work = async move { engine.fly_zip(key, via, vouching, following, place).await };
             (flight, work)
         });
         let flight = flight.ok_or_else(too_many)?;
@@ -312,6 +313,7 @@ impl Engine {
         via: Option<HeaderValue>,
         vouching: Vouching,
         flight: Arc<ZipFlight>,
+        place: Place<FileKey, Arc<ZipFlight>>,
     ) {
         let guard = EndGuard(flight);
         let flight = &guard.0;
@@ -341,6 +343,7 @@ impl Engine {
             Err(error) => {
                 self.negatives.put(&Key::File(key.clone()), &error);
                 self.noted(&key, &error);
+                place.leave();
                 flight.end(Err(error));
             }
         }

@@ -16,7 +16,7 @@ use super::files::{MAX_INFO, not_kept, too_many};
 use super::hot::HotMeta;
 use super::latest::Derivation;
 use crate::clock::Millis;
-use crate::flights::{Outcome, outcome};
+use crate::flights::{Outcome, Place, outcome};
 use crate::gomod::{ModulePath, Rev, info, semver, version};
 use crate::protocol::{FileKey, Key, Kind, Meta, MetaKey};
 use crate::store::{MetaRecord, Room};
@@ -169,11 +169,11 @@ impl Engine {
         via: Option<HeaderValue>,
         since: Option<Millis>,
     ) -> Option<Outcome<MetaOutcome>> {
-        self.meta_flights.join(key, || {
+        self.meta_flights.join(key, |place| {
             let (sender, receiver) = watch::channel(None);
             let (engine, key) = (Arc::clone(self), key.clone());
             (receiver, async move {
-                engine.fly_meta(key, via, since, sender).await
+                engine.fly_meta(key, via, since, place, sender).await
             })
         })
     }
@@ -183,6 +183,7 @@ impl Engine {
         key: MetaKey,
         via: Option<HeaderValue>,
         since: Option<Millis>,
+        place: Place<MetaKey, Outcome<MetaOutcome>>,
         landed: watch::Sender<Option<MetaOutcome>>,
     ) {
         // Another flight may have landed between this one's client's look at what is kept and its start.
@@ -208,6 +209,7 @@ impl Engine {
                 if !error.is_absent() {
                     tracing::debug!(resource = %key, %error, "asking failed");
                 }
+                place.leave();
                 landed.send_replace(Some(Err(error)));
             }
         }

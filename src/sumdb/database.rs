@@ -218,7 +218,7 @@ impl Database {
         {
             return Err(error);
         }
-        let flight = self.lookups.join(&key, || {
+        let flight = self.lookups.join(&key, |place| {
             let (sender, receiver) = watch::channel(None);
             let (database, key, via) = (Arc::clone(self), key.clone(), via.cloned());
             let (module, version) = (module.clone(), version.clone());
@@ -227,8 +227,9 @@ impl Database {
                     .look_up(&key, &module, &version, via.as_ref())
                     .await;
                 database.noted(&key, &result);
-                if let Ok(body) = &result {
-                    database.records.insert(key.clone(), (body.clone(), false));
+                match &result {
+                    Ok(body) => database.records.insert(key.clone(), (body.clone(), false)),
+                    Err(_) => place.leave(),
                 }
                 sender.send_replace(Some(result.clone()));
                 database.tiles.catch_up().await;
@@ -445,12 +446,15 @@ impl Database {
 
     /// Asks for the latest head and joins it with what is known.
     async fn refresh(self: &Arc<Self>, via: Option<&HeaderValue>) -> Result<(), SumdbError> {
-        let flight = self.refreshes.join(&(), || {
+        let flight = self.refreshes.join(&(), |place| {
             let (sender, receiver) = watch::channel(None);
             let (database, via) = (Arc::clone(self), via.cloned());
             let work = async move {
                 let result = database.ask_latest(via.as_ref()).await;
                 database.noted("latest", &result);
+                if result.is_err() {
+                    place.leave();
+                }
                 sender.send_replace(Some(result));
             };
             (receiver, work)
@@ -540,7 +544,7 @@ impl Database {
             found => return found,
         }
         self.not_closed()?;
-        let flight = self.tile_flights.join(&path, || {
+        let flight = self.tile_flights.join(&path, |place| {
             let (sender, receiver) = watch::channel(None);
             let (database, via) = (Arc::clone(self), via.cloned());
             let work = async move {
@@ -552,7 +556,11 @@ impl Database {
                     }
                     None => database.data_tile(path, via.as_ref()).await,
                 };
-                sender.send_replace(Some(database.watched(result).await));
+                let result = database.watched(result).await;
+                if result.is_err() {
+                    place.leave();
+                }
+                sender.send_replace(Some(result));
             };
             (receiver, work)
         });

@@ -139,13 +139,14 @@ impl Tiles {
             if width < FULL {
                 return Err(beyond(id));
             }
-            let flight = tiles.verified.join(&id, || {
+            let flight = tiles.verified.join(&id, |place| {
                 let (sender, receiver) = watch::channel(None);
                 let tiles = Arc::clone(&tiles);
                 let work = async move {
                     let tile = tiles.verify(&head, id, via.as_ref()).await;
-                    if let Ok(tile) = &tile {
-                        tiles.remember(id, tile, false);
+                    match &tile {
+                        Ok(tile) => tiles.remember(id, tile, false),
+                        Err(_) => place.leave(),
                     }
                     sender.send_replace(Some(tile.clone()));
                     if let Ok(tile) = &tile {
@@ -358,7 +359,7 @@ impl Tiles {
         if let Some(tile) = self.coming.get(&(id, width)) {
             return Ok(tile);
         }
-        let flight = self.fetches.join(&(id, width), || {
+        let flight = self.fetches.join(&(id, width), |place| {
             let (sender, receiver) = watch::channel(None);
             let tiles = Arc::clone(self);
             let ask = Ask {
@@ -372,8 +373,9 @@ impl Tiles {
                     Ok(bytes) => sized(&ask.path, bytes, width),
                     Err(error) => Err(error),
                 };
-                if let Ok(tile) = &tile {
-                    tiles.coming.insert((id, width), tile.clone());
+                match &tile {
+                    Ok(tile) => tiles.coming.insert((id, width), tile.clone()),
+                    Err(_) => place.leave(),
                 }
                 sender.send_replace(Some(tile));
             };
