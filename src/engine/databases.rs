@@ -21,6 +21,8 @@ const SMALL_TIME: Duration = Duration::from_secs(30);
 const SUPPORTED_TIME: Duration = Duration::from_secs(10);
 /// How long an upstream's word that it serves a database holds.
 const ROUTE_HOLDS: Duration = Duration::from_secs(600);
+/// After a failure another way may be chosen if the choice is as old as this.
+const CHOOSE_AGAIN: Duration = Duration::from_secs(30);
 /// The answer to `supported`, which says nothing but by its status. Bytes.
 const MAX_SUPPORTED: u64 = 64 << 10;
 
@@ -146,8 +148,12 @@ impl Transport for Arc<Network> {
             )),
             Err(error) => {
                 if !error.is_absent() {
-                    // Perhaps another one serves it by now.
-                    *self.chosen.lock() = None;
+                    // Perhaps another one serves it by now; but that is not asked each time.
+                    let old = |(_, since): &(_, Instant)| since.elapsed() >= CHOOSE_AGAIN;
+                    let mut chosen = self.chosen.lock();
+                    if chosen.as_ref().is_some_and(old) {
+                        *chosen = None;
+                    }
                 }
                 Err(trouble(&upstream, &error))
             }

@@ -2,10 +2,10 @@
 //! first seen.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::HeaderValue;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
@@ -19,8 +19,12 @@ use crate::protocol::{FileKey, Kind};
 use crate::store::{Beside, PinRecord, Store, Verified};
 use crate::sumdb::{Database, SumdbError, Sums};
 
-/// How long a file waits for a database that let another one wait in vain and has not answered since.
+/// How long a file waits for a database that has not answered since another file waited in vain …
 const SHORT_PATIENCE: Duration = Duration::from_secs(2);
+/// … and how long if that was less than `LATELY` ago: so that where no database can be reached, builds do not wait for
+/// it at each step.
+const NO_PATIENCE: Duration = Duration::from_millis(100);
+const LATELY: Duration = Duration::from_secs(5);
 
 /// What to do where a database does not help.
 #[derive(Clone, Copy, Debug)]
@@ -40,8 +44,8 @@ pub struct Voucher {
     policy: Policy,
     store: Store,
     clock: SharedClock,
-    /// A file has waited in vain, and no answer has come since.
-    slow: AtomicBool,
+    /// When a file last waited in vain, if no answer has come since.
+    in_vain: Mutex<Option<Instant>>,
 }
 
 /// What a database said, and which.
@@ -96,7 +100,7 @@ impl Voucher {
             policy,
             store,
             clock,
-            slow: AtomicBool::new(false),
+            in_vain: Mutex::default(),
         })
     }
 
@@ -143,10 +147,13 @@ impl Voucher {
 
     /// A flight for this `.mod` or `.zip` begins: so does its look-up.
     pub fn begin(self: &Arc<Self>, key: &FileKey, via: Option<&HeaderValue>) -> Vouching {
-        let patience = match self.slow.load(Ordering::Relaxed) && self.settings.serve_unverified {
-            true => SHORT_PATIENCE.min(self.settings.patience),
-            false => self.settings.patience,
+        let in_vain = *self.in_vain.lock();
+        let patience = match in_vain.filter(|_| self.settings.serve_unverified) {
+            Some(at) if at.elapsed() < LATELY => NO_PATIENCE,
+            Some(_) => SHORT_PATIENCE,
+            None => self.settings.patience,
         };
+        let patience = patience.min(self.settings.patience);
         let asked = self.covers(&key.module).then(|| {
             let (sender, receiver) = watch::channel(None);
             let (voucher, key, via) = (Arc::clone(self), key.clone(), via.cloned());
@@ -176,7 +183,7 @@ impl Voucher {
             let by: Arc<str> = database.name().into();
             match database.sums(module, version, via).await {
                 Ok(sums) => {
-                    self.slow.store(false, Ordering::Relaxed);
+                    *self.in_vain.lock() = None;
                     let sums = Arc::new(sums);
                     return Ok(Said { sums, by });
                 }
@@ -188,7 +195,7 @@ impl Voucher {
                     let go_on =
                         error.is_unavailable() || matches!(error, SumdbError::Unknown { .. });
                     if matches!(error, SumdbError::Unknown { .. }) {
-                        self.slow.store(false, Ordering::Relaxed);
+                        *self.in_vain.lock() = None;
                     }
                     if says_more {
                         refusal = Some(Refusal {
@@ -366,7 +373,6 @@ impl Vouching {
             Ok(Ok(said)) => said.clone(),
             Ok(Err(_)) => None,
             Err(_) => {
-                voucher.slow.store(true, Ordering::Relaxed);
                 let names: Vec<_> = voucher.databases.iter().map(|it| it.name()).collect();
                 Some(Err(Refusal {
                     database: names.join(", ").into(),
@@ -388,6 +394,7 @@ impl Vouching {
             Judgement::Refuse(error) => Err(error),
             Judgement::Pin => voucher.pin(key, h1, from, true).await,
             Judgement::Later => {
+                *voucher.in_vain.lock() = Some(Instant::now());
                 let pin = voucher.store.pin(key).await?;
                 voucher.as_seen(key, h1, from, pin.as_ref()).await?;
                 tracing::warn!(file = %key, database = %refusal.database, error = %refusal.error, "served unverified; to be verified later");

@@ -448,3 +448,24 @@ fn what_was_kept_without_a_database_is_looked_through_when_there_is_one() {
     let pins = larder.run(&["pin", "list"]).expect(0).stdout;
     assert!(!pins.contains("example.com/First v1.0.0 "), "{pins}");
 }
+
+#[test]
+fn where_no_database_can_be_reached_a_build_waits_once_and_not_at_each_step() {
+    let world = world();
+    let modules: Vec<Module> = (0..12).map(|n| world.publish(&format!("m{n}"))).collect();
+    let hole = BlackHole::new();
+    let larder = larder()
+        .of(&world.up)
+        .sumdb(&world.log.with_url(&hole.url()))
+        .set("upstream.connect_timeout", "1s")
+        .set("sumdb.patience", "3s")
+        .start();
+    let started = std::time::Instant::now();
+    for module in &modules {
+        let answer = larder.get(&module.url("mod"));
+        assert_eq!(answer.ok(), module.mod_bytes());
+        assert_eq!(verified(&answer), "none");
+    }
+    let took = started.elapsed();
+    assert!(took < Duration::from_secs(15), "{took:?}");
+}
