@@ -12,6 +12,7 @@
 //! * [`engine`]: the product: look up → fresh? → flight → fetch → verify → publish.
 //! * [`policy`]: what may be asked of whom.
 //! * [`upstream`]: other GOPROXY servers: chain, client, credentials, retries, breaker.
+//! * [`vcs`]: direct mode: where a module's repository is, and what it holds; pure so far.
 //! * [`sumdb`]: checksum databases: a verifying client of each, which the relay serves from.
 //! * [`store`]: what is kept: blobs and the index.
 //! * [`gomod`]: the rules of Go modules, pure.
@@ -50,3 +51,4 @@ pub mod store;
 pub mod sumdb;
 pub mod telemetry;
 pub mod upstream;
+pub mod vcs;

@@ -22,6 +22,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("engine",    "policy upstream sumdb store flights protocol gomod telemetry clock"),
     ("policy",    "gomod"),
     ("upstream",  "protocol gomod telemetry clock"),
+    ("vcs",       "gomod flights telemetry clock"),
     ("sumdb",     "flights gomod telemetry clock"),
     ("store",     "protocol gomod telemetry clock"),
     ("flights",   ""),

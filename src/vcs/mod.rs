@@ -1,0 +1,13 @@
+//! Direct mode: modules straight from their repositories. What is here is pure: which repository has a module, where
+//! in it the module lies, and what its references mean. Nothing here runs a program or asks the network.
+//!
+//! * [`root`]: what a module path alone says about its repository.
+//! * [`url`]: the addresses of repositories that may be asked.
+//!
+//! Every name and address comes from strangers and is checked once, where it enters.
+
+pub mod root;
+pub mod url;
+
+pub use root::{Root, Static, Vcs, static_root};
+pub use url::{Allowed, RepoUrl, Scheme, UrlError};
