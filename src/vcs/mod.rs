@@ -2,12 +2,17 @@
 //! in it the module lies, and what its references mean. Nothing here runs a program or asks the network.
 //!
 //! * [`root`]: what a module path alone says about its repository.
+//! * [`meta`]: what a `?go-get=1` page says about it.
 //! * [`url`]: the addresses of repositories that may be asked.
 //!
 //! Every name and address comes from strangers and is checked once, where it enters.
 
+mod markup;
+pub mod meta;
 pub mod root;
 pub mod url;
 
+pub use markup::MarkupError;
+pub use meta::{GoImport, MetaError, go_imports, select};
 pub use root::{Root, Static, Vcs, static_root};
 pub use url::{Allowed, RepoUrl, Scheme, UrlError};
