@@ -10,7 +10,9 @@ pub mod info;
 pub mod modfile;
 pub mod path;
 pub mod pattern;
+pub mod pseudo;
 pub mod semver;
+pub mod time;
 pub mod version;
 pub mod zip;
 
@@ -18,5 +20,6 @@ pub use dirhash::H1;
 pub use info::Info;
 pub use path::{ModulePath, PathError};
 pub use pattern::Patterns;
+pub use time::CommitTime;
 pub use version::{Rev, RevName, Version, VersionError};
 pub use zip::{CheckedZip, StreamHasher, ZipError, ZipLimits};

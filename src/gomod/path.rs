@@ -354,6 +354,16 @@ pub fn match_path_major(version: &str, path_major: &str) -> bool {
     }
 }
 
+/// The major version that a suffix asks for: `v2` of `/v2` and of `.v2-unstable`, "" of none
+/// (x/mod/module `PathMajorPrefix`).
+pub fn path_major_prefix(path_major: &str) -> &str {
+    let stable = match path_major.strip_suffix("-unstable") {
+        Some(stable) if path_major.starts_with(".v") => stable,
+        _ => path_major,
+    };
+    stable.strip_prefix(['/', '.']).unwrap_or(stable)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
