@@ -43,6 +43,12 @@ pub fn module_path(body: &[u8]) -> Option<String> {
         .filter(|path| !path.is_empty())
 }
 
+/// The path in the `module` line exactly as x/mod/modfile `ModulePath` sees it, which looks at lines
+/// and knows no blocks: what decides in a repository whether a folder has the module.
+pub fn module_line(body: &[u8]) -> Option<String> {
+    quick_module_path(&text(body))
+}
+
 /// The versions that the go.mod retracts.
 pub fn retractions(body: &[u8]) -> Vec<Retract> {
     let mut found = Vec::new();

@@ -5,15 +5,18 @@
 //! * [`meta`]: what a `?go-get=1` page says about it.
 //! * [`url`]: the addresses of repositories that may be asked.
 //! * [`refs`]: heads and tags as `git ls-remote` tells them.
+//! * [`layout`]: where in the repository a module lies, and which tags are its versions.
 //!
 //! Every name and address comes from strangers and is checked once, where it enters.
 
+pub mod layout;
 mod markup;
 pub mod meta;
 pub mod refs;
 pub mod root;
 pub mod url;
 
+pub use layout::{Found, Layout, LayoutError};
 pub use markup::MarkupError;
 pub use meta::{GoImport, MetaError, go_imports, select};
 pub use refs::{ObjectId, RefLimits, RefTable, RefsError, Resolved};
