@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 
+use super::path::{match_path_major, split_path_version};
+use super::version::canonical_version;
 use super::{ModulePath, Version, semver};
 
 /// Versions that a module's author withdraws, both ends included. The ends stand as they were
@@ -97,6 +99,41 @@ pub fn go_version(body: &[u8]) -> Option<String> {
     found
 }
 
+/// The language version in the `go` line as x/mod/zip has it when it makes a zip: none if anything
+/// is wrong with the file for x/mod/modfile `ParseLax`, be it in another line.
+pub fn go_version_if_sound(body: &[u8]) -> Option<String> {
+    let mut go = None;
+    let (mut modules, mut sound) = (0, true);
+    let whole = each_directive(&text(body), &mut |verb, args| {
+        sound &= match (verb, args) {
+            ("go", [v]) => {
+                let is_first = go.is_none();
+                go = go.take().or_else(|| lax_go_version(v));
+                is_first && go.is_some()
+            }
+            ("module", [path]) => {
+                modules += 1;
+                modules == 1 && string(path).is_some()
+            }
+            ("require", [path, v]) => is_sound_requirement(path, v),
+            ("ignore", [path]) => string(path).is_some(),
+            ("go" | "module" | "require" | "ignore", _) => false,
+            _ => true,
+        };
+    });
+    go.filter(|_| whole && sound)
+}
+
+fn is_sound_requirement(path: &str, v: &str) -> bool {
+    let (Some(path), Some(v)) = (string(path), string(v)) else {
+        return false;
+    };
+    let (Some(v), Some((_, major))) = (canonical_version(&v), split_path_version(&path)) else {
+        return false;
+    };
+    match_path_major(&v, major)
+}
+
 /// The go.mod of a module that has none (protocol.md checklist 13). A valid module path has none
 /// of the characters for which x/mod/modfile `AutoQuote` would put it in quotes.
 pub fn synthesized(path: &ModulePath) -> String {
@@ -126,18 +163,24 @@ fn quick_module_path(text: &str) -> Option<String> {
     None
 }
 
-/// Calls `found` with the verb and the arguments of every line, those in blocks included.
-fn each_directive(text: &str, found: &mut dyn FnMut(&str, &[&str])) {
+/// Calls `found` with the verb and the arguments of every line, those in blocks included. False if
+/// there is something that the grammar does not have; it is passed over.
+fn each_directive(text: &str, found: &mut dyn FnMut(&str, &[&str])) -> bool {
     // What the block we are in is of; a block with more than one word in front is skipped.
     let mut block: Option<Option<&str>> = None;
     let mut tokens = Vec::new();
+    let mut is_whole = true;
     for line in text.split('\n') {
         let readable = tokenize(line, &mut tokens);
+        is_whole &= readable;
         if !readable || tokens.is_empty() {
             continue;
         }
         match (block, &tokens[..]) {
-            (Some(_), [")", ..]) => block = None,
+            (Some(_), [")", rest @ ..]) => {
+                is_whole &= rest.is_empty();
+                block = None;
+            }
             (Some(verb), args) => {
                 if let Some(verb) = verb {
                     found(verb, args);
@@ -152,6 +195,7 @@ fn each_directive(text: &str, found: &mut dyn FnMut(&str, &[&str])) {
             (None, []) => {}
         }
     }
+    is_whole && block.is_none()
 }
 
 /// Splits a line into tokens as the lexer of x/mod/modfile does, comments dropped. False if the

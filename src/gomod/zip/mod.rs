@@ -9,9 +9,11 @@
 //! * [`check_zip`] judges a whole file.
 //! * [`StreamHasher`] inflates and hashes entries while the bytes arrive; with it
 //!   [`check_zip_with`] gives the same verdict without inflating again.
+//! * [`select_files`] says which files make up the zip of a new version, [`ZipWriter`] writes it.
 
 mod check;
 mod content;
+mod create;
 mod error;
 mod names;
 mod source;
@@ -19,11 +21,14 @@ mod stream;
 mod structures;
 #[cfg(test)]
 mod tests;
+mod write;
 
 pub use check::{CheckedZip, check_zip, check_zip_limited, check_zip_with};
-pub use error::ZipError;
+pub use create::{Candidate, CreateError, FileKind, select_files, wants_root_license};
+pub use error::{EntryName, ZipError};
 pub use source::{FileAt, ReadAt};
 pub use stream::StreamHasher;
+pub use write::ZipWriter;
 
 /// What a module zip may measure. [`Default`] gives the limits of Go (protocol.md 5) and our own
 /// bounds on memory.

@@ -87,6 +87,41 @@ impl<'a> Names<'a> {
                 return Err(ZipError::GoModCase { name: shown() });
             }
         }
+        self.measure(name, size)?;
+        Ok((full, true))
+    }
+
+    /// Checks a file that may go into a new zip (x/mod/zip `checkFiles`); returns whether it does:
+    /// what is not regular only takes part in collisions.
+    pub(super) fn admit(
+        &mut self,
+        raw: &'a [u8],
+        is_regular: bool,
+        size: u64,
+    ) -> Result<bool, ZipError> {
+        let shown = || EntryName::new(raw);
+        if raw.len() > self.limits.name {
+            return Err(ZipError::NameTooLong {
+                name: shown(),
+                limit: self.limits.name,
+            });
+        }
+        let name = std::str::from_utf8(raw).map_err(|_| ZipError::NotUtf8 { name: shown() })?;
+        path::check_file_path(name).map_err(|source| ZipError::BadName {
+            name: shown(),
+            source,
+        })?;
+        if name.eq_ignore_ascii_case("go.mod") && name != "go.mod" {
+            return Err(ZipError::GoModCase { name: shown() });
+        }
+        self.collide(name, false)?;
+        if is_regular {
+            self.measure(name, size)?;
+        }
+        Ok(is_regular)
+    }
+
+    fn measure(&mut self, name: &str, size: u64) -> Result<(), ZipError> {
         self.total = self
             .total
             .checked_add(size)
@@ -101,12 +136,12 @@ impl<'a> Names<'a> {
         };
         if size > limit {
             return Err(ZipError::FileTooLarge {
-                name: shown(),
+                name: EntryName::new(name.as_bytes()),
                 size,
                 limit,
             });
         }
-        Ok((full, true))
+        Ok(())
     }
 
     /// x/mod/zip `collisionChecker`: no two paths equal under folding, none both file and

@@ -9,7 +9,7 @@ pub(super) const DIRECTORY_SIGNATURE: u32 = 0x0201_4b50;
 pub(super) const DESCRIPTOR_SIGNATURE: u32 = 0x0807_4b50;
 pub(super) const END_SIGNATURE: u32 = 0x0605_4b50;
 pub(super) const END64_SIGNATURE: u32 = 0x0606_4b50;
-const LOCATOR64_SIGNATURE: u32 = 0x0706_4b50;
+pub(super) const LOCATOR64_SIGNATURE: u32 = 0x0706_4b50;
 
 pub(super) const LOCAL_LEN: usize = 30;
 const DIRECTORY_LEN: usize = 46;

@@ -1,4 +1,5 @@
 mod bad;
+mod create;
 mod good;
 mod properties;
 mod zipper;
