@@ -467,6 +467,39 @@ mod tests {
     }
 
     #[test]
+    fn c113_a_go_line_counts_in_a_sound_file_only() {
+        let go = |rest: &str| {
+            let body = format!("module x.y/z\ngo 1.24\n{rest}\n");
+            go_version_if_sound(body.as_bytes())
+        };
+        for rest in [
+            "",
+            "unknown words",
+            ")",
+            "replace x",
+            "retract nonsense",
+            "require (\n\ta.com/b v1.0.0 // c\n\t\"a.com/b/v2\" v2.0.0\n)",
+        ] {
+            assert_eq!(go(rest).as_deref(), Some("1.24"), "{rest}");
+        }
+        for rest in [
+            "go 1.24",
+            "module x.y/z",
+            "require",
+            "require a.com/b v2.0.0",
+            "require a.com/b/v1 v1.0.0",
+            "require a.com/b master",
+            "require (",
+            "unknown (",
+            "require (\n) x",
+            "/* c */",
+            "\"a",
+        ] {
+            assert_eq!(go(rest), None, "{rest}");
+        }
+    }
+
+    #[test]
     fn requirements_in_all_forms() {
         let body = "module x\ngo 1.21\n\
             require a.com/a v1.2.3\n\

@@ -162,7 +162,7 @@ fn the_zip_itself_is_bounded() {
     };
     let start = || ZipWriter::new(Vec::new(), &module, &version, &limits).unwrap();
     let noise: Vec<u8> = (0..100_000_u64)
-        .map(|n| (n * n * 7919 >> 7) as u8)
+        .map(|n| ((n * n * 7919) >> 7) as u8)
         .collect();
     let large = start().add("a", noise.len() as u64, &mut &*noise);
     assert!(matches!(
