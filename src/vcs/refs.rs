@@ -321,6 +321,37 @@ mod tests {
         }
     }
 
+    /// Written by git 2.39.
+    const WRITTEN: &str = "\
+        39595565b703e051d6a25914aa996c82f80a71ce\tHEAD\n\
+        39595565b703e051d6a25914aa996c82f80a71ce\trefs/heads/master\n\
+        39595565b703e051d6a25914aa996c82f80a71ce\trefs/heads/v1.0.0\n\
+        39595565b703e051d6a25914aa996c82f80a71ce\trefs/pull/1/head\n\
+        39595565b703e051d6a25914aa996c82f80a71ce\trefs/tags/-x\n\
+        39595565b703e051d6a25914aa996c82f80a71ce\trefs/tags/a\u{a0}b\n\
+        78981922613b2afb6025042ff6bd878ac1994e85\trefs/tags/blob\n\
+        6069638ba8830efb8a88ac52cf6ee8a14e9751e8\trefs/tags/nested\n\
+        39595565b703e051d6a25914aa996c82f80a71ce\trefs/tags/nested^{}\n\
+        39595565b703e051d6a25914aa996c82f80a71ce\trefs/tags/v1.0.0\n\
+        cbc405b3856476be99ae77b2146a25ce8448473a\trefs/tags/v1.1.0\n\
+        39595565b703e051d6a25914aa996c82f80a71ce\trefs/tags/v1.1.0^{}\n\
+        39595565b703e051d6a25914aa996c82f80a71ce\trefs/tags/é\n\
+        ";
+
+    #[test]
+    fn c116_what_git_writes() {
+        let table = RefTable::parse(WRITTEN.as_bytes(), RefLimits::default()).unwrap();
+        let head = table.head().unwrap();
+        assert_eq!(head.short(), "39595565b703");
+        let tags: Vec<_> = table.tags_of(head).collect();
+        assert_eq!(tags, ["-x", "nested", "v1.0.0", "v1.1.0", "é"]);
+        assert_eq!(table.tags("").count(), 6);
+        let heads: Vec<_> = table.heads().map(|(name, _)| name).collect();
+        assert_eq!(heads, ["master", "v1.0.0"]);
+        // The tag itself, not what it tags, is in the history at best.
+        assert_eq!(table.resolve("cbc405b38564"), Resolved::InHistory);
+    }
+
     #[test]
     fn c99_the_order_of_look_ups() {
         let table = table(&[
