@@ -1,5 +1,7 @@
-//! Direct mode: modules straight from their repositories. What is here is pure: which repository has a module, where
-//! in it the module lies, and what its references mean. Nothing here runs a program or asks the network.
+//! Direct mode: modules straight from their repositories. It is being built: nothing of it is used yet.
+//!
+//! Which repository has a module, where in it the module lies, and what its references mean, is worked out by parts that
+//! are pure:
 //!
 //! * [`root`]: what a module path alone says about its repository.
 //! * [`meta`]: what a `?go-get=1` page says about it.
@@ -7,11 +9,18 @@
 //! * [`refs`]: heads and tags as `git ls-remote` tells them.
 //! * [`layout`]: where in the repository a module lies, and which tags are its versions.
 //!
+//! And what runs programs:
+//!
+//! * [`git`]: the `git` command, sealed and bounded.
+//! * [`mirror`]: a bare mirror of one repository.
+//!
 //! Every name and address comes from strangers and is checked once, where it enters.
 
+pub mod git;
 pub mod layout;
 mod markup;
 pub mod meta;
+pub mod mirror;
 pub mod refs;
 pub mod root;
 pub mod url;

@@ -1,0 +1,631 @@
+//! Running the `git` command: sealed, bounded, and gone when it must be (protocol.md 6.6).
+//!
+//! Nothing of the operator's own git configuration is read, nothing is ever checked out, and no program of a repository is
+//! run. Whatever comes from outside stands behind `--end-of-options` or `--`.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use rustix::process::{Pid, Signal, kill_process_group};
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+
+/// Of what git says on standard error, what is kept: the end. Bytes.
+const WORDS: usize = 8 << 10;
+/// Pieces in which output is read. Bytes.
+const PIECE: usize = 64 << 10;
+/// How long git may take to end after its output has.
+const LAST: Duration = Duration::from_secs(5);
+
+/// What git may use of the outside.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// Who we are over https.
+    pub login: Option<Login>,
+    /// Whether ssh may be used, and how; as `GIT_SSH_COMMAND` has it.
+    pub ssh: Option<OsString>,
+    /// Whether unencrypted http may be used.
+    pub insecure: bool,
+    /// Whether folders of this machine may be fetched from.
+    #[cfg(test)]
+    pub folders: bool,
+}
+
+/// A user and a password for one host.
+#[derive(Clone)]
+pub struct Login {
+    /// The user.
+    pub user: String,
+    /// The password or token; never shown.
+    pub password: String,
+    /// `https://host[:port]`: asked for by anybody else, nothing is said.
+    pub origin: String,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Login({} at {})", self.user, self.origin)
+    }
+}
+
+/// How a run of git ended that did not end well.
+#[derive(Clone, Debug, Error)]
+pub enum GitError {
+    /// There is no git.
+    #[error("git cannot be run: {0}")]
+    Missing(String),
+    /// It said no, in these words (cleaned, without secrets).
+    #[error("git: {words}")]
+    Failed {
+        /// Its exit code, if it ended by itself.
+        code: Option<i32>,
+        /// The end of what it said on standard error.
+        words: String,
+    },
+    /// It took too long.
+    #[error("git took longer than {} s", .0.as_secs())]
+    Timeout(Duration),
+    /// It gave more than may be.
+    #[error("git gave more than {0} bytes")]
+    TooMuch(u64),
+    /// Its output could not be read, or ours not written.
+    #[error("talking to git failed: {0}")]
+    Io(String),
+}
+
+/// Bounds of one run.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// From start to end.
+    pub time: Duration,
+    /// Of standard output. Bytes.
+    pub output: u64,
+}
+
+/// The `git` command.
+#[derive(Clone)]
+pub struct Git {
+    program: PathBuf,
+    /// What answers git's questions: this very program.
+    askpass: PathBuf,
+    /// An empty folder for what git thinks is home.
+    home: PathBuf,
+    /// Names of environment variables that are passed on, and their values: proxies, certificates, the path.
+    passed: Vec<(OsString, OsString)>,
+    places: Arc<Semaphore>,
+}
+
+/// Variables of our own environment that git needs.
+const PASSED: &[&str] = &[
+    "PATH",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "SSH_AUTH_SOCK",
+    "TMPDIR",
+];
+
+/// Asked by git on the command line of this program, whom to answer.
+pub const ASKPASS_ORIGIN: &str = "LARDER_ASKPASS_ORIGIN";
+/// The user that is answered.
+pub const ASKPASS_USER: &str = "LARDER_ASKPASS_USER";
+/// The password that is answered.
+pub const ASKPASS_PASSWORD: &str = "LARDER_ASKPASS_PASSWORD";
+
+/// The answer to one of git's questions, `Username for 'https://host': ` or `Password for 'https://user@host': `; `None` if
+/// it is not for the host that the login is for.
+pub fn askpass(question: &str, origin: &str, user: &str, password: &str) -> Option<String> {
+    let (kind, rest) = question.split_once(" for '")?;
+    let (url, _) = rest.rsplit_once('\'')?;
+    let (scheme, host) = url.split_once("://")?;
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    let host = host.split('/').next()?;
+    if format!("{scheme}://{host}") != origin {
+        return None;
+    }
+    match kind {
+        "Username" => Some(user.to_owned()),
+        "Password" => Some(password.to_owned()),
+        _ => None,
+    }
+}
+
+impl Git {
+    /// With at most `places` runs at once. `home` exists and is empty; `environment` gives our own variables.
+    pub fn new(
+        program: PathBuf,
+        askpass: PathBuf,
+        home: PathBuf,
+        places: usize,
+        environment: impl Fn(&str) -> Option<OsString>,
+    ) -> Self {
+        let mut passed: Vec<(OsString, OsString)> = PASSED
+            .iter()
+            .filter_map(|name| Some((OsString::from(name), environment(name)?)))
+            .collect();
+        // What reqwest honours by these names, git does by others.
+        for (ours, gits) in [
+            ("SSL_CERT_FILE", "GIT_SSL_CAINFO"),
+            ("SSL_CERT_DIR", "GIT_SSL_CAPATH"),
+        ] {
+            passed.extend(environment(ours).map(|value| (OsString::from(gits), value)));
+        }
+        Git {
+            program,
+            askpass,
+            home,
+            passed,
+            places: Arc::new(Semaphore::new(places)),
+        }
+    }
+
+    fn command(&self, dir: &Path, access: &Access, arguments: &[&OsStr]) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .env_clear()
+            .envs(self.passed.iter().map(|(name, value)| (name, value)))
+            .env("GIT_DIR", dir)
+            .env("HOME", &self.home)
+            .env("XDG_CONFIG_HOME", &self.home)
+            .env("LC_ALL", "C")
+            .env("TZ", "UTC")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_ATTR_NOSYSTEM", "1")
+            .env("GIT_NO_REPLACE_OBJECTS", "1")
+            .env("GIT_LITERAL_PATHSPECS", "1")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GCM_INTERACTIVE", "never")
+            .env("GIT_OPTIONAL_LOCKS", "0")
+            .env("GIT_ALLOW_PROTOCOL", protocols(access))
+            .env("SSH_ASKPASS", "/bin/false")
+            .env("GIT_ASKPASS", "/bin/false")
+            .env("GIT_SSH_COMMAND", ssh(access));
+        if let Some(login) = &access.login {
+            // In the environment, which only this user may read, and not on a command line.
+            command
+                .env("GIT_ASKPASS", &self.askpass)
+                .env(ASKPASS_ORIGIN, &login.origin)
+                .env(ASKPASS_USER, &login.user)
+                .env(ASKPASS_PASSWORD, &login.password);
+        }
+        for setting in [
+            "protocol.version=2",
+            // Renamed repositories redirect; git drops credentials of another host there, as askpass knows none for it.
+            "http.followRedirects=initial",
+            "credential.helper=",
+            "submodule.recurse=false",
+            "gc.auto=0",
+            "maintenance.auto=false",
+            "core.hooksPath=/dev/null",
+            "core.fsmonitor=false",
+            "core.untrackedCache=false",
+            "core.quotePath=false",
+            "core.logAllRefUpdates=false",
+            "fetch.writeCommitGraph=false",
+            "fetch.fsckObjects=false",
+            "fetch.unpackLimit=1",
+            "transfer.bundleURI=false",
+            "log.showSignature=false",
+            "log.decorate=no",
+        ] {
+            command.arg("-c").arg(setting);
+        }
+        command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .process_group(0);
+        command
+    }
+
+    async fn start(
+        &self,
+        dir: &Path,
+        access: &Access,
+        arguments: &[&OsStr],
+        input: Option<Bytes>,
+        bounds: Bounds,
+    ) -> Result<(Running, ChildStdout), GitError> {
+        let until = Instant::now() + bounds.time;
+        let place = timeout_at(until, Arc::clone(&self.places).acquire_owned()).await;
+        let Ok(Ok(place)) = place else {
+            return Err(GitError::Timeout(bounds.time));
+        };
+        let mut command = self.command(dir, access, arguments);
+        if input.is_some() {
+            command.stdin(Stdio::piped());
+        }
+        let mut child = command
+            .spawn()
+            .map_err(|error| GitError::Missing(error.to_string()))?;
+        let group = child
+            .id()
+            .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        let missing = || GitError::Io("a pipe is missing".into());
+        let stdout = child.stdout.take().ok_or_else(missing)?;
+        let stderr = child.stderr.take().ok_or_else(missing)?;
+        let stdin = child.stdin.take();
+        let words = tokio::spawn(last_words(stderr));
+        if let (Some(mut stdin), Some(input)) = (stdin, input) {
+            // Git may well end before it has read everything; what it says then is what counts.
+            tokio::spawn(async move { drop(stdin.write_all(&input).await) });
+        }
+        let running = Running {
+            child,
+            _group: Group(group),
+            words: Some(words),
+            until,
+            bounds,
+            _place: place,
+        };
+        Ok((running, stdout))
+    }
+
+    /// Runs git to its end and gives what it printed.
+    pub async fn run<A: AsRef<OsStr>>(
+        &self,
+        dir: &Path,
+        access: &Access,
+        arguments: &[A],
+        input: Option<Bytes>,
+        bounds: Bounds,
+    ) -> Result<Bytes, GitError> {
+        let arguments: Vec<&OsStr> = arguments.iter().map(AsRef::as_ref).collect();
+        let (running, mut stdout) = self.start(dir, access, &arguments, input, bounds).await?;
+        let mut output = BytesMut::new();
+        loop {
+            output.reserve(PIECE.min(4096 + output.len()));
+            match timeout_at(running.until, stdout.read_buf(&mut output)).await {
+                Ok(Ok(0)) => break,
+                Ok(Ok(_)) if output.len() as u64 > bounds.output => {
+                    return Err(GitError::TooMuch(bounds.output));
+                }
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return Err(GitError::Io(error.to_string())),
+                Err(_) => return Err(GitError::Timeout(bounds.time)),
+            }
+        }
+        running.end().await?;
+        Ok(output.freeze())
+    }
+
+    /// Starts git for whoever reads its output piece by piece.
+    pub async fn stream<A: AsRef<OsStr>>(
+        &self,
+        dir: &Path,
+        access: &Access,
+        arguments: &[A],
+        bounds: Bounds,
+    ) -> Result<Output, GitError> {
+        let arguments: Vec<&OsStr> = arguments.iter().map(AsRef::as_ref).collect();
+        let (running, stdout) = self.start(dir, access, &arguments, None, bounds).await?;
+        Ok(Output {
+            running,
+            stdout,
+            read: 0,
+        })
+    }
+}
+
+/// The protocols that git may use.
+fn protocols(access: &Access) -> &'static str {
+    #[cfg(test)]
+    if access.folders {
+        return "file";
+    }
+    match (access.ssh.is_some(), access.insecure) {
+        (false, false) => "https",
+        (true, false) => "https:ssh",
+        (false, true) => "https:http",
+        (true, true) => "https:ssh:http",
+    }
+}
+
+fn ssh(access: &Access) -> OsString {
+    let refuse = || OsString::from("/bin/false");
+    access.ssh.clone().unwrap_or_else(refuse)
+}
+
+/// A process group that ends with this value, children of git included.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // It may have ended by itself.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+struct Running {
+    child: Child,
+    _group: Group,
+    words: Option<JoinHandle<String>>,
+    until: Instant,
+    bounds: Bounds,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Running {
+    /// Its output has ended: waits for it to end as well.
+    async fn end(mut self) -> Result<(), GitError> {
+        let until = self.until.max(Instant::now() + LAST);
+        let status = match timeout_at(until, self.child.wait()).await {
+            Ok(Ok(status)) => status,
+            Ok(Err(error)) => return Err(GitError::Io(error.to_string())),
+            Err(_) => return Err(GitError::Timeout(self.bounds.time)),
+        };
+        // Waited for: its number may be somebody else's soon. But a child of its that holds standard error is not waited
+        // for, and goes with the group.
+        let words = match self.words.take() {
+            Some(words) => timeout_at(Instant::now() + LAST, words).await,
+            None => Ok(Ok(String::new())),
+        };
+        if status.success() {
+            return Ok(());
+        }
+        Err(GitError::Failed {
+            code: status.code(),
+            words: words.ok().and_then(Result::ok).unwrap_or_default(),
+        })
+    }
+}
+
+/// The output of a run of git, read piece by piece. Dropped early, git ends.
+pub struct Output {
+    running: Running,
+    stdout: ChildStdout,
+    read: u64,
+}
+
+impl Output {
+    /// The next bytes; `None` when git has ended well.
+    pub async fn next(&mut self, buffer: &mut BytesMut) -> Result<bool, GitError> {
+        buffer.reserve(PIECE);
+        match timeout_at(self.running.until, self.stdout.read_buf(buffer)).await {
+            Ok(Ok(0)) => Ok(false),
+            Ok(Ok(count)) => {
+                self.read += count as u64;
+                if self.read > self.running.bounds.output {
+                    return Err(GitError::TooMuch(self.running.bounds.output));
+                }
+                Ok(true)
+            }
+            Ok(Err(error)) => Err(GitError::Io(error.to_string())),
+            Err(_) => Err(GitError::Timeout(self.running.bounds.time)),
+        }
+    }
+
+    /// Says how git ended, once its output has.
+    pub async fn end(self) -> Result<(), GitError> {
+        self.running.end().await
+    }
+}
+
+/// The end of what is said on standard error, in clean lines.
+async fn last_words(mut stderr: impl AsyncRead + Unpin) -> String {
+    let mut kept = Vec::new();
+    let mut piece = vec![0; 4096];
+    while let Ok(count @ 1..) = stderr.read(&mut piece).await {
+        kept.extend_from_slice(&piece[..count]);
+        if kept.len() > 2 * WORDS {
+            kept.drain(..kept.len() - WORDS);
+        }
+    }
+    let start = kept.len().saturating_sub(WORDS);
+    let text = String::from_utf8_lossy(&kept[start..]);
+    let lines = text
+        .split(['\n', '\r'])
+        .map(str::trim)
+        .filter(|line| !line.is_empty());
+    let clean = |line: &str| line.chars().filter(|c| !c.is_control()).collect::<String>();
+    lines.map(clean).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds {
+        time: Duration::from_secs(20),
+        output: 1 << 20,
+    };
+
+    fn git(home: &Path, program: &str) -> Git {
+        let environment = |name: &str| (name == "PATH").then(|| std::env::var_os("PATH")).flatten();
+        Git::new(
+            program.into(),
+            "/bin/false".into(),
+            home.to_owned(),
+            2,
+            environment,
+        )
+    }
+
+    fn script(home: &Path, text: &str) -> Git {
+        let path = home.join("fake-git");
+        // Written by another process: while one of this one's threads starts a program, a file that this one has written
+        // may be open for writing there, and then cannot be run.
+        let write = std::process::Command::new("sh")
+            .args([
+                "-c",
+                "printf '%s\\n' '#!/bin/sh' \"$2\" > \"$1\"; chmod 755 \"$1\"",
+                "sh",
+            ])
+            .arg(&path)
+            .arg(text)
+            .status();
+        assert!(write.unwrap().success());
+        git(home, path.to_str().unwrap())
+    }
+
+    #[tokio::test]
+    async fn c118_nothing_of_the_operators_configuration_is_read() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(home.path().join(".gitconfig"), "[core]\n\tpager = evil\n").unwrap();
+        let git = git(home.path(), "git");
+        let dir = home.path().join("r");
+        let access = Access::default();
+        git.run(&dir, &access, &["init", "--bare", "--quiet"], None, BOUNDS)
+            .await
+            .unwrap();
+        let listed = git
+            .run(
+                &dir,
+                &access,
+                &["config", "--list", "--show-origin"],
+                None,
+                BOUNDS,
+            )
+            .await
+            .unwrap();
+        let listed = String::from_utf8(listed.to_vec()).unwrap();
+        assert!(
+            !listed.contains("evil") && !listed.contains("gitconfig"),
+            "{listed}"
+        );
+        assert!(listed.contains("credential.helper="), "{listed}");
+    }
+
+    #[tokio::test]
+    async fn failures_say_what_git_said() {
+        let home = tempfile::tempdir().unwrap();
+        let git = script(
+            home.path(),
+            "echo out; printf 'fatal: no\\ngone\\033\\n' >&2; exit 128",
+        );
+        let failed = git
+            .run(home.path(), &Access::default(), &["x"], None, BOUNDS)
+            .await
+            .unwrap_err();
+        assert_eq!(failed.to_string(), "git: fatal: no; gone");
+        let missing = super::tests::git(home.path(), "/no/such/git");
+        let missing = missing
+            .run(home.path(), &Access::default(), &["x"], None, BOUNDS)
+            .await;
+        assert!(matches!(missing, Err(GitError::Missing(_))));
+    }
+
+    #[tokio::test]
+    async fn c129_what_takes_too_long_or_too_much_is_ended_with_its_children() {
+        let home = tempfile::tempdir().unwrap();
+        let pids = home.path().join("pids");
+        let text = format!(
+            "sleep 1000 & echo $! > {0}.new; mv {0}.new {0}; wait",
+            pids.display()
+        );
+        let git = script(home.path(), &text);
+        let short = Bounds {
+            time: Duration::from_millis(500),
+            ..BOUNDS
+        };
+        let late = git
+            .run(home.path(), &Access::default(), &["x"], None, short)
+            .await;
+        assert!(matches!(late, Err(GitError::Timeout(_))), "{late:?}");
+        let child = std::fs::read_to_string(&pids).unwrap();
+        let gone = || {
+            std::fs::read_to_string(format!("/proc/{}/stat", child.trim()))
+                .map_or(true, |stat| stat.contains(") Z "))
+        };
+        for _ in 0..500 {
+            if gone() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(gone(), "the child of git lives on");
+        let git = script(home.path(), "exec cat /dev/zero");
+        let small = Bounds {
+            output: 1000,
+            ..BOUNDS
+        };
+        let much = git
+            .run(home.path(), &Access::default(), &["x"], None, small)
+            .await;
+        assert!(matches!(much, Err(GitError::TooMuch(1000))), "{much:?}");
+    }
+
+    #[tokio::test]
+    async fn c127_secrets_stand_in_no_command_line_and_go_to_one_host_only() {
+        let home = tempfile::tempdir().unwrap();
+        let git = script(home.path(), "tr '\\0' ' ' < /proc/$$/cmdline; echo; env");
+        let login = Login {
+            user: "me".into(),
+            password: "s3cret".into(),
+            origin: "https://git.example.com".into(),
+        };
+        let access = Access {
+            login: Some(login),
+            ..Access::default()
+        };
+        let said = git
+            .run(home.path(), &access, &["fetch"], None, BOUNDS)
+            .await
+            .unwrap();
+        let said = String::from_utf8(said.to_vec()).unwrap();
+        let (line, environment) = said.split_once('\n').unwrap();
+        assert!(!line.contains("s3cret"), "{line}");
+        assert!(
+            environment.contains("GIT_ALLOW_PROTOCOL=https\n"),
+            "{environment}"
+        );
+        assert!(!format!("{access:?}").contains("s3cret"));
+        let ask = |question: &str| askpass(question, "https://git.example.com", "me", "s3cret");
+        assert_eq!(
+            ask("Username for 'https://git.example.com': ").as_deref(),
+            Some("me")
+        );
+        assert_eq!(
+            ask("Password for 'https://me@git.example.com': ").as_deref(),
+            Some("s3cret")
+        );
+        for other in [
+            "Password for 'https://me@git.example.com.evil.org': ",
+            "Password for 'https://git.example.com@evil.org': ",
+            "Password for 'http://me@git.example.com': ",
+            "Password for 'https://me@git.example.com:8443': ",
+            "Enter passphrase for key '/home/me/.ssh/id': ",
+            "nonsense",
+        ] {
+            assert_eq!(ask(other), None, "{other}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_place_is_given_back() {
+        let home = tempfile::tempdir().unwrap();
+        let git = script(home.path(), "cat");
+        for _ in 0..5 {
+            let said = git
+                .run(
+                    home.path(),
+                    &Access::default(),
+                    &["x"],
+                    Some(Bytes::from_static(b"in")),
+                    BOUNDS,
+                )
+                .await;
+            assert_eq!(said.unwrap(), "in");
+        }
+    }
+}

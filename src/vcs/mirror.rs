@@ -1,0 +1,594 @@
+//! A bare mirror of one repository: kept, updated in part, and read by one caller at a time where that matters
+//! (protocol.md 6.3 and 6.6).
+//!
+//! A version needs the tree of one commit, so that is what is fetched first. The history is fetched only for questions that
+//! need it (ancestors, commits that no reference names), once, and from then on by increments.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::git::{Access, Bounds, Git, GitError, Output};
+use super::refs::{ObjectId, RefLimits, RefTable, RefsError};
+use super::url::RepoUrl;
+
+/// A list of references.
+const REFS: Bounds = Bounds {
+    time: Duration::from_secs(60),
+    output: 64 << 20,
+};
+/// Something local and small.
+const LOCAL: Bounds = Bounds {
+    time: Duration::from_secs(30),
+    output: 64 << 10,
+};
+/// A commit object: its message may be long.
+const COMMIT: Bounds = Bounds {
+    time: Duration::from_secs(30),
+    output: 4 << 20,
+};
+/// The name under which what is fetched for one version is held on to.
+const HELD: &str = "refs/larder/held/";
+
+/// Why a repository has no answer.
+#[derive(Clone, Debug, Error)]
+pub enum MirrorError {
+    /// Git said no, or took too long, or is not there.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// Its list of references makes no sense.
+    #[error("the list of references cannot be read: {0}")]
+    Refs(#[from] RefsError),
+    /// Our own folder cannot be used.
+    #[error("the mirror's folder cannot be used: {0}")]
+    Folder(String),
+    /// A commit object that is none.
+    #[error("commit {} cannot be read", .0.as_str())]
+    Commit(ObjectId),
+}
+
+/// Bounds of what is fetched.
+#[derive(Clone, Copy, Debug)]
+pub struct FetchBounds {
+    /// Of one fetch.
+    pub time: Duration,
+    /// Of one file that is read.
+    pub file: u64,
+}
+
+/// A mirror.
+pub struct Mirror {
+    git: Git,
+    url: String,
+    access: Access,
+    dir: PathBuf,
+    bounds: FetchBounds,
+    /// One fetch at a time.
+    fetching: Semaphore,
+}
+
+/// What is known of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// When it was committed, in seconds since 1970.
+    pub committed: i64,
+}
+
+impl Mirror {
+    /// The mirror of `url` below `root`; nothing is made or asked yet.
+    pub fn new(
+        git: Git,
+        root: &Path,
+        url: &RepoUrl,
+        access: Access,
+        bounds: FetchBounds,
+    ) -> Arc<Self> {
+        Self::of(git, root, url.as_str(), access, bounds)
+    }
+
+    fn of(git: Git, root: &Path, url: &str, access: Access, bounds: FetchBounds) -> Arc<Self> {
+        let name = Sha256::digest(format!("git3:{url}"));
+        let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
+        Arc::new(Mirror {
+            git,
+            url: url.to_owned(),
+            access,
+            dir: root.join(name),
+            bounds,
+            fetching: Semaphore::new(1),
+        })
+    }
+
+    /// Asks for the references.
+    pub async fn refs(&self, limits: RefLimits) -> Result<RefTable, MirrorError> {
+        let arguments = [
+            "ls-remote",
+            "--quiet",
+            "--end-of-options",
+            self.url.as_str(),
+        ];
+        // Outside any repository: nothing there can have a say.
+        let nowhere = Path::new("/nonexistent");
+        let list = self
+            .git
+            .run(nowhere, &self.access, &arguments, None, REFS)
+            .await?;
+        Ok(RefTable::parse(&list, limits)?)
+    }
+
+    /// Makes sure that a commit's tree is here; `reference` names it at the remote (`refs/tags/…`, `refs/heads/…`).
+    pub async fn ensure(&self, id: &ObjectId, reference: &str) -> Result<(), MirrorError> {
+        if self.has(id).await {
+            return Ok(());
+        }
+        let _one = self.turn().await;
+        if self.has(id).await {
+            return Ok(());
+        }
+        self.init(id).await?;
+        let held = format!("+{reference}:{HELD}{}", id.as_str());
+        self.fetch(&["--depth=1"], &[&held]).await
+    }
+
+    /// Makes sure that all heads and tags are here with their history, as of now.
+    pub async fn complete(&self, any: &ObjectId) -> Result<(), MirrorError> {
+        let _one = self.turn().await;
+        self.init(any).await?;
+        let all = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
+        self.fetch(&["--prune"], &all).await?;
+        if self.dir.join("shallow").exists() {
+            // By itself: together with new references some servers send too little (protocol.md 6.6).
+            self.fetch(&["--unshallow"], &all).await?;
+        }
+        Ok(())
+    }
+
+    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.fetching.acquire().await.ok()
+    }
+
+    async fn fetch(&self, options: &[&str], what: &[&str]) -> Result<(), MirrorError> {
+        let mut arguments = vec![
+            "fetch",
+            "--quiet",
+            "--force",
+            "--no-tags",
+            "--no-write-fetch-head",
+            "--no-auto-maintenance",
+            "--no-recurse-submodules",
+        ];
+        arguments.extend_from_slice(options);
+        arguments.extend_from_slice(&["--end-of-options", self.url.as_str()]);
+        arguments.extend_from_slice(what);
+        let bounds = Bounds {
+            time: self.bounds.time,
+            ..LOCAL
+        };
+        self.git
+            .run(&self.dir, &self.access, &arguments, None, bounds)
+            .await?;
+        Ok(())
+    }
+
+    /// Makes the folder, if it is not there.
+    async fn init(&self, any: &ObjectId) -> Result<(), MirrorError> {
+        if self.dir.join("info/attributes").exists() {
+            return Ok(());
+        }
+        let failed = |error: std::io::Error| MirrorError::Folder(error.to_string());
+        std::fs::create_dir_all(&self.dir).map_err(failed)?;
+        let format = if any.as_str().len() == 64 {
+            "sha256"
+        } else {
+            "sha1"
+        };
+        let format = format!("--object-format={format}");
+        // Without templates: they could bring hooks.
+        let arguments = ["init", "--quiet", "--bare", "--template=", &format];
+        self.git
+            .run(&self.dir, &Access::default(), &arguments, None, LOCAL)
+            .await?;
+        // Last, and what says that all is made: no archive may leave out or expand what `go` does not.
+        let info = self.dir.join("info");
+        std::fs::create_dir_all(&info).map_err(failed)?;
+        std::fs::write(
+            info.join("attributes"),
+            "\n* -export-subst -export-ignore\n",
+        )
+        .map_err(failed)
+    }
+
+    async fn local<A: AsRef<std::ffi::OsStr>>(
+        &self,
+        arguments: &[A],
+        bounds: Bounds,
+    ) -> Result<Bytes, GitError> {
+        self.git
+            .run(&self.dir, &Access::default(), arguments, None, bounds)
+            .await
+    }
+
+    /// Whether a commit is here.
+    pub async fn has(&self, id: &ObjectId) -> bool {
+        let name = format!("{}^{{commit}}", id.as_str());
+        self.dir.exists() && self.local(&["cat-file", "-e", &name], LOCAL).await.is_ok()
+    }
+
+    /// When a commit that is here was committed.
+    pub async fn times(&self, id: &ObjectId) -> Result<Times, MirrorError> {
+        let body = self
+            .local(&["cat-file", "commit", id.as_str()], COMMIT)
+            .await?;
+        let text = String::from_utf8_lossy(&body);
+        let header = text.split("\n\n").next().unwrap_or_default();
+        let committed = header
+            .lines()
+            .find_map(|line| line.strip_prefix("committer "))
+            .and_then(|line| line.rsplit_once(' '))
+            .and_then(|(rest, _zone)| rest.rsplit_once(' '))
+            .and_then(|(_, seconds)| seconds.parse().ok());
+        committed
+            .map(|committed| Times { committed })
+            .ok_or_else(|| MirrorError::Commit(id.clone()))
+    }
+
+    /// A file of a commit that is here; `None` if the commit has none there. A symbolic link gives its target, as in `go`.
+    pub async fn file(&self, id: &ObjectId, path: &str) -> Result<Option<Bytes>, MirrorError> {
+        let name = format!("{}:{path}", id.as_str());
+        let kind = match self.local(&["cat-file", "-t", &name], LOCAL).await {
+            Ok(kind) => kind,
+            Err(GitError::Failed { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        if kind.trim_ascii() != b"blob" {
+            return Ok(None);
+        }
+        let bounds = Bounds {
+            output: self.bounds.file,
+            ..LOCAL
+        };
+        Ok(Some(
+            self.local(&["cat-file", "blob", &name], bounds).await?,
+        ))
+    }
+
+    /// Whether `older` is an ancestor of `younger`, or the same; both with their history here.
+    pub async fn is_ancestor(
+        &self,
+        older: &ObjectId,
+        younger: &ObjectId,
+    ) -> Result<bool, MirrorError> {
+        let arguments = [
+            "merge-base",
+            "--is-ancestor",
+            older.as_str(),
+            younger.as_str(),
+        ];
+        match self.local(&arguments, LOCAL).await {
+            Ok(_) => Ok(true),
+            Err(GitError::Failed { code: Some(1), .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Tags on a commit and its ancestors, merge parents included; its history is here.
+    pub async fn tags_before(&self, id: &ObjectId) -> Result<Vec<String>, MirrorError> {
+        let merged = format!("--merged={}", id.as_str());
+        let arguments = ["for-each-ref", "--format=%(refname)", &merged, "refs/tags"];
+        let bounds = Bounds {
+            output: REFS.output,
+            ..REFS
+        };
+        let list = self.local(&arguments, bounds).await?;
+        let text = String::from_utf8_lossy(&list);
+        let names = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("refs/tags/"));
+        Ok(names.map(str::to_owned).collect())
+    }
+
+    /// The commit that a hexadecimal prefix stands for, if one that heads or tags lead to has it; all history is here.
+    pub async fn in_history(&self, prefix: &str) -> Result<Option<ObjectId>, MirrorError> {
+        let name = format!("{prefix}^{{commit}}");
+        let arguments = [
+            "rev-parse",
+            "--verify",
+            "--quiet",
+            "--end-of-options",
+            &name,
+        ];
+        let id = match self.local(&arguments, LOCAL).await {
+            Ok(id) => id,
+            Err(GitError::Failed { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let text = String::from_utf8_lossy(&id);
+        let Some(id) = ObjectId::parse(text.trim()) else {
+            return Ok(None);
+        };
+        let contains = format!("--contains={}", id.as_str());
+        let arguments = [
+            "for-each-ref",
+            "--count=1",
+            "--format=x",
+            &contains,
+            "refs/heads",
+            "refs/tags",
+        ];
+        let reached = self.local(&arguments, LOCAL).await?;
+        Ok((!reached.is_empty()).then_some(id))
+    }
+
+    /// The tree of a commit that is here, or a folder of it, as a tar archive.
+    pub async fn archive(
+        &self,
+        id: &ObjectId,
+        folder: &str,
+        bounds: Bounds,
+    ) -> Result<Output, MirrorError> {
+        let mut arguments = vec![
+            "-c",
+            "core.autocrlf=input",
+            "-c",
+            "core.eol=lf",
+            "archive",
+            "--format=tar",
+            "--prefix=prefix/",
+            "--end-of-options",
+            id.as_str(),
+        ];
+        if !folder.is_empty() {
+            arguments.push(folder);
+        }
+        Ok(self
+            .git
+            .stream(&self.dir, &Access::default(), &arguments, bounds)
+            .await?)
+    }
+}
+
+/// Reads a run's output to its end.
+pub async fn all(mut output: Output) -> Result<Bytes, GitError> {
+    let mut whole = BytesMut::new();
+    while output.next(&mut whole).await? {}
+    output.end().await?;
+    Ok(whole.freeze())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: FetchBounds = FetchBounds {
+        time: Duration::from_secs(60),
+        file: 1 << 20,
+    };
+
+    /// A repository made by a script, and a mirror of it.
+    struct Scene {
+        dir: tempfile::TempDir,
+        mirror: Arc<Mirror>,
+    }
+
+    fn shell(dir: &Path, script: &str) -> String {
+        let mut command = std::process::Command::new("sh");
+        command
+            .args(["-e", "-c", script])
+            .current_dir(dir)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("HOME", "/nonexistent")
+            .env("GIT_CONFIG_NOSYSTEM", "1");
+        for who in ["AUTHOR", "COMMITTER"] {
+            command
+                .env(format!("GIT_{who}_NAME"), "n")
+                .env(format!("GIT_{who}_EMAIL"), "n@example.com")
+                .env(format!("GIT_{who}_DATE"), "1700000000 +0100");
+        }
+        let output = command.output().unwrap();
+        let shown = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{script}: {shown}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    fn scene(script: &str) -> Scene {
+        let dir = tempfile::tempdir().unwrap();
+        shell(
+            dir.path(),
+            &format!("git init -q -b main r; cd r; {script}"),
+        );
+        let home = dir.path().join("home");
+        std::fs::create_dir(&home).unwrap();
+        let environment = |name: &str| (name == "PATH").then(|| std::env::var_os("PATH")).flatten();
+        let git = Git::new("git".into(), "/bin/false".into(), home, 4, environment);
+        let url = format!("file://{}", dir.path().join("r").display());
+        let access = Access {
+            folders: true,
+            ..Access::default()
+        };
+        let mirror = Mirror::of(git, &dir.path().join("mirrors"), &url, access, BOUNDS);
+        Scene { dir, mirror }
+    }
+
+    impl Scene {
+        fn id(&self, rev: &str) -> ObjectId {
+            let script = format!("git -C r rev-parse '{rev}^{{commit}}'");
+            ObjectId::parse(&shell(self.dir.path(), &script)).unwrap()
+        }
+    }
+
+    const TWO: &str = "echo module a > go.mod; git add .; git commit -qm one; git tag v1.0.0; \
+        echo two > f; ln -s f link; git add .; git commit -qm two; git tag -a -m t v1.1.0";
+
+    #[tokio::test]
+    async fn one_version_is_fetched_without_its_history() {
+        let scene = scene(TWO);
+        let refs = scene.mirror.refs(RefLimits::default()).await.unwrap();
+        let id = refs.tag("v1.1.0").unwrap().clone();
+        assert_eq!(id, scene.id("v1.1.0"), "annotated tags are peeled");
+        assert_eq!(refs.head(), Some(&id));
+        scene.mirror.ensure(&id, "refs/tags/v1.1.0").await.unwrap();
+        assert!(scene.mirror.has(&id).await);
+        assert!(!scene.mirror.has(&scene.id("v1.0.0")).await);
+        assert_eq!(
+            scene.mirror.times(&id).await.unwrap().committed,
+            1_700_000_000
+        );
+        let file = async |path: &str| scene.mirror.file(&id, path).await.unwrap();
+        assert_eq!(file("f").await.unwrap(), "two\n");
+        assert_eq!(file("link").await.unwrap(), "f", "the link's own text");
+        assert_eq!(file("none").await, None);
+        assert_eq!(file("").await, None, "a folder is no file");
+        let archive = scene
+            .mirror
+            .archive(
+                &id,
+                "",
+                Bounds {
+                    output: 1 << 20,
+                    ..COMMIT
+                },
+            )
+            .await
+            .unwrap();
+        let tar = all(archive).await.unwrap();
+        assert!(tar.windows(9).any(|name| name == b"prefix/f\0"));
+    }
+
+    #[tokio::test]
+    async fn the_history_comes_when_it_is_asked_for_and_grows() {
+        let scene = scene(&format!(
+            "{TWO}; git checkout -qb side v1.0.0; echo s > s; git add .; git commit -qm s; git checkout -q main"
+        ));
+        let (one, two, side) = (scene.id("v1.0.0"), scene.id("v1.1.0"), scene.id("side"));
+        scene.mirror.ensure(&two, "refs/tags/v1.1.0").await.unwrap();
+        scene.mirror.complete(&two).await.unwrap();
+        assert!(scene.mirror.is_ancestor(&one, &two).await.unwrap());
+        assert!(scene.mirror.is_ancestor(&two, &two).await.unwrap());
+        assert!(!scene.mirror.is_ancestor(&side, &two).await.unwrap());
+        assert_eq!(
+            scene.mirror.tags_before(&two).await.unwrap(),
+            ["v1.0.0", "v1.1.0"]
+        );
+        assert_eq!(scene.mirror.tags_before(&side).await.unwrap(), ["v1.0.0"]);
+        // A merge of the branch, tagged on the branch.
+        shell(
+            scene.dir.path(),
+            "cd r; git tag v1.0.1 side; git merge -qm m side",
+        );
+        scene.mirror.complete(&two).await.unwrap();
+        let merged = scene.id("main");
+        assert_eq!(
+            scene.mirror.tags_before(&merged).await.unwrap(),
+            ["v1.0.0", "v1.0.1", "v1.1.0"]
+        );
+    }
+
+    #[tokio::test]
+    async fn c100_only_what_heads_and_tags_lead_to_is_found() {
+        let scene = scene(&format!(
+            "{TWO}; echo x > x; git add .; git commit -qm lost; git tag lost; git reset -q --hard v1.1.0"
+        ));
+        let (one, lost) = (scene.id("v1.0.0"), scene.id("lost"));
+        scene.mirror.complete(&one).await.unwrap();
+        let find = async |id: &ObjectId| scene.mirror.in_history(id.short()).await.unwrap();
+        assert_eq!(find(&one).await.as_ref(), Some(&one));
+        assert_eq!(find(&lost).await.as_ref(), Some(&lost));
+        shell(scene.dir.path(), "git -C r tag -d lost");
+        scene.mirror.complete(&one).await.unwrap();
+        assert_eq!(
+            find(&lost).await,
+            None,
+            "it is still here, but nothing leads to it"
+        );
+        assert_eq!(scene.mirror.in_history("0123456789ab").await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn c112_attributes_neither_hide_nor_expand() {
+        let scene = scene(
+            "printf 'secret export-ignore\\nv export-subst\\n' > .gitattributes; echo s > secret; \
+            echo '$Format:%H$' > v; git add .; git commit -qm one; git tag v1.0.0",
+        );
+        let id = scene.id("v1.0.0");
+        scene.mirror.ensure(&id, "refs/tags/v1.0.0").await.unwrap();
+        let archive = scene
+            .mirror
+            .archive(
+                &id,
+                "",
+                Bounds {
+                    output: 1 << 20,
+                    ..COMMIT
+                },
+            )
+            .await
+            .unwrap();
+        let tar = all(archive).await.unwrap();
+        let has = |text: &[u8]| tar.windows(text.len()).any(|piece| piece == text);
+        assert!(has(b"prefix/secret\0"));
+        assert!(has(b"$Format:%H$"));
+    }
+
+    #[tokio::test]
+    async fn c119_an_empty_repository_has_no_references() {
+        let scene = scene("true");
+        assert!(
+            scene
+                .mirror
+                .refs(RefLimits::default())
+                .await
+                .unwrap()
+                .is_empty()
+        );
+        let gone = Mirror::of(
+            scene.mirror.git.clone(),
+            scene.dir.path(),
+            "file:///no/such",
+            scene.mirror.access.clone(),
+            BOUNDS,
+        );
+        assert!(matches!(
+            gone.refs(RefLimits::default()).await,
+            Err(MirrorError::Git(GitError::Failed { .. }))
+        ));
+    }
+
+    #[tokio::test]
+    async fn c122_c123_what_looks_like_an_option_or_another_protocol_is_neither() {
+        let scene = scene(TWO);
+        let marker = scene.dir.path().join("marker");
+        for url in [
+            format!("--upload-pack=touch {}", marker.display()),
+            format!("ext::sh -c touch% {}", marker.display()),
+        ] {
+            let bad = Mirror::of(
+                scene.mirror.git.clone(),
+                scene.dir.path(),
+                &url,
+                Access::default(),
+                BOUNDS,
+            );
+            assert!(bad.refs(RefLimits::default()).await.is_err(), "{url}");
+            let id = scene.id("main");
+            assert!(bad.ensure(&id, "refs/heads/main").await.is_err(), "{url}");
+            assert!(!marker.exists(), "{url}");
+        }
+        let local = Mirror::of(
+            scene.mirror.git.clone(),
+            scene.dir.path(),
+            &scene.mirror.url,
+            Access::default(),
+            BOUNDS,
+        );
+        assert!(
+            local.refs(RefLimits::default()).await.is_err(),
+            "folders are for tests only"
+        );
+    }
+}
