@@ -9,10 +9,11 @@
 //! * [`refs`]: heads and tags as `git ls-remote` tells them.
 //! * [`layout`]: where in the repository a module lies, and which tags are its versions.
 //!
-//! And what runs programs:
+//! And what asks the world, or runs programs:
 //!
 //! * [`git`]: the `git` command, sealed and bounded.
 //! * [`mirror`]: a bare mirror of one repository.
+//! * [`resolve`]: from a module path to its repository, pages and probes asked through a seam.
 //!
 //! Every name and address comes from strangers and is checked once, where it enters.
 
@@ -22,6 +23,7 @@ mod markup;
 pub mod meta;
 pub mod mirror;
 pub mod refs;
+pub mod resolve;
 pub mod root;
 pub mod url;
 

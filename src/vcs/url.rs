@@ -53,7 +53,7 @@ impl fmt::Display for Scheme {
 }
 
 /// Which schemes may be used besides `https`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Allowed {
     /// `ssh` and `git+ssh`.
     pub ssh: bool,

@@ -1,0 +1,393 @@
+//! From a module path to its repository, asking the world where the path alone does not say (protocol.md 6.1).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use quick_cache::sync::Cache;
+use thiserror::Error;
+
+use super::meta::{GoImport, MetaError, go_imports, select};
+use super::root::{Root, Static, Vcs, static_root};
+use super::url::{Allowed, RepoUrl, Scheme};
+use crate::clock::{Millis, SharedClock};
+use crate::gomod::ModulePath;
+
+/// Paths whose repository is remembered, at the most.
+const REMEMBERED: usize = 4096;
+
+/// An answer to `?go-get=1`, whatever its status.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The status.
+    pub status: u16,
+    /// The body, at most [`super::meta::MAX_PAGE`] bytes of it.
+    pub body: Bytes,
+}
+
+/// Why there is no page.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum PageError {
+    /// There is no such host.
+    #[error("there is no host of that name")]
+    NoHost,
+    /// It did not answer in time.
+    #[error("it did not answer in time")]
+    Timeout,
+    /// It must not be asked: an address inside, where the rules do not allow it, or a redirect to http.
+    #[error("{0}")]
+    Forbidden(String),
+    /// Anything else.
+    #[error("{0}")]
+    Fault(String),
+}
+
+/// What resolving needs of the world.
+#[async_trait]
+pub trait Outside: Send + Sync {
+    /// Gets a page over https, redirects followed to https only.
+    async fn page(&self, url: &str) -> Result<Page, PageError>;
+    /// Whether a repository answers at an address.
+    async fn answers(&self, url: &RepoUrl) -> bool;
+}
+
+/// Why a module's repository is not known.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum ResolveError {
+    /// There is none.
+    #[error("{0}")]
+    None(String),
+    /// There is one, but it is not to be used by the rules in force; the text names the setting.
+    #[error("{0}")]
+    Barred(String),
+    /// Whoever knows did not answer in time.
+    #[error("{0}")]
+    Timeout(String),
+    /// Whoever knows is at fault.
+    #[error("{0}")]
+    Fault(String),
+}
+
+/// Resolves module paths, and remembers for a while.
+pub struct Resolver {
+    outside: Arc<dyn Outside>,
+    clock: SharedClock,
+    ttl: Duration,
+    known: Cache<(ModulePath, Allowed), (Millis, Root)>,
+}
+
+impl Resolver {
+    /// What is found holds for `ttl`.
+    pub fn new(outside: Arc<dyn Outside>, clock: SharedClock, ttl: Duration) -> Self {
+        Resolver {
+            outside,
+            clock,
+            ttl,
+            known: Cache::new(REMEMBERED),
+        }
+    }
+
+    /// The repository of a module. Only git and other module proxies are of use here.
+    pub async fn resolve(&self, path: &ModulePath, allowed: Allowed) -> Result<Root, ResolveError> {
+        let key = (path.clone(), allowed);
+        if let Some((until, root)) = self.known.get(&key)
+            && self.clock.now() < until
+        {
+            return Ok(root);
+        }
+        let root = usable(path, self.find(path, allowed).await?)?;
+        let ttl = u64::try_from(self.ttl.as_millis()).unwrap_or(u64::MAX);
+        let until = Millis(self.clock.now().0.saturating_add(ttl));
+        self.known.insert(key, (until, root.clone()));
+        Ok(root)
+    }
+
+    async fn find(&self, path: &ModulePath, allowed: Allowed) -> Result<Root, ResolveError> {
+        match static_root(path) {
+            Static::Repository(root) => Ok(root),
+            Static::Impossible(why) => Err(ResolveError::None(why.to_string())),
+            Static::Suffixed(suffixed) => {
+                let refused = |error: super::url::UrlError| ResolveError::Barred(error.to_string());
+                for scheme in allowed.schemes() {
+                    let Ok(root) = suffixed.by(scheme) else {
+                        continue;
+                    };
+                    if self.outside.answers(&root.url).await {
+                        return Ok(root);
+                    }
+                }
+                // What is wrong with it is said by whoever fetches from it.
+                suffixed.by(Scheme::Https).map_err(refused)
+            }
+            Static::NeedsMeta => self.by_page(path, allowed).await,
+        }
+    }
+
+    async fn by_page(&self, path: &ModulePath, allowed: Allowed) -> Result<Root, ResolveError> {
+        let imports = self.imports(path.as_str()).await?;
+        let import = select(&imports.list, path).map_err(|error| imports.blame(path, &error))?;
+        if import.needs_confirmation(path) {
+            let at_prefix = self.imports(&import.prefix).await?;
+            import
+                .confirm(&at_prefix.list, path)
+                .map_err(|error| at_prefix.blame(path, &error))?;
+        }
+        import.root(allowed).map_err(|error| match error {
+            MetaError::Url(error) => ResolveError::Barred(format!(
+                "{path}: its page names the repository {}, which may not be used: {error}",
+                import.url
+            )),
+            other => ResolveError::None(format!("{path}: {other}")),
+        })
+    }
+
+    /// The tags of a path's page.
+    async fn imports(&self, path: &str) -> Result<Imports, ResolveError> {
+        let slash = if path.contains('/') { "" } else { "/" };
+        let url = format!("https://{path}{slash}?go-get=1");
+        let page = self.outside.page(&url).await.map_err(|error| {
+            let text = format!("{url}: {error}");
+            match error {
+                PageError::NoHost => ResolveError::None(text),
+                PageError::Timeout => ResolveError::Timeout(text),
+                PageError::Forbidden(_) => ResolveError::Barred(text),
+                PageError::Fault(_) => ResolveError::Fault(text),
+            }
+        })?;
+        // A page that cannot be read has no tags.
+        let list = go_imports(&page.body).unwrap_or_default();
+        Ok(Imports {
+            url,
+            status: page.status,
+            list,
+        })
+    }
+}
+
+/// What a page says.
+struct Imports {
+    url: String,
+    status: u16,
+    list: Vec<GoImport>,
+}
+
+impl Imports {
+    /// Whose fault it is that the page does not help: of one that is an error itself, its server's.
+    fn blame(&self, path: &ModulePath, error: &MetaError) -> ResolveError {
+        let text = format!("{path}: {} ({}): {error}", self.url, self.status);
+        match self.status {
+            200..=399 | 404 | 410 => ResolveError::None(text),
+            401 | 403 | 407 => ResolveError::Barred(text),
+            _ => ResolveError::Fault(text),
+        }
+    }
+}
+
+/// Git repositories and module proxies can be used; here would others be added.
+fn usable(path: &ModulePath, root: Root) -> Result<Root, ResolveError> {
+    match root.vcs {
+        Vcs::Git | Vcs::Mod => Ok(root),
+        other => Err(ResolveError::Barred(format!(
+            "{path}: its repository {} is one of {other}, which larder does not fetch from; only git is supported",
+            root.url.as_str()
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use parking_lot::Mutex;
+    use std::collections::HashMap;
+
+    /// Pages by URL, repositories that answer, and what was asked.
+    #[derive(Default)]
+    struct World {
+        pages: HashMap<String, Result<Page, PageError>>,
+        answering: Vec<String>,
+        asked: Mutex<Vec<String>>,
+    }
+
+    #[async_trait]
+    impl Outside for World {
+        async fn page(&self, url: &str) -> Result<Page, PageError> {
+            self.asked.lock().push(url.to_owned());
+            self.pages
+                .get(url)
+                .cloned()
+                .unwrap_or(Err(PageError::NoHost))
+        }
+        async fn answers(&self, url: &RepoUrl) -> bool {
+            self.asked.lock().push(url.as_str().to_owned());
+            self.answering.iter().any(|it| it == url.as_str())
+        }
+    }
+
+    impl World {
+        fn page(mut self, path: &str, status: u16, content: &str) -> Self {
+            let tag = match content {
+                "" => String::new(),
+                content => format!("<meta name=\"go-import\" content=\"{content}\">"),
+            };
+            let body = format!("<html><head>{tag}</head></html>").into();
+            let slash = if path.contains('/') { "" } else { "/" };
+            let url = format!("https://{path}{slash}?go-get=1");
+            self.pages.insert(url, Ok(Page { status, body }));
+            self
+        }
+
+        fn fails(mut self, path: &str, error: PageError) -> Self {
+            self.pages
+                .insert(format!("https://{path}?go-get=1"), Err(error));
+            self
+        }
+    }
+
+    fn resolver(world: World) -> (Arc<World>, Resolver) {
+        let world = Arc::new(world);
+        let outside = Arc::clone(&world);
+        let ttl = Duration::from_secs(60);
+        (world, Resolver::new(outside, Arc::new(SystemClock), ttl))
+    }
+
+    async fn ask(
+        resolver: &Resolver,
+        path: &str,
+    ) -> Result<(String, String, String), ResolveError> {
+        let path = ModulePath::parse(path).unwrap();
+        let root = resolver.resolve(&path, Allowed::default()).await?;
+        Ok((root.prefix, root.url.as_str().to_owned(), root.subdir))
+    }
+
+    fn is(prefix: &str, url: &str, subdir: &str) -> Result<(String, String, String), ResolveError> {
+        Ok((prefix.to_owned(), url.to_owned(), subdir.to_owned()))
+    }
+
+    #[tokio::test]
+    async fn c108_some_paths_need_nobody() {
+        let (world, resolver) = resolver(World::default());
+        let found = ask(&resolver, "github.com/a/b/sub/v2").await;
+        assert_eq!(found, is("github.com/a/b", "https://github.com/a/b", ""));
+        for impossible in ["github.com/x", "github.com/a/b.git"] {
+            let error = ask(&resolver, impossible).await.unwrap_err();
+            assert!(matches!(error, ResolveError::None(_)), "{error:?}");
+        }
+        assert!(world.asked.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn c109_a_suffix_names_the_kind_and_the_scheme_is_tried() {
+        let (world, first) = resolver(World {
+            answering: vec!["https://host.example/repo".into()],
+            ..World::default()
+        });
+        let found = ask(&first, "host.example/repo.git/sub").await;
+        assert_eq!(
+            found,
+            is("host.example/repo.git", "https://host.example/repo", "")
+        );
+        assert_eq!(*world.asked.lock(), ["https://host.example/repo"]);
+        // Remembered.
+        ask(&first, "host.example/repo.git/sub").await.unwrap();
+        assert_eq!(world.asked.lock().len(), 1);
+        // Without an answer https is what is said to be at fault; nothing weaker is tried.
+        let (world, second) = resolver(World::default());
+        ask(&second, "host.example/repo.git").await.unwrap();
+        assert_eq!(*world.asked.lock(), ["https://host.example/repo"]);
+    }
+
+    #[tokio::test]
+    async fn c105_c106_a_shorter_prefix_is_confirmed_and_the_status_does_not_matter() {
+        let content = "e.com/r git https://git.e.com/r.git";
+        let world = World::default()
+            .page("e.com/r/sub", 404, content)
+            .page("e.com/r", 200, content);
+        let (world, found) = resolver(world);
+        assert_eq!(
+            ask(&found, "e.com/r/sub").await,
+            is("e.com/r", "https://git.e.com/r.git", "")
+        );
+        assert_eq!(world.asked.lock().len(), 2);
+        let world = World::default().page("e.com/r/sub", 200, content).page(
+            "e.com/r",
+            200,
+            "e.com/r git https://evil.e.com/r.git",
+        );
+        let error = ask(&resolver(world).1, "e.com/r/sub").await.unwrap_err();
+        assert!(
+            matches!(&error, ResolveError::None(text) if text.contains("disagree")),
+            "{error:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn c107_other_proxies_and_folders() {
+        let world = World::default()
+            .page("e.com/m", 200, "e.com/m mod https://proxy.e.com/x")
+            .page("e.com/s", 200, "e.com/s git https://git.e.com/all deep/er");
+        let (_, found) = resolver(world);
+        assert_eq!(
+            ask(&found, "e.com/m").await,
+            is("e.com/m", "https://proxy.e.com/x", "")
+        );
+        assert_eq!(
+            ask(&found, "e.com/s").await,
+            is("e.com/s", "https://git.e.com/all", "deep/er")
+        );
+    }
+
+    #[tokio::test]
+    async fn c123_addresses_that_may_not_be_used() {
+        for url in [
+            "http://e.com/r",
+            "ssh://git@e.com/r",
+            "file:///etc",
+            "ext::sh",
+            "git://e.com/r",
+            "e.com:r",
+            "--upload-pack=x",
+        ] {
+            let world = World::default().page("e.com/r", 200, &format!("e.com/r git {url}"));
+            let error = ask(&resolver(world).1, "e.com/r").await.unwrap_err();
+            assert!(matches!(error, ResolveError::Barred(_)), "{url}: {error:?}");
+        }
+        let world = World::default().page("e.com/h", 200, "e.com/h hg https://hg.e.com/h");
+        let error = ask(&resolver(world).1, "e.com/h").await.unwrap_err();
+        assert!(
+            matches!(&error, ResolveError::Barred(text) if text.contains("hg")),
+            "{error:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn whose_fault_it_is() {
+        let world = World::default()
+            .page("e.com/none", 200, "")
+            .page("e.com/gone", 410, "")
+            .page("e.com/closed", 401, "")
+            .page("e.com/broken", 503, "")
+            .fails("e.com/slow", PageError::Timeout)
+            .fails("e.com/tls", PageError::Fault("TLS failed".into()))
+            .fails(
+                "e.com/inside",
+                PageError::Forbidden("it is an address inside".into()),
+            );
+        let (_, resolver) = resolver(world);
+        for (path, kind) in [
+            ("e.com/none", "None"),
+            ("e.com/gone", "None"),
+            ("nowhere.example/x", "None"),
+            ("e.com/closed", "Barred"),
+            ("e.com/inside", "Barred"),
+            ("e.com/broken", "Fault"),
+            ("e.com/tls", "Fault"),
+            ("e.com/slow", "Timeout"),
+        ] {
+            let error = format!("{:?}", ask(&resolver, path).await.unwrap_err());
+            assert!(error.starts_with(kind), "{path}: {error}");
+            assert!(error.contains(path), "{error}");
+        }
+    }
+}
