@@ -27,6 +27,7 @@ mod support;
 
 mod cache;
 mod crash;
+mod direct;
 mod escaping;
 mod faults;
 mod go_client;

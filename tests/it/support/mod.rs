@@ -1,9 +1,12 @@
 //! What the tests stand on: an upstream of our own, the real program, raw HTTP and the real `go`.
 
 pub mod fault;
+pub mod git;
+pub mod githost;
 pub mod go;
 pub mod http;
 pub mod modules;
+pub mod oracle;
 pub mod server;
 pub mod sumdb;
 mod tests;
@@ -12,9 +15,12 @@ mod wire;
 pub mod zip;
 
 pub use fault::{At, Body, Fault, Gate, Length};
+pub use git::{Commit, Repo};
+pub use githost::GitHost;
 pub use go::Go;
 pub use http::{Conn, Request, Response};
 pub use modules::Module;
+pub use oracle::{Oracle, Verdict};
 pub use server::{Larder, larder};
 pub use upstream::FakeUpstream;
 pub use zip::{Entry, Zip};
@@ -156,6 +162,11 @@ impl BlackHole {
 /// The certificate of the authority behind `FakeUpstream::start_tls`, as a file.
 pub fn tls_authority() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/tls/authority.pem")
+}
+
+/// The certificate of the authority behind `GitHost`, as a file.
+pub fn hosts_authority() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/tls/hosts-authority.pem")
 }
 
 /// A port that was free a moment ago, for the few tests in which the program must be told its own.

@@ -15,12 +15,27 @@ use std::time::{Duration, Instant};
 
 pub(super) type Tls = Arc<ServerConfig>;
 
-/// The server side of TLS with the certificate beside this file.
+/// The server side of TLS with the certificate for `localhost` beside this file.
 pub(super) fn tls() -> Tls {
-    let certificates = CertificateDer::pem_slice_iter(include_bytes!("tls/server.pem"))
+    tls_with(
+        include_bytes!("tls/server.pem"),
+        include_bytes!("tls/server.key"),
+    )
+}
+
+/// The same with the certificate for the names of git hosts.
+pub(super) fn hosts_tls() -> Tls {
+    tls_with(
+        include_bytes!("tls/hosts.pem"),
+        include_bytes!("tls/hosts.key"),
+    )
+}
+
+fn tls_with(certificate: &[u8], key: &[u8]) -> Tls {
+    let certificates = CertificateDer::pem_slice_iter(certificate)
         .collect::<Result<Vec<_>, _>>()
         .unwrap();
-    let key = PrivateKeyDer::from_pem_slice(include_bytes!("tls/server.key")).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(key).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -49,7 +64,7 @@ impl Wire {
         }
     }
 
-    fn socket(&self) -> &TcpStream {
+    pub fn socket(&self) -> &TcpStream {
         match self {
             Wire::Plain(stream) => stream,
             Wire::Tls(stream) => &stream.sock,
@@ -57,7 +72,7 @@ impl Wire {
     }
 
     /// Waits until the other side leaves or `gone` says so.
-    fn linger(&mut self, gone: impl Fn() -> bool) {
+    pub fn linger(&mut self, gone: impl Fn() -> bool) {
         let _ = self
             .socket()
             .set_read_timeout(Some(Duration::from_millis(20)));
@@ -152,7 +167,7 @@ pub(super) fn converse(inner: &Inner, life: u64, number: u64, mut wire: Wire) {
     }
 }
 
-fn read_head(wire: &mut Wire, buffer: &mut Vec<u8>) -> Option<String> {
+pub(super) fn read_head(wire: &mut Wire, buffer: &mut Vec<u8>) -> Option<String> {
     let mut chunk = [0; 4096];
     loop {
         if let Some(end) = buffer.windows(4).position(|w| w == b"\r\n\r\n") {
@@ -400,7 +415,7 @@ impl Exchange<'_> {
     }
 }
 
-fn reason(status: u16) -> &'static str {
+pub(super) fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
         206 => "Partial Content",

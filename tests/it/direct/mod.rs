@@ -1,0 +1,308 @@
+//! Direct mode: modules straight from git (checklist 95 to 130).
+//!
+//! Most of it is told as scenes: a few repositories made for the purpose, and what is expected of queries about
+//! them. [`differential!`] makes two tests of a scene: in `go` the real `go` with `GOPROXY=direct` is asked
+//! whether the expectations are right, in `larder` the same questions go to Larder, whose answers have to be
+//! those that `go` has just given: `.info`, `.mod`, the zip's hash and the list, or none in both.
+//!
+//! What needs the product is ignored until there is one. To lift that, delete the line that is marked in
+//! [`differential!`], and everywhere else
+//!
+//! ```sh
+//! sed -i '/#\[ignore = "direct mode is not built yet"\]/d' tests/it/direct/*.rs
+//! ```
+
+/// Two tests of each scene, `scene::go` and `scene::larder`.
+macro_rules! differential {
+    ($($scene:ident),* $(,)?) => {$(
+        mod $scene {
+            #[test]
+            fn go() {
+                super::$scene().judge();
+            }
+
+            #[test]
+            #[ignore = "direct mode is not built yet"] // This one stands for every scene.
+            fn larder() {
+                super::$scene().compare();
+            }
+        }
+    )*};
+}
+
+mod credentials;
+mod fixtures;
+mod go_client;
+mod offline;
+mod resolve;
+mod routing;
+mod safety;
+mod scale;
+mod settings;
+mod versions;
+mod zips;
+
+use crate::support::git::{git, gomod};
+use crate::support::githost::go_import_page;
+use crate::support::modules::{escape, zip_h1};
+use crate::support::server::Builder;
+use crate::support::*;
+use serde_json::Value;
+
+/// The statuses that tell clients of trouble rather than of absence.
+const TROUBLE: &[u16] = &[500, 502, 503, 504];
+
+/// What is expected of a query.
+enum Expect {
+    /// This version, with everything.
+    Is(String),
+    /// This version, but no zip of it; `go` says why.
+    NoZip(String, &'static str),
+    /// Nothing; `go` says why.
+    Not(&'static str),
+}
+
+struct Case {
+    module: String,
+    query: String,
+    expect: Expect,
+}
+
+/// Repositories behind module paths, and what is expected of them.
+struct Scene {
+    host: GitHost,
+    /// What the public side is asked.
+    up: FakeUpstream,
+    repos: Vec<Repo>,
+    cases: Vec<Case>,
+    lists: Vec<(String, Option<Vec<String>>)>,
+    origin: bool,
+    environment: Vec<(String, String)>,
+}
+
+impl Scene {
+    fn new() -> Scene {
+        Scene {
+            host: GitHost::start(),
+            up: FakeUpstream::start(),
+            repos: Vec::new(),
+            cases: Vec::new(),
+            lists: Vec::new(),
+            origin: false,
+            environment: Vec::new(),
+        }
+    }
+
+    /// The usual way: what begins with `corp.example.com/NAME` is in `https://git.example.com/NAME`.
+    fn with(repo: Repo, name: &str) -> Scene {
+        let mut scene = Scene::new();
+        scene.add(repo, name);
+        scene
+    }
+
+    fn add(&mut self, repo: Repo, name: &str) {
+        let path = format!("corp.example.com/{name}");
+        let at = format!("git.example.com/{name}");
+        self.host.publish(&path, &at, &repo);
+        self.repos.push(repo);
+    }
+
+    fn expect(mut self, module: &str, query: impl Into<String>, expect: Expect) -> Scene {
+        self.cases.push(Case {
+            module: module.to_owned(),
+            query: query.into(),
+            expect,
+        });
+        self
+    }
+
+    fn is(self, module: &str, query: impl Into<String>, version: impl Into<String>) -> Scene {
+        self.expect(module, query, Expect::Is(version.into()))
+    }
+
+    /// A version that is found under its own name.
+    fn has(self, module: &str, version: impl Into<String>) -> Scene {
+        let version = version.into();
+        self.is(module, version.clone(), version)
+    }
+
+    fn not(self, module: &str, query: impl Into<String>, why: &'static str) -> Scene {
+        self.expect(module, query, Expect::Not(why))
+    }
+
+    fn no_zip(self, module: &str, version: impl Into<String>, why: &'static str) -> Scene {
+        let version = version.into();
+        self.expect(module, version.clone(), Expect::NoZip(version, why))
+    }
+
+    /// These are all its versions.
+    fn list(mut self, module: &str, versions: &[&str]) -> Scene {
+        let versions = versions.iter().map(|v| (*v).to_owned()).collect();
+        self.lists.push((module.to_owned(), Some(versions)));
+        self
+    }
+
+    /// There is no such module to list.
+    fn no_list(mut self, module: &str) -> Scene {
+        self.lists.push((module.to_owned(), None));
+        self
+    }
+
+    /// `Origin` is compared, too.
+    fn with_origin(mut self) -> Scene {
+        self.origin = true;
+        self
+    }
+
+    /// A variable for both sides.
+    fn env(mut self, name: &str, value: &str) -> Scene {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn oracle(&self) -> Oracle {
+        let oracle = Oracle::of(&self.host);
+        let variables = self.environment.iter();
+        variables.fold(oracle, |oracle, (name, value)| oracle.env(name, value))
+    }
+
+    fn larder(&self) -> Builder {
+        let builder = settings::private(&self.host, &self.up);
+        let variables = self.environment.iter();
+        variables.fold(builder, |builder, (name, value)| builder.env(name, value))
+    }
+
+    /// Asks `go`, and holds it against the expectations.
+    #[track_caller]
+    fn verdicts(&self) -> Vec<(&Case, Verdict)> {
+        let oracle = self.oracle();
+        let ask = |case: &Case| {
+            let verdict = oracle.ask(&case.module, &case.query);
+            case.check(&verdict);
+            verdict
+        };
+        let asked = self.cases.iter().map(|case| (case, ask(case)));
+        let verdicts = asked.collect();
+        for (module, expected) in &self.lists {
+            let versions = oracle.versions(module);
+            assert_eq!(versions.clone().ok(), *expected, "{module}: {versions:?}");
+        }
+        verdicts
+    }
+
+    #[track_caller]
+    fn judge(&self) {
+        self.verdicts();
+    }
+
+    /// Asks Larder, and holds it against `go`.
+    #[track_caller]
+    fn compare(&self) {
+        let verdicts = self.verdicts();
+        let larder = self.larder().start();
+        for (case, verdict) in verdicts {
+            println!("{}@{}", case.module, case.query);
+            agrees(&larder, case, &verdict, self.origin);
+        }
+        for (module, expected) in &self.lists {
+            let answer = larder.get(&format!("/{}/@v/list", escape(module)));
+            match expected {
+                Some(versions) => assert_eq!(lines(&answer), *versions, "{module}"),
+                None => drop(answer.refuses(&[404])),
+            }
+        }
+        self.up.assert_untouched();
+    }
+}
+
+impl Case {
+    #[track_caller]
+    fn check(&self, verdict: &Verdict) {
+        let name = format!("{}@{}: {verdict:#?}", self.module, self.query);
+        match &self.expect {
+            Expect::Is(version) => {
+                assert_eq!(verdict.version, *version, "{name}");
+                assert!(verdict.h1.is_some(), "a zip: {name}");
+            }
+            Expect::NoZip(version, why) => {
+                assert_eq!(verdict.version, *version, "{name}");
+                assert!(verdict.h1.is_none(), "no zip: {name}");
+                assert!(verdict.error.contains(why), "{why}: {name}");
+            }
+            Expect::Not(why) => {
+                assert_eq!(verdict.version, "", "{name}");
+                assert!(verdict.error.contains(why), "{why}: {name}");
+            }
+        }
+    }
+
+    /// The path to ask a proxy for.
+    fn path(&self) -> String {
+        query_path(&self.module, &self.query)
+    }
+}
+
+fn query_path(module: &str, query: &str) -> String {
+    let module = escape(module);
+    match query {
+        "latest" => format!("/{module}/@latest"),
+        query => format!("/{module}/@v/{}.info", escape(query)),
+    }
+}
+
+fn file_path(module: &str, version: &str, kind: &str) -> String {
+    format!("/{}/@v/{}.{kind}", escape(module), escape(version))
+}
+
+/// Larder's answers to the query are those of `go`.
+#[track_caller]
+fn agrees(larder: &Larder, case: &Case, verdict: &Verdict, origin: bool) {
+    let answer = larder.get(&case.path());
+    if verdict.version.is_empty() {
+        answer.refuses(&[404]);
+        return;
+    }
+    let info: Value = serde_json::from_slice(answer.ok()).expect("JSON");
+    assert_eq!(info["Version"], verdict.info["Version"], "{info}");
+    assert_eq!(info["Time"], verdict.info["Time"], "{info}");
+    if origin {
+        for member in [
+            "VCS",
+            "URL",
+            "Subdir",
+            "Hash",
+            "Ref",
+            "TagSum",
+            "TagPrefix",
+            "RepoSum",
+        ] {
+            let (ours, theirs) = (&info["Origin"][member], &verdict.info["Origin"][member]);
+            assert_eq!(ours, theirs, "{member} of {info}");
+        }
+    }
+    let path = |kind| file_path(&case.module, &verdict.version, kind);
+    let gomod = larder.get(&path("mod")).ok().to_vec();
+    assert_eq!(
+        String::from_utf8_lossy(&gomod),
+        String::from_utf8_lossy(&verdict.gomod)
+    );
+    let zip = larder.get(&path("zip"));
+    match &verdict.h1 {
+        Some(h1) => assert_eq!(zip_h1(zip.ok()), *h1, "{}", path("zip")),
+        None => drop(zip.refuses(&[404])),
+    }
+}
+
+/// The lines of a whole 200.
+#[track_caller]
+fn lines(answer: &Response) -> Vec<String> {
+    answer.ok();
+    answer.text().lines().map(str::to_owned).collect()
+}
+
+/// The version that an `.info` or `@latest` tells of.
+#[track_caller]
+fn version_of(answer: &Response) -> String {
+    let info: Value = serde_json::from_slice(answer.ok()).expect("JSON");
+    info["Version"].as_str().expect("a version").to_owned()
+}
