@@ -42,7 +42,7 @@ mod settings;
 mod versions;
 mod zips;
 
-use crate::support::git::{git, gomod};
+use crate::support::git::{git, gomod, short};
 use crate::support::githost::go_import_page;
 use crate::support::modules::{escape, zip_h1};
 use crate::support::server::Builder;
@@ -172,21 +172,28 @@ impl Scene {
         variables.fold(builder, |builder, (name, value)| builder.env(name, value))
     }
 
-    /// Asks `go`, and holds it against the expectations.
+    /// Asks `go`, and holds it against the expectations; all that is wrong is told at once.
     #[track_caller]
     fn verdicts(&self) -> Vec<(&Case, Verdict)> {
         let oracle = self.oracle();
-        let ask = |case: &Case| {
+        let mut wrong = Vec::new();
+        let mut verdicts = Vec::new();
+        for case in &self.cases {
             let verdict = oracle.ask(&case.module, &case.query);
-            case.check(&verdict);
-            verdict
-        };
-        let asked = self.cases.iter().map(|case| (case, ask(case)));
-        let verdicts = asked.collect();
+            println!(
+                "SAID {}@{}: {:?} {}",
+                case.module, case.query, verdict.version, verdict.error
+            );
+            wrong.extend(case.complaint(&verdict));
+            verdicts.push((case, verdict));
+        }
         for (module, expected) in &self.lists {
             let versions = oracle.versions(module);
-            assert_eq!(versions.clone().ok(), *expected, "{module}: {versions:?}");
+            if versions.clone().ok() != *expected {
+                wrong.push(format!("{module}: not {expected:?}, but {versions:?}"));
+            }
         }
+        assert!(wrong.is_empty(), "go says otherwise:\n{}", wrong.join("\n"));
         verdicts
     }
 
@@ -216,24 +223,23 @@ impl Scene {
 }
 
 impl Case {
-    #[track_caller]
-    fn check(&self, verdict: &Verdict) {
-        let name = format!("{}@{}: {verdict:#?}", self.module, self.query);
-        match &self.expect {
-            Expect::Is(version) => {
-                assert_eq!(verdict.version, *version, "{name}");
-                assert!(verdict.h1.is_some(), "a zip: {name}");
-            }
-            Expect::NoZip(version, why) => {
-                assert_eq!(verdict.version, *version, "{name}");
-                assert!(verdict.h1.is_none(), "no zip: {name}");
-                assert!(verdict.error.contains(why), "{why}: {name}");
-            }
-            Expect::Not(why) => {
-                assert_eq!(verdict.version, "", "{name}");
-                assert!(verdict.error.contains(why), "{why}: {name}");
-            }
-        }
+    /// What is wrong with the verdict, if anything.
+    fn complaint(&self, verdict: &Verdict) -> Option<String> {
+        let (version, zip, why) = match &self.expect {
+            Expect::Is(version) => (version.as_str(), true, ""),
+            Expect::NoZip(version, why) => (version.as_str(), false, *why),
+            Expect::Not(why) => ("", false, *why),
+        };
+        let right = verdict.version == version
+            && verdict.h1.is_some() == zip
+            && verdict.error.contains(why);
+        let Verdict { error, .. } = verdict;
+        (!right).then(|| {
+            let wanted = format!("{version:?}, zip: {zip}, {why:?}");
+            let zip = verdict.h1.is_some();
+            let got = format!("{:?}, zip: {zip}, {error:?}", verdict.version);
+            format!("{}@{}: not {wanted}, but {got}", self.module, self.query)
+        })
     }
 
     /// The path to ask a proxy for.

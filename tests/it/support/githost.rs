@@ -458,6 +458,7 @@ impl Conversation<'_> {
     }
 
     fn run(&self, stream: TcpStream) {
+        let _ = stream.set_read_timeout(Some(4 * DEADLINE));
         let mut first = [0; 16];
         let Ok(have) = stream.peek(&mut first) else {
             return;
@@ -467,11 +468,9 @@ impl Conversation<'_> {
             self.converse(wire, Vec::new(), true);
             return;
         }
-        let plausible = first[..have]
-            .iter()
-            .all(|b| b.is_ascii_graphic() || *b == b' ');
-        let git = first.get(4..7) == Some(b"git") || first.starts_with(b"SSH");
-        if have > 0 && (!plausible || git) {
+        // A request of git's own protocol begins with its length, and may come in pieces.
+        let foreign = first[0] == b'0' || first.starts_with(b"SSH") || !first[0].is_ascii();
+        if have > 0 && foreign {
             self.inner
                 .update(|state| state.strays.push(first[..have].to_vec()));
             return;
