@@ -77,6 +77,7 @@ struct Scene {
     cases: Vec<Case>,
     lists: Vec<(String, Option<Vec<String>>)>,
     origin: bool,
+    folder: tempfile::TempDir,
     environment: Vec<(String, String)>,
 }
 
@@ -89,6 +90,7 @@ impl Scene {
             cases: Vec::new(),
             lists: Vec::new(),
             origin: false,
+            folder: tempfile::tempdir().unwrap(),
             environment: Vec::new(),
         }
     }
@@ -160,6 +162,13 @@ impl Scene {
         self
     }
 
+    /// The git configuration of whoever runs `go` or Larder.
+    fn git_config(self, text: &str) -> Scene {
+        let file = self.folder.path().join("gitconfig");
+        std::fs::write(&file, text).unwrap();
+        self.env("GIT_CONFIG_GLOBAL", file.to_str().unwrap())
+    }
+
     fn oracle(&self) -> Oracle {
         let oracle = Oracle::of(&self.host);
         let variables = self.environment.iter();
@@ -180,10 +189,6 @@ impl Scene {
         let mut verdicts = Vec::new();
         for case in &self.cases {
             let verdict = oracle.ask(&case.module, &case.query);
-            println!(
-                "SAID {}@{}: {:?} {}",
-                case.module, case.query, verdict.version, verdict.error
-            );
             wrong.extend(case.complaint(&verdict));
             verdicts.push((case, verdict));
         }

@@ -6,7 +6,7 @@
 
 use super::fault::{At, Fault};
 use super::wire::{self, Tls, Wire, reason};
-use super::{DEADLINE, Repo, glob, percent_decode};
+use super::{DEADLINE, Module, Repo, glob, percent_decode};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -51,7 +51,7 @@ impl Seen {
 struct Page {
     status: u16,
     headers: Vec<(String, String)>,
-    body: String,
+    body: Vec<u8>,
 }
 
 struct Rule {
@@ -205,25 +205,43 @@ impl GitHost {
 
     /// An HTML page under a host and path, whatever the query. With `go-get=1` it is that of all paths below, too,
     /// which have none of their own.
-    pub fn page(&self, path: &str, status: u16, body: &str) {
-        self.put(path, status, &[("Content-Type", "text/html")], body);
+    pub fn page(&self, path: &str, status: u16, body: impl AsRef<[u8]>) {
+        self.put(
+            path,
+            status,
+            &[("Content-Type", "text/html")],
+            body.as_ref(),
+        );
     }
 
     pub fn redirect(&self, path: &str, to: &str) {
-        self.put(path, 302, &[("Location", to)], "");
+        self.put(path, 302, &[("Location", to)], b"");
     }
 
-    fn put(&self, path: &str, status: u16, headers: &[(&str, &str)], body: &str) {
+    pub fn put(&self, path: &str, status: u16, headers: &[(&str, &str)], body: &[u8]) {
         let headers = headers.iter();
         let page = Page {
             status,
             headers: headers
                 .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
                 .collect(),
-            body: body.to_owned(),
+            body: body.to_vec(),
         };
         self.inner
             .update(|state| state.pages.insert(path.to_owned(), page));
+    }
+
+    /// `https://{base}` is a module proxy that has this.
+    pub fn proxy_module(&self, base: &str, module: &Module) {
+        for (url, bytes) in [
+            (module.url("info"), module.info_bytes()),
+            (module.url("mod"), module.mod_bytes()),
+            (module.url("zip"), module.zip_bytes()),
+            (module.latest_url(), module.info_bytes()),
+            (module.list_url(), format!("{}\n", module.version).into()),
+        ] {
+            self.page(&format!("{base}{url}"), 200, bytes);
+        }
     }
 
     /// What begins with `prefix` is 401 without this user and password. The longest prefix counts.
@@ -613,7 +631,7 @@ impl Conversation<'_> {
             return Answer {
                 status: page.status,
                 headers: page.headers.clone(),
-                body: Source::Text(page.body.clone().into_bytes()),
+                body: Source::Text(page.body.clone()),
             };
         }
         for (prefix, folder) in &state.repositories {
