@@ -1,1 +1,192 @@
+//! What was fetched from git once is there when git is not, and what is new is seen when it is.
+
 use super::*;
+
+const LIB: &str = "corp.example.com/lib";
+
+fn released() -> Scene {
+    let repo = Repo::module(LIB);
+    repo.tag("v1.0.0", &repo.git(&["rev-parse", "main"]));
+    Scene::with(repo, "lib")
+}
+
+fn list(larder: &Larder) -> Vec<String> {
+    lines(&larder.get(&format!("/{LIB}/@v/list")))
+}
+
+#[test]
+#[ignore = "direct mode is not built yet"]
+fn what_is_kept_is_served_without_the_host() {
+    let mut scene = released();
+    let mut larder = scene.larder().no_breaker().start();
+    let paths = ["info", "mod", "zip"].map(|kind| file_path(LIB, "v1.0.0", kind));
+    let before = paths
+        .clone()
+        .map(|path| larder.get_hit(&path).ok().to_vec());
+    assert_eq!(list(&larder), ["v1.0.0"]);
+    let latest = larder.get(&query_path(LIB, "latest")).ok().to_vec();
+    scene.host.stop();
+    larder.stop();
+    larder.restart();
+    let after = paths.map(|path| larder.get(&path).ok().to_vec());
+    assert_eq!(before, after);
+    assert_eq!(list(&larder), ["v1.0.0"]);
+    assert_eq!(larder.get(&query_path(LIB, "latest")).ok(), latest);
+}
+
+#[test]
+#[ignore = "direct mode is not built yet"]
+fn what_is_not_kept_is_trouble_without_the_host() {
+    let mut scene = released();
+    let larder = scene.larder().no_breaker().start();
+    larder.get(&file_path(LIB, "v1.0.0", "info")).ok();
+    scene.host.stop();
+    larder.get(&query_path(LIB, "v1.1.0")).refuses(TROUBLE);
+    larder
+        .get(&query_path("corp.example.com/other", "v1.0.0"))
+        .refuses(TROUBLE);
+    scene.host.restart();
+    until("an answer", || {
+        (larder.get(&query_path(LIB, "v1.1.0")).status == 404).then_some(())
+    });
+}
+
+#[test]
+#[ignore = "direct mode is not built yet"]
+fn every_part_is_made_of_one_fetch() {
+    // `.info` was asked for; `.mod` and zip come from what is there then.
+    let mut scene = released();
+    let larder = scene.larder().no_breaker().start();
+    larder.get(&file_path(LIB, "v1.0.0", "info")).ok();
+    larder.get(&file_path(LIB, "v1.0.0", "mod")).ok();
+    larder.get(&file_path(LIB, "v1.0.0", "zip")).ok();
+    let fetches = scene.host.count("git.example.com/lib/git-upload-pack");
+    larder.get(&file_path(LIB, "v1.0.0", "zip")).ok();
+    larder.get(&file_path(LIB, "v1.0.0", "info")).ok();
+    assert_eq!(
+        scene.host.count("git.example.com/lib/git-upload-pack"),
+        fetches
+    );
+    scene.host.stop();
+}
+
+#[test]
+#[ignore = "direct mode is not built yet"]
+fn a_new_version_is_seen_at_once_when_it_is_asked_for() {
+    let scene = released();
+    let larder = settings::refs_ttl(scene.larder(), "1h").start();
+    assert_eq!(list(&larder), ["v1.0.0"]);
+    let repo = &scene.repos[0];
+    let hash = repo.commit(Commit::new().file("n.go", "package lib\n"));
+    repo.tag("v1.1.0", &hash);
+    // Unknown until now, so that what is believed of references is looked at again.
+    let info = larder.get(&query_path(LIB, "v1.1.0"));
+    assert_eq!(version_of(&info), "v1.1.0");
+    assert_eq!(version_of(&larder.get(&query_path(LIB, &hash))), "v1.1.0");
+    assert_eq!(list(&larder), ["v1.0.0", "v1.1.0"]);
+}
+
+#[test]
+#[ignore = "direct mode is not built yet"]
+fn a_new_version_is_seen_after_a_while() {
+    let scene = released();
+    let builder = settings::refs_ttl(scene.larder().set("freshness.ttl", "100ms"), "100ms");
+    let larder = builder.start();
+    assert_eq!(list(&larder), ["v1.0.0"]);
+    let repo = &scene.repos[0];
+    let hash = repo.commit(Commit::new().file("n.go", "package lib\n"));
+    repo.tag("v1.1.0", &hash);
+    until("the new version", || {
+        (list(&larder) == ["v1.0.0", "v1.1.0"]).then_some(())
+    });
+    until("the new head", || {
+        (version_of(&larder.get(&query_path(LIB, "latest"))) == "v1.1.0").then_some(())
+    });
+}
+
+#[test]
+#[ignore = "direct mode is not built yet"]
+fn a_branch_that_was_forced_elsewhere_is_followed() {
+    let scene = released();
+    let builder = settings::refs_ttl(scene.larder().set("freshness.ttl", "100ms"), "100ms");
+    let larder = builder.start();
+    let repo = &scene.repos[0];
+    let first = repo.commit(Commit::new().file("n.go", "package lib\n"));
+    let version = repo.pseudo("v1.0.1-0.", &first);
+    until("the first head", || {
+        (version_of(&larder.get(&query_path(LIB, "main"))) == version).then_some(())
+    });
+    let base = repo.git(&["rev-parse", "v1.0.0"]);
+    let second = repo.commit(Commit::new().after(&base).file("o.go", "package lib\n"));
+    let version = repo.pseudo("v1.0.1-0.", &second);
+    until("the second head", || {
+        (version_of(&larder.get(&query_path(LIB, "main"))) == version).then_some(())
+    });
+    // What was served of the lost commit stays.
+    let lost = repo.pseudo("v1.0.1-0.", &first);
+    larder.get(&file_path(LIB, &lost, "info")).ok();
+}
+
+#[test]
+#[ignore = "direct mode is not built yet"]
+fn c15_a_moved_tag_changes_nothing_that_was_served() {
+    let scene = released();
+    let mut larder = scene.larder().start();
+    let path = file_path(LIB, "v1.0.0", "zip");
+    let zip = larder.get_hit(&path).ok().to_vec();
+    let info = larder.get(&query_path(LIB, "v1.0.0")).ok().to_vec();
+    let repo = &scene.repos[0];
+    let moved = repo.commit(Commit::new().file("n.go", "package lib\n"));
+    repo.tag("v1.0.0", &moved);
+    larder.stop();
+    larder.restart();
+    assert_eq!(larder.get(&path).ok(), zip);
+    assert_eq!(larder.get(&query_path(LIB, "v1.0.0")).ok(), info);
+    // Not even where the kept files were lost: the checksum seen first stands.
+    larder.stop();
+    std::fs::remove_dir_all(larder.data_dir().join("modules")).unwrap();
+    larder.restart();
+    larder.get(&path).refuses(&[502]);
+}
+
+#[test]
+#[ignore = "direct mode is not built yet"]
+fn c24_a_client_that_wants_no_fetch_gets_none() {
+    let scene = released();
+    let larder = scene.larder().start();
+    for what in ["@v/list", "@latest", "@v/v1.0.0.info", "@v/v1.0.0.zip"] {
+        larder.get_kept(&format!("/{LIB}/{what}")).refuses(&[404]);
+    }
+    scene.host.assert_untouched();
+    let path = file_path(LIB, "v1.0.0", "zip");
+    larder.get_hit(&path);
+    larder.get_kept(&path).ok();
+}
+
+#[test]
+#[ignore = "direct mode is not built yet"]
+fn a_killed_fetch_leaves_nothing_that_hurts() {
+    let scene = released();
+    scene.repos[0].history("main", 30, 30_000);
+    let gate = Gate::new();
+    let fault = Fault::gate_at(20_000, &gate);
+    scene
+        .host
+        .rule_n("git.example.com/lib/git-upload-pack", 3, fault);
+    let mut larder = scene.larder().start();
+    let mut conn = Conn::open(larder.addr()).unwrap();
+    let request = Request::get(&query_path(LIB, "main"));
+    conn.write(&request.bytes(larder.addr())).unwrap();
+    gate.wait_arrived(1);
+    larder.kill9();
+    gate.open();
+    scene.host.clear_rules();
+    larder.restart();
+    let verdict = scene.oracle().ask(LIB, "main");
+    assert_eq!(
+        version_of(&larder.get(&query_path(LIB, "main"))),
+        verdict.version
+    );
+    let zip = larder.get(&file_path(LIB, &verdict.version, "zip"));
+    assert_eq!(Some(zip_h1(zip.ok())), verdict.h1);
+}
