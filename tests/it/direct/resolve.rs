@@ -374,8 +374,7 @@ fn c119_an_unreachable_host_is_trouble() {
     scene
         .host
         .go_import(LIB, &format!("{LIB} git https://down.example.com/lib"));
-    let builder = settings::private(&scene.host, &scene.up);
-    let larder = builder.arg("--private").arg("*.example.com").start();
+    let larder = scene.larder().start();
     for path in ["/down.example.com/lib", "/corp.example.com/lib"] {
         for what in [
             "@v/list",

@@ -5,7 +5,7 @@ use super::*;
 
 /// Patterns of the paths that are private in these tests.
 pub(super) const PRIVATE: &str = "corp.example.com,*.corp.example.com,git.example.com,other.example.com,\
-    evil.example.com,gopkg.in/corp,github.com/corp,bitbucket.org/corp";
+    evil.example.com,down.example.com,gopkg.in/corp,github.com/corp,bitbucket.org/corp";
 
 /// The hosts that repositories are on. They are on our own network, which has to be said.
 const HOSTS: &str = "corp.example.com,git.example.com,other.example.com,evil.example.com,down.example.com,\

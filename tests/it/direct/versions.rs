@@ -41,6 +41,7 @@ differential!(
     a_head_that_is_not_main,
     a_moved_tag_moves_nothing_of_the_rest,
     names_that_git_would_understand,
+    times_of_all_ages,
 );
 
 fn lib(repo: Repo) -> Scene {
@@ -837,4 +838,19 @@ fn names_that_git_would_understand() -> Scene {
     names
         .into_iter()
         .fold(scene, |scene, name| scene.not(LIB, name, ""))
+}
+
+fn times_of_all_ages() -> Scene {
+    let repo = Repo::new();
+    let first = repo.commit(plain().at(0));
+    let second = repo.commit(plain().at(4_102_444_800).file("n.go", "package lib\n"));
+    let third = repo.commit(plain().at(1).file("o.go", "package lib\n"));
+    repo.tag("v1.0.0", &second);
+    let [oldest, after] =
+        [("v0.0.0-", &first), ("v1.0.1-0.", &third)].map(|(base, hash)| repo.pseudo(base, hash));
+    assert!(oldest.starts_with("v0.0.0-19700101000000-"));
+    lib(repo)
+        .is(LIB, first, oldest)
+        .has(LIB, "v1.0.0")
+        .is(LIB, "main", after)
 }

@@ -58,6 +58,13 @@ impl Commit {
         self.entry("120000", name, target.as_bytes())
     }
 
+    /// A file whose content is a blob that is there already.
+    pub fn known(mut self, name: &str, blob: &str) -> Commit {
+        let line = format!("M 100644 {blob} {}\n", quoted(name));
+        self.changes.extend_from_slice(line.as_bytes());
+        self
+    }
+
     /// A submodule's entry: the hash of a commit elsewhere.
     pub fn submodule(mut self, name: &str, hash: &str) -> Commit {
         let line = format!("M 160000 {hash} {}\n", quoted(name));
@@ -221,7 +228,7 @@ impl Repo {
             "commit refs/heads/{}\nmark :1\nauthor A <a@example.com> {} +0200\n\
              committer C <c@example.com> {time} -0530\n",
             commit.branch,
-            time - 86_400,
+            time.saturating_sub(86_400),
         );
         data(&mut stream, format!("Commit {number}").as_bytes());
         if let Some(parent) = parent {

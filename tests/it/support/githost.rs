@@ -200,7 +200,7 @@ impl GitHost {
 
     /// The page of `path` says this in its `go-import`.
     pub fn go_import(&self, path: &str, content: &str) {
-        self.page(path, 200, &go_import_page(&[content]));
+        self.page(path, 200, go_import_page(&[content]));
     }
 
     /// An HTML page under a host and path, whatever the query. With `go-get=1` it is that of all paths below, too,
