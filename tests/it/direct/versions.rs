@@ -42,6 +42,7 @@ differential!(
     a_moved_tag_moves_nothing_of_the_rest,
     names_that_git_would_understand,
     times_of_all_ages,
+    hosts_that_allow_little,
 );
 
 fn lib(repo: Repo) -> Scene {
@@ -853,4 +854,23 @@ fn times_of_all_ages() -> Scene {
         .is(LIB, first, oldest)
         .has(LIB, "v1.0.0")
         .is(LIB, "main", after)
+}
+
+/// Neither parts of a history nor commits by their hash, as older and simpler hosts have it.
+fn hosts_that_allow_little() -> Scene {
+    let repo = Repo::new();
+    for setting in ["uploadpack.allowFilter", "uploadpack.allowAnySHA1InWant"] {
+        repo.git(&["config", setting, "false"]);
+    }
+    let first = repo.commit(plain());
+    repo.tag("v1.0.0", &first);
+    let second = more(&repo, "n.go");
+    let third = more(&repo, "o.go");
+    let [between, head] = [&second, &third].map(|hash| repo.pseudo("v1.0.1-0.", hash));
+    lib(repo)
+        .has(LIB, &between)
+        .is(LIB, second, between)
+        .is(LIB, "main", head)
+        .has(LIB, "v1.0.0")
+        .list(LIB, &["v1.0.0"])
 }
