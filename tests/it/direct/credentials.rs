@@ -188,6 +188,7 @@ fn c119_without_a_credential_it_is_404_that_says_what_to_do() {
         );
         assert!(!reason.contains("unknown revision"), "{reason}");
     }
+    scene.control(&larder);
 }
 
 #[test]
@@ -255,6 +256,7 @@ fn c127_redirects_do_not_take_credentials_along() {
     scene
         .host
         .assert_secret_only_at(SECRET, "git.example.com/*");
+    scene.control(&larder);
 }
 
 #[test]
@@ -283,6 +285,7 @@ fn c127_a_page_cannot_send_credentials_elsewhere() {
             .host
             .assert_secret_only_at(SECRET, "git.example.com/*");
         unsaid(&larder, SECRET);
+        scene.control(&larder);
     }
 }
 
@@ -399,6 +402,7 @@ fn c127_an_address_with_a_password_is_not_repeated() {
         assert!(!answer.text().contains(SECRET), "{}", answer.describe());
     }
     assert!(!larder.stderr().contains(SECRET), "{}", larder.stderr());
+    scene.control(&larder);
 }
 
 #[test]
@@ -413,4 +417,5 @@ fn c128_a_demand_for_a_password_fails_at_once() {
         "{:?}",
         answer.elapsed
     );
+    scene.control(&larder);
 }

@@ -224,6 +224,20 @@ impl Scene {
             }
         }
         self.up.assert_untouched();
+        self.control(&larder);
+    }
+
+    /// Direct mode does work here, so that what was refused was refused for a reason of its own. Ends all rules.
+    #[track_caller]
+    fn control(&self, larder: &Larder) {
+        let path = "corp.example.com/control";
+        let repo = Repo::module(path);
+        repo.tag("v1.0.0", &repo.git(&["rev-parse", "main"]));
+        self.host.publish(path, "git.example.com/control", &repo);
+        self.host.clear_rules();
+        self.up.clear_rules();
+        let answer = larder.get(&file_path(path, "v1.0.0", "mod"));
+        assert_eq!(answer.ok(), gomod(path).as_bytes());
     }
 }
 

@@ -364,6 +364,7 @@ fn c108_impossible_paths_are_refused_without_asking() {
     }
     scene.host.assert_untouched();
     scene.up.assert_untouched();
+    scene.control(&larder);
 }
 
 #[test]
@@ -425,6 +426,7 @@ fn c105_the_reason_says_what_disagrees() {
         .refuses(&[404]);
     assert!(reason.contains("corp.example.com/mono"), "{reason}");
     assert_eq!(scene.host.count("evil.example.com/*"), 0);
+    scene.control(&larder);
 }
 
 #[test]
@@ -442,6 +444,7 @@ fn c130_other_systems_are_named_and_not_run() {
         let named = format!("/git.example.com/x.{system}/@v/list");
         larder.get(&named).refuses(&[404, 403]);
         assert_eq!(scene.host.count("git.example.com/x/*"), 0);
+        scene.control(&larder);
     }
 }
 

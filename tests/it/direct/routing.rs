@@ -73,6 +73,7 @@ fn public_modules_are_not_fetched_from_git_unless_the_chain_says_so() {
         larder.get(&format!("/{PUBLIC}/{way}")).refuses(&[404]);
     }
     scene.host.assert_untouched();
+    scene.control(&larder);
 }
 
 #[test]
@@ -110,6 +111,7 @@ fn direct_in_the_chain_does_not_follow_trouble() {
                 .refuses(&[403, 502, 503, 504]);
         }
         scene.host.assert_untouched();
+        scene.control(&larder);
     }
 }
 
@@ -125,6 +127,7 @@ fn direct_in_the_chain_is_left_alone_while_the_upstream_has_it() {
         larder.get(&format!("/{PUBLIC}/{way}")).ok();
     }
     scene.host.assert_untouched();
+    scene.control(&larder);
 }
 
 #[test]

@@ -93,6 +93,7 @@ fn c122_nothing_asked_for_becomes_an_option() {
     }
     assert!(!Path::new(mark).exists());
     clean(&larder);
+    scene.control(&larder);
 }
 
 #[test]
@@ -168,6 +169,7 @@ fn c122_c123_pages_with_evil_values_are_refused() {
         scene.host.names()
     );
     clean(&larder);
+    scene.control(&larder);
 }
 
 #[test]
@@ -184,6 +186,7 @@ fn c123_ssh_needs_permission_and_the_reason_says_so() {
         let reason = refused(&larder, &[404]);
         assert!(reason.contains("ssh"), "{reason}");
         clean(&larder);
+        scene.control(&larder);
     }
 }
 
@@ -230,6 +233,7 @@ fn c124_no_redirect_to_plain_http_is_followed() {
             .collect();
         assert!(plain.is_empty(), "{plain:#?}");
         clean(&larder);
+        scene.control(&larder);
     }
 }
 
@@ -258,6 +262,7 @@ fn c124_endless_redirects_end() {
         let larder = scene.larder().no_breaker().start();
         refused(&larder, &[404, 502]);
         assert!(scene.host.total() < 200, "{}", scene.host.total());
+        scene.control(&larder);
     }
 }
 
@@ -315,6 +320,7 @@ fn c125_our_own_network_is_out_of_bounds() {
     for tunnel in scene.host.tunnels() {
         assert!(tunnel.ends_with(".example.com:443"), "{tunnel}");
     }
+    scene.control(&larder);
 }
 
 #[test]
@@ -332,6 +338,7 @@ fn c125_a_git_redirect_does_not_lead_inside() {
     let larder = scene.larder().no_breaker().start();
     refused(&larder, &[403, 404, 502]);
     inside.assert_untouched();
+    scene.control(&larder);
 }
 
 #[test]
@@ -532,6 +539,7 @@ fn c129_a_repository_that_is_too_large_is_given_up() {
         .map(|m| m.len())
         .sum();
     assert!(kept < 40 << 20, "{kept} bytes left behind");
+    scene.control(&larder);
 }
 
 #[test]
