@@ -102,6 +102,16 @@ pub fn go_version(body: &[u8]) -> Option<String> {
 /// The language version in the `go` line as x/mod/zip has it when it makes a zip: none if anything
 /// is wrong with the file for x/mod/modfile `ParseLax`, be it in another line.
 pub fn go_version_if_sound(body: &[u8]) -> Option<String> {
+    soundly(body).flatten()
+}
+
+/// Whether x/mod/modfile `ParseLax` finds nothing wrong with the file.
+pub fn is_sound(body: &[u8]) -> bool {
+    soundly(body).is_some()
+}
+
+/// The `go` line of a file with which nothing is wrong.
+fn soundly(body: &[u8]) -> Option<Option<String>> {
     let mut go = None;
     let (mut modules, mut sound) = (0, true);
     let whole = each_directive(&text(body), &mut |verb, args| {
@@ -121,7 +131,7 @@ pub fn go_version_if_sound(body: &[u8]) -> Option<String> {
             _ => true,
         };
     });
-    go.filter(|_| whole && sound)
+    (whole && sound).then_some(go)
 }
 
 fn is_sound_requirement(path: &str, v: &str) -> bool {

@@ -268,7 +268,7 @@ pub fn is_pseudo_version(v: &str) -> bool {
 }
 
 /// (all before the time with its separator cut, 14 digits, revision) of a pseudo-version.
-pub(super) fn pseudo_parts(v: &str) -> Option<(&str, &str, &str)> {
+pub(crate) fn pseudo_parts(v: &str) -> Option<(&str, &str, &str)> {
     if !semver::is_valid(v) {
         return None;
     }

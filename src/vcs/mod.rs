@@ -8,6 +8,7 @@
 //! * [`url`]: the addresses of repositories that may be asked.
 //! * [`refs`]: heads and tags as `git ls-remote` tells them.
 //! * [`layout`]: where in the repository a module lies, and which tags are its versions.
+//! * [`versions`]: which version a revision is, and which versions there are.
 //!
 //! And what asks the world, or runs programs:
 //!
@@ -26,6 +27,7 @@ pub mod refs;
 pub mod resolve;
 pub mod root;
 pub mod url;
+pub mod versions;
 
 pub use layout::{Found, Layout, LayoutError};
 pub use markup::MarkupError;
@@ -33,3 +35,4 @@ pub use meta::{GoImport, MetaError, go_imports, select};
 pub use refs::{ObjectId, RefLimits, RefTable, RefsError, Resolved};
 pub use root::{Root, Static, Vcs, static_root};
 pub use url::{Allowed, RepoUrl, Scheme, UrlError};
+pub use versions::{CommitInfo, Commits, Dated, InHistory, Located, Module, NoVersion, RepoError};

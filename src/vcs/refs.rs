@@ -242,6 +242,11 @@ impl RefTable {
         if self.is_sha256 { 64 } else { 40 }
     }
 
+    /// Whether these can be the first digits of a hash, or all of them.
+    pub fn may_be_hash(&self, rev: &str) -> bool {
+        (MIN_DIGITS..=self.digits()).contains(&rev.len()) && is_hex(rev)
+    }
+
     /// What a revision is: a tag, a head, `HEAD` or digits of a hash, in this order (protocol.md
     /// 6.3, steps 2 to 5). Names are taken as they are: `~`, `^`, `:` and `@{}` mean nothing.
     pub fn resolve(&self, rev: &str) -> Resolved<'_> {
@@ -257,7 +262,7 @@ impl RefTable {
                 .as_ref()
                 .map_or(Resolved::Unknown, Resolved::Default);
         }
-        if !(MIN_DIGITS..=self.digits()).contains(&rev.len()) || !is_hex(rev) {
+        if !self.may_be_hash(rev) {
             return Resolved::Unknown;
         }
         let of = |kind: &'static str| move |(name, id)| (kind, name, id);
