@@ -243,7 +243,7 @@ fn c95_bases_through_merges_and_other_branches() {
          d4 < b2 c3 | heads main
          e5 < c3 | heads other",
     );
-    let of = |query| fake.info(R, query);
+    let of = |query: &str| fake.info(R, query);
     assert_eq!(of("main"), pseudo("v0.2.1-pre.0.", 3, "d4") + " d4");
     assert_eq!(of("other"), pseudo("v0.2.1-0.", 4, "e5") + " e5");
     assert_eq!(of("HEAD"), of("main"));
@@ -352,7 +352,7 @@ fn c97_each_fault_of_a_pseudo_version() {
             format!("v2.0.0-{t}-{rev}+incompatible"),
             "module contains a go.mod file",
         ),
-        (format!("v0.0.0-{t}-{rev}+meta"), ""),
+        (format!("v0.0.0-{t}-{rev}+meta"), "not in canonical form"),
         (format!("v0.0.0-{t}-{}", short("f6")), "unknown revision"),
     ];
     let mut texts = BTreeSet::new();
@@ -367,6 +367,7 @@ fn c97_each_fault_of_a_pseudo_version() {
         }
         texts.insert(said);
     }
+    // Both of v2 have the same one.
     assert_eq!(texts.len(), 14 - 1, "{texts:#?}");
 }
 
@@ -396,7 +397,7 @@ fn c99_branches_make_no_versions() {
          abcdef123456 < a1 | tags v0.3.0
          d4 < abcdef123456 | heads abcdef123456",
     );
-    let of = |query| fake.info(R, query);
+    let of = |query: &str| fake.info(R, query);
     let pseudo_b2 = pseudo("v0.0.0-", 1, "b2");
     assert_eq!(
         of("v1.0.0"),
@@ -464,17 +465,12 @@ fn c102_incompatible_versions() {
         fake.list(R),
         "v0.1.0 v2.0.0+incompatible v2.1.0+incompatible v4.0.0-rc.1+incompatible v10.0.0+incompatible"
     );
-    let of = |query| fake.info(R, query);
+    let of = |query: &str| fake.info(R, query);
     assert_eq!(of("v2.0.0"), "v2.0.0+incompatible b2 refs/tags/v2.0.0");
     assert_eq!(of("v2.0.0+incompatible"), of("v2.0.0"));
     // In the middle of a major version with a go.mod, but without one itself.
     assert_eq!(of("v3.0.0"), "v3.0.0+incompatible d4 refs/tags/v3.0.0");
-    assert!(
-        of("v3.1.0").starts_with("! invalid version: e50")
-            || of("v3.1.0").contains("go.mod declares"),
-        "{}",
-        of("v3.1.0")
-    );
+    assert!(of("v3.1.0").ends_with("not one of v0 or v1 at revision v3.1.0"));
     // v4/go.mod: only if asked explicitly.
     assert_eq!(
         of("v4.0.0-rc.1"),
