@@ -738,3 +738,39 @@ fn several_tags_of_one_commit() {
             .contains("so module path must match major version (\"example.com/r/v2\")")
     );
 }
+
+/// What the `go` command's own code (1.26) says of repositories made at random; in lines as
+/// [`Fake::new`] reads them, and the questions after each.
+const VECTORS: &str = include_str!("../testdata/versions.txt");
+
+#[test]
+fn c121_as_go_says() {
+    let (mut cases, mut description, mut fake) = (0, String::new(), Fake::default());
+    let mut wrong = Vec::new();
+    for line in VECTORS.lines().filter(|line| !line.starts_with('#')) {
+        let fields: Vec<_> = line.split('\t').collect();
+        let (said, expected) = match fields[..] {
+            ["repo", _] => {
+                description.clear();
+                continue;
+            }
+            ["commit", commit] => {
+                description += &format!("{commit}\n");
+                fake = Fake::new(&description);
+                continue;
+            }
+            ["list", path, expected] => (fake.list(path), expected),
+            ["latest", path, expected] => (fake.latest(path), expected),
+            ["info", path, query, expected] => (fake.info(path, query), expected),
+            _ => panic!("{line}"),
+        };
+        cases += 1;
+        // Go does not say which tag it was.
+        let plain = said.split(" refs/tags/").next().unwrap();
+        if plain != expected && !(expected == "!" && said.starts_with("! ")) {
+            wrong.push(format!("{description}{line}\nnot {said}\n"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.concat());
+    assert!(cases > 1000, "{cases}");
+}
