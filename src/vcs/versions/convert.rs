@@ -227,7 +227,8 @@ impl Conversion<'_> {
     }
 
     /// The highest version among the tags of the commit and its ancestors, as far as the module can
-    /// have it and it is not withdrawn (`RecentTag`).
+    /// have it and it is not withdrawn (`RecentTag`). Go itself, if it has fetched the
+    /// commit alone, is content with a tag of that; here the history is always whole.
     async fn highest_before(&mut self) -> Result<Option<String>, RepoError> {
         let (module, prefix) = (self.module, self.module.layout.tag_prefix());
         // Most repositories without versions need no look at their history.
