@@ -19,6 +19,8 @@ use crate::protocol::{FileKey, Kind};
 
 /// Zips made durable at the same time; more would only queue in the kernel.
 const PUBLISHERS: usize = 16;
+/// Loose files written at the same time.
+const LOOSE: usize = 4;
 /// Kept free beyond a spool's expected size when the disk is below its reserve. Bytes.
 const MARGIN: u64 = 16 << 20;
 
@@ -26,6 +28,8 @@ const MARGIN: u64 = 16 << 20;
 pub struct Files {
     inner: Arc<Inner>,
     publishers: Arc<Semaphore>,
+    /// Places for what need not be durable: it must not wait behind zips that are.
+    loose: Arc<Semaphore>,
     group: Group,
 }
 
@@ -54,6 +58,7 @@ impl Files {
                 disk,
             }),
             publishers: Arc::new(Semaphore::new(PUBLISHERS)),
+            loose: Arc::new(Semaphore::new(LOOSE)),
         })
     }
 
@@ -68,11 +73,12 @@ impl Files {
     /// Runs blocking file work off the runtime's threads, a bounded number at a time.
     async fn blocking<T: Send + 'static>(
         &self,
+        places: &Arc<Semaphore>,
         doing: &'static str,
         work: impl FnOnce(&Inner) -> io::Result<T> + Send + 'static,
     ) -> Result<T, BlobError> {
         let failed = |source| BlobError { doing, source };
-        let permit = Arc::clone(&self.publishers)
+        let permit = Arc::clone(places)
             .acquire_owned()
             .await
             .map_err(|e| failed(io::Error::other(e)))?;
@@ -163,7 +169,7 @@ impl Blobs for Files {
         let path = layout::ziphash_path(&self.inner.modules, key);
         self.put("keeping a zip's hash", path, hash).await?;
         let (key, spool) = (key.clone(), Arc::clone(spool));
-        self.blocking("keeping a zip", move |inner| {
+        self.blocking(&self.publishers, "keeping a zip", move |inner| {
             let path = layout::file_path(&inner.modules, &key);
             spool.persist(&path)?;
             File::open(layout::version_dir(&inner.modules, &key.module))?.sync_all()
@@ -188,6 +194,7 @@ impl Blobs for Files {
     async fn put_loose(&self, name: &str, body: Bytes) -> Result<(), BlobError> {
         let path = self.inner.loose.join(name);
         self.blocking(
+            &self.loose,
             "keeping what belongs to a checksum database",
             move |inner| {
                 let temporary = inner.spools.fresh_path();
@@ -206,15 +213,17 @@ impl Blobs for Files {
 
     async fn clear_loose(&self, below: &str) -> Result<(), BlobError> {
         let path = self.inner.loose.join(below);
-        self.blocking("removing what belongs to a checksum database", move |_| {
-            if_there(std::fs::remove_dir_all(path)).map(|_| ())
-        })
+        self.blocking(
+            &self.loose,
+            "removing what belongs to a checksum database",
+            move |_| if_there(std::fs::remove_dir_all(path)).map(|_| ()),
+        )
         .await
     }
 
     async fn remove(&self, key: &FileKey) -> Result<(), BlobError> {
         let key = key.clone();
-        self.blocking("removing a file", move |inner| {
+        self.blocking(&self.publishers, "removing a file", move |inner| {
             if key.kind == Kind::Zip {
                 if_there(std::fs::remove_file(layout::ziphash_path(
                     &inner.modules,

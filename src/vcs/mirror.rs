@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -352,22 +352,23 @@ impl Mirror {
     }
 }
 
-/// Reads a run's output to its end.
-pub async fn all(mut output: Output) -> Result<Bytes, GitError> {
-    let mut whole = BytesMut::new();
-    while output.next(&mut whole).await? {}
-    output.end().await?;
-    Ok(whole.freeze())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::BytesMut;
 
     const BOUNDS: FetchBounds = FetchBounds {
         time: Duration::from_secs(60),
         file: 1 << 20,
     };
+
+    /// Reads a run's output to its end.
+    async fn all(mut output: Output) -> Result<Bytes, GitError> {
+        let mut whole = BytesMut::new();
+        while output.next(&mut whole).await? {}
+        output.end().await?;
+        Ok(whole.freeze())
+    }
 
     /// A repository made by a script, and a mirror of it.
     struct Scene {
