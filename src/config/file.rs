@@ -1,5 +1,6 @@
 //! The configuration file: TOML, read with the place of every key.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -12,11 +13,15 @@ use super::problem::{Cause, Problem, Source};
 use super::reader::Reader;
 use super::section::Section;
 use super::suggest::nearest;
+use super::tables::Array;
 
 /// No honest configuration is larger; a device or a log given by mistake is.
 const LARGEST: u64 = 4 << 20;
 
-/// A table of the array `[[credentials]]`, as written.
+/// Arrays of tables as written, by name.
+pub(super) type RawArrays = BTreeMap<&'static str, Vec<RawTable>>;
+
+/// A table of an array, as written.
 #[derive(Debug)]
 pub(super) struct RawTable {
     pub line: usize,
@@ -31,13 +36,14 @@ pub(super) struct RawField {
     pub raw: Raw,
 }
 
-/// Reads the file into the reader's layers. Gives the tables of `[[credentials]]`, or the one
-/// problem that keeps everything else from being looked at.
+/// Reads the file into the reader's layers. Gives the arrays of tables, or the one problem that keeps
+/// everything else from being looked at.
 pub(super) fn read(
     path: &Path,
     sections: &[Section],
+    arrays: &[&'static Array],
     reader: &mut Reader<'_>,
-) -> Result<Vec<RawTable>, Vec<Problem>> {
+) -> Result<RawArrays, Vec<Problem>> {
     let text = text(path).map_err(|message| {
         vec![Problem {
             source: Source::File {
@@ -59,6 +65,7 @@ pub(super) fn read(
         path,
         text: &text,
         sections,
+        arrays,
         reader,
     };
     Ok(walk.root(&table))
@@ -128,16 +135,17 @@ struct Walk<'w, 'a> {
     path: &'w Path,
     text: &'w str,
     sections: &'w [Section],
+    arrays: &'w [&'static Array],
     reader: &'w mut Reader<'a>,
 }
 
 impl Walk<'_, '_> {
-    fn root(&mut self, table: &DeTable<'_>) -> Vec<RawTable> {
-        let mut credentials = Vec::new();
+    fn root(&mut self, table: &DeTable<'_>) -> RawArrays {
+        let mut arrays = RawArrays::new();
         for (name, value) in table.iter() {
             let (name, at) = (name.get_ref().as_ref(), name.span().start);
-            if name == super::credentials::SECTION {
-                credentials = self.tables(name, at, value);
+            if let Some(array) = self.arrays.iter().find(|array| array.name == name) {
+                arrays.insert(array.name, self.tables(name, at, value));
                 continue;
             }
             match (
@@ -146,20 +154,20 @@ impl Walk<'_, '_> {
             ) {
                 (Some(section), DeValue::Table(keys)) => self.section(section, keys),
                 (Some(_), _) => {
-                    self.problem(
-                        at,
-                        name,
-                        Cause::BadValue,
-                        format!("is a section; write it as [{name}] with its keys below"),
-                    );
+                    let mut message =
+                        format!("is a section; write it as [{name}] with its keys below");
+                    if let Some(path) = self.elsewhere(name) {
+                        message.push_str(&format!(", or did you mean {path}?"));
+                    }
+                    self.problem(at, name, Cause::BadValue, message);
                 }
                 (None, value) => {
-                    let message = self.unknown_at_root(name, value.is_table());
+                    let message = self.unknown_at_root(name, value);
                     self.problem(at, name, Cause::UnknownKey, message);
                 }
             }
         }
-        credentials
+        arrays
     }
 
     fn section(&mut self, section: &Section, keys: &DeTable<'_>) {
@@ -217,11 +225,19 @@ impl Walk<'_, '_> {
         tables
     }
 
-    fn unknown_at_root(&self, name: &str, is_table: bool) -> String {
+    fn unknown_at_root(&self, name: &str, value: &DeValue<'_>) -> String {
+        let arrays = self.arrays.iter().map(|array| array.name);
         let sections = self.sections.iter().map(|section| section.name);
-        let known = || sections.clone().chain([super::credentials::SECTION]);
-        if is_table {
+        let known = || sections.clone().chain(arrays.clone());
+        let has_tables = match value {
+            DeValue::Array(elements) => elements.iter().any(|one| one.get_ref().is_table()),
+            value => value.is_table(),
+        };
+        if has_tables {
             return match nearest(name, known()) {
+                Some(meant) if arrays.clone().any(|array| array == meant) => {
+                    format!("there is no such section; did you mean [[{meant}]]?")
+                }
                 Some(meant) => format!("there is no such section; did you mean [{meant}]?"),
                 None => format!(
                     "there is no such section; there are {}",

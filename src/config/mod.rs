@@ -16,14 +16,17 @@ mod admin;
 mod breaker;
 mod codec;
 mod credentials;
+mod direct;
 mod environment;
 mod file;
 mod freshness;
 mod log;
 mod modules;
 mod overrides;
+mod private;
 mod problem;
 mod reader;
+mod routes;
 mod secret;
 mod section;
 mod server;
@@ -31,6 +34,7 @@ mod show;
 mod store;
 mod suggest;
 mod sumdb;
+mod tables;
 mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,15 +42,19 @@ use std::path::PathBuf;
 
 use reader::Reader;
 use section::Section;
+use tables::Array;
 
 pub use admin::Admin;
 pub use breaker::Breaker;
 pub use credentials::{Auth, Credential};
+pub use direct::Direct;
 pub use freshness::Freshness;
 pub use log::{Log, LogFormat};
 pub use modules::Modules;
 pub use overrides::Overrides;
+pub use private::Private;
 pub use problem::{Cause, ConfigErrors, Problem, Source};
+pub use routes::{Route, RouteLogin};
 pub use secret::Secret;
 pub use server::Server;
 pub use show::{Sources, print_default, show};
@@ -70,12 +78,18 @@ pub struct Config {
     pub upstream: Upstream,
     /// `[[credentials]]`, in the order of the file.
     pub credentials: Vec<Credential>,
+    /// `[[routes]]`, in the order of the file.
+    pub routes: Vec<Route>,
     /// `[breaker]`
     pub breaker: Breaker,
+    /// `[direct]`
+    pub direct: Direct,
     /// `[freshness]`
     pub freshness: Freshness,
     /// `[modules]`
     pub modules: Modules,
+    /// `[private]`
+    pub private: Private,
     /// `[sumdb]`
     pub sumdb: Sumdb,
     /// `[log]`
@@ -109,7 +123,7 @@ impl Loaded {
     }
 }
 
-/// Every section but `[[credentials]]`, in the order of the default file.
+/// Every section, in the order of the default file.
 fn sections() -> Vec<Section> {
     vec![
         Server::section(),
@@ -117,11 +131,18 @@ fn sections() -> Vec<Section> {
         Store::section(),
         Upstream::section(),
         Breaker::section(),
+        Direct::section(),
         Freshness::section(),
         Modules::section(),
+        Private::section(),
         Sumdb::section(),
         Log::section(),
     ]
+}
+
+/// Every array of tables, in the order of the default file, which has them below the sections.
+fn arrays() -> [&'static Array; 2] {
+    [&credentials::ARRAY, &routes::ARRAY]
 }
 
 /// Reads the configuration: defaults, the file that `--config` or `LARDER_CONFIG` names (none else
@@ -140,9 +161,15 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Loaded, ConfigEr
     };
     let mut variables = BTreeSet::new();
     let mut credentials = Some(Vec::new());
+    let mut routes = Some(Vec::new());
     if let Some(path) = &path {
-        let tables = file::read(path, &sections, &mut reader).map_err(ConfigErrors::new)?;
+        let mut tables =
+            file::read(path, &sections, &arrays(), &mut reader).map_err(ConfigErrors::new)?;
+        let mut of = |array: &Array| tables.remove(array.name).unwrap_or_default();
+        let tables = of(&credentials::ARRAY);
         credentials = credentials::read(path, tables, &mut variables, &mut reader);
+        let tables = of(&routes::ARRAY);
+        routes = routes::read(path, tables, &mut variables, &mut reader);
     }
     environment::read(&sections, &mut reader);
     environment::warn_of_unknown(&sections, &variables, &mut reader);
@@ -153,8 +180,10 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Loaded, ConfigEr
     let store = Store::read(&mut reader);
     let upstream = Upstream::read(&mut reader);
     let breaker = Breaker::read(&mut reader);
+    let direct = Direct::read(&mut reader);
     let freshness = Freshness::read(&mut reader);
     let modules = Modules::read(&mut reader);
+    let private = Private::read(&mut reader);
     let sumdb = Sumdb::read(&mut reader);
     let log = Log::read(&mut reader);
 
@@ -173,9 +202,12 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Loaded, ConfigEr
             store: store?,
             upstream: upstream?,
             credentials: credentials?,
+            routes: routes?,
             breaker: breaker?,
+            direct: direct?,
             freshness: freshness?,
             modules: modules?,
+            private: private?,
             sumdb: sumdb?,
             log: log?,
         })

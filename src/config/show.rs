@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use super::problem::Source;
 use super::section::Section;
-use super::{Loaded, credentials, sections};
+use super::tables::Array;
+use super::{Loaded, arrays, sections};
 
 /// A value in effect.
 #[derive(Debug, Clone)]
@@ -61,9 +62,14 @@ pub fn show(loaded: &Loaded, sources: bool) -> String {
         }
         text.push('\n');
     }
-    for credential in &loaded.config.credentials {
+    let credentials = loaded.config.credentials.iter();
+    let routes = loaded.config.routes.iter();
+    for table in credentials
+        .map(|credential| credential.show(sources))
+        .chain(routes.map(|route| route.show(sources)))
+    {
         text.push('\n');
-        text.push_str(&credential.show(sources));
+        text.push_str(&table);
     }
     text
 }
@@ -86,7 +92,9 @@ pub fn print_default() -> String {
     for section in sections() {
         print_section(&section, &mut text);
     }
-    print_credentials(&mut text);
+    for array in arrays() {
+        print_array(array, &mut text);
+    }
     text
 }
 
@@ -113,26 +121,38 @@ fn print_section(section: &Section, text: &mut String) {
     }
 }
 
-fn print_credentials(text: &mut String) {
-    text.push_str(
-        "\n# Credentials for hosts that ask for them, a table per host. They are sent over https only. These\n\
-         # cannot be set in the environment, but the secrets can come from there.\n",
-    );
-    let _ = writeln!(text, "#[[{}]]", credentials::SECTION);
-    for (name, doc) in credentials::FIELDS {
-        let example = match name {
-            "host" => "git.example.com",
-            "path" => "/team",
-            "username" => "ci",
-            "password_file" => "/etc/larder/git-password",
-            "password_env" => "GIT_PASSWORD",
-            "bearer_file" => "/etc/larder/git-token",
-            "bearer_env" => "GIT_TOKEN",
-            _ => "…",
-        };
-        let line = format!("#{name} = \"{example}\"");
-        let _ = writeln!(text, "{line:<44} # {doc}");
+/// A table as a comment, with the documentation of its keys beside them.
+fn print_array(array: &Array, text: &mut String) {
+    text.push('\n');
+    comment(array.doc, text);
+    let _ = writeln!(text, "#[[{}]]", array.name);
+    for field in array.fields {
+        let mut line = format!("#{} = {}", field.name, field.example);
+        for doc in wrapped(field.doc, BESIDE) {
+            let _ = writeln!(text, "{line:<44} # {doc}");
+            line = "#".into();
+        }
     }
+}
+
+/// The width of documentation beside a key.
+const BESIDE: usize = 63;
+
+/// A text in lines of at most so many characters, broken between words.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+            lines.push(std::mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines.push(line);
+    lines
 }
 
 /// Documentation lines as comments.

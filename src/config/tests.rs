@@ -8,7 +8,7 @@ use super::testing::*;
 use super::*;
 
 const DEFAULT_FILE: &str = include_str!("../../config/default.toml");
-const EXAMPLES: [(&str, &str); 3] = [
+const EXAMPLES: [(&str, &str); 4] = [
     (
         "laptop.toml",
         include_str!("../../config/examples/laptop.toml"),
@@ -17,6 +17,10 @@ const EXAMPLES: [(&str, &str); 3] = [
     (
         "air-gapped.toml",
         include_str!("../../config/examples/air-gapped.toml"),
+    ),
+    (
+        "private.toml",
+        include_str!("../../config/examples/private.toml"),
     ),
 ];
 
@@ -61,19 +65,41 @@ fn the_default_file_changes_nothing_and_has_every_key() {
     );
 }
 
+/// The commented table of an array in the default file, without the keys that exclude the others.
+fn commented(array: &Array, without: &[&str]) -> String {
+    let head = format!("#[[{}]]", array.name);
+    let lines = DEFAULT_FILE.lines().skip_while(|line| **line != head);
+    let table = lines.take_while(|line| !line.is_empty());
+    let kept = table.filter(|line| {
+        !without
+            .iter()
+            .any(|name| line.starts_with(&format!("#{name}")))
+    });
+    kept.map(|line| format!("{}\n", &line[1..])).collect()
+}
+
 #[test]
-fn the_commented_table_of_credentials_is_right() {
-    // All of them but those that exclude the chosen one.
-    let table: Vec<&str> = DEFAULT_FILE
-        .lines()
-        .filter_map(|line| line.strip_prefix('#'))
-        .filter(|line| {
-            ["[[", "host", "path", "username", "password ="]
-                .iter()
-                .any(|start| line.starts_with(start))
-        })
-        .collect();
-    assert_eq!(loaded(&table.join("\n")).config.credentials.len(), 1);
+fn the_commented_tables_are_right() {
+    let credentials = commented(&credentials::ARRAY, &["password_", "bearer"]);
+    assert_eq!(loaded(&credentials).config.credentials.len(), 1);
+    // The files are not there.
+    let others = ["password", "token_", "github", "ssh_"];
+    let loaded = loaded(&commented(&routes::ARRAY, &others));
+    let [route] = loaded.config.routes.as_slice() else {
+        panic!("one route")
+    };
+    assert_eq!(route.timeout, Some(loaded.config.direct.timeout));
+    assert_eq!(
+        route.max_repository,
+        Some(loaded.config.direct.max_repository)
+    );
+    for array in arrays() {
+        let table = commented(array, &[]);
+        for field in array.fields {
+            let line = format!("{} = {} ", field.name, field.example);
+            assert!(table.contains(&line), "{line}");
+        }
+    }
 }
 
 #[test]
@@ -122,6 +148,8 @@ fn the_defaults_are_those_promised() {
     assert_eq!(config.freshness.refresh_wait, Duration::from_secs(1));
     assert!(config.freshness.background);
     assert_eq!(config.modules.private, "");
+    assert!(!config.private.open);
+    assert_eq!((config.credentials, config.routes), (vec![], vec![]));
     assert_eq!(config.sumdb.databases, ["sum.golang.org"]);
     assert_eq!(config.sumdb.exclude, "");
     assert_eq!(config.sumdb.patience, Duration::from_secs(40));
@@ -312,6 +340,11 @@ fn keys_and_sections_in_the_wrong_place() {
         errors("freshness = \"60s\"\n"),
         "larder.toml:1: freshness: is a section; write it as [freshness] with its keys below"
     );
+    assert_eq!(
+        errors("private = \"git.example.com\"\n"),
+        "larder.toml:1: private: is a section; write it as [private] with its keys below, or did you mean modules.private?"
+    );
+    assert!(errors("[direct]\nopen = true\n").contains("did you mean private.open?"));
     assert!(errors("zzz = 1\n").contains("every key stands in a section"));
     assert!(errors("[zzz]\n").contains("there are server, admin, store"));
     assert!(
@@ -401,6 +434,7 @@ fn variables_nobody_knows_are_warned_of() {
             ("LARDER_UPSTREAM", "https://proxy.example.com"),
             ("LARDER_UPSTREAM__CHAIN", "https://other.example.com"),
             ("LARDER_COLOUR_OF_THE_SKY", "blue"),
+            ("LARDER_PRIVATE__OPEM", "1"),
             ("LARDERX", "1"),
         ],
     );
@@ -410,6 +444,7 @@ fn variables_nobody_knows_are_warned_of() {
             "LARDER_UPSTREAM and LARDER_UPSTREAM__CHAIN are both set and differ; LARDER_UPSTREAM is used",
             "LARDER_COLOUR_OF_THE_SKY: there is no such setting, so it is ignored",
             "LARDER_FRESHNESS_TTL: there is no such setting, so it is ignored; did you mean LARDER_FRESHNESS__TTL?",
+            "LARDER_PRIVATE__OPEM: there is no such setting, so it is ignored; did you mean LARDER_PRIVATE__OPEN?",
         ]
     );
     assert_eq!(
@@ -470,6 +505,7 @@ fn what_is_shown() {
 fn the_examples_load() {
     for (name, text) in EXAMPLES {
         let loaded = Operator::new(text)
+            .with_env(&[("GITHUB_TOKEN", "hunter2")])
             .load()
             .unwrap_or_else(|errors| panic!("{name}: {errors}"));
         assert_eq!(loaded.warnings, Vec::<String>::new(), "{name}");

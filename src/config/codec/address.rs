@@ -96,17 +96,39 @@ pub(in crate::config) fn public_url() -> Checked {
             .strip_prefix("https://")
             .or_else(|| text.strip_prefix("http://"));
         let rest = rest.ok_or(WANTED)?;
-        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        if authority.contains('@') {
+        if has_user(rest) {
             return Err("carries user information, which every visitor would see".into());
         }
-        host_port(authority).map_err(|_| WANTED)?;
-        let fine = |b: u8| b.is_ascii_graphic() && !b"?#\"<>\\^`{|}".contains(&b);
-        if !path.bytes().all(fine) {
-            return Err(WANTED.into());
-        }
+        after_scheme(rest).ok_or(WANTED)?;
         Ok(text.trim_end_matches('/').to_owned())
     })
+}
+
+/// The address of an API that is shown credentials: `https://api.github.com` (no slash at the end).
+pub(in crate::config) fn api_url() -> Checked {
+    text(|text| {
+        const WANTED: &str =
+            "is not an https address; write it as \"https://github.example.com/api/v3\"";
+        let rest = text.strip_prefix("https://").ok_or(WANTED)?;
+        if has_user(rest) {
+            return Err("carries user information; leave it out".into());
+        }
+        after_scheme(rest).ok_or(WANTED)?;
+        Ok(text.trim_end_matches('/').to_owned())
+    })
+}
+
+/// Whether there is user information in what follows a scheme.
+fn has_user(rest: &str) -> bool {
+    rest.split('/').next().unwrap_or_default().contains('@')
+}
+
+/// Checks what follows the scheme: a host and maybe a path, without a query.
+fn after_scheme(rest: &str) -> Option<()> {
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    host_port(authority).ok()?;
+    let fine = |b: u8| b.is_ascii_graphic() && !b"?#\"<>\\^`{|}".contains(&b);
+    path.bytes().all(fine).then_some(())
 }
 
 /// Checks `host` or `host:port` (an IPv6 address in brackets) and gives it in lower case.
@@ -248,6 +270,33 @@ mod tests {
             assert!(from_word(&public_url(), word).is_err(), "{word}");
         }
         let error = from_word(&public_url(), "https://me:pw@x").expect_err("user information");
+        assert!(
+            error.contains("user information") && !error.contains("pw"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn addresses_of_apis() {
+        for (word, expected) in [
+            ("https://api.github.com", "https://api.github.com"),
+            (
+                "https://git.example.com/api/v3/",
+                "https://git.example.com/api/v3",
+            ),
+        ] {
+            assert_eq!(from_word(&api_url(), word), Ok(expected.into()));
+        }
+        for word in [
+            "http://api.github.com",
+            "api.github.com",
+            "https://",
+            "https://x?q",
+        ] {
+            let error = from_word(&api_url(), word).expect_err(word);
+            assert!(error.contains("is not an https address"), "{error}");
+        }
+        let error = from_word(&api_url(), "https://me:pw@x").expect_err("user information");
         assert!(
             error.contains("user information") && !error.contains("pw"),
             "{error}"

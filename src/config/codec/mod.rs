@@ -13,7 +13,7 @@ use std::path::Path;
 use super::Environment;
 use super::secret::mask_user_info;
 
-pub(super) use address::{base_path, host_port, listen, public_url};
+pub(super) use address::{api_url, base_path, host_port, listen, public_url};
 pub(super) use duration::duration;
 pub(super) use list::list;
 pub(super) use path::{home, path, readable};
