@@ -16,10 +16,10 @@ use crate::clock::SharedClock;
 use crate::config::{Auth, Config, ConfigErrors, Environment, Loaded, OnUnavailable, OnUnknown};
 use crate::control::Controls;
 use crate::engine::{
-    Engine, Kept, Network, Settings, Source, Sources, VouchSettings, Voucher, Ways,
+    Engine, Kept, Network, Settings, Source, Sources, Tokens, VouchSettings, Voucher, Ways,
 };
 use crate::gomod::Patterns;
-use crate::http::{ConnectionSettings, Connections, Face, Observer, Ready, Site};
+use crate::http::{Access, ConnectionSettings, Connections, Face, Observer, Ready, Site};
 use crate::policy::Policy;
 use crate::store::{DataDir, DataDirError};
 use crate::sumdb::{Database, DatabaseSpec};
@@ -92,6 +92,7 @@ pub async fn serve(
     )?;
     let Assembled {
         engine,
+        tokens,
         chains,
         chain,
     } = assemble(config, databases, maker, &data, &clock, &metrics).await?;
@@ -120,6 +121,7 @@ pub async fn serve(
 
     let face = Arc::new(Face {
         engine: Arc::clone(&engine),
+        access: access(config, local, &tokens),
         ready: Ready::new(config.store.hot / 8 * 5, Arc::clone(engine.epoch())),
         metrics: Arc::clone(&metrics),
         base_path: config.server.base_path.clone(),
@@ -174,6 +176,7 @@ pub async fn serve(
     start_jobs(config, &data, &engine, &clock, &stop);
     let controls = Controls {
         engine: Arc::clone(&engine),
+        tokens,
         modules: data.modules.clone(),
         clock: Arc::clone(&clock),
     };
@@ -206,6 +209,8 @@ pub async fn serve(
 pub struct Assembled {
     /// The engine.
     pub engine: Arc<Engine>,
+    /// Who may have private modules.
+    pub tokens: Arc<Tokens>,
     /// To be told the chain once it is known.
     pub chains: Chains,
     /// The chain, for people.
@@ -225,6 +230,10 @@ pub async fn assemble(
         Patterns::parse(&config.modules.private),
         Patterns::parse(&config.sumdb.exclude),
     );
+    let failed =
+        |error: &dyn std::fmt::Display| StartError::Ours(format!("the index failed: {error}"));
+    let tokens = Tokens::load(data.store.clone(), Arc::clone(clock)).await;
+    let tokens = tokens.map_err(|error| failed(&error))?;
     let mut databases = Vec::new();
     let mut ways = Vec::new();
     for spec in specs {
@@ -238,8 +247,7 @@ pub async fn assemble(
             config.freshness.negative_ttl,
             metrics.sumdb(spec.name()),
         );
-        let failed = |error| StartError::Ours(format!("the index failed: {error}"));
-        databases.push(database.await.map_err(failed)?);
+        databases.push(database.await.map_err(|error| failed(&error))?);
         ways.push((spec, sender));
     }
     let voucher = Voucher::new(
@@ -272,6 +280,7 @@ pub async fn assemble(
     };
     Ok(Assembled {
         engine,
+        tokens: Arc::new(tokens),
         chains,
         chain,
     })
@@ -309,6 +318,21 @@ pub fn databases(loaded: &Loaded) -> Result<Vec<DatabaseSpec>, ConfigErrors> {
         specs.push(spec);
     }
     Ok(specs)
+}
+
+/// Who may have private modules; says so if nobody may.
+fn access(config: &Config, local: SocketAddr, tokens: &Arc<Tokens>) -> Access {
+    let public_url = config.server.public_url.as_deref();
+    let access = Access::new(config.private.open, local, public_url, Arc::clone(tokens));
+    if matches!(access, Access::Tokens(_))
+        && !config.modules.private.is_empty()
+        && tokens.count() == 0
+    {
+        tracing::warn!(
+            "private modules are served to those who have a token, and nobody has one: larder token new NAME"
+        );
+    }
+    access
 }
 
 fn engine_settings(config: &Config) -> Settings {

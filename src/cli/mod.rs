@@ -46,6 +46,9 @@ enum Command {
     /// Look after the checksums to which modules are held that no checksum database covers
     #[command(subcommand)]
     Pin(operate::PinCommand),
+    /// Look after the tokens of those who may have private modules
+    #[command(subcommand)]
+    Token(operate::TokenCommand),
     /// Look after the checksum databases, and verify what is kept with them
     #[command(subcommand)]
     Sumdb(operate::SumdbCommand),
@@ -63,6 +66,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Doctor(overrides) => doctor::run(&overrides, &env, &clock),
         Command::Index(command) => index::run(&command, &env, &clock),
         Command::Pin(command) => operate::pin(&command, &env, &clock),
+        Command::Token(command) => operate::token(&command, &env, &clock),
         Command::Sumdb(command) => operate::sumdb(&command, &env, &clock),
     }
 }

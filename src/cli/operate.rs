@@ -1,4 +1,5 @@
-//! Commands about what is kept, which a running server carries out itself: `larder pin …`, `larder sumdb …`.
+//! Commands about what is kept, which a running server carries out itself: `larder pin …`, `larder token …`,
+//! `larder sumdb …`.
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
@@ -13,6 +14,7 @@ use crate::app::{self, StartError, UpstreamMaker};
 use crate::clock::SharedClock;
 use crate::config::{Environment, Loaded, Overrides, load};
 use crate::control::{self, BEHIND, Control, Controls, Event};
+use crate::engine::TokenName;
 use crate::store::DataDir;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::Toolchain;
@@ -34,6 +36,26 @@ pub enum PinCommand {
         overrides: Overrides,
         /// The version, as example.com/module@v1.2.3
         version: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub enum TokenCommand {
+    /// Make a token and print it, this once, as the last word
+    New {
+        #[command(flatten)]
+        overrides: Overrides,
+        /// What to call it: up to 64 letters, digits, dots, underscores and hyphens
+        name: TokenName,
+    },
+    /// Print the names of the tokens there are
+    List(Overrides),
+    /// End a token
+    Revoke {
+        #[command(flatten)]
+        overrides: Overrides,
+        /// What it is called
+        name: TokenName,
     },
 }
 
@@ -70,6 +92,15 @@ pub fn pin(command: &PinCommand, env: &Environment, clock: &SharedClock) -> Exit
         PinCommand::Remove { overrides, version } => {
             (overrides, Control::PinRemove(version.clone()))
         }
+    };
+    run(overrides, &control, env, clock)
+}
+
+pub fn token(command: &TokenCommand, env: &Environment, clock: &SharedClock) -> ExitCode {
+    let (overrides, control) = match command {
+        TokenCommand::New { overrides, name } => (overrides, Control::TokenNew(name.clone())),
+        TokenCommand::List(overrides) => (overrides, Control::TokenList),
+        TokenCommand::Revoke { overrides, name } => (overrides, Control::TokenRevoke(name.clone())),
     };
     run(overrides, &control, env, clock)
 }
@@ -163,6 +194,7 @@ async fn alone(
     assembled.chains.set(&chain);
     let controls = Controls {
         engine: assembled.engine,
+        tokens: assembled.tokens,
         modules: data.modules.clone(),
         clock: Arc::clone(clock),
     };

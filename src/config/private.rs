@@ -1,10 +1,10 @@
-//! `[private]`: who gets modules that are not for everyone.
+//! `[private]`: private modules, and who may have them.
 
 use super::codec::flag;
 use super::section::section;
 
 section! {
-    /// Who gets modules that are not for everyone.
+    /// Private modules, and who may have them.
     pub struct Private = "private" {
         /// Serve private modules to everyone who reaches the port, also where that is not this machine
         /// alone. Otherwise they need a token: larder token new NAME.

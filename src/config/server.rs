@@ -11,7 +11,7 @@ section! {
     pub struct Server = "server" {
         /// The address to listen on. ":3080" means all addresses of this machine; port 0 lets the
         /// system choose. Keep to the loopback address, or put a firewall in front: whoever
-        /// reaches it may read every module.
+        /// reaches it may read every public module.
         listen: SocketAddr = "127.0.0.1:3080" => listen(), twin "--listen" "LARDER_LISTEN";
 
         /// A path everything is served under, "/go" for instance, and which clients then have at the

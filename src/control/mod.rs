@@ -4,6 +4,7 @@
 mod pins;
 mod socket;
 mod sumdb;
+mod tokens;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::clock::{Millis, SharedClock};
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, TokenName, Tokens};
 
 pub use socket::{Socket, ask, listen};
 
@@ -29,6 +30,12 @@ pub enum Control {
     PinAccept(String),
     /// Forget a version's pins.
     PinRemove(String),
+    /// Make a token for private modules.
+    TokenNew(TokenName),
+    /// Print which tokens there are.
+    TokenList,
+    /// End a token.
+    TokenRevoke(TokenName),
     /// Print the state of the checksum databases.
     SumdbStatus,
     /// Verify everything that is kept.
@@ -50,7 +57,10 @@ impl Control {
     fn only_reads(&self) -> bool {
         matches!(
             self,
-            Control::PinList | Control::SumdbStatus | Control::SumdbVerify { repair: false }
+            Control::PinList
+                | Control::TokenList
+                | Control::SumdbStatus
+                | Control::SumdbVerify { repair: false }
         )
     }
 }
@@ -81,6 +91,8 @@ pub enum Event {
 pub struct Controls {
     /// The engine.
     pub engine: Arc<Engine>,
+    /// Who may have private modules.
+    pub tokens: Arc<Tokens>,
     /// Where the files are.
     pub modules: PathBuf,
     /// The time.
@@ -113,6 +125,9 @@ impl Controls {
             Control::PinList => self.pin_list(&out).await,
             Control::PinAccept(version) => self.pin_accept(version, &out).await,
             Control::PinRemove(version) => self.pin_remove(version, &out).await,
+            Control::TokenNew(name) => self.token_new(name, &out).await,
+            Control::TokenList => self.token_list(&out).await,
+            Control::TokenRevoke(name) => self.token_revoke(name, &out).await,
             Control::SumdbStatus => self.sumdb_status(&out).await,
             Control::SumdbVerify { repair } => self.sumdb_verify(*repair, &out).await,
             Control::SumdbAcknowledge { name, begin_anew } => {

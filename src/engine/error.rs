@@ -15,6 +15,8 @@ pub enum Class {
     },
     /// It exists perhaps, but is not given out: 403.
     Refused,
+    /// It is given out to those who show a token: 401.
+    Unauthorized,
     /// What came failed verification: 502.
     Rejected,
     /// No checksum database knows it: 502.

@@ -17,6 +17,7 @@ mod recent;
 mod relay;
 mod settle;
 mod sources;
+mod tokens;
 mod vouch;
 mod zip;
 
@@ -33,6 +34,7 @@ pub use error::{Class, EngineError};
 pub use relay::{Relayed, SumdbTarget};
 pub use settle::Settled;
 pub use sources::{Source, Sources};
+pub use tokens::{BadTokenName, MOST_TOKENS, TokenError, TokenName, Tokens};
 pub use vouch::{Foresight, Refusal, Said, VouchSettings, Vouched, Voucher};
 pub use zip::{Progress, ZipFlight};
 

@@ -1,7 +1,9 @@
 //! The one place where a domain error becomes a status.
 
 use axum::body::Body;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
 use http::{Response, StatusCode};
 
 use super::observe::Note;
@@ -12,12 +14,16 @@ use crate::telemetry::metrics::{Endpoint, Outcome};
 /// Type of every text answer: the `go` command prints a body only if it is this.
 pub const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
+/// How a client may say who it is; Bearer will do as well.
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"larder\"");
+
 /// The status for an error's class (design section 5).
 pub fn status(class: Class) -> StatusCode {
     match class {
         Class::Absent { gone: false } => StatusCode::NOT_FOUND,
         Class::Absent { gone: true } => StatusCode::GONE,
         Class::Refused => StatusCode::FORBIDDEN,
+        Class::Unauthorized => StatusCode::UNAUTHORIZED,
         Class::Rejected | Class::Unvouched | Class::Upstream => StatusCode::BAD_GATEWAY,
         Class::Unavailable | Class::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
         Class::Timeout => StatusCode::GATEWAY_TIMEOUT,
@@ -31,6 +37,7 @@ fn outcome(error: &EngineError) -> Outcome {
         Class::Absent { .. } | Class::Refused if error.cached => Outcome::Negative,
         Class::Absent { .. } => Outcome::Absent,
         Class::Refused => Outcome::Refused,
+        Class::Unauthorized => Outcome::Unauthorized,
         Class::Rejected
         | Class::Unvouched
         | Class::Upstream
@@ -50,6 +57,9 @@ pub fn response(error: &EngineError, endpoint: Endpoint) -> Response<Body> {
     if let Some(after) = error.retry_after {
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+    }
+    if error.class == Class::Unauthorized {
+        headers.insert(WWW_AUTHENTICATE, CHALLENGE);
     }
     if error.passing {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

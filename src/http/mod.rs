@@ -1,5 +1,6 @@
 //! The face: connections, routes, and how answers and errors look on the wire.
 
+mod access;
 mod body;
 mod conditional;
 mod error;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+pub use access::Access;
 pub use holder::port_holder;
 pub use listener::{Connections, open_descriptors, raise_descriptor_limit, serve};
 pub use observe::Observer;
@@ -42,7 +44,9 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub struct Face {
     /// Answers for modules.
     pub engine: Arc<Engine>,
-    /// Ready answers.
+    /// Who may have private modules.
+    pub access: Access,
+    /// Ready answers; none about what is not for everyone.
     pub ready: Ready,
     /// What is counted.
     pub metrics: Arc<Metrics>,

@@ -15,7 +15,7 @@ use super::error::{self, TEXT};
 use super::mapped::Regions;
 use super::observe::Note;
 use super::ready::Entry;
-use super::{CACHE_STATUS, Face, LARDER_VERIFIED, body};
+use super::{CACHE_STATUS, Face, LARDER_VERIFIED, access, body};
 use crate::engine::{Answer, CacheStatus, Class, Content, EngineError, Mode};
 use crate::protocol::{self, Key, Kind, Meta, Target, cache_control};
 use crate::store::Verified;
@@ -69,36 +69,57 @@ pub async fn answer(face: &Face, request: &Parts, peer: &Peer) -> Response<Body>
         }
         Err(bad) => return not_found(&bad.to_string()),
     };
+    let asked = Asked {
+        endpoint: endpoint(&key),
+        epoch: face.ready.epoch(),
+        guarded: face.access.guards(face.engine.policy(), key.module()),
+        key,
+    };
+    if !asked.guarded {
+        return module(face, request, peer, &asked, cached_only).await;
+    }
+    // Before anything is looked up: whether it exists is not for everyone either.
+    if let Err(error) = face.access.admit(asked.key.module(), &request.headers) {
+        return error::response(&error, asked.endpoint);
+    }
+    let mut response = module(face, request, peer, &asked, cached_only).await;
+    access::for_its_reader(&mut response);
+    response
+}
+
+/// Answers a request about a module from whoever may make it.
+async fn module(
+    face: &Face,
+    request: &Parts,
+    peer: &Peer,
+    asked: &Asked,
+    cached_only: bool,
+) -> Response<Body> {
     let mode = mode(&request.headers, cached_only);
-    let endpoint = endpoint(&key);
     if came_from_us(face, &request.headers) {
         return loop_detected();
     }
-    let epoch = face.ready.epoch();
-    let answer = match face.engine.ask(&key, &mode).await {
+    let answer = match face.engine.ask(&asked.key, &mode).await {
         Ok(answer) => answer,
-        Err(error) => return error::response(&error, endpoint),
+        Err(error) => return error::response(&error, asked.endpoint),
     };
     let answer = match needs_whole(request, &answer) {
         Some(flight) => match face.engine.landed(&flight).await {
             Ok(answer) => answer,
-            Err(error) => return error::response(&error, endpoint),
+            Err(error) => return error::response(&error, asked.endpoint),
         },
         None => answer,
     };
-    let asked = Asked {
-        key: &key,
-        endpoint,
-        epoch,
-    };
-    respond(face, request, peer, &asked, answer)
+    respond(face, request, peer, asked, answer)
 }
 
 /// What was asked of the engine, and when.
-struct Asked<'a> {
-    key: &'a Key,
+struct Asked {
+    key: Key,
     endpoint: Endpoint,
     epoch: u64,
+    /// The answer is for some only.
+    guarded: bool,
 }
 
 /// A growing zip cannot be answered piecemeal to a request that is about the whole: HEAD, a part, a condition, or an
@@ -197,10 +218,10 @@ fn respond(
     face: &Face,
     request: &Parts,
     peer: &Peer,
-    asked: &Asked<'_>,
+    asked: &Asked,
     answer: Answer,
 ) -> Response<Body> {
-    let (key, endpoint) = (asked.key, asked.endpoint);
+    let (key, endpoint) = (&asked.key, asked.endpoint);
     let stale = matches!(answer.cache, CacheStatus::Stale(_));
     let immutable = matches!(key, Key::File(_)) && !stale;
     let is_zip = matches!(key, Key::File(file) if file.kind == Kind::Zip);
@@ -244,7 +265,9 @@ fn respond(
     }
     match fill(face, request, peer, is_zip, &answer, &mut response) {
         Ok(()) => {
-            make_ready(face, request, asked, &answer, &response);
+            if let Some(entry) = ready(asked, &answer, response.status()) {
+                face.ready.put(request.uri.path(), entry);
+            }
             response
         }
         Err(fault) => {
@@ -254,30 +277,25 @@ fn respond(
     }
 }
 
-/// Keeps the answer to a plain hit of a file in memory, for the next one.
-fn make_ready(
-    face: &Face,
-    request: &Parts,
-    asked: &Asked<'_>,
-    answer: &Answer,
-    response: &Response<Body>,
-) {
-    let whole_hit = answer.cache == CacheStatus::Hit && response.status() == StatusCode::OK;
+/// The answer to a plain hit of a file, to be kept in memory for the next one. Ready answers are for everyone.
+fn ready(asked: &Asked, answer: &Answer, status: StatusCode) -> Option<Entry> {
+    let whole_hit = answer.cache == CacheStatus::Hit && status == StatusCode::OK;
     // What nobody has vouched for yet may still be taken back.
     let settled = asked.endpoint == Endpoint::Info || answer.verified != Some(Verified::None);
-    if let (Content::Bytes(body), Some(verified), true) =
-        (&answer.content, answer.verified, whole_hit && settled)
-    {
-        let entry = Entry {
-            endpoint: asked.endpoint,
-            epoch: asked.epoch,
-            etag: answer.etag.clone(),
-            verified,
-            length: HeaderValue::from(body.len()),
-            body: body.clone(),
-        };
-        face.ready.put(request.uri.path(), entry);
+    if asked.guarded || !whole_hit || !settled {
+        return None;
     }
+    let Content::Bytes(body) = &answer.content else {
+        return None;
+    };
+    Some(Entry {
+        endpoint: asked.endpoint,
+        epoch: asked.epoch,
+        etag: answer.etag.clone(),
+        verified: answer.verified?,
+        length: HeaderValue::from(body.len()),
+        body: body.clone(),
+    })
 }
 
 /// Puts the content, or the part of it that is wanted, into the answer.
@@ -402,4 +420,35 @@ pub(super) fn loop_detected() -> Response<Body> {
     )
     .and("An upstream in larder's chain leads back to it; its operator must take that out (--upstream).");
     error::response(&error, Endpoint::Other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    #[test]
+    fn what_is_not_for_everyone_is_never_kept_ready() {
+        let Ok(Target::Module(key)) = protocol::parse("/corp.example.com/a/@v/v1.0.0.mod") else {
+            panic!("a path of a module");
+        };
+        let mut asked = Asked {
+            endpoint: endpoint(&key),
+            key,
+            epoch: 3,
+            guarded: false,
+        };
+        let answer = Answer {
+            content: Content::Bytes(Bytes::from_static(b"module corp.example.com/a\n")),
+            etag: None,
+            verified: Some(Verified::Pin),
+            age: None,
+            cache: CacheStatus::Hit,
+            from: None,
+        };
+        assert!(ready(&asked, &answer, StatusCode::OK).is_some());
+        assert!(ready(&asked, &answer, StatusCode::NOT_MODIFIED).is_none());
+        asked.guarded = true;
+        assert!(ready(&asked, &answer, StatusCode::OK).is_none());
+    }
 }

@@ -10,8 +10,8 @@ use http::header::{
 };
 use http::{HeaderMap, Response};
 
-use super::Face;
 use super::observe::Note;
+use super::{Access, Face};
 use crate::store::Room;
 use crate::telemetry::metrics::{Endpoint, Outcome};
 
@@ -143,7 +143,12 @@ fn state(face: &Face) -> String {
         }
     }
     if !face.engine.policy().private().is_empty() {
-        row("Private", &face.engine.policy().private().to_string(), None);
+        // The patterns may be whole paths.
+        let patterns = match face.access {
+            Access::Open => face.engine.policy().private().to_string(),
+            Access::Tokens(_) => "to those who have a token".to_owned(),
+        };
+        row("Private", &patterns, None);
     }
     let databases = face.engine.voucher().databases();
     if databases.is_empty() {

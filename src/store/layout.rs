@@ -16,6 +16,8 @@ pub const STAND_IN: &str = "stand/";
 pub const PIN: &str = "pin/";
 /// Prefix of what says that a kept file is still to be vouched for.
 pub const UNSETTLED: &str = "unsettled/";
+/// Prefix of the tokens of those who may have private modules.
+pub const TOKEN: &str = "token/";
 /// Prefix of what is known of checksum databases.
 pub const SUMDB: &str = "sumdb/";
 
@@ -35,6 +37,11 @@ pub fn unsettled_key(key: &FileKey) -> String {
 /// Key of something known of a checksum database.
 pub fn sumdb_key(name: &str, key: &str) -> String {
     format!("{SUMDB}{name}/{key}")
+}
+
+/// A token's key in the index.
+pub fn token_key(name: &str) -> String {
+    format!("{TOKEN}{name}")
 }
 
 /// A file's key in the index.

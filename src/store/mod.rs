@@ -24,6 +24,7 @@ pub mod rebuild;
 mod record;
 mod sled_index;
 mod spool;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -37,7 +38,9 @@ pub use facts::{Beside, DatabaseFacts, Settle};
 pub use files::Files;
 pub use index::{Change, Index, IndexError};
 pub use migrate::INDEX_SCHEMA;
-pub use record::{Damaged, FileRecord, MetaRecord, PinRecord, UnsettledRecord, Verified, shown};
+pub use record::{
+    Damaged, FileRecord, MetaRecord, PinRecord, TokenRecord, UnsettledRecord, Verified, shown,
+};
 pub use sled_index::SledIndex;
 pub use spool::{Spool, SpoolError};
 

@@ -89,6 +89,17 @@ pub struct UnsettledRecord {
     pub not_before: Millis,
 }
 
+/// A token that opens private modules, as far as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRecord {
+    /// SHA-256 of the token as its holder has it, lower-case hexadecimal.
+    pub sha256: String,
+    /// When it was made.
+    pub created: Millis,
+    /// What the operator calls it.
+    pub name: String,
+}
+
 /// The last good answer of a changing resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MetaRecord {
@@ -218,7 +229,13 @@ macro_rules! value {
         }
     )*};
 }
-value!(FileRecord, MetaRecord, PinRecord, UnsettledRecord);
+value!(
+    FileRecord,
+    MetaRecord,
+    PinRecord,
+    TokenRecord,
+    UnsettledRecord
+);
 
 #[cfg(test)]
 mod tests {

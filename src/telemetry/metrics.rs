@@ -73,6 +73,8 @@ pub enum Outcome {
     Absent,
     /// 403.
     Refused,
+    /// 401: private, and no token that is known came with the request.
+    Unauthorized,
     /// Upstream's fault.
     UpstreamFault,
     /// Refused because this server is doing as much as it may.
@@ -96,6 +98,7 @@ impl Outcome {
             Outcome::Negative => "negative",
             Outcome::Absent => "absent",
             Outcome::Refused => "refused",
+            Outcome::Unauthorized => "unauthorized",
             Outcome::UpstreamFault => "upstream_fault",
             Outcome::Overloaded => "overloaded",
             Outcome::OurFault => "our_fault",

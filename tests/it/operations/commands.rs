@@ -27,7 +27,9 @@ fn version_and_help() {
     let version = builder.run(&["--version"]).expect(0).stdout;
     assert!(version.contains(env!("CARGO_PKG_VERSION")), "{version}");
     let help = builder.run(&["--help"]).expect(0).stdout;
-    for command in ["serve", "config", "doctor", "index"] {
+    for command in [
+        "serve", "config", "doctor", "index", "pin", "sumdb", "token",
+    ] {
         assert!(help.contains(command), "{help}");
     }
     let help = builder.run(&["serve", "--help"]).expect(0).stdout;

@@ -6,3 +6,4 @@ mod default_chain;
 mod lifecycle;
 mod limits;
 mod probes;
+mod tokens;

@@ -1,0 +1,258 @@
+//! Tokens: who has one may have private modules where these are not for everyone. The token is shown once, when it is
+//! made; what is kept and compared is its SHA-256.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+use tokio::sync::Mutex;
+
+use super::hex;
+use crate::clock::SharedClock;
+use crate::store::{Store, StoreError, TokenRecord};
+
+/// Tokens at the most.
+pub const MOST_TOKENS: usize = 10_000;
+/// What every token begins with, so that one can be recognised where it should not be.
+const PREFIX: &str = "lrd_";
+/// Random bytes of a token.
+const BYTES: usize = 32;
+/// Characters of a token: the prefix, and the bytes in base64.
+const LENGTH: usize = PREFIX.len() + (BYTES * 4).div_ceil(3);
+/// Characters of a name at the most.
+const LONGEST_NAME: usize = 64;
+
+/// What an operator calls a token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TokenName(String);
+
+/// Why a text is no name for a token. Does not repeat the text: it may be a token.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum BadTokenName {
+    /// Too short, too long, or with other characters.
+    #[error("a name is 1 to 64 letters, digits, dots, underscores and hyphens")]
+    Form,
+    /// Names are shown and logged.
+    #[error("what begins with lrd_ is a token, not the name of one")]
+    Token,
+}
+
+impl FromStr for TokenName {
+    type Err = BadTokenName;
+
+    fn from_str(text: &str) -> Result<Self, BadTokenName> {
+        let fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        if text.is_empty() || text.len() > LONGEST_NAME || !text.bytes().all(fine) {
+            return Err(BadTokenName::Form);
+        }
+        if text.starts_with(PREFIX) {
+            return Err(BadTokenName::Token);
+        }
+        Ok(TokenName(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for TokenName {
+    type Error = BadTokenName;
+
+    fn try_from(text: String) -> Result<Self, BadTokenName> {
+        text.parse()
+    }
+}
+
+impl From<TokenName> for String {
+    fn from(name: TokenName) -> String {
+        name.0
+    }
+}
+
+impl fmt::Display for TokenName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why a token was not made or not revoked.
+#[derive(Debug, Error)]
+pub enum TokenError {
+    /// A name stands for one token.
+    #[error(
+        "there is a token named {0} already; revoke it first, or choose another name: larder token revoke {0}"
+    )]
+    Taken(TokenName),
+    /// There is none of this name.
+    #[error("there is no token named {0}; larder token list shows those there are")]
+    Unknown(TokenName),
+    /// As many as may be.
+    #[error("there are {MOST_TOKENS} tokens, and more may not be; revoke some that are not used")]
+    TooMany,
+    /// The system gave no random bytes.
+    #[error("the system gives no random bytes to make a token of")]
+    NoRandomness,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The tokens that are known.
+pub struct Tokens {
+    store: Store,
+    clock: SharedClock,
+    /// Names by the SHA-256 of their tokens. Guards no await.
+    known: RwLock<HashMap<String, TokenName>>,
+    /// One change at a time, so that memory and index agree.
+    changing: Mutex<()>,
+}
+
+impl Tokens {
+    /// Those that are kept.
+    pub async fn load(store: Store, clock: SharedClock) -> Result<Self, StoreError> {
+        let kept = store.tokens().await?.into_iter();
+        let known = kept.filter_map(|(name, record)| Some((record?.sha256, name.parse().ok()?)));
+        Ok(Tokens {
+            known: RwLock::new(known.collect()),
+            store,
+            clock,
+            changing: Mutex::default(),
+        })
+    }
+
+    /// Whether somebody holds this token. The look-up is by its hash, so how long it takes says nothing of the tokens
+    /// there are.
+    pub fn knows(&self, token: &str) -> bool {
+        token.len() == LENGTH
+            && token.starts_with(PREFIX)
+            && self.known.read().contains_key(&digest(token))
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.known.read().len()
+    }
+
+    /// What is kept of each, by names; nothing where that is damaged.
+    pub async fn list(&self) -> Result<Vec<(String, Option<TokenRecord>)>, StoreError> {
+        self.store.tokens().await
+    }
+
+    /// Makes a token. What is given back is known to nobody else, and cannot be had again.
+    pub async fn make(&self, name: &TokenName) -> Result<String, TokenError> {
+        let _changing = self.changing.lock().await;
+        if self.count() >= MOST_TOKENS {
+            return Err(TokenError::TooMany);
+        }
+        let mut bytes = [0; BYTES];
+        aws_lc_rs::rand::fill(&mut bytes).map_err(|_| TokenError::NoRandomness)?;
+        let token = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes));
+        let record = TokenRecord {
+            sha256: digest(&token),
+            created: self.clock.now(),
+            name: name.to_string(),
+        };
+        if !self.store.add_token(&record).await? {
+            return Err(TokenError::Taken(name.clone()));
+        }
+        self.known.write().insert(record.sha256, name.clone());
+        Ok(token)
+    }
+
+    /// Ends a token: in memory first, so that it opens nothing any more even if the store fails.
+    pub async fn revoke(&self, name: &TokenName) -> Result<(), TokenError> {
+        let _changing = self.changing.lock().await;
+        self.known.write().retain(|_, known| known != name);
+        if !self.store.remove_token(&name.0).await? {
+            return Err(TokenError::Unknown(name.clone()));
+        }
+        Ok(())
+    }
+}
+
+/// SHA-256 of a token as its holder has it, lower-case hexadecimal.
+fn digest(token: &str) -> String {
+    hex(&Sha256::digest(token))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        let longest = "a".repeat(LONGEST_NAME);
+        for good in ["a", "ci", "Team.A_b-1", "..", "lrd", &longest] {
+            assert_eq!(good.parse::<TokenName>().unwrap().to_string(), good);
+        }
+        let too_long = format!("{longest}a");
+        for bad in ["", "a b", "a/b", "ü", "a\n", &too_long] {
+            assert_eq!(bad.parse::<TokenName>(), Err(BadTokenName::Form), "{bad}");
+        }
+        let token = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode([7; BYTES]));
+        assert_eq!(token.len(), LENGTH);
+        assert_eq!(token.parse::<TokenName>(), Err(BadTokenName::Token));
+        // What comes through the socket is held to the same, and not repeated.
+        let error = serde_json::from_str::<TokenName>(&format!("{token:?}")).unwrap_err();
+        assert!(!error.to_string().contains(&token), "{error}");
+    }
+
+    fn clock() -> SharedClock {
+        std::sync::Arc::new(crate::clock::SystemClock)
+    }
+
+    #[tokio::test]
+    async fn a_token_is_known_from_its_making_to_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = crate::store::DataDir::open(folder.path(), 0, 1 << 20, &clock()).unwrap();
+        let load = || Tokens::load(data.store.clone(), clock());
+        let tokens = load().await.unwrap();
+        let (ci, team) = ("ci".parse().unwrap(), "team".parse().unwrap());
+        let token = tokens.make(&ci).await.unwrap();
+        let other = tokens.make(&team).await.unwrap();
+        assert_ne!(token, other);
+        assert_eq!(token.len(), LENGTH);
+        assert!(tokens.knows(&token) && tokens.knows(&other));
+        for wrong in ["", "lrd_", &token[..LENGTH - 1], &format!("{token}A")] {
+            assert!(!tokens.knows(wrong), "{wrong}");
+        }
+        assert!(!tokens.knows(&token.to_ascii_uppercase()));
+        assert!(matches!(
+            tokens.make(&ci).await,
+            Err(TokenError::Taken(name)) if name == ci
+        ));
+        let kept = tokens.list().await.unwrap();
+        let (name, record) = &kept[0];
+        assert_eq!((kept.len(), name.as_str()), (2, "ci"));
+        assert_eq!(record.as_ref().unwrap().sha256, digest(&token));
+
+        // As after a restart.
+        let tokens = load().await.unwrap();
+        assert!(tokens.knows(&token) && tokens.knows(&other));
+        tokens.revoke(&ci).await.unwrap();
+        assert!(!tokens.knows(&token) && tokens.knows(&other));
+        assert!(matches!(
+            tokens.revoke(&ci).await,
+            Err(TokenError::Unknown(_))
+        ));
+        let again = tokens.make(&ci).await.unwrap();
+        let tokens = load().await.unwrap();
+        assert!(tokens.knows(&again) && !tokens.knows(&token));
+        assert_eq!(tokens.count(), 2);
+    }
+
+    #[tokio::test]
+    async fn there_is_an_end_to_tokens() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = crate::store::DataDir::open(folder.path(), 0, 1 << 20, &clock()).unwrap();
+        let tokens = Tokens::load(data.store.clone(), clock()).await.unwrap();
+        let name: TokenName = "a".parse().unwrap();
+        let many = (0..MOST_TOKENS).map(|n| (n.to_string(), name.clone()));
+        tokens.known.write().extend(many);
+        assert!(matches!(tokens.make(&name).await, Err(TokenError::TooMany)));
+    }
+}
