@@ -91,7 +91,14 @@ impl Mirror {
         Self::of(git, root, url.as_str(), access, bounds)
     }
 
-    fn of(git: Git, root: &Path, url: &str, access: Access, bounds: FetchBounds) -> Arc<Self> {
+    /// As [`Mirror::new`], of any address: tests have folders.
+    pub(super) fn of(
+        git: Git,
+        root: &Path,
+        url: &str,
+        access: Access,
+        bounds: FetchBounds,
+    ) -> Arc<Self> {
         let name = Sha256::digest(format!("git3:{url}"));
         let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
         Arc::new(Mirror {
@@ -354,74 +361,8 @@ impl Mirror {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{BOUNDS, all, scene, shell};
     use super::*;
-    use bytes::BytesMut;
-
-    const BOUNDS: FetchBounds = FetchBounds {
-        time: Duration::from_secs(60),
-        file: 1 << 20,
-    };
-
-    /// Reads a run's output to its end.
-    async fn all(mut output: Output) -> Result<Bytes, GitError> {
-        let mut whole = BytesMut::new();
-        while output.next(&mut whole).await? {}
-        output.end().await?;
-        Ok(whole.freeze())
-    }
-
-    /// A repository made by a script, and a mirror of it.
-    struct Scene {
-        dir: tempfile::TempDir,
-        mirror: Arc<Mirror>,
-    }
-
-    fn shell(dir: &Path, script: &str) -> String {
-        let mut command = std::process::Command::new("sh");
-        command
-            .args(["-e", "-c", script])
-            .current_dir(dir)
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap())
-            .env("HOME", "/nonexistent")
-            .env("GIT_CONFIG_NOSYSTEM", "1");
-        for who in ["AUTHOR", "COMMITTER"] {
-            command
-                .env(format!("GIT_{who}_NAME"), "n")
-                .env(format!("GIT_{who}_EMAIL"), "n@example.com")
-                .env(format!("GIT_{who}_DATE"), "1700000000 +0100");
-        }
-        let output = command.output().unwrap();
-        let shown = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{script}: {shown}");
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    }
-
-    fn scene(script: &str) -> Scene {
-        let dir = tempfile::tempdir().unwrap();
-        shell(
-            dir.path(),
-            &format!("git init -q -b main r; cd r; {script}"),
-        );
-        let home = dir.path().join("home");
-        std::fs::create_dir(&home).unwrap();
-        let environment = |name: &str| (name == "PATH").then(|| std::env::var_os("PATH")).flatten();
-        let git = Git::new("git".into(), "/bin/false".into(), home, 4, environment);
-        let url = format!("file://{}", dir.path().join("r").display());
-        let access = Access {
-            folders: true,
-            ..Access::default()
-        };
-        let mirror = Mirror::of(git, &dir.path().join("mirrors"), &url, access, BOUNDS);
-        Scene { dir, mirror }
-    }
-
-    impl Scene {
-        fn id(&self, rev: &str) -> ObjectId {
-            let script = format!("git -C r rev-parse '{rev}^{{commit}}'");
-            ObjectId::parse(&shell(self.dir.path(), &script)).unwrap()
-        }
-    }
 
     const TWO: &str = "echo module a > go.mod; git add .; git commit -qm one; git tag v1.0.0; \
         echo two > f; ln -s f link; git add .; git commit -qm two; git tag -a -m t v1.1.0";

@@ -9,11 +9,13 @@
 //! * [`refs`]: heads and tags as `git ls-remote` tells them.
 //! * [`layout`]: where in the repository a module lies, and which tags are its versions.
 //! * [`versions`]: which version a revision is, and which versions there are.
+//! * [`tar`]: the archives that `git archive` writes.
 //!
 //! And what asks the world, or runs programs:
 //!
 //! * [`git`]: the `git` command, sealed and bounded.
 //! * [`mirror`]: a bare mirror of one repository.
+//! * [`pack`]: from the tree of a commit to a module zip.
 //! * [`resolve`]: from a module path to its repository, pages and probes asked through a seam.
 //!
 //! Every name and address comes from strangers and is checked once, where it enters.
@@ -23,9 +25,13 @@ pub mod layout;
 mod markup;
 pub mod meta;
 pub mod mirror;
+pub mod pack;
 pub mod refs;
 pub mod resolve;
 pub mod root;
+pub mod tar;
+#[cfg(test)]
+mod testing;
 pub mod url;
 pub mod versions;
 

@@ -1,0 +1,404 @@
+//! From the tree of a commit to a module zip (protocol.md 5 and 6.5; cmd/go/internal/modfetch `Zip`).
+//!
+//! Which files a zip has depends on all of their names, so the archive that git writes is kept on disk first, in a file
+//! without a name: whatever happens, nothing of it stays behind.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::ops::Range;
+use std::path::Path;
+
+use bytes::{Bytes, BytesMut};
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, spawn_blocking};
+
+use super::git::{Bounds, GitError};
+use super::mirror::{Mirror, MirrorError};
+use super::refs::ObjectId;
+use super::tar::{Tar, TarError, TarKind};
+use crate::gomod::zip::{
+    Candidate, CreateError, FileAt, FileKind, ReadAt, ZipLimits, ZipWriter, select_files,
+    wants_root_license,
+};
+use crate::gomod::{ModulePath, Version};
+
+/// Pieces of the archive and of the zip. Bytes.
+const PIECE: usize = 256 << 10;
+/// Pieces on the way from one side to the other.
+const AHEAD: usize = 2;
+/// Entries of an archive, folders included.
+const MAX_ENTRIES: usize = 1_000_000;
+/// Names of the files in an archive, which are held in memory together. Bytes.
+const MAX_NAMES: usize = 128 << 20;
+/// The folder that everything in an archive is put in.
+const TOP: &str = "prefix/";
+const LICENSE: &str = "LICENSE";
+
+/// Why there is no zip.
+#[derive(Debug, Error)]
+pub enum PackError {
+    /// What the commit has breaks a rule of module zips: the version has no zip, now or later.
+    #[error(transparent)]
+    Rule(CreateError),
+    /// More than may be, by our own bounds.
+    #[error("{what} is too large (over {} MB)", .limit >> 20)]
+    TooLarge {
+        /// What is.
+        what: &'static str,
+        /// The bound in bytes.
+        limit: u64,
+    },
+    /// More than may be, by our own bounds on numbers and names.
+    #[error("the tree of the commit has too many files, or too long names")]
+    TooMany,
+    /// Git said no.
+    #[error(transparent)]
+    Git(#[from] MirrorError),
+    /// Git wrote an archive that makes no sense.
+    #[error("the archive that git wrote cannot be read: {0}")]
+    Archive(TarError),
+    /// Our own disk is at fault.
+    #[error("the module zip could not be made: {0}")]
+    Disk(#[from] io::Error),
+    /// Nobody wants the zip any more.
+    #[error("nobody waits for the module zip any more")]
+    Gone,
+}
+
+impl From<GitError> for PackError {
+    fn from(error: GitError) -> Self {
+        PackError::Git(error.into())
+    }
+}
+
+impl From<JoinError> for PackError {
+    fn from(error: JoinError) -> Self {
+        PackError::Disk(io::Error::other(error))
+    }
+}
+
+impl From<CreateError> for PackError {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::Io(error) => PackError::Disk(error),
+            // The file is ours, and has been looked through.
+            error @ CreateError::WrongSize { .. } => PackError::Disk(io::Error::other(error)),
+            error => PackError::Rule(error),
+        }
+    }
+}
+
+impl From<TarError> for PackError {
+    fn from(error: TarError) -> Self {
+        match error {
+            // An end too soon is git's doing; the rest is the disk's.
+            TarError::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
+                PackError::Disk(error)
+            }
+            TarError::LongName => PackError::TooMany,
+            error => PackError::Archive(error),
+        }
+    }
+}
+
+/// What is to be packed.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    /// Where it comes from.
+    pub mirror: &'a Mirror,
+    /// A commit whose tree is there.
+    pub commit: &'a ObjectId,
+    /// The folder of the module, without slashes at its ends; empty for all of the tree.
+    pub dir: &'a str,
+}
+
+/// Sends the zip of a module version to `out`, in pieces. `tmp` is the folder for the file without a name, `bounds` are
+/// those of git's archive. The zip is whole only if this ends well; if it is dropped, git ends, and the zip with it.
+pub async fn module_zip(
+    source: Source<'_>,
+    module: &ModulePath,
+    version: &Version,
+    tmp: &Path,
+    bounds: Bounds,
+    out: mpsc::Sender<Bytes>,
+) -> Result<(), PackError> {
+    let archive = archive(source, tmp, bounds).await?;
+    let dir = source.dir.to_owned();
+    let mut tree = spawn_blocking(move || Tree::read(archive, &dir)).await??;
+    if tree.wants_license
+        && let Some(license) = root_license(source).await?
+    {
+        tree.add_license(license);
+    }
+    // In between, so that the thread ends when this is dropped, whoever holds the other end of `out`.
+    let (sender, mut pieces) = mpsc::channel(AHEAD);
+    let (module, version) = (module.clone(), version.clone());
+    let writer = spawn_blocking(move || tree.write(&module, &version, Pieces::new(sender)));
+    while let Some(piece) = pieces.recv().await {
+        out.send(piece).await.map_err(|_| PackError::Gone)?;
+    }
+    writer.await?
+}
+
+/// The archive of a folder, in a file without a name.
+async fn archive(source: Source<'_>, tmp: &Path, bounds: Bounds) -> Result<FileAt, PackError> {
+    let too_large = |error| match error {
+        GitError::TooMuch(limit) => PackError::TooLarge {
+            what: "the tree of the commit",
+            limit,
+        },
+        error => error.into(),
+    };
+    let mut output = source
+        .mirror
+        .archive(source.commit, source.dir, bounds)
+        .await?;
+    let tmp = tmp.to_owned();
+    let (sender, mut pieces) = mpsc::channel::<Bytes>(AHEAD);
+    let writer = spawn_blocking(move || {
+        let mut file = unnamed_file(&tmp)?;
+        while let Some(piece) = pieces.blocking_recv() {
+            file.write_all(&piece)?;
+        }
+        FileAt::new(file)
+    });
+    let mut buffer = BytesMut::new();
+    let mut more = true;
+    while more {
+        more = output.next(&mut buffer).await.map_err(too_large)?;
+        let due = buffer.len() >= PIECE || (!more && !buffer.is_empty());
+        if due && sender.send(buffer.split().freeze()).await.is_err() {
+            // Writing failed, and says why.
+            break;
+        }
+    }
+    drop(sender);
+    let file = writer.await??;
+    output.end().await?;
+    Ok(file)
+}
+
+/// The text of the `LICENSE` in the repository's root, if there is one.
+async fn root_license(source: Source<'_>) -> Result<Option<Bytes>, PackError> {
+    match source.mirror.file(source.commit, LICENSE).await {
+        Err(MirrorError::Git(GitError::TooMuch(limit))) => Err(PackError::TooLarge {
+            what: "the LICENSE in the repository's root",
+            limit,
+        }),
+        license => Ok(license?),
+    }
+}
+
+/// The files of a module's folder, in the order of the archive.
+struct Tree {
+    archive: FileAt,
+    /// All names, one behind the other.
+    names: Vec<u8>,
+    files: Vec<Entry>,
+    /// The go.mod as it is in the archive, where line ends may not be those of the blob.
+    go_mod: Option<Vec<u8>>,
+    wants_license: bool,
+    /// What the last file is, if it comes from above the module's folder.
+    license: Option<Bytes>,
+}
+
+struct Entry {
+    name: Range<usize>,
+    kind: FileKind,
+    at: u64,
+    size: u64,
+}
+
+impl Tree {
+    fn read(archive: FileAt, dir: &str) -> Result<Self, PackError> {
+        let folder = match dir {
+            "" => TOP.to_owned(),
+            dir => format!("{TOP}{dir}/"),
+        };
+        let (mut names, mut files, mut go_mod) = (Vec::new(), Vec::new(), None);
+        let mut entries = 0;
+        let mut tar = Tar::new(&archive);
+        while let Some(entry) = tar.next()? {
+            entries += 1;
+            if entries > MAX_ENTRIES {
+                return Err(PackError::TooMany);
+            }
+            let kind = match entry.kind {
+                TarKind::File => FileKind::Regular,
+                TarKind::Link => FileKind::Symlink,
+                TarKind::Folder => continue,
+            };
+            // As in go, a name with a slash at its end is that of a folder.
+            let name = entry.name.strip_prefix(folder.as_bytes());
+            let Some(name) = name.filter(|name| !name.is_empty() && !name.ends_with(b"/")) else {
+                continue;
+            };
+            if names.len() + name.len() > MAX_NAMES {
+                return Err(PackError::TooMany);
+            }
+            let start = names.len();
+            names.extend_from_slice(name);
+            files.push(Entry {
+                name: start..names.len(),
+                kind,
+                at: entry.at,
+                size: entry.size,
+            });
+            // A larger one is refused by its size.
+            let is_go_mod = name == b"go.mod" && kind == FileKind::Regular;
+            if is_go_mod && entry.size <= ZipLimits::GO.go_mod {
+                let mut content = Vec::new();
+                Section::new(&archive, entry.at, entry.size).read_to_end(&mut content)?;
+                go_mod = Some(content);
+            }
+        }
+        let mut tree = Tree {
+            archive,
+            names,
+            files,
+            go_mod,
+            wants_license: false,
+            license: None,
+        };
+        tree.wants_license = wants_root_license(dir, &tree.candidates());
+        Ok(tree)
+    }
+
+    fn candidates(&self) -> Vec<Candidate<'_>> {
+        let candidate = |file: &Entry| Candidate {
+            path: &self.names[file.name.clone()],
+            kind: file.kind,
+            size: file.size,
+        };
+        self.files.iter().map(candidate).collect()
+    }
+
+    fn add_license(&mut self, license: Bytes) {
+        let start = self.names.len();
+        self.names.extend_from_slice(LICENSE.as_bytes());
+        self.files.push(Entry {
+            name: start..self.names.len(),
+            kind: FileKind::Regular,
+            at: 0,
+            size: license.len() as u64,
+        });
+        self.license = Some(license);
+    }
+
+    fn write(&self, module: &ModulePath, version: &Version, out: Pieces) -> Result<(), PackError> {
+        let limits = &ZipLimits::GO;
+        let candidates = self.candidates();
+        let chosen = select_files(&candidates, self.go_mod.as_deref(), limits)?;
+        let mut zip = ZipWriter::new(out, module, version, limits)?;
+        for at in chosen {
+            let (Some(candidate), Some(file)) = (candidates.get(at), self.files.get(at)) else {
+                continue;
+            };
+            let name = std::str::from_utf8(candidate.path).map_err(io::Error::other)?;
+            match &self.license {
+                Some(license) if at + 1 == self.files.len() => {
+                    zip.add(name, file.size, &mut &license[..])?;
+                }
+                _ => {
+                    let mut content = Section::new(&self.archive, file.at, file.size);
+                    zip.add(name, file.size, &mut content)?;
+                }
+            }
+        }
+        zip.finish()?;
+        Ok(())
+    }
+}
+
+/// A part of a file.
+struct Section<'a> {
+    file: &'a FileAt,
+    at: u64,
+    left: u64,
+}
+
+impl<'a> Section<'a> {
+    fn new(file: &'a FileAt, at: u64, left: u64) -> Self {
+        Section { file, at, left }
+    }
+}
+
+impl Read for Section<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let count = self.file.read_at(&mut buffer[..most], self.at)?;
+        self.at += count as u64;
+        self.left -= count as u64;
+        Ok(count)
+    }
+}
+
+/// Sends what is written, in pieces.
+struct Pieces {
+    out: mpsc::Sender<Bytes>,
+    piece: BytesMut,
+}
+
+impl Pieces {
+    fn new(out: mpsc::Sender<Bytes>) -> Self {
+        Pieces {
+            out,
+            piece: BytesMut::new(),
+        }
+    }
+}
+
+impl Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.piece.is_empty() {
+            self.piece.reserve(PIECE);
+        }
+        let count = bytes.len().min(PIECE - self.piece.len());
+        self.piece.extend_from_slice(&bytes[..count]);
+        if self.piece.len() == PIECE {
+            self.flush()?;
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.piece.is_empty() {
+            return Ok(());
+        }
+        let sent = self.out.blocking_send(self.piece.split().freeze());
+        sent.map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+/// A file that is gone when it is closed, even if this process is killed.
+fn unnamed_file(dir: &Path) -> io::Result<File> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{Mode, OFlags, open};
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        if let Ok(file) = open(dir, flags, Mode::RUSR | Mode::WUSR) {
+            return Ok(file.into());
+        }
+    }
+    soon_unnamed_file(dir)
+}
+
+/// For file systems that have no files without names: between two calls it has one.
+fn soon_unnamed_file(dir: &Path) -> io::Result<File> {
+    let path = dir.join(format!(
+        "{}-{:016x}.tar",
+        std::process::id(),
+        fastrand::u64(..)
+    ));
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(&path)?;
+    std::fs::remove_file(&path)?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,79 @@
+//! Repositories made by scripts, for tests.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+
+use super::git::{Access, Git, GitError, Output};
+use super::mirror::{FetchBounds, Mirror};
+use super::refs::ObjectId;
+
+pub(super) const BOUNDS: FetchBounds = FetchBounds {
+    time: Duration::from_secs(60),
+    file: 1 << 20,
+};
+
+/// A repository made by a script, and a mirror of it.
+pub(super) struct Scene {
+    pub(super) dir: tempfile::TempDir,
+    pub(super) mirror: Arc<Mirror>,
+}
+
+/// Runs a script, without the configuration of whoever runs the tests, and gives what it prints.
+pub(super) fn shell(dir: &Path, script: &str) -> String {
+    let mut command = std::process::Command::new("sh");
+    command
+        .args(["-e", "-c", script])
+        .current_dir(dir)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .env("HOME", "/nonexistent")
+        .env("GIT_CONFIG_NOSYSTEM", "1");
+    for who in ["AUTHOR", "COMMITTER"] {
+        command
+            .env(format!("GIT_{who}_NAME"), "n")
+            .env(format!("GIT_{who}_EMAIL"), "n@example.com")
+            .env(format!("GIT_{who}_DATE"), "1700000000 +0100");
+    }
+    let output = command.output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{script}: {shown}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// A scene whose repository `r` a script has filled.
+pub(super) fn scene(script: &str) -> Scene {
+    let dir = tempfile::tempdir().unwrap();
+    shell(
+        dir.path(),
+        &format!("git init -q -b main r; cd r; {script}"),
+    );
+    let home = dir.path().join("home");
+    std::fs::create_dir(&home).unwrap();
+    let environment = |name: &str| (name == "PATH").then(|| std::env::var_os("PATH")).flatten();
+    let git = Git::new("git".into(), "/bin/false".into(), home, 4, environment);
+    let url = format!("file://{}", dir.path().join("r").display());
+    let access = Access {
+        folders: true,
+        ..Access::default()
+    };
+    let mirror = Mirror::of(git, &dir.path().join("mirrors"), &url, access, BOUNDS);
+    Scene { dir, mirror }
+}
+
+impl Scene {
+    pub(super) fn id(&self, rev: &str) -> ObjectId {
+        let script = format!("git -C r rev-parse '{rev}^{{commit}}'");
+        ObjectId::parse(&shell(self.dir.path(), &script)).unwrap()
+    }
+}
+
+/// Reads a run's output to its end.
+pub(super) async fn all(mut output: Output) -> Result<Bytes, GitError> {
+    let mut whole = BytesMut::new();
+    while output.next(&mut whole).await? {}
+    output.end().await?;
+    Ok(whole.freeze())
+}
