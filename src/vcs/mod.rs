@@ -16,11 +16,13 @@
 //! * [`git`]: the `git` command, sealed and bounded.
 //! * [`mirror`]: a bare mirror of one repository.
 //! * [`pack`]: from the tree of a commit to a module zip.
+//! * [`github`]: tokens of a GitHub App.
 //! * [`resolve`]: from a module path to its repository, pages and probes asked through a seam.
 //!
 //! Every name and address comes from strangers and is checked once, where it enters.
 
 pub mod git;
+pub mod github;
 pub mod layout;
 mod markup;
 pub mod meta;
