@@ -15,6 +15,7 @@ use url::{Host, Url};
 use crate::clock::SharedClock;
 use crate::config::{Auth, Config, ConfigErrors, Environment, Loaded, OnUnavailable, OnUnknown};
 use crate::control::Controls;
+use crate::credentials::{CredentialRule, Credentials, Login, netrc};
 use crate::engine::{
     Engine, Kept, Network, Settings, Source, Sources, Tokens, VouchSettings, Voucher, Ways,
 };
@@ -26,8 +27,7 @@ use crate::sumdb::{Database, DatabaseSpec};
 use crate::telemetry::logs::{Format, LogSink};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{
-    BreakerSettings, ChainSpec, ClientSettings, CredentialRule, Credentials, Login, SourceSpec,
-    Toolchain, Upstream, build_client, netrc,
+    BreakerSettings, ChainSpec, ClientSettings, SourceSpec, Toolchain, Upstream, build_client,
 };
 
 /// How long the `go` command may take to say what it is set to.
@@ -611,6 +611,7 @@ impl UpstreamMaker {
             extra_roots,
             identity,
             no_http2: upstream.no_http2,
+            guarded: None,
         })
         .map_err(StartError::Files)?;
         let via = HeaderValue::try_from(format!("1.1 {via}"))

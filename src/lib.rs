@@ -19,6 +19,7 @@
 //! * [`protocol`]: request paths and caching headers, pure.
 //! * [`flights`]: one shared piece of work per key.
 //! * [`telemetry`]: logs and metrics.
+//! * [`credentials`]: who we are to whom.
 //! * [`clock`]: the time; nothing else reads it.
 //!
 //! # Which way things point
@@ -40,6 +41,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod credentials;
 pub mod engine;
 pub mod flights;
 pub mod gomod;

@@ -56,7 +56,7 @@ impl Derivation<'_> {
                 && series.is_none_or(|series| version::prefix_matches(series, version))
                 && !retracted.iter().any(|range| range.covers(version))
         });
-        let mut candidates = by_preference(allowed.cloned().collect());
+        let mut candidates = version::by_preference(allowed.cloned().collect());
         if series.is_none() {
             candidates.extend(newest_unlisted(&list.unlisted));
         }
@@ -149,16 +149,6 @@ impl Derivation<'_> {
     }
 }
 
-/// Releases before pre-releases, the highest first.
-fn by_preference(mut versions: Vec<Version>) -> Vec<Version> {
-    versions.sort_by(|a, b| {
-        a.is_prerelease()
-            .cmp(&b.is_prerelease())
-            .then_with(|| b.cmp(a))
-    });
-    versions
-}
-
 /// The newest line of those with a time of their own (protocol.md 1.1).
 fn newest_unlisted(unlisted: &str) -> Option<Version> {
     let timed = unlisted.lines().filter_map(|line| {
@@ -179,22 +169,6 @@ fn newest_unlisted(unlisted: &str) -> Option<Version> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn c16_releases_first_then_pre_releases() {
-        let versions = ["v1.0.0", "v2.0.0+incompatible", "v1.9.0-rc.1", "v1.1.0"];
-        let versions = by_preference(
-            versions
-                .iter()
-                .map(|v| Version::parse(v).unwrap())
-                .collect(),
-        );
-        let shown: Vec<_> = versions.iter().map(Version::as_str).collect();
-        assert_eq!(
-            shown,
-            ["v2.0.0+incompatible", "v1.1.0", "v1.0.0", "v1.9.0-rc.1"]
-        );
-    }
 
     #[test]
     fn newest_by_time_not_by_version() {

@@ -290,6 +290,16 @@ pub(crate) fn pseudo_parts(v: &str) -> Option<(&str, &str, &str)> {
     zero.then(|| (&head[..head.len() - 1], time, rev))
 }
 
+/// Releases before pre-releases, the highest first (cmd/go/internal/modload, the query `latest`).
+pub fn by_preference(mut versions: Vec<Version>) -> Vec<Version> {
+    versions.sort_by(|a, b| {
+        a.is_prerelease()
+            .cmp(&b.is_prerelease())
+            .then_with(|| b.cmp(a))
+    });
+    versions
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -472,5 +482,21 @@ mod tests {
             let _ = Rev::unescape(&s);
             let _ = is_pseudo_version(&s);
         }
+    }
+
+    #[test]
+    fn c16_releases_first_then_pre_releases() {
+        let versions = ["v1.0.0", "v2.0.0+incompatible", "v1.9.0-rc.1", "v1.1.0"];
+        let versions = by_preference(
+            versions
+                .iter()
+                .map(|v| Version::parse(v).unwrap())
+                .collect(),
+        );
+        let shown: Vec<_> = versions.iter().map(Version::as_str).collect();
+        assert_eq!(
+            shown,
+            ["v2.0.0+incompatible", "v1.1.0", "v1.0.0", "v1.9.0-rc.1"]
+        );
     }
 }

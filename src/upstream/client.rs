@@ -1,12 +1,27 @@
 //! The HTTP client for upstreams: trust, proxies and redirects.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
+use reqwest::dns::Resolve;
 use reqwest::redirect::{Attempt, Policy};
+use url::Url;
+
+/// Judges an address before it is asked; the text says why it may not be.
+pub type Judge = Arc<dyn Fn(&Url) -> Result<(), String> + Send + Sync>;
+
+/// What keeps a client from hosts that strangers name.
+#[derive(Clone)]
+pub struct Guarded {
+    /// Resolves names, and refuses what must not be asked.
+    pub resolver: Arc<dyn Resolve>,
+    /// Judges redirects.
+    pub judge: Judge,
+}
 
 /// How connections are made.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct ClientSettings {
     /// Until a connection is there.
     pub connect_timeout: Duration,
@@ -16,6 +31,8 @@ pub struct ClientSettings {
     pub identity: Option<Vec<u8>>,
     /// Only HTTP/1.1.
     pub no_http2: bool,
+    /// For addresses that strangers name.
+    pub guarded: Option<Guarded>,
 }
 
 /// Redirects followed at the most.
@@ -32,7 +49,7 @@ pub fn build_client(settings: &ClientSettings) -> Result<reqwest::Client, String
             .user_agent(concat!("Larder/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers.clone())
             .connect_timeout(settings.connect_timeout)
-            .redirect(Policy::custom(follow))
+            .redirect(redirects(settings.guarded.as_ref()))
             .referer(false)
             .tcp_nodelay(true)
             .tcp_keepalive(Duration::from_secs(30))
@@ -44,6 +61,9 @@ pub fn build_client(settings: &ClientSettings) -> Result<reqwest::Client, String
             .http2_keep_alive_timeout(Duration::from_secs(10));
         if settings.no_http2 {
             builder = builder.http1_only();
+        }
+        if let Some(guarded) = &settings.guarded {
+            builder = builder.dns_resolver(Arc::clone(&guarded.resolver));
         }
         let mut roots = Vec::new();
         for pem in &settings.extra_roots {
@@ -68,6 +88,16 @@ pub fn build_client(settings: &ClientSettings) -> Result<reqwest::Client, String
         tracing::warn!(%error, "the system's root certificates cannot be used; only upstream.ca_files count");
         make(false)
     })
+}
+
+fn redirects(guarded: Option<&Guarded>) -> Policy {
+    let judge = guarded.map(|guarded| Arc::clone(&guarded.judge));
+    Policy::custom(
+        move |attempt| match judge.as_ref().map(|judge| judge(attempt.url())) {
+            Some(Err(why)) => attempt.error(why),
+            _ => follow(attempt),
+        },
+    )
 }
 
 /// At most ten, and never from https to http. The client itself drops credentials when host or port change.

@@ -7,7 +7,6 @@ mod breaker;
 mod budget;
 mod chain;
 mod client;
-mod credentials;
 mod error;
 mod fetch;
 mod limits;
@@ -27,8 +26,7 @@ use url::Url;
 
 pub use breaker::{BreakerSettings, BreakerState};
 pub use chain::{ChainError, ChainSpec, Fall, SourceSpec};
-pub use client::{ClientSettings, build_client, install_crypto};
-pub use credentials::{CredentialRule, Credentials, Login, netrc};
+pub use client::{ClientSettings, Guarded, Judge, build_client, install_crypto};
 pub use error::{Failure, SourceError};
 pub use fetch::Want;
 pub use limits::Limits;
@@ -38,6 +36,7 @@ pub use text::clean;
 pub use toolchain::Toolchain;
 
 use crate::clock::SharedClock;
+use crate::credentials::Credentials;
 use crate::telemetry::metrics::UpstreamMetrics;
 use breaker::Breaker;
 use budget::Budget;

@@ -10,6 +10,7 @@ use http::header::{CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_M
 use http::{StatusCode, header};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::error::{Failure, SourceError};
@@ -62,6 +63,8 @@ pub struct ZipStream<S> {
     received: u64,
     hash: Sha256,
     max: u64,
+    /// Who makes it here, if it is made here.
+    origin: Option<Arc<str>>,
 }
 
 impl<S: Sink> ZipStream<S> {
@@ -74,6 +77,7 @@ impl<S: Sink> ZipStream<S> {
             received: 0,
             hash: Sha256::new(),
             max,
+            origin: None,
         }
     }
 
@@ -103,6 +107,25 @@ impl<S: Sink> ZipStream<S> {
         };
         attempt.mark = attempt.stream.received;
         upstream.fetch(want, time, &mut attempt).await
+    }
+
+    /// Takes a body that is made here, piece by piece, in the place of one from an upstream.
+    pub async fn take_all(
+        &mut self,
+        from: &Arc<str>,
+        mut pieces: mpsc::Receiver<Bytes>,
+    ) -> Result<(), Failure> {
+        while let Some(piece) = pieces.recv().await {
+            if self.origin.as_ref() != Some(from) {
+                if self.received > 0 {
+                    self.start_over().await?;
+                }
+                self.origin = Some(Arc::clone(from));
+            }
+            self.begin(None, from).await?;
+            self.take(piece).await?;
+        }
+        Ok(())
     }
 
     async fn begin(&mut self, total: Option<u64>, from: &Arc<str>) -> Result<(), Failure> {

@@ -4,12 +4,14 @@
 //! run. Whatever comes from outside stands behind `--end-of-options` or `--`.
 
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::HeaderValue;
 use rustix::process::{Pid, Signal, kill_process_group};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -28,31 +30,31 @@ const LAST: Duration = Duration::from_secs(5);
 /// What git may use of the outside.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
-    /// Who we are over https.
-    pub login: Option<Login>,
+    /// What is sent as `Authorization` to this address and those below it.
+    pub authorization: Option<(String, HeaderValue)>,
     /// Whether ssh may be used, and how; as `GIT_SSH_COMMAND` has it.
     pub ssh: Option<OsString>,
     /// Whether unencrypted http may be used.
     pub insecure: bool,
+    /// The way out.
+    pub line: Line,
     /// Whether folders of this machine may be fetched from.
     #[cfg(test)]
     pub folders: bool,
 }
 
-/// A user and a password for one host.
-#[derive(Clone)]
-pub struct Login {
-    /// The user.
-    pub user: String,
-    /// The password or token; never shown.
-    pub password: String,
-    /// `https://host[:port]`: asked for by anybody else, nothing is said.
-    pub origin: String,
+/// How http leaves this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// Through the proxies of our own environment.
+    Proxied,
+    /// Straight to these addresses, each as `http.curloptResolve` has it: `host:port:address`.
+    Straight(Vec<String>),
 }
 
-impl std::fmt::Debug for Login {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Login({} at {})", self.user, self.origin)
+impl Default for Line {
+    fn default() -> Self {
+        Line::Straight(Vec::new())
     }
 }
 
@@ -94,70 +96,47 @@ pub struct Bounds {
 #[derive(Clone)]
 pub struct Git {
     program: PathBuf,
-    /// What answers git's questions: this very program.
-    askpass: PathBuf,
     /// An empty folder for what git thinks is home.
     home: PathBuf,
-    /// Names of environment variables that are passed on, and their values: proxies, certificates, the path.
+    /// Names of environment variables that are passed on, and their values: certificates, the path.
     passed: Vec<(OsString, OsString)>,
+    /// And those that name proxies.
+    proxies: Vec<(OsString, OsString)>,
     places: Arc<Semaphore>,
 }
 
 /// Variables of our own environment that git needs.
 const PASSED: &[&str] = &[
     "PATH",
-    "HTTPS_PROXY",
-    "https_proxy",
-    "HTTP_PROXY",
-    "http_proxy",
-    "ALL_PROXY",
-    "all_proxy",
-    "NO_PROXY",
-    "no_proxy",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
     "SSH_AUTH_SOCK",
     "TMPDIR",
 ];
 
-/// Asked by git on the command line of this program, whom to answer.
-pub const ASKPASS_ORIGIN: &str = "LARDER_ASKPASS_ORIGIN";
-/// The user that is answered.
-pub const ASKPASS_USER: &str = "LARDER_ASKPASS_USER";
-/// The password that is answered.
-pub const ASKPASS_PASSWORD: &str = "LARDER_ASKPASS_PASSWORD";
-
-/// The answer to one of git's questions, `Username for 'https://host': ` or `Password for 'https://user@host': `; `None` if
-/// it is not for the host that the login is for.
-pub fn askpass(question: &str, origin: &str, user: &str, password: &str) -> Option<String> {
-    let (kind, rest) = question.split_once(" for '")?;
-    let (url, _) = rest.rsplit_once('\'')?;
-    let (scheme, host) = url.split_once("://")?;
-    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-    let host = host.split('/').next()?;
-    if format!("{scheme}://{host}") != origin {
-        return None;
-    }
-    match kind {
-        "Username" => Some(user.to_owned()),
-        "Password" => Some(password.to_owned()),
-        _ => None,
-    }
-}
+/// Those that name proxies. Which hosts are exempt is decided by us ([`Line`]).
+const PROXIES: &[&str] = &[
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+];
 
 impl Git {
     /// With at most `places` runs at once. `home` exists and is empty; `environment` gives our own variables.
     pub fn new(
         program: PathBuf,
-        askpass: PathBuf,
         home: PathBuf,
         places: usize,
         environment: impl Fn(&str) -> Option<OsString>,
     ) -> Self {
-        let mut passed: Vec<(OsString, OsString)> = PASSED
-            .iter()
-            .filter_map(|name| Some((OsString::from(name), environment(name)?)))
-            .collect();
+        let of = |names: &[&str]| -> Vec<(OsString, OsString)> {
+            let set = |name: &&str| Some((OsString::from(name), environment(name)?));
+            names.iter().filter_map(set).collect()
+        };
+        let mut passed = of(PASSED);
         // What reqwest honours by these names, git does by others.
         for (ours, gits) in [
             ("SSL_CERT_FILE", "GIT_SSL_CAINFO"),
@@ -167,9 +146,9 @@ impl Git {
         }
         Git {
             program,
-            askpass,
             home,
             passed,
+            proxies: of(PROXIES),
             places: Arc::new(Semaphore::new(places)),
         }
     }
@@ -196,18 +175,31 @@ impl Git {
             .env("SSH_ASKPASS", "/bin/false")
             .env("GIT_ASKPASS", "/bin/false")
             .env("GIT_SSH_COMMAND", ssh(access));
-        if let Some(login) = &access.login {
+        match &access.line {
+            Line::Proxied => {
+                let proxies = self.proxies.iter();
+                command.envs(proxies.map(|(name, value)| (name, value)));
+            }
+            Line::Straight(_) => {
+                command.env("no_proxy", "*");
+            }
+        }
+        if let Some((below, value)) = &access.authorization {
             // In the environment, which only this user may read, and not on a command line.
+            let mut header = OsString::from("Authorization: ");
+            header.push(OsStr::from_bytes(value.as_bytes()));
             command
-                .env("GIT_ASKPASS", &self.askpass)
-                .env(ASKPASS_ORIGIN, &login.origin)
-                .env(ASKPASS_USER, &login.user)
-                .env(ASKPASS_PASSWORD, &login.password);
+                .env("GIT_CONFIG_COUNT", "1")
+                .env("GIT_CONFIG_KEY_0", format!("http.{below}.extraHeader"))
+                .env("GIT_CONFIG_VALUE_0", header);
         }
         for setting in [
             "protocol.version=2",
-            // Renamed repositories redirect; git drops credentials of another host there, as askpass knows none for it.
-            "http.followRedirects=initial",
+            // Where a redirect leads is looked at by us first.
+            "http.followRedirects=false",
+            // A connection on which nothing comes is given up: bytes in a second, and for how many seconds.
+            "http.lowSpeedLimit=1",
+            "http.lowSpeedTime=20",
             "credential.helper=",
             "submodule.recurse=false",
             "gc.auto=0",
@@ -225,6 +217,11 @@ impl Git {
             "log.decorate=no",
         ] {
             command.arg("-c").arg(setting);
+        }
+        if let Line::Straight(pins) = &access.line {
+            for pin in pins {
+                command.arg("-c").arg(format!("http.curloptResolve={pin}"));
+            }
         }
         command
             .args(arguments)
@@ -452,13 +449,7 @@ mod tests {
 
     fn git(home: &Path, program: &str) -> Git {
         let environment = |name: &str| (name == "PATH").then(|| std::env::var_os("PATH")).flatten();
-        Git::new(
-            program.into(),
-            "/bin/false".into(),
-            home.to_owned(),
-            2,
-            environment,
-        )
+        Git::new(program.into(), home.to_owned(), 2, environment)
     }
 
     fn script(home: &Path, text: &str) -> Git {
@@ -569,13 +560,10 @@ mod tests {
     async fn c127_secrets_stand_in_no_command_line_and_go_to_one_host_only() {
         let home = tempfile::tempdir().unwrap();
         let git = script(home.path(), "tr '\\0' ' ' < /proc/$$/cmdline; echo; env");
-        let login = Login {
-            user: "me".into(),
-            password: "s3cret".into(),
-            origin: "https://git.example.com".into(),
-        };
+        let mut header = HeaderValue::from_static("Basic s3cret");
+        header.set_sensitive(true);
         let access = Access {
-            login: Some(login),
+            authorization: Some(("https://git.example.com/".into(), header)),
             ..Access::default()
         };
         let said = git
@@ -590,25 +578,10 @@ mod tests {
             "{environment}"
         );
         assert!(!format!("{access:?}").contains("s3cret"));
-        let ask = |question: &str| askpass(question, "https://git.example.com", "me", "s3cret");
-        assert_eq!(
-            ask("Username for 'https://git.example.com': ").as_deref(),
-            Some("me")
+        assert!(
+            environment.contains("GIT_CONFIG_KEY_0=http.https://git.example.com/.extraHeader\n"),
+            "{environment}"
         );
-        assert_eq!(
-            ask("Password for 'https://me@git.example.com': ").as_deref(),
-            Some("s3cret")
-        );
-        for other in [
-            "Password for 'https://me@git.example.com.evil.org': ",
-            "Password for 'https://git.example.com@evil.org': ",
-            "Password for 'http://me@git.example.com': ",
-            "Password for 'https://me@git.example.com:8443': ",
-            "Enter passphrase for key '/home/me/.ssh/id': ",
-            "nonsense",
-        ] {
-            assert_eq!(ask(other), None, "{other}");
-        }
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@
 //! A version needs the tree of one commit, so that is what is fetched first. The history is fetched only for questions that
 //! need it (ancestors, commits that no reference names), once, and from then on by increments.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +16,19 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::git::{Access, Bounds, Git, GitError, Output};
 use super::refs::{ObjectId, RefLimits, RefTable, RefsError};
-use super::url::RepoUrl;
 
 /// A list of references.
 const REFS: Bounds = Bounds {
-    time: Duration::from_secs(60),
+    // Clients that wait for nothing else are answered within 45 s.
+    time: Duration::from_secs(40),
     output: 64 << 20,
 };
+/// Packs that a mirror has before they are made one.
+const PACKS: usize = 80;
+/// How long that may take.
+const TIDY: Duration = Duration::from_secs(600);
+/// How often the size of what is being fetched is looked at.
+const LOOK: Duration = Duration::from_millis(200);
 /// Something local and small.
 const LOCAL: Bounds = Bounds {
     time: Duration::from_secs(30),
@@ -34,6 +41,12 @@ const COMMIT: Bounds = Bounds {
 };
 /// The name under which what is fetched for one version is held on to.
 const HELD: &str = "refs/larder/held/";
+/// And that of commits that were given out.
+const SERVED: &str = "refs/larder/served/";
+/// All that counts.
+const ALL: [&str; 2] = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
+/// The file that says that the history of all heads and tags is here.
+const COMPLETE: &str = "larder-complete";
 
 /// Why a repository has no answer.
 #[derive(Clone, Debug, Error)]
@@ -47,27 +60,36 @@ pub enum MirrorError {
     /// Our own folder cannot be used.
     #[error("the mirror's folder cannot be used: {0}")]
     Folder(String),
+    /// It is larger than allowed.
+    #[error("the repository is larger than {} MB", .0 / 1_000_000)]
+    TooLarge(u64),
+    /// A reference does not stand for what it stood for a moment ago.
+    #[error("commit {} is not there any more", .0.as_str())]
+    Moved(ObjectId),
     /// A commit object that is none.
     #[error("commit {} cannot be read", .0.as_str())]
     Commit(ObjectId),
 }
 
-/// Bounds of what is fetched.
+/// Where a fetch goes.
 #[derive(Clone, Copy, Debug)]
-pub struct FetchBounds {
-    /// Of one fetch.
+pub struct Remote<'a> {
+    /// The address, without who we are.
+    pub url: &'a str,
+    /// How it may be reached.
+    pub access: &'a Access,
+    /// How long one fetch may take.
     pub time: Duration,
-    /// Of one file that is read.
-    pub file: u64,
+    /// How large the mirror may become. Bytes.
+    pub size: u64,
 }
 
 /// A mirror.
 pub struct Mirror {
     git: Git,
-    url: String,
-    access: Access,
     dir: PathBuf,
-    bounds: FetchBounds,
+    /// The largest file that is read. Bytes.
+    max_file: u64,
     /// One fetch at a time.
     fetching: Semaphore,
 }
@@ -81,55 +103,54 @@ pub struct Times {
 
 impl Mirror {
     /// The mirror of `url` below `root`; nothing is made or asked yet.
-    pub fn new(
-        git: Git,
-        root: &Path,
-        url: &RepoUrl,
-        access: Access,
-        bounds: FetchBounds,
-    ) -> Arc<Self> {
-        Self::of(git, root, url.as_str(), access, bounds)
-    }
-
-    /// As [`Mirror::new`], of any address: tests have folders.
-    pub(super) fn of(
-        git: Git,
-        root: &Path,
-        url: &str,
-        access: Access,
-        bounds: FetchBounds,
-    ) -> Arc<Self> {
+    pub fn new(git: Git, root: &Path, url: &str, max_file: u64) -> Arc<Self> {
         let name = Sha256::digest(format!("git3:{url}"));
         let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
         Arc::new(Mirror {
             git,
-            url: url.to_owned(),
-            access,
             dir: root.join(name),
-            bounds,
+            max_file,
             fetching: Semaphore::new(1),
         })
     }
 
+    /// Whether the history of all heads and tags was fetched once.
+    pub fn is_complete(&self) -> bool {
+        self.dir.join(COMPLETE).exists()
+    }
+
+    /// Its folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Asks for the references.
-    pub async fn refs(&self, limits: RefLimits) -> Result<RefTable, MirrorError> {
-        let arguments = [
-            "ls-remote",
-            "--quiet",
-            "--end-of-options",
-            self.url.as_str(),
-        ];
+    pub async fn refs(
+        &self,
+        remote: Remote<'_>,
+        limits: RefLimits,
+    ) -> Result<RefTable, MirrorError> {
+        let arguments = ["ls-remote", "--quiet", "--end-of-options", remote.url];
         // Outside any repository: nothing there can have a say.
         let nowhere = Path::new("/nonexistent");
+        let bounds = Bounds {
+            time: remote.time.min(REFS.time),
+            ..REFS
+        };
         let list = self
             .git
-            .run(nowhere, &self.access, &arguments, None, REFS)
+            .run(nowhere, remote.access, &arguments, None, bounds)
             .await?;
         Ok(RefTable::parse(&list, limits)?)
     }
 
     /// Makes sure that a commit's tree is here; `reference` names it at the remote (`refs/tags/…`, `refs/heads/…`).
-    pub async fn ensure(&self, id: &ObjectId, reference: &str) -> Result<(), MirrorError> {
+    pub async fn ensure(
+        &self,
+        remote: Remote<'_>,
+        id: &ObjectId,
+        reference: &str,
+    ) -> Result<(), MirrorError> {
         if self.has(id).await {
             return Ok(());
         }
@@ -138,28 +159,44 @@ impl Mirror {
             return Ok(());
         }
         self.init(id).await?;
-        let held = format!("+{reference}:{HELD}{}", id.as_str());
-        self.fetch(&["--depth=1"], &[&held]).await
+        if self.is_complete() {
+            // Of one commit alone its history would seem to end there.
+            self.fetch(remote, &["--prune"], &ALL).await?;
+        } else {
+            let held = format!("+{reference}:{HELD}{}", id.as_str());
+            self.fetch(remote, &["--depth=1"], &[&held]).await?;
+        }
+        if self.here(id).await {
+            Ok(())
+        } else {
+            Err(MirrorError::Moved(id.clone()))
+        }
     }
 
     /// Makes sure that all heads and tags are here with their history, as of now.
-    pub async fn complete(&self, any: &ObjectId) -> Result<(), MirrorError> {
+    pub async fn complete(&self, remote: Remote<'_>, any: &ObjectId) -> Result<(), MirrorError> {
         let _one = self.turn().await;
         self.init(any).await?;
-        let all = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
-        self.fetch(&["--prune"], &all).await?;
+        self.fetch(remote, &["--prune"], &ALL).await?;
         if self.dir.join("shallow").exists() {
             // By itself: together with new references some servers send too little (protocol.md 6.6).
-            self.fetch(&["--unshallow"], &all).await?;
+            self.fetch(remote, &["--unshallow"], &ALL).await?;
         }
-        Ok(())
+        let mark = self.dir.join(COMPLETE);
+        std::fs::write(mark, "").map_err(|error| MirrorError::Folder(error.to_string()))
     }
 
     async fn turn(&self) -> Option<SemaphorePermit<'_>> {
         self.fetching.acquire().await.ok()
     }
 
-    async fn fetch(&self, options: &[&str], what: &[&str]) -> Result<(), MirrorError> {
+    async fn fetch(
+        &self,
+        remote: Remote<'_>,
+        options: &[&str],
+        what: &[&str],
+    ) -> Result<(), MirrorError> {
+        self.sweep().await;
         let mut arguments = vec![
             "fetch",
             "--quiet",
@@ -170,16 +207,57 @@ impl Mirror {
             "--no-recurse-submodules",
         ];
         arguments.extend_from_slice(options);
-        arguments.extend_from_slice(&["--end-of-options", self.url.as_str()]);
+        arguments.extend_from_slice(&["--end-of-options", remote.url]);
         arguments.extend_from_slice(what);
         let bounds = Bounds {
-            time: self.bounds.time,
+            time: remote.time,
             ..LOCAL
         };
-        self.git
-            .run(&self.dir, &self.access, &arguments, None, bounds)
-            .await?;
-        Ok(())
+        let fetched = tokio::select! {
+            fetched = self.git.run(&self.dir, remote.access, &arguments, None, bounds) => fetched.map_err(MirrorError::from),
+            () = self.outgrown(remote.size) => Err(MirrorError::TooLarge(remote.size)),
+        };
+        if fetched.is_err() {
+            self.sweep().await;
+        }
+        fetched.map(drop)
+    }
+
+    /// Ends when the mirror is larger than it may be.
+    async fn outgrown(&self, most: u64) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            if size(&self.dir).await > most {
+                return;
+            }
+        }
+    }
+
+    /// Removes what a fetch that was ended has left behind; only one's own turn may do that.
+    async fn sweep(&self) {
+        let dir = self.dir.clone();
+        // Whatever cannot be removed makes git say so.
+        let _ = tokio::task::spawn_blocking(move || sweep(&dir)).await;
+    }
+
+    /// Makes one pack of many, if there are many.
+    pub async fn tidy(&self) {
+        let packs = self.dir.join("objects/pack");
+        let count = std::fs::read_dir(packs).map_or(0, |entries| {
+            let pack = |path: &Path| path.extension().is_some_and(|kind| kind == "pack");
+            entries.flatten().filter(|it| pack(&it.path())).count()
+        });
+        if count <= PACKS {
+            return;
+        }
+        let _one = self.turn().await;
+        let bounds = Bounds {
+            time: TIDY,
+            ..LOCAL
+        };
+        if let Err(error) = self.local(&["repack", "-a", "-d", "-q"], bounds).await {
+            tracing::warn!(%error, dir = %self.dir.display(), "a mirror could not be tidied");
+        }
     }
 
     /// Makes the folder, if it is not there.
@@ -226,6 +304,12 @@ impl Mirror {
         self.dir.exists() && self.local(&["cat-file", "-e", &name], LOCAL).await.is_ok()
     }
 
+    /// Whether an object is here, whatever it is.
+    async fn here(&self, id: &ObjectId) -> bool {
+        let arguments = ["cat-file", "-e", id.as_str()];
+        self.local(&arguments, LOCAL).await.is_ok()
+    }
+
     /// When a commit that is here was committed.
     pub async fn times(&self, id: &ObjectId) -> Result<Times, MirrorError> {
         let body = self
@@ -256,7 +340,7 @@ impl Mirror {
             return Ok(None);
         }
         let bounds = Bounds {
-            output: self.bounds.file,
+            output: self.max_file,
             ..LOCAL
         };
         Ok(Some(
@@ -283,6 +367,15 @@ impl Mirror {
         }
     }
 
+    /// Holds on to a commit that was given out: it goes on to be found when nothing else leads to it.
+    pub async fn hold(&self, id: &ObjectId) {
+        let name = format!("{SERVED}{}", id.as_str());
+        let arguments = ["update-ref", "--end-of-options", &name, id.as_str()];
+        if let Err(error) = self.local(&arguments, LOCAL).await {
+            tracing::warn!(%error, commit = id.as_str(), "a commit could not be held on to");
+        }
+    }
+
     /// Tags on a commit and its ancestors, merge parents included; its history is here.
     pub async fn tags_before(&self, id: &ObjectId) -> Result<Vec<String>, MirrorError> {
         let merged = format!("--merged={}", id.as_str());
@@ -299,7 +392,8 @@ impl Mirror {
         Ok(names.map(str::to_owned).collect())
     }
 
-    /// The commit that a hexadecimal prefix stands for, if one that heads or tags lead to has it; all history is here.
+    /// The commit that a hexadecimal prefix stands for, if it is one that heads or tags lead to, or that was given out
+    /// when they did; all history is here.
     pub async fn in_history(&self, prefix: &str) -> Result<Option<ObjectId>, MirrorError> {
         let name = format!("{prefix}^{{commit}}");
         let arguments = [
@@ -326,6 +420,7 @@ impl Mirror {
             &contains,
             "refs/heads",
             "refs/tags",
+            SERVED,
         ];
         let reached = self.local(&arguments, LOCAL).await?;
         Ok((!reached.is_empty()).then_some(id))
@@ -359,9 +454,45 @@ impl Mirror {
     }
 }
 
+/// What a mirror takes on the disk. Bytes.
+pub async fn size(dir: &Path) -> u64 {
+    let dir = dir.to_owned();
+    let counted = tokio::task::spawn_blocking(move || {
+        let mut bytes = 0;
+        each_file(&dir, &mut |_, length| bytes += length);
+        bytes
+    });
+    counted.await.unwrap_or(0)
+}
+
+fn sweep(dir: &Path) {
+    let mut left = Vec::new();
+    each_file(dir, &mut |path, _| {
+        let name = path.file_name().map(OsStr::to_string_lossy);
+        if name.is_some_and(|name| name.ends_with(".lock") || name.starts_with("tmp_")) {
+            left.push(path.to_owned());
+        }
+    });
+    for path in left {
+        // Gone already, or git will say.
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+/// Every file below, with its size; links are not followed.
+fn each_file(dir: &Path, tell: &mut dyn FnMut(&Path, u64)) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        match entry.metadata() {
+            Ok(meta) if meta.is_dir() => each_file(&entry.path(), tell),
+            Ok(meta) => tell(&entry.path(), meta.len()),
+            Err(_) => {}
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{BOUNDS, all, scene, shell};
+    use super::super::testing::{all, scene, shell};
     use super::*;
 
     const TWO: &str = "echo module a > go.mod; git add .; git commit -qm one; git tag v1.0.0; \
@@ -370,11 +501,11 @@ mod tests {
     #[tokio::test]
     async fn one_version_is_fetched_without_its_history() {
         let scene = scene(TWO);
-        let refs = scene.mirror.refs(RefLimits::default()).await.unwrap();
+        let refs = scene.refs().await.unwrap();
         let id = refs.tag("v1.1.0").unwrap().clone();
         assert_eq!(id, scene.id("v1.1.0"), "annotated tags are peeled");
         assert_eq!(refs.head(), Some(&id));
-        scene.mirror.ensure(&id, "refs/tags/v1.1.0").await.unwrap();
+        scene.ensure(&id, "refs/tags/v1.1.0").await;
         assert!(scene.mirror.has(&id).await);
         assert!(!scene.mirror.has(&scene.id("v1.0.0")).await);
         assert_eq!(
@@ -408,8 +539,8 @@ mod tests {
             "{TWO}; git checkout -qb side v1.0.0; echo s > s; git add .; git commit -qm s; git checkout -q main"
         ));
         let (one, two, side) = (scene.id("v1.0.0"), scene.id("v1.1.0"), scene.id("side"));
-        scene.mirror.ensure(&two, "refs/tags/v1.1.0").await.unwrap();
-        scene.mirror.complete(&two).await.unwrap();
+        scene.ensure(&two, "refs/tags/v1.1.0").await;
+        scene.complete(&two).await;
         assert!(scene.mirror.is_ancestor(&one, &two).await.unwrap());
         assert!(scene.mirror.is_ancestor(&two, &two).await.unwrap());
         assert!(!scene.mirror.is_ancestor(&side, &two).await.unwrap());
@@ -423,7 +554,7 @@ mod tests {
             scene.dir.path(),
             "cd r; git tag v1.0.1 side; git merge -qm m side",
         );
-        scene.mirror.complete(&two).await.unwrap();
+        scene.complete(&two).await;
         let merged = scene.id("main");
         assert_eq!(
             scene.mirror.tags_before(&merged).await.unwrap(),
@@ -437,18 +568,24 @@ mod tests {
             "{TWO}; echo x > x; git add .; git commit -qm lost; git tag lost; git reset -q --hard v1.1.0"
         ));
         let (one, lost) = (scene.id("v1.0.0"), scene.id("lost"));
-        scene.mirror.complete(&one).await.unwrap();
+        scene.complete(&one).await;
         let find = async |id: &ObjectId| scene.mirror.in_history(id.short()).await.unwrap();
         assert_eq!(find(&one).await.as_ref(), Some(&one));
         assert_eq!(find(&lost).await.as_ref(), Some(&lost));
         shell(scene.dir.path(), "git -C r tag -d lost");
-        scene.mirror.complete(&one).await.unwrap();
+        scene.complete(&one).await;
         assert_eq!(
             find(&lost).await,
             None,
             "it is still here, but nothing leads to it"
         );
         assert_eq!(scene.mirror.in_history("0123456789ab").await.unwrap(), None);
+        scene.mirror.hold(&lost).await;
+        assert_eq!(
+            find(&lost).await.as_ref(),
+            Some(&lost),
+            "what was given out stays"
+        );
     }
 
     #[tokio::test]
@@ -458,7 +595,7 @@ mod tests {
             echo '$Format:%H$' > v; git add .; git commit -qm one; git tag v1.0.0",
         );
         let id = scene.id("v1.0.0");
-        scene.mirror.ensure(&id, "refs/tags/v1.0.0").await.unwrap();
+        scene.ensure(&id, "refs/tags/v1.0.0").await;
         let archive = scene
             .mirror
             .archive(
@@ -480,25 +617,72 @@ mod tests {
     #[tokio::test]
     async fn c119_an_empty_repository_has_no_references() {
         let scene = scene("true");
-        assert!(
-            scene
-                .mirror
-                .refs(RefLimits::default())
-                .await
-                .unwrap()
-                .is_empty()
-        );
-        let gone = Mirror::of(
-            scene.mirror.git.clone(),
-            scene.dir.path(),
-            "file:///no/such",
-            scene.mirror.access.clone(),
-            BOUNDS,
-        );
+        assert!(scene.refs().await.unwrap().is_empty());
+        let gone = Remote {
+            url: "file:///no/such",
+            ..scene.remote()
+        };
+        let limits = RefLimits::default();
         assert!(matches!(
-            gone.refs(RefLimits::default()).await,
+            scene.mirror.refs(gone, limits).await,
             Err(MirrorError::Git(GitError::Failed { .. }))
         ));
+    }
+
+    #[tokio::test]
+    async fn after_the_history_nothing_is_cut_off_again() {
+        let scene = scene(TWO);
+        let one = scene.id("v1.0.0");
+        scene.complete(&one).await;
+        shell(
+            scene.dir.path(),
+            "cd r; git commit -q --allow-empty -m a; git commit -q --allow-empty -m b; git tag v1.2.0",
+        );
+        let three = scene.id("v1.2.0");
+        scene.ensure(&three, "refs/tags/v1.2.0").await;
+        assert!(scene.mirror.is_ancestor(&one, &three).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn c129_what_is_too_large_is_given_up_and_leaves_nothing() {
+        let scene = scene(&format!(
+            "{TWO}; head -c 3000000 /dev/urandom > big; git add .; git commit -qm big"
+        ));
+        let small = Remote {
+            size: 1 << 20,
+            ..scene.remote()
+        };
+        let mirrors = scene.dir.path().join("small");
+        let mirror = Mirror::new(scene.mirror.git.clone(), &mirrors, &scene.url, 1 << 20);
+        let id = scene.id("main");
+        // A fetch may be over before it is looked at.
+        if let Err(error) = mirror.ensure(small, &id, "refs/heads/main").await {
+            assert!(matches!(error, MirrorError::TooLarge(_)), "{error}");
+            assert!(size(mirror.dir()).await < 1 << 20);
+        }
+    }
+
+    #[tokio::test]
+    async fn many_packs_become_one_and_stale_locks_are_no_obstacle() {
+        let scene = scene(TWO);
+        let (one, two) = (scene.id("v1.0.0"), scene.id("v1.1.0"));
+        scene.ensure(&one, "refs/tags/v1.0.0").await;
+        std::fs::write(scene.mirror.dir().join("shallow.lock"), "").unwrap();
+        scene.ensure(&two, "refs/tags/v1.1.0").await;
+        let packs = scene.mirror.dir().join("objects/pack");
+        let count = || {
+            let names = std::fs::read_dir(&packs).unwrap().flatten();
+            let pack = |name: &OsStr| name.to_string_lossy().ends_with(".pack");
+            names.filter(|it| pack(&it.file_name())).count()
+        };
+        assert_eq!(count(), 2);
+        scene.mirror.tidy().await;
+        assert_eq!(count(), 2, "two are not many");
+        for n in 0..PACKS {
+            std::fs::write(packs.join(format!("pack-{n}.pack")), "").unwrap();
+        }
+        scene.mirror.tidy().await;
+        assert!(scene.mirror.has(&one).await && scene.mirror.has(&two).await);
     }
 
     #[tokio::test]
@@ -509,28 +693,26 @@ mod tests {
             format!("--upload-pack=touch {}", marker.display()),
             format!("ext::sh -c touch% {}", marker.display()),
         ] {
-            let bad = Mirror::of(
-                scene.mirror.git.clone(),
-                scene.dir.path(),
-                &url,
-                Access::default(),
-                BOUNDS,
-            );
-            assert!(bad.refs(RefLimits::default()).await.is_err(), "{url}");
+            let access = Access::default();
+            let bad = Remote {
+                url: &url,
+                access: &access,
+                ..scene.remote()
+            };
+            let limits = RefLimits::default();
+            let refs = scene.mirror.refs(bad, limits).await;
+            assert!(refs.is_err(), "{url}");
             let id = scene.id("main");
-            assert!(bad.ensure(&id, "refs/heads/main").await.is_err(), "{url}");
+            let ensured = scene.mirror.ensure(bad, &id, "refs/heads/main").await;
+            assert!(ensured.is_err(), "{url}");
             assert!(!marker.exists(), "{url}");
         }
-        let local = Mirror::of(
-            scene.mirror.git.clone(),
-            scene.dir.path(),
-            &scene.mirror.url,
-            Access::default(),
-            BOUNDS,
-        );
-        assert!(
-            local.refs(RefLimits::default()).await.is_err(),
-            "folders are for tests only"
-        );
+        let access = Access::default();
+        let local = Remote {
+            access: &access,
+            ..scene.remote()
+        };
+        let refs = scene.mirror.refs(local, RefLimits::default());
+        assert!(refs.await.is_err(), "folders are for tests only");
     }
 }

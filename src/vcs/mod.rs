@@ -1,7 +1,7 @@
-//! Direct mode: modules straight from their repositories. It is being built: nothing of it is used yet.
+//! Direct mode: modules straight from their repositories.
 //!
-//! Which repository has a module, where in it the module lies, and what its references mean, is worked out by parts that
-//! are pure:
+//! [`direct`] is the entrance. Which repository has a module, where in it the module lies, and what its references mean,
+//! is worked out by parts that are pure:
 //!
 //! * [`root`]: what a module path alone says about its repository.
 //! * [`meta`]: what a `?go-get=1` page says about it.
@@ -13,29 +13,40 @@
 //!
 //! And what asks the world, or runs programs:
 //!
+//! * [`guard`]: which hosts may be asked at all.
+//! * [`web`]: pages, and why a git host has said no.
+//! * [`hosts`]: how each git host is reached, who we are to it, and what is said when it says no.
+//! * [`resolve`]: from a module path to its repository, pages and probes asked through a seam.
 //! * [`git`]: the `git` command, sealed and bounded.
-//! * [`mirror`]: a bare mirror of one repository.
+//! * [`mirror`]: a bare mirror of one repository; `shelf`: the room of all of them.
+//! * [`repository`]: one repository's references, and its mirror as far as a question needs it.
 //! * [`pack`]: from the tree of a commit to a module zip.
 //! * [`github`]: tokens of a GitHub App.
-//! * [`resolve`]: from a module path to its repository, pages and probes asked through a seam.
 //!
-//! Every name and address comes from strangers and is checked once, where it enters.
+//! Every name and address comes from strangers and is checked once, where it enters. Another version control system would
+//! be one more kind of [`repository`], with what [`Commits`] asks of it.
 
+pub mod direct;
 pub mod git;
 pub mod github;
+pub mod guard;
+pub mod hosts;
 pub mod layout;
 mod markup;
 pub mod meta;
 pub mod mirror;
 pub mod pack;
 pub mod refs;
+pub mod repository;
 pub mod resolve;
 pub mod root;
+mod shelf;
 pub mod tar;
 #[cfg(test)]
 mod testing;
 pub mod url;
 pub mod versions;
+pub mod web;
 
 pub use layout::{Found, Layout, LayoutError};
 pub use markup::MarkupError;

@@ -1,5 +1,6 @@
 //! From a module path to its repository, asking the world where the path alone does not say (protocol.md 6.1).
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use quick_cache::sync::Cache;
 use thiserror::Error;
+use tokio::sync::Semaphore;
 
 use super::meta::{GoImport, MetaError, go_imports, select};
 use super::root::{Root, Static, Vcs, static_root};
@@ -16,6 +18,8 @@ use crate::gomod::ModulePath;
 
 /// Paths whose repository is remembered, at the most.
 const REMEMBERED: usize = 4096;
+/// Paths that are being found at once.
+const PLACES: usize = 64;
 
 /// An answer to `?go-get=1`, whatever its status.
 #[derive(Clone, Debug)]
@@ -75,6 +79,9 @@ pub struct Resolver {
     clock: SharedClock,
     ttl: Duration,
     known: Cache<(ModulePath, Allowed), (Millis, Root)>,
+    /// One place for each few paths: what several ask for at once is found once.
+    finding: [Semaphore; PLACES],
+    hasher: RandomState,
 }
 
 impl Resolver {
@@ -85,15 +92,24 @@ impl Resolver {
             clock,
             ttl,
             known: Cache::new(REMEMBERED),
+            finding: std::array::from_fn(|_| Semaphore::new(1)),
+            hasher: RandomState::new(),
         }
     }
 
     /// The repository of a module. Only git and other module proxies are of use here.
     pub async fn resolve(&self, path: &ModulePath, allowed: Allowed) -> Result<Root, ResolveError> {
         let key = (path.clone(), allowed);
-        if let Some((until, root)) = self.known.get(&key)
-            && self.clock.now() < until
-        {
+        let known = || {
+            let (until, root) = self.known.get(&key)?;
+            (self.clock.now() < until).then_some(root)
+        };
+        if let Some(root) = known() {
+            return Ok(root);
+        }
+        let place = self.hasher.hash_one(&key) as usize % PLACES;
+        let _alone = self.finding[place].acquire().await.ok();
+        if let Some(root) = known() {
             return Ok(root);
         }
         let root = usable(path, self.find(path, allowed).await?)?;
@@ -107,6 +123,9 @@ impl Resolver {
         match static_root(path) {
             Static::Repository(root) => Ok(root),
             Static::Impossible(why) => Err(ResolveError::None(why.to_string())),
+            Static::Suffixed(suffixed) if suffixed.vcs != Vcs::Git => {
+                Err(ResolveError::Barred(unsupported(path, suffixed.vcs)))
+            }
             Static::Suffixed(suffixed) => {
                 let refused = |error: super::url::UrlError| ResolveError::Barred(error.to_string());
                 for scheme in allowed.schemes() {
@@ -125,28 +144,33 @@ impl Resolver {
     }
 
     async fn by_page(&self, path: &ModulePath, allowed: Allowed) -> Result<Root, ResolveError> {
-        let imports = self.imports(path.as_str()).await?;
+        let imports = self.imports(path.as_str(), allowed).await?;
         let import = select(&imports.list, path).map_err(|error| imports.blame(path, &error))?;
         if import.needs_confirmation(path) {
-            let at_prefix = self.imports(&import.prefix).await?;
+            let at_prefix = self.imports(&import.prefix, allowed).await?;
             import
                 .confirm(&at_prefix.list, path)
                 .map_err(|error| at_prefix.blame(path, &error))?;
         }
         import.root(allowed).map_err(|error| match error {
+            // What it names is not repeated: it may be a trap, or have a password in it.
             MetaError::Url(error) => ResolveError::Barred(format!(
-                "{path}: its page names the repository {}, which may not be used: {error}",
-                import.url
+                "{path}: the repository that its page names may not be used: {error}"
             )),
             other => ResolveError::None(format!("{path}: {other}")),
         })
     }
 
     /// The tags of a path's page.
-    async fn imports(&self, path: &str) -> Result<Imports, ResolveError> {
+    async fn imports(&self, path: &str, allowed: Allowed) -> Result<Imports, ResolveError> {
         let slash = if path.contains('/') { "" } else { "/" };
         let url = format!("https://{path}{slash}?go-get=1");
-        let page = self.outside.page(&url).await.map_err(|error| {
+        let mut page = self.outside.page(&url).await;
+        if allowed.insecure && matches!(page, Err(PageError::Fault(_) | PageError::Timeout)) {
+            let plain = url.replacen("https", "http", 1);
+            page = self.outside.page(&plain).await;
+        }
+        let page = page.map_err(|error| {
             let text = format!("{url}: {error}");
             match error {
                 PageError::NoHost => ResolveError::None(text),
@@ -188,11 +212,14 @@ impl Imports {
 fn usable(path: &ModulePath, root: Root) -> Result<Root, ResolveError> {
     match root.vcs {
         Vcs::Git | Vcs::Mod => Ok(root),
-        other => Err(ResolveError::Barred(format!(
-            "{path}: its repository {} is one of {other}, which larder does not fetch from; only git is supported",
-            root.url.as_str()
-        ))),
+        other => Err(ResolveError::Barred(unsupported(path, other))),
     }
+}
+
+fn unsupported(path: &ModulePath, vcs: Vcs) -> String {
+    format!(
+        "{path}: its repository is one of {vcs}, which larder does not fetch from; only git is supported"
+    )
 }
 
 #[cfg(test)]

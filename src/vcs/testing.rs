@@ -7,18 +7,15 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use super::git::{Access, Git, GitError, Output};
-use super::mirror::{FetchBounds, Mirror};
-use super::refs::ObjectId;
-
-pub(super) const BOUNDS: FetchBounds = FetchBounds {
-    time: Duration::from_secs(60),
-    file: 1 << 20,
-};
+use super::mirror::{Mirror, MirrorError, Remote};
+use super::refs::{ObjectId, RefLimits, RefTable};
 
 /// A repository made by a script, and a mirror of it.
 pub(super) struct Scene {
     pub(super) dir: tempfile::TempDir,
     pub(super) mirror: Arc<Mirror>,
+    pub(super) url: String,
+    pub(super) access: Access,
 }
 
 /// Runs a script, without the configuration of whoever runs the tests, and gives what it prints.
@@ -53,17 +50,44 @@ pub(super) fn scene(script: &str) -> Scene {
     let home = dir.path().join("home");
     std::fs::create_dir(&home).unwrap();
     let environment = |name: &str| (name == "PATH").then(|| std::env::var_os("PATH")).flatten();
-    let git = Git::new("git".into(), "/bin/false".into(), home, 4, environment);
+    let git = Git::new("git".into(), home, 4, environment);
     let url = format!("file://{}", dir.path().join("r").display());
     let access = Access {
         folders: true,
         ..Access::default()
     };
-    let mirror = Mirror::of(git, &dir.path().join("mirrors"), &url, access, BOUNDS);
-    Scene { dir, mirror }
+    let mirror = Mirror::new(git, &dir.path().join("mirrors"), &url, 1 << 20);
+    Scene {
+        dir,
+        mirror,
+        url,
+        access,
+    }
 }
 
 impl Scene {
+    pub(super) fn remote(&self) -> Remote<'_> {
+        Remote {
+            url: &self.url,
+            access: &self.access,
+            time: Duration::from_secs(60),
+            size: 1 << 30,
+        }
+    }
+
+    pub(super) async fn refs(&self) -> Result<RefTable, MirrorError> {
+        self.mirror.refs(self.remote(), RefLimits::default()).await
+    }
+
+    pub(super) async fn ensure(&self, id: &ObjectId, reference: &str) {
+        let ensured = self.mirror.ensure(self.remote(), id, reference).await;
+        ensured.unwrap();
+    }
+
+    pub(super) async fn complete(&self, any: &ObjectId) {
+        self.mirror.complete(self.remote(), any).await.unwrap();
+    }
+
     pub(super) fn id(&self, rev: &str) -> ObjectId {
         let script = format!("git -C r rev-parse '{rev}^{{commit}}'");
         ObjectId::parse(&shell(self.dir.path(), &script)).unwrap()

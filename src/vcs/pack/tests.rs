@@ -1,4 +1,3 @@
-use super::super::refs::RefLimits;
 use super::super::testing::{Scene, scene, shell};
 use super::*;
 use crate::gomod::zip::check_zip;
@@ -141,7 +140,7 @@ async fn zip(
 ) -> Result<(Vec<u8>, usize), PackError> {
     let id = scene.id(tag);
     let reference = format!("refs/tags/{tag}");
-    scene.mirror.ensure(&id, &reference).await.unwrap();
+    scene.ensure(&id, &reference).await;
     let tmp = scene.dir.path().join("tmp");
     std::fs::create_dir_all(&tmp).unwrap();
     let source = Source {
@@ -268,9 +267,9 @@ async fn faults_have_their_own_names() {
 #[tokio::test]
 async fn c129_a_zip_that_is_given_up_ends() {
     let scene = repository("seq 1 2000000 > n", "v1.0.0");
-    let refs = scene.mirror.refs(RefLimits::default()).await.unwrap();
+    let refs = scene.refs().await.unwrap();
     let id = refs.tag("v1.0.0").unwrap().clone();
-    scene.mirror.ensure(&id, "refs/tags/v1.0.0").await.unwrap();
+    scene.ensure(&id, "refs/tags/v1.0.0").await;
     let tmp = scene.dir.path().join("tmp");
     std::fs::create_dir(&tmp).unwrap();
     let (sender, mut receiver) = mpsc::channel(1);

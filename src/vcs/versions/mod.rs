@@ -19,8 +19,9 @@ use crate::gomod::pseudo::PseudoError;
 use crate::gomod::version::is_pseudo_version;
 use crate::gomod::{CommitTime, ModulePath, Version, VersionError, modfile, semver};
 
-/// The largest go.mod that is read (cmd/go/internal/modfetch/codehost `MaxGoMod`).
-pub const MAX_GO_MOD: u64 = 16 << 20;
+/// The largest go.mod, or LICENSE, that is read. Go has bounds of 16 MiB, which it does not hold git to: only the zip of
+/// such a version is refused. Bytes.
+pub const MAX_GO_MOD: u64 = 32 << 20;
 
 const INCOMPATIBLE: &str = "+incompatible";
 
@@ -85,9 +86,15 @@ pub enum RepoError {
     /// The credentials that are configured for it were refused.
     #[error("{0}")]
     Refused(String),
-    /// Its host did not answer, or not in time.
+    /// Its host did not answer as it should.
     #[error("{0}")]
     Unreachable(String),
+    /// Its host did not answer in time.
+    #[error("{0}")]
+    Timeout(String),
+    /// What a reference stood for a moment ago is gone; asked anew there may be an answer.
+    #[error("{0}")]
+    Moved(String),
     /// Something in it is larger than allowed.
     #[error("{0}")]
     TooLarge(String),

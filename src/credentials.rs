@@ -1,5 +1,5 @@
 //! Who we are to whom: configured credentials first, then what a URL carries, then netrc. Over https only, and for
-//! one host and port only; a redirect to another one loses them.
+//! one host and port only; a redirect to another one loses them. Upstreams and git hosts have them in common.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -44,25 +44,66 @@ pub struct Credentials {
 impl Credentials {
     /// The `Authorization` header for requests below `base`, if there is one.
     pub fn authorization(&self, base: &Url) -> Option<HeaderValue> {
+        self.login(base)?.header()
+    }
+
+    /// Who we are to whoever serves `base`.
+    pub fn login(&self, base: &Url) -> Option<Login> {
+        Some(self.login_from(base)?.0)
+    }
+
+    /// The same, and where that is written.
+    pub fn login_from(&self, base: &Url) -> Option<(Login, &'static str)> {
         let host = base.host_str()?;
         if base.scheme() != "https" {
             return None;
         }
         if let Some(rule) = self.rules.iter().find(|rule| rule.covers(host, base)) {
-            return header(&rule.login);
+            return Some((rule.login.clone(), "[[credentials]]"));
         }
         if !base.username().is_empty() || base.password().is_some() {
             let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-            return header(&Login::Basic {
+            let login = Login::Basic {
                 user: decoded(base.username()),
                 password: decoded(base.password().unwrap_or_default()),
-            });
+            };
+            return Some((login, "the address"));
         }
         let machine = self.netrc.iter().find(|machine| machine.name == host)?;
-        header(&Login::Basic {
+        let login = Login::Basic {
             user: machine.login.clone(),
             password: machine.password.clone(),
-        })
+        };
+        Some((login, "netrc"))
+    }
+}
+
+impl Login {
+    /// As the value of `Authorization`.
+    pub fn header(&self) -> Option<HeaderValue> {
+        let text = match self {
+            Login::Basic { user, password } => {
+                format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+            }
+            Login::Bearer(token) => format!("Bearer {token}"),
+        };
+        let mut value = HeaderValue::try_from(text).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+
+    /// Who it is, without what proves it.
+    pub fn name(&self) -> &str {
+        match self {
+            Login::Basic { user, .. } => user,
+            Login::Bearer(_) => "a bearer token",
+        }
+    }
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Login({})", self.name())
     }
 }
 
@@ -77,18 +118,6 @@ impl CredentialRule {
         let path_fits = path.is_empty() || below == path || below.starts_with(&format!("{path}/"));
         host_fits && path_fits
     }
-}
-
-fn header(login: &Login) -> Option<HeaderValue> {
-    let text = match login {
-        Login::Basic { user, password } => {
-            format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
-        }
-        Login::Bearer(token) => format!("Bearer {token}"),
-    };
-    let mut value = HeaderValue::try_from(text).ok()?;
-    value.set_sensitive(true);
-    Some(value)
 }
 
 /// The `.netrc` format.

@@ -1,0 +1,479 @@
+//! Modules straight from their repositories: the one entrance to direct mode.
+//!
+//! A [`Way`] is direct mode under one set of rules (a route, the private patterns, `direct` in the chain). It leads from a
+//! module path to a [`Lodging`], the module where it lies in its repository, and that answers what a GOPROXY is asked.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use quick_cache::sync::Cache;
+use serde_json::{Map, Value};
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+
+use super::git::Bounds;
+use super::hosts::{Hosts, Rules, Who};
+use super::layout::{Layout, LayoutError};
+use super::mirror::{Mirror, Remote};
+use super::pack::{self, PackError};
+use super::refs::RefLimits;
+use super::repository::{At, Repository, Snapshot};
+use super::resolve::{Outside, Page, PageError, ResolveError, Resolver};
+use super::root::{Root, Vcs};
+use super::shelf::Shelf;
+use super::url::{Allowed, RepoUrl};
+use super::versions::{Dated, MAX_GO_MOD, Module, NoVersion, RepoError};
+use crate::clock::SharedClock;
+use crate::gomod::version::by_preference;
+use crate::gomod::{ModulePath, Patterns, Version};
+
+/// Repositories whose references are remembered, at the most.
+const REPOSITORIES: usize = 1024;
+/// From the module path to the repository's references: whoever waits for that alone is answered within 45 s.
+const CONTACT: Duration = Duration::from_secs(42);
+/// For versions, which do not change, references may be as old as this.
+const VERSIONS_TTL: Duration = Duration::from_secs(300);
+/// How long it is remembered which repository a module is in.
+const ROOT_TTL: Duration = Duration::from_secs(600);
+/// The largest tree that a module is made from, other modules in it included. Bytes.
+const MAX_TREE: u64 = 8 << 30;
+
+/// Why direct mode has no answer.
+#[derive(Debug, Clone, Error)]
+pub enum DirectError {
+    /// It is not known in which repository the module is.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// The module cannot be in that repository.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// There is no such version, or the repository does not answer.
+    #[error(transparent)]
+    Version(#[from] NoVersion),
+    /// The version has no zip, or it cannot be made.
+    #[error("{0}")]
+    Pack(#[from] Arc<PackError>),
+}
+
+impl From<RepoError> for DirectError {
+    fn from(error: RepoError) -> Self {
+        DirectError::Version(NoVersion::Repo(error))
+    }
+}
+
+/// What a module is asked for.
+#[derive(Clone, Copy, Debug)]
+pub enum Question<'a> {
+    /// The list of versions.
+    List,
+    /// The `.info` of what is newest.
+    Latest,
+    /// The `.info` of a branch, a tag, a commit.
+    Query(&'a str),
+    /// The `.info` of a version.
+    Info(&'a Version),
+    /// The `.mod` of a version.
+    GoMod(&'a Version),
+}
+
+/// What all ways have in common.
+pub struct Direct {
+    hosts: Arc<Hosts>,
+    shelf: Shelf,
+    /// For archives.
+    temporary: PathBuf,
+    refs_ttl: Duration,
+    insecure: Patterns,
+    repositories: Cache<(usize, RepoUrl), Arc<Repository>>,
+    mirrors: Cache<RepoUrl, Arc<Mirror>>,
+    room: Arc<dyn Fn() -> bool + Send + Sync>,
+    clock: SharedClock,
+}
+
+/// How direct mode behaves.
+pub struct DirectSettings {
+    /// The folder of the mirrors.
+    pub mirrors: PathBuf,
+    /// How much they may take together. Bytes.
+    pub max_mirrors: u64,
+    /// A folder for what is in the making; on the same disk as what is kept.
+    pub temporary: PathBuf,
+    /// How long references are believed.
+    pub refs_ttl: Duration,
+    /// Modules whose hosts may be asked over plain http, as GOINSECURE.
+    pub insecure: Patterns,
+}
+
+impl Direct {
+    /// `room` says whether the disk has room for more.
+    pub fn new(
+        hosts: Hosts,
+        settings: DirectSettings,
+        room: Arc<dyn Fn() -> bool + Send + Sync>,
+        clock: SharedClock,
+    ) -> Arc<Self> {
+        Arc::new(Direct {
+            hosts: Arc::new(hosts),
+            shelf: Shelf::new(settings.mirrors, settings.max_mirrors),
+            temporary: settings.temporary,
+            refs_ttl: settings.refs_ttl,
+            insecure: settings.insecure,
+            repositories: Cache::new(REPOSITORIES),
+            mirrors: Cache::new(REPOSITORIES),
+            room,
+            clock,
+        })
+    }
+
+    /// Git hosts.
+    pub fn hosts(&self) -> &Hosts {
+        &self.hosts
+    }
+
+    fn repository(&self, way: &Way, url: &RepoUrl) -> Arc<Repository> {
+        let mirror = || {
+            let git = self.hosts.git().clone();
+            let folder = self.shelf.folder();
+            Ok::<_, Infallible>(Mirror::new(git, folder, url.as_str(), MAX_GO_MOD))
+        };
+        let make = || {
+            let mirror = self
+                .mirrors
+                .get_or_insert_with(url, mirror)
+                .unwrap_or_else(|never| match never {});
+            Ok::<_, Infallible>(Repository::new(
+                url.clone(),
+                Arc::clone(&way.rules),
+                Arc::clone(&self.hosts),
+                mirror,
+                Arc::clone(&self.room),
+            ))
+        };
+        self.repositories
+            .get_or_insert_with(&(way.id, url.clone()), make)
+            .unwrap_or_else(|never| match never {})
+    }
+}
+
+/// Direct mode under one set of rules.
+pub struct Way {
+    id: usize,
+    direct: Arc<Direct>,
+    rules: Arc<Rules>,
+    resolver: Resolver,
+}
+
+/// Where a module is.
+pub enum Place {
+    /// In a repository.
+    Repository(Lodging),
+    /// At another module proxy (`mod` of its page).
+    Proxy(RepoUrl),
+}
+
+/// A module where it lies in its repository.
+pub struct Lodging {
+    direct: Arc<Direct>,
+    repository: Arc<Repository>,
+    root: Root,
+    layout: Layout,
+    module: ModulePath,
+}
+
+impl Way {
+    /// Each way has a number of its own.
+    pub fn new(id: usize, direct: &Arc<Direct>, rules: Rules) -> Arc<Self> {
+        let rules = Arc::new(rules);
+        let outside = Arc::new(World {
+            direct: Arc::clone(direct),
+            rules: Arc::clone(&rules),
+        });
+        Arc::new(Way {
+            id,
+            direct: Arc::clone(direct),
+            rules,
+            resolver: Resolver::new(outside, Arc::clone(&direct.clock), ROOT_TTL),
+        })
+    }
+
+    /// The rules.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// How long an answer may take that needs a fetch.
+    pub fn patience(&self) -> Duration {
+        CONTACT + self.rules.timeout
+    }
+
+    /// Where a module is.
+    pub async fn place(&self, module: &ModulePath) -> Result<Place, DirectError> {
+        let allowed = Allowed {
+            ssh: self.rules.ssh.is_some(),
+            insecure: self.rules.insecure
+                || self.direct.insecure.matching(module.as_str()).is_some(),
+        };
+        let found = timeout(CONTACT, self.resolver.resolve(module, allowed)).await;
+        let root = found.unwrap_or_else(|_| {
+            Err(ResolveError::Timeout(format!(
+                "{module}: its host did not say in time where its repository is"
+            )))
+        })?;
+        if root.vcs == Vcs::Mod {
+            return Ok(Place::Proxy(root.url));
+        }
+        let layout = Layout::new(module, &root)?;
+        Ok(Place::Repository(Lodging {
+            repository: self.direct.repository(self, &root.url),
+            direct: Arc::clone(&self.direct),
+            root,
+            layout,
+            module: module.clone(),
+        }))
+    }
+}
+
+impl Lodging {
+    /// Its repository's address.
+    pub fn url(&self) -> &RepoUrl {
+        &self.root.url
+    }
+
+    /// The folder in the repository that the module's path names.
+    pub fn folder(&self) -> &str {
+        self.layout.dir()
+    }
+
+    /// Who we are to the repository.
+    pub async fn who(&self) -> Result<Option<Who>, RepoError> {
+        self.repository.who().await
+    }
+
+    /// Answers a question.
+    pub async fn ask(&self, question: Question<'_>) -> Result<Bytes, DirectError> {
+        let asked = Instant::now();
+        let snapshot = self.snapshot(&question, asked).await?;
+        match self.answer(&snapshot, question).await {
+            Err(error) if snapshot.at < asked && error.may_be_new(&question) => {
+                // What is not known may have been made a moment ago.
+                let snapshot = self.contact(asked).await?;
+                Ok(self.answer(&snapshot, question).await?)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    /// Makes the zip of a version, in pieces.
+    pub async fn zip(
+        &self,
+        version: &Version,
+        out: mpsc::Sender<Bytes>,
+    ) -> Result<(), DirectError> {
+        let asked = Instant::now();
+        let question = Question::GoMod(version);
+        let snapshot = self.snapshot(&question, asked).await?;
+        let located = match self.open(&snapshot).await?.locate(version).await {
+            Err(error) if snapshot.at < asked && error.may_be_new(&question) => {
+                let snapshot = self.contact(asked).await?;
+                self.open(&snapshot).await?.locate(version).await?
+            }
+            other => other?,
+        };
+        let source = pack::Source {
+            mirror: self.repository.mirror(),
+            commit: &located.dated.commit.id,
+            dir: &located.dir,
+        };
+        let bounds = Bounds {
+            time: self.repository.rules().timeout,
+            output: MAX_TREE,
+        };
+        let temporary = &self.direct.temporary;
+        pack::module_zip(source, &self.module, version, temporary, bounds, out)
+            .await
+            .map_err(Arc::new)?;
+        Ok(())
+    }
+
+    /// The repository's references, new enough for the question.
+    async fn snapshot(
+        &self,
+        question: &Question<'_>,
+        asked: Instant,
+    ) -> Result<Snapshot, RepoError> {
+        self.direct.shelf.used(self.repository.mirror());
+        let ttl = match question {
+            Question::Info(_) | Question::GoMod(_) => self.direct.refs_ttl.max(VERSIONS_TTL),
+            _ => self.direct.refs_ttl,
+        };
+        self.contact(asked.checked_sub(ttl).unwrap_or(asked)).await
+    }
+
+    async fn contact(&self, since: Instant) -> Result<Snapshot, RepoError> {
+        match timeout(CONTACT, self.repository.snapshot(since)).await {
+            Ok(snapshot) => snapshot,
+            Err(_) => Err(RepoError::Timeout(format!(
+                "{}: its host did not answer in time",
+                self.root.url
+            ))),
+        }
+    }
+
+    async fn open<'a>(&'a self, snapshot: &Snapshot) -> Result<Opened<'a>, RepoError> {
+        Ok(Opened {
+            at: At {
+                repository: &self.repository,
+                table: Arc::clone(&snapshot.table),
+            },
+            lodging: self,
+        })
+    }
+
+    async fn answer(
+        &self,
+        snapshot: &Snapshot,
+        question: Question<'_>,
+    ) -> Result<Bytes, NoVersion> {
+        let opened = self.open(snapshot).await?;
+        let module = opened.module().await?;
+        let dated = match question {
+            Question::List => return Ok(list(&module.versions().await?)),
+            Question::GoMod(version) => return module.go_mod(version).await,
+            Question::Latest => latest(&module).await?,
+            Question::Query(query) => module.info(query).await?,
+            Question::Info(version) => {
+                let dated = module.info(version.as_str()).await?;
+                if dated.version != *version {
+                    return Err(NoVersion::NotATag {
+                        found: dated.version.to_string(),
+                        asked: version.to_string(),
+                    });
+                }
+                dated
+            }
+        };
+        if dated.version.is_pseudo() {
+            // Whoever has its name in a go.mod goes on to need it.
+            self.repository.mirror().hold(&dated.commit.id).await;
+        }
+        Ok(self.info(&dated))
+    }
+
+    /// An `.info` as `go` writes it. Whoever has put credentials into the address has been refused long before.
+    fn info(&self, dated: &Dated) -> Bytes {
+        let mut origin = Map::new();
+        let mut put = |name: &str, value: &str| {
+            if !value.is_empty() {
+                origin.insert(name.to_owned(), Value::from(value));
+            }
+        };
+        put("VCS", self.root.vcs.as_str());
+        put("URL", self.root.url.as_str());
+        put("Subdir", &dated.subdir);
+        put("Hash", dated.commit.id.as_str());
+        // As go keeps it under a version: not another tag or branch that has led there.
+        let own = self.layout.tag(&dated.version);
+        let own = own.map(|tag| format!("refs/tags/{tag}"));
+        let reference = dated
+            .reference
+            .as_ref()
+            .filter(|it| Some(*it) == own.as_ref());
+        put("Ref", reference.map_or("", String::as_str));
+        let mut info = Map::new();
+        info.insert("Version".into(), dated.version.as_str().into());
+        info.insert("Time".into(), dated.commit.time.rfc3339().into());
+        info.insert("Origin".into(), origin.into());
+        Value::from(info).to_string().into()
+    }
+}
+
+/// A module with its repository's references as they were.
+struct Opened<'a> {
+    at: At<'a>,
+    lodging: &'a Lodging,
+}
+
+impl Opened<'_> {
+    async fn module(&self) -> Result<Module<'_>, RepoError> {
+        let (layout, path) = (&self.lodging.layout, &self.lodging.module);
+        Module::open(&self.at, layout.clone(), path.clone()).await
+    }
+
+    async fn locate(&self, version: &Version) -> Result<super::Located, NoVersion> {
+        self.module().await?.locate(version).await
+    }
+}
+
+impl NoVersion {
+    /// Whether newer references may have another answer.
+    fn may_be_new(&self, question: &Question<'_>) -> bool {
+        match self.repo_error() {
+            Some(error) => matches!(error, RepoError::Moved(_)),
+            None => !matches!(question, Question::List | Question::Latest),
+        }
+    }
+}
+
+/// The highest release that is not withdrawn, else pre-release, else the newest commit (protocol.md 1.3).
+async fn latest(module: &Module<'_>) -> Result<Dated, NoVersion> {
+    let versions = module.versions().await?;
+    if !versions.is_empty() {
+        let withdrawn = module.retractions().await?;
+        let allowed = |version: &Version| !withdrawn.iter().any(|range| range.covers(version));
+        let best = by_preference(versions).into_iter().find(allowed);
+        if let Some(best) = best {
+            return module.info(best.as_str()).await;
+        }
+    }
+    module.latest().await
+}
+
+fn list(versions: &[Version]) -> Bytes {
+    let lines = versions.iter().map(|version| format!("{version}\n"));
+    lines.collect::<String>().into()
+}
+
+/// What resolving asks, under one way's rules.
+struct World {
+    direct: Arc<Direct>,
+    rules: Arc<Rules>,
+}
+
+#[async_trait]
+impl Outside for World {
+    async fn page(&self, url: &str) -> Result<Page, PageError> {
+        let own = self.rules.login_for_page(url).await;
+        self.direct.hosts.web().page(url, own).await
+    }
+
+    async fn answers(&self, url: &RepoUrl) -> bool {
+        let hosts = &self.direct.hosts;
+        let Ok(who) = hosts.who(url, &self.rules, false).await else {
+            return false;
+        };
+        let Ok(access) = hosts.access(url, &self.rules, who.as_ref()).await else {
+            return false;
+        };
+        let Ok(_place) = hosts.place(url).await else {
+            return false;
+        };
+        let mirror = Mirror::new(
+            hosts.git().clone(),
+            self.direct.shelf.folder(),
+            url.as_str(),
+            0,
+        );
+        let remote = Remote {
+            url: url.as_str(),
+            access: &access,
+            time: self.rules.timeout,
+            size: 0,
+        };
+        mirror.refs(remote, RefLimits::default()).await.is_ok()
+    }
+}

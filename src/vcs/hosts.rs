@@ -1,0 +1,537 @@
+//! Git hosts: how each may be reached and who we are to it, how many ask it at once, and what is said when it says no.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use quick_cache::sync::Cache;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use url::Url;
+
+use super::git::{Access, Git, GitError};
+use super::github::{self, GithubApp, TokenError};
+use super::guard::{Barred, Guard};
+use super::mirror::MirrorError;
+use super::resolve::PageError;
+use super::url::{Allowed, RepoUrl, Scheme};
+use super::versions::RepoError;
+use super::web::{Probe, Web};
+use crate::credentials::{Credentials, Login};
+
+/// Hosts whose places are remembered, at the most.
+const HOSTS: usize = 1024;
+/// How long a request waits for a place at its host.
+const QUEUE: Duration = Duration::from_secs(40);
+
+/// By which rules the repositories of some modules are asked.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// The rule in an operator's words, for reasons.
+    pub name: String,
+    /// Its modules are private.
+    pub private: bool,
+    /// Whether ssh may be used, and with what.
+    pub ssh: Option<Ssh>,
+    /// Whether plain http may be used.
+    pub insecure: bool,
+    /// Who we are to the repositories, if this rule says it.
+    pub login: Option<RouteLogin>,
+    /// The only host, or `host:port`, that `login` is for.
+    pub host: Option<String>,
+    /// Of one fetch.
+    pub timeout: Duration,
+    /// Of one repository. Bytes.
+    pub max_repository: u64,
+}
+
+/// How ssh is used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ssh {
+    /// The key; else what ssh finds itself.
+    pub key: Option<PathBuf>,
+    /// The hosts' keys; else what ssh finds itself.
+    pub known_hosts: Option<PathBuf>,
+}
+
+/// Who we are, as a route says it.
+#[derive(Clone, Debug)]
+pub enum RouteLogin {
+    /// A name and a password or token.
+    Fixed(Login),
+    /// A GitHub App, which has new tokens made.
+    App(Arc<GithubApp>),
+}
+
+impl RouteLogin {
+    async fn login(&self) -> Result<Login, TokenError> {
+        match self {
+            RouteLogin::Fixed(login) => Ok(login.clone()),
+            RouteLogin::App(app) => Ok(Login::Basic {
+                user: github::USER.to_owned(),
+                password: app.token().await?.secret().to_owned(),
+            }),
+        }
+    }
+}
+
+/// Who we are to one repository, and where that is written.
+#[derive(Clone, Debug)]
+pub struct Who {
+    /// What is sent.
+    pub login: Login,
+    /// Where it is written.
+    pub written: String,
+}
+
+/// All that asks git hosts.
+pub struct Hosts {
+    git: Git,
+    guard: Arc<Guard>,
+    web: Web,
+    credentials: Arc<Credentials>,
+    per_host: usize,
+    places: Cache<String, Arc<Semaphore>>,
+}
+
+/// What becomes of a refusal.
+pub enum Diagnosis {
+    /// It is final.
+    Final(RepoError),
+    /// The repository is elsewhere now.
+    Moved(RepoUrl),
+    /// It may be open to everybody, though it is closed to who we are.
+    TryAnonymous(RepoError),
+}
+
+impl Hosts {
+    /// At most `per_host` runs of git at one host.
+    pub fn new(
+        git: Git,
+        guard: Arc<Guard>,
+        web: Web,
+        credentials: Arc<Credentials>,
+        per_host: usize,
+    ) -> Self {
+        Hosts {
+            git,
+            guard,
+            web,
+            credentials,
+            per_host,
+            places: Cache::new(HOSTS),
+        }
+    }
+
+    /// The git command.
+    pub fn git(&self) -> &Git {
+        &self.git
+    }
+
+    /// Pages of these hosts.
+    pub fn web(&self) -> &Web {
+        &self.web
+    }
+
+    /// Which hosts may be asked.
+    pub fn guard(&self) -> &Arc<Guard> {
+        &self.guard
+    }
+
+    /// A place at a host.
+    pub async fn place(&self, url: &RepoUrl) -> Result<OwnedSemaphorePermit, RepoError> {
+        let host = url.host().to_owned();
+        let places = self
+            .places
+            .get_or_insert_with(&host, || {
+                Ok::<_, std::convert::Infallible>(Arc::new(Semaphore::new(self.per_host)))
+            })
+            .unwrap_or_else(|never| match never {});
+        match timeout(QUEUE, places.acquire_owned()).await {
+            Ok(Ok(place)) => Ok(place),
+            _ => Err(RepoError::Timeout(format!(
+                "{host} is being asked by as many as may be (direct.per_host = {}), and none has ended in time",
+                self.per_host
+            ))),
+        }
+    }
+
+    /// Who we are to a repository. A route's own login is for the repository that its modules name, and not for where
+    /// that has `moved`.
+    pub async fn who(
+        &self,
+        url: &RepoUrl,
+        rules: &Rules,
+        moved: bool,
+    ) -> Result<Option<Who>, RepoError> {
+        if url.scheme() != Scheme::Https {
+            return Ok(None);
+        }
+        let Ok(parsed) = Url::parse(url.as_str()) else {
+            return Ok(None);
+        };
+        if let Some(own) = &rules.login
+            && rules.is_for(&parsed)
+            && !(moved && rules.host.is_none())
+        {
+            let login = own.login().await.map_err(|error| {
+                let text = format!("{url}: {}: no token of the GitHub App: {error}", rules.name);
+                match error {
+                    TokenError::Refused { .. } | TokenError::Signing => RepoError::Refused(text),
+                    TokenError::Unreachable(_) | TokenError::Nonsense(_) => {
+                        RepoError::Unreachable(text)
+                    }
+                }
+            })?;
+            let written = rules.name.clone();
+            return Ok(Some(Who { login, written }));
+        }
+        let found = self.credentials.login_from(&parsed);
+        Ok(found.map(|(login, written)| Who {
+            login,
+            written: written.to_owned(),
+        }))
+    }
+
+    /// How git may reach a repository.
+    pub async fn access(
+        &self,
+        url: &RepoUrl,
+        rules: &Rules,
+        who: Option<&Who>,
+    ) -> Result<Access, RepoError> {
+        let scheme = if url.scheme().is_ssh() {
+            "ssh"
+        } else {
+            url.scheme().as_str()
+        };
+        let port = url.port().unwrap_or(match scheme {
+            "ssh" => 22,
+            "http" => 80,
+            _ => 443,
+        });
+        let line = match self.guard.line(scheme, url.host(), port).await {
+            Ok(line) => line,
+            Err(error @ Barred::Inside(_)) => {
+                return Err(RepoError::Missing(format!("{url}: {error}")));
+            }
+            // Names may mean something to ssh that they mean to nobody else.
+            Err(_) if scheme == "ssh" => super::git::Line::default(),
+            Err(error @ Barred::NoHost(_)) => {
+                return Err(RepoError::Missing(format!("{url}: {error}")));
+            }
+            Err(error @ Barred::Unresolved { .. }) => {
+                return Err(RepoError::Unreachable(format!("{url}: {error}")));
+            }
+        };
+        let authorization = who.and_then(|who| {
+            let origin = Url::parse(url.as_str()).ok()?.origin();
+            let below = format!("{}/", origin.ascii_serialization());
+            Some((below, who.login.header()?))
+        });
+        Ok(Access {
+            authorization,
+            ssh: rules.ssh.as_ref().map(Ssh::command),
+            insecure: rules.insecure,
+            line,
+            ..Access::default()
+        })
+    }
+
+    /// Why a host has said no to git, in words for whoever can change it. What git says depends on its version and is for
+    /// nobody to read; so over http the host is asked once more, by us.
+    pub async fn diagnose(
+        &self,
+        url: &RepoUrl,
+        rules: &Rules,
+        who: Option<&Who>,
+        error: MirrorError,
+    ) -> Diagnosis {
+        let words = match error {
+            MirrorError::Git(GitError::Failed { words, .. }) => words,
+            MirrorError::Git(GitError::Timeout(time)) => {
+                return Diagnosis::Final(RepoError::Timeout(format!(
+                    "{url}: {} did not answer git within {} s",
+                    url.host(),
+                    time.as_secs()
+                )));
+            }
+            MirrorError::Git(GitError::Missing(why)) => {
+                return Diagnosis::Final(RepoError::Broken(format!(
+                    "larder cannot run git ({why}); its operator must install it, or set direct.git"
+                )));
+            }
+            MirrorError::TooLarge(_) => {
+                return Diagnosis::Final(RepoError::TooLarge(format!(
+                    "{url}: {error}, which is as much as larder may mirror (direct.max_repository, or the route's)"
+                )));
+            }
+            MirrorError::Moved(_) => {
+                return Diagnosis::Final(RepoError::Moved(format!("{url}: {error}")));
+            }
+            other => return Diagnosis::Final(RepoError::Broken(format!("{url}: {other}"))),
+        };
+        tracing::debug!(%url, words, "git was refused");
+        if url.scheme().is_ssh() {
+            return Diagnosis::Final(ssh_refusal(url, rules, &words));
+        }
+        let authorization: Option<HeaderValue> = who.and_then(|who| who.login.header());
+        match self.web.probe(url.as_str(), authorization).await {
+            Ok(probe) => self.judge(url, rules, who, &probe, &words),
+            Err(PageError::NoHost) => Diagnosis::Final(RepoError::Missing(format!(
+                "{url}: there is no host {}",
+                url.host()
+            ))),
+            Err(PageError::Forbidden(why)) => {
+                Diagnosis::Final(RepoError::Missing(format!("{url}: {why}")))
+            }
+            Err(PageError::Timeout) => Diagnosis::Final(RepoError::Timeout(format!(
+                "{url}: {} did not answer in time",
+                url.host()
+            ))),
+            Err(PageError::Fault(why)) => Diagnosis::Final(RepoError::Unreachable(format!(
+                "{url}: {} cannot be reached: {why}",
+                url.host()
+            ))),
+        }
+    }
+
+    fn judge(
+        &self,
+        url: &RepoUrl,
+        rules: &Rules,
+        who: Option<&Who>,
+        probe: &Probe,
+        words: &str,
+    ) -> Diagnosis {
+        let host = url.host();
+        let last = |error| Diagnosis::Final(error);
+        match probe.status {
+            401 | 407 => match who {
+                None => last(RepoError::Missing(wants_login(url, rules))),
+                Some(who) => {
+                    let refused = RepoError::Refused(format!(
+                        "{url}: {host} does not accept larder's credentials ({} by {})\nLarder's operator must set them right there; what was sent is shown to nobody.",
+                        who.login.name(),
+                        who.written
+                    ));
+                    match rules.private {
+                        true => last(refused),
+                        false => Diagnosis::TryAnonymous(refused),
+                    }
+                }
+            },
+            403 => last(RepoError::Refused(format!(
+                "{url}: {host} answers 403: {}",
+                match who {
+                    Some(who) => format!(
+                        "{} ({}) may not read it, or too much has been asked",
+                        who.login.name(),
+                        who.written
+                    ),
+                    None => "larder may not read it without a login, or has asked too much".into(),
+                }
+            ))),
+            404 | 410 => last(RepoError::Missing(format!(
+                "{url}: repository not found ({host} answers {}){}",
+                probe.status,
+                match who {
+                    Some(who) => format!(
+                        "\nIf it exists, {} ({}) may not see it.",
+                        who.login.name(),
+                        who.written
+                    ),
+                    None => String::new(),
+                }
+            ))),
+            200..=299 => match &probe.moved {
+                Some(to) => {
+                    let allowed = Allowed {
+                        ssh: false,
+                        insecure: rules.insecure,
+                    };
+                    match RepoUrl::parse(to, allowed) {
+                        Ok(to) => Diagnosis::Moved(to),
+                        Err(error) => last(RepoError::Missing(format!(
+                            "{url}: it has moved to where larder may not follow: {error}"
+                        ))),
+                    }
+                }
+                None => last(RepoError::Unreachable(format!(
+                    "{url}: git failed: {}",
+                    shown(words)
+                ))),
+            },
+            status => last(RepoError::Unreachable(format!(
+                "{url}: {host} answers {status}"
+            ))),
+        }
+    }
+}
+
+impl Rules {
+    /// What is sent to a page: the rule's own login only where it names the page's host itself.
+    pub async fn login_for_page(&self, url: &str) -> Option<HeaderValue> {
+        let url = Url::parse(url).ok()?;
+        let named = self.host.is_some() && url.scheme() == "https" && self.is_for(&url);
+        let own = self.login.as_ref().filter(|_| named)?;
+        // Without a token the page says what it says to everybody.
+        own.login().await.ok()?.header()
+    }
+
+    /// Whether the rule's own login is for a host.
+    fn is_for(&self, url: &Url) -> bool {
+        let Some(wanted) = &self.host else {
+            return true;
+        };
+        let host = url.host_str().unwrap_or_default();
+        match url.port_or_known_default() {
+            Some(port) if *wanted == format!("{host}:{port}") => true,
+            _ => wanted == host,
+        }
+    }
+}
+
+impl Ssh {
+    /// As `GIT_SSH_COMMAND` has it: words of a shell.
+    fn command(&self) -> OsString {
+        let mut command = OsString::from(
+            "ssh -o BatchMode=yes -o StrictHostKeyChecking=yes -o ConnectTimeout=15 \
+             -o ClearAllForwardings=yes -o ForwardAgent=no -o PermitLocalCommand=no",
+        );
+        if let Some(key) = &self.key {
+            command.push(" -o IdentitiesOnly=yes -i ");
+            command.push(quoted(&key.to_string_lossy()));
+        }
+        if let Some(file) = &self.known_hosts {
+            command.push(" -o GlobalKnownHostsFile=/dev/null -o UserKnownHostsFile=");
+            command.push(quoted(&file.to_string_lossy()));
+        }
+        command
+    }
+}
+
+/// A word of a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+fn wants_login(url: &RepoUrl, rules: &Rules) -> String {
+    let host = url.host();
+    let rule = match rules.name.is_empty() {
+        true => String::new(),
+        false => format!(" (it is asked by {})", rules.name),
+    };
+    format!(
+        "{url}: {host} wants a login and larder has none for it{rule}: the repository is private, or does not exist\nLarder's operator gives it one in netrc (machine {host}), as [[credentials]] host = \"{host}\", or with a route."
+    )
+}
+
+fn ssh_refusal(url: &RepoUrl, rules: &Rules, words: &str) -> RepoError {
+    let host = url.host();
+    let has = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
+    let key = rules.ssh.as_ref().is_some_and(|ssh| ssh.key.is_some());
+    if has(&["Host key verification failed"]) {
+        return RepoError::Broken(format!(
+            "{url}: the ssh key of {host} is not known here, or not the one that is known\nLarder's operator adds it to known_hosts (ssh_known_hosts of the route)."
+        ));
+    }
+    if has(&["Permission denied"]) {
+        let text = format!(
+            "{url}: {host} does not accept larder's ssh key\nLarder's operator sets one with ssh_key of the route, or for the user larder runs as."
+        );
+        return match key {
+            true => RepoError::Refused(text),
+            false => RepoError::Missing(text),
+        };
+    }
+    if has(&["Name or service not known", "No address associated"]) {
+        return RepoError::Missing(format!("{url}: there is no host {host}"));
+    }
+    if has(&[
+        "not found",
+        "does not exist",
+        "does not appear to be a git repository",
+    ]) && !has(&["command not found", "cannot run ssh"])
+    {
+        return RepoError::Missing(format!("{url}: repository not found"));
+    }
+    RepoError::Unreachable(format!("{url}: {}", shown(words)))
+}
+
+/// Of what git said, as much as fits into a reason.
+fn shown(words: &str) -> String {
+    let mut start = words.len().saturating_sub(300);
+    while !words.is_char_boundary(start) {
+        start += 1;
+    }
+    words[start..].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c127_a_route_s_login_is_for_one_host() {
+        let rules = |host: Option<&str>| Rules {
+            host: host.map(str::to_owned),
+            ..Rules::default()
+        };
+        let url = |text| Url::parse(text).unwrap();
+        assert!(rules(None).is_for(&url("https://a.example.com/x")));
+        let one = rules(Some("a.example.com"));
+        assert!(one.is_for(&url("https://a.example.com/x")));
+        assert!(!one.is_for(&url("https://a.example.com.evil.org/x")));
+        let port = rules(Some("a.example.com:8443"));
+        assert!(port.is_for(&url("https://a.example.com:8443/x")));
+        assert!(!port.is_for(&url("https://a.example.com/x")));
+    }
+
+    #[test]
+    fn ssh_refusals_have_classes() {
+        let url = RepoUrl::parse(
+            "ssh://git@git.example.com/x",
+            Allowed {
+                ssh: true,
+                insecure: false,
+            },
+        )
+        .unwrap();
+        let of = |words: &str, key: bool| {
+            let ssh = Ssh {
+                key: key.then(|| "/k".into()),
+                known_hosts: None,
+            };
+            let rules = Rules {
+                ssh: Some(ssh),
+                ..Rules::default()
+            };
+            let error = ssh_refusal(&url, &rules, words);
+            assert!(error.to_string().contains("git.example.com"), "{error}");
+            error
+        };
+        let denied = "git@git.example.com: Permission denied (publickey).";
+        assert!(matches!(of(denied, true), RepoError::Refused(_)));
+        assert!(matches!(of(denied, false), RepoError::Missing(_)));
+        let key = "Host key verification failed.; fatal: Could not read from remote repository.";
+        assert!(matches!(of(key, true), RepoError::Broken(_)));
+        let missing = "ERROR: Repository not found.; fatal: Could not read";
+        assert!(matches!(of(missing, true), RepoError::Missing(_)));
+        let down = "ssh: connect to host git.example.com port 22: Connection refused";
+        assert!(matches!(of(down, true), RepoError::Unreachable(_)));
+    }
+
+    #[test]
+    fn paths_with_quotes_are_one_word() {
+        let ssh = Ssh {
+            key: Some("/k e/y's".into()),
+            known_hosts: Some("/h".into()),
+        };
+        let command = ssh.command().into_string().unwrap();
+        assert!(command.contains(r"-i '/k e/y'\''s'"), "{command}");
+        assert!(command.ends_with("UserKnownHostsFile='/h'"), "{command}");
+    }
+}

@@ -1,0 +1,373 @@
+//! One repository as some modules reach it: its references, believed for a while, and its mirror, asked only as far as a
+//! question needs it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::hosts::{Diagnosis, Hosts, Rules, Who};
+use super::mirror::{Mirror, MirrorError, Remote};
+use super::refs::{ObjectId, RefLimits, RefTable};
+use super::url::RepoUrl;
+use super::versions::{CommitInfo, Commits, InHistory, RepoError};
+use crate::gomod::CommitTime;
+
+/// Ways to a repository that are tried one after the other: where it was, where it has moved to, as nobody.
+const WAYS: usize = 3;
+
+/// A repository.
+pub struct Repository {
+    url: RepoUrl,
+    rules: Arc<Rules>,
+    hosts: Arc<Hosts>,
+    mirror: Arc<Mirror>,
+    /// Whether there is room on the disk for more.
+    room: Arc<dyn Fn() -> bool + Send + Sync>,
+    known: Mutex<Option<Snapshot>>,
+    /// One list of references at a time.
+    asking: Semaphore,
+    /// Where it is now.
+    moved: Mutex<Option<RepoUrl>>,
+    /// Our login is not accepted, and not needed.
+    anonymous: AtomicBool,
+    /// The references whose history was last fetched whole.
+    whole: Mutex<Option<Arc<RefTable>>>,
+}
+
+/// What the host is asked for.
+enum Ask<'a> {
+    References,
+    /// The tree of a commit that a reference stands for.
+    Tree {
+        id: &'a ObjectId,
+        reference: &'a str,
+    },
+    /// Everything; `any` says what kind of hashes the repository has.
+    History {
+        any: &'a ObjectId,
+    },
+}
+
+/// Its references at one time.
+#[derive(Clone)]
+pub struct Snapshot {
+    /// The references.
+    pub table: Arc<RefTable>,
+    /// When they were asked for.
+    pub at: Instant,
+}
+
+impl Repository {
+    /// Nothing is asked yet.
+    pub fn new(
+        url: RepoUrl,
+        rules: Arc<Rules>,
+        hosts: Arc<Hosts>,
+        mirror: Arc<Mirror>,
+        room: Arc<dyn Fn() -> bool + Send + Sync>,
+    ) -> Arc<Self> {
+        Arc::new(Repository {
+            url,
+            rules,
+            hosts,
+            mirror,
+            room,
+            known: Mutex::default(),
+            asking: Semaphore::new(1),
+            moved: Mutex::default(),
+            anonymous: AtomicBool::new(false),
+            whole: Mutex::default(),
+        })
+    }
+
+    /// Its address, as modules name it.
+    pub fn url(&self) -> &RepoUrl {
+        &self.url
+    }
+
+    /// By which rules it is asked.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Its mirror.
+    pub fn mirror(&self) -> &Arc<Mirror> {
+        &self.mirror
+    }
+
+    /// Who we are to it.
+    pub async fn who(&self) -> Result<Option<Who>, RepoError> {
+        Ok(self.here().await?.2)
+    }
+
+    /// What was last known of its references, however old.
+    pub fn last_known(&self) -> Option<Snapshot> {
+        self.known.lock().clone()
+    }
+
+    /// Its references, none of them asked for before `since`.
+    pub async fn snapshot(&self, since: Instant) -> Result<Snapshot, RepoError> {
+        let new = || self.last_known().filter(|known| known.at >= since);
+        if let Some(known) = new() {
+            return Ok(known);
+        }
+        let _one = self.asking.acquire().await.ok();
+        if let Some(known) = new() {
+            return Ok(known);
+        }
+        let at = Instant::now();
+        let table = self.network(&Ask::References).await?.unwrap_or_default();
+        let snapshot = Snapshot {
+            table: Arc::new(table),
+            at,
+        };
+        *self.known.lock() = Some(snapshot.clone());
+        Ok(snapshot)
+    }
+
+    /// Where it is, whether that is not where modules say, and who we are there.
+    async fn here(&self) -> Result<(RepoUrl, bool, Option<Who>), RepoError> {
+        let moved = self.moved.lock().clone();
+        let is_moved = moved.is_some();
+        let url = moved.unwrap_or_else(|| self.url.clone());
+        let who = match self.anonymous.load(Ordering::Relaxed) {
+            true => None,
+            false => self.hosts.who(&url, &self.rules, is_moved).await?,
+        };
+        Ok((url, is_moved, who))
+    }
+
+    async fn ask(
+        &self,
+        what: &Ask<'_>,
+        remote: Remote<'_>,
+    ) -> Result<Option<RefTable>, MirrorError> {
+        let mirror = &self.mirror;
+        match what {
+            Ask::References => {
+                let limits = RefLimits::default();
+                return Ok(Some(mirror.refs(remote, limits).await?));
+            }
+            Ask::Tree { id, reference } => mirror.ensure(remote, id, reference).await?,
+            Ask::History { any } => mirror.complete(remote, any).await?,
+        }
+        Ok(None)
+    }
+
+    /// Asks the host, and finds out why it says no if it does.
+    async fn network(&self, what: &Ask<'_>) -> Result<Option<RefTable>, RepoError> {
+        let mut last = None;
+        for _ in 0..WAYS {
+            let (url, is_moved, who) = self.here().await?;
+            let access = self.hosts.access(&url, &self.rules, who.as_ref()).await?;
+            let asked = {
+                let _place = self.hosts.place(&url).await?;
+                let remote = Remote {
+                    url: url.as_str(),
+                    access: &access,
+                    time: self.rules.timeout,
+                    size: self.rules.max_repository,
+                };
+                self.ask(what, remote).await
+            };
+            let error = match asked {
+                Ok(found) => return Ok(found),
+                Err(error) => error,
+            };
+            let diagnosis = self.hosts.diagnose(&url, &self.rules, who.as_ref(), error);
+            match diagnosis.await {
+                Diagnosis::Moved(to) if !is_moved => {
+                    tracing::info!(from = %url, %to, "a repository has moved");
+                    *self.moved.lock() = Some(to);
+                }
+                Diagnosis::Moved(to) => {
+                    *self.moved.lock() = None;
+                    return Err(RepoError::Unreachable(format!(
+                        "{url}: it has moved again, to {to}"
+                    )));
+                }
+                Diagnosis::TryAnonymous(error) => {
+                    self.anonymous.store(true, Ordering::Relaxed);
+                    last = Some(error);
+                }
+                Diagnosis::Final(error) => {
+                    // Where it has moved to, and that it is open to all, are to be found out anew.
+                    *self.moved.lock() = None;
+                    self.anonymous.store(false, Ordering::Relaxed);
+                    return Err(last.unwrap_or(error));
+                }
+            }
+        }
+        Err(last
+            .unwrap_or_else(|| RepoError::Unreachable(format!("{}: no way leads to it", self.url))))
+    }
+
+    /// Fetches something into the mirror.
+    async fn fetch(&self, what: &Ask<'_>) -> Result<(), RepoError> {
+        if !(self.room)() {
+            return Err(RepoError::Broken(format!(
+                "{}: larder's disk is too full to fetch it (store.reserve)",
+                self.url
+            )));
+        }
+        self.network(what).await?;
+        let mirror = Arc::clone(&self.mirror);
+        tokio::spawn(async move { mirror.tidy().await });
+        Ok(())
+    }
+
+    /// Makes sure that the tree of a commit is here, which a reference of the table stands for.
+    async fn ensure(&self, table: &RefTable, id: &ObjectId) -> Result<(), RepoError> {
+        if self.mirror.has(id).await {
+            return Ok(());
+        }
+        let Some(reference) = reference(table, id) else {
+            return self.complete(table).await;
+        };
+        let reference = &reference;
+        self.fetch(&Ask::Tree { id, reference }).await
+    }
+
+    /// Makes sure that the history of all references of the table is here.
+    async fn complete(&self, table: &RefTable) -> Result<(), RepoError> {
+        let is_whole = |whole: &Option<Arc<RefTable>>| whole.as_deref() == Some(table);
+        if is_whole(&self.whole.lock()) {
+            return Ok(());
+        }
+        let Some(any) = any(table) else {
+            return Ok(());
+        };
+        self.fetch(&Ask::History { any }).await?;
+        *self.whole.lock() = Some(Arc::new(table.clone()));
+        Ok(())
+    }
+
+    /// The commit that the digits stand for in the history that is here.
+    async fn find(&self, digits: &str) -> Result<Option<CommitInfo>, RepoError> {
+        let found = self.mirror.in_history(digits).await;
+        match found.map_err(|error| self.local(error))? {
+            Some(id) => self.info(&id).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn info(&self, id: &ObjectId) -> Result<Option<CommitInfo>, RepoError> {
+        if !self.mirror.has(id).await {
+            return Ok(None);
+        }
+        let times = self.mirror.times(id).await.map_err(|e| self.local(e))?;
+        Ok(
+            CommitTime::from_unix(times.committed).map(|time| CommitInfo {
+                id: id.clone(),
+                time,
+            }),
+        )
+    }
+
+    /// Something that our own copy does not do as it should.
+    pub fn local(&self, error: MirrorError) -> RepoError {
+        use super::git::GitError;
+        match error {
+            MirrorError::Git(GitError::TooMuch(most)) => RepoError::TooLarge(format!(
+                "{}: something in it is larger than {} MB",
+                self.url,
+                most / 1_000_000
+            )),
+            MirrorError::Git(GitError::Timeout(_)) => {
+                RepoError::Timeout(format!("{}: {error}", self.url))
+            }
+            error => RepoError::Broken(format!("{}: {error}", self.url)),
+        }
+    }
+}
+
+/// A reference that stands for the object, for the remote.
+fn reference(table: &RefTable, id: &ObjectId) -> Option<String> {
+    if let Some(tag) = table.tags_of(id).next() {
+        return Some(format!("refs/tags/{tag}"));
+    }
+    let head = table.heads().find(|(_, known)| *known == id);
+    match head {
+        Some((name, _)) => Some(format!("refs/heads/{name}")),
+        None => (table.head() == Some(id)).then(|| "HEAD".to_owned()),
+    }
+}
+
+fn any(table: &RefTable) -> Option<&ObjectId> {
+    let tag = || table.tags("").next();
+    table
+        .head()
+        .or_else(|| table.heads().next().map(|(_, id)| id))
+        .or_else(|| tag().map(|(_, id)| id))
+}
+
+/// A repository with its references as they were.
+pub struct At<'a> {
+    /// Which.
+    pub repository: &'a Repository,
+    /// Its references.
+    pub table: Arc<RefTable>,
+}
+
+#[async_trait]
+impl Commits for At<'_> {
+    async fn refs(&self) -> Result<Arc<RefTable>, RepoError> {
+        Ok(Arc::clone(&self.table))
+    }
+
+    async fn commit(&self, id: &ObjectId) -> Result<Option<CommitInfo>, RepoError> {
+        self.repository.ensure(&self.table, id).await?;
+        self.repository.info(id).await
+    }
+
+    async fn find_in_history(&self, digits: &str) -> Result<InHistory, RepoError> {
+        let repository = self.repository;
+        // What was reachable once goes on to be found, as long as it is here.
+        if repository.mirror.is_complete()
+            && let Some(commit) = repository.find(digits).await?
+        {
+            return Ok(InHistory::Commit(commit));
+        }
+        repository.complete(&self.table).await?;
+        Ok(match repository.find(digits).await? {
+            Some(commit) => InHistory::Commit(commit),
+            None => InHistory::Nothing,
+        })
+    }
+
+    async fn file(
+        &self,
+        commit: &ObjectId,
+        path: &str,
+        max: u64,
+    ) -> Result<Option<Bytes>, RepoError> {
+        let file = self.repository.mirror.file(commit, path).await;
+        let file = file.map_err(|error| self.repository.local(error))?;
+        match file {
+            Some(body) if body.len() as u64 > max => Err(RepoError::TooLarge(format!(
+                "{}: {path} is larger than {max} bytes",
+                self.repository.url
+            ))),
+            file => Ok(file),
+        }
+    }
+
+    async fn is_ancestor(&self, older: &ObjectId, commit: &ObjectId) -> Result<bool, RepoError> {
+        self.repository.complete(&self.table).await?;
+        let is = self.repository.mirror.is_ancestor(older, commit).await;
+        is.map_err(|error| self.repository.local(error))
+    }
+
+    async fn tags_before(&self, commit: &ObjectId, prefix: &str) -> Result<Vec<String>, RepoError> {
+        self.repository.complete(&self.table).await?;
+        let tags = self.repository.mirror.tags_before(commit).await;
+        let mut tags = tags.map_err(|error| self.repository.local(error))?;
+        tags.retain(|tag| tag.starts_with(prefix) && self.table.tag(tag).is_some());
+        Ok(tags)
+    }
+}

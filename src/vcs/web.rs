@@ -1,0 +1,168 @@
+//! Asking pages, and git hosts why they say no, over HTTP.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderValue;
+use http::header::AUTHORIZATION;
+use url::Url;
+
+use super::guard::{Barred, Guard};
+use super::meta::MAX_PAGE;
+use super::resolve::{Page, PageError};
+use crate::credentials::Credentials;
+
+/// Before something that failed is asked for again.
+const AGAIN: Duration = Duration::from_millis(200);
+/// What git asks a repository first.
+const FIRST: &str = "/info/refs?service=git-upload-pack";
+
+/// A client for addresses that strangers name.
+pub struct Web {
+    client: reqwest::Client,
+    guard: Arc<Guard>,
+    credentials: Arc<Credentials>,
+    time: Duration,
+}
+
+/// What a git host says to the first thing that git asks it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// The status.
+    pub status: u16,
+    /// Where the repository is, if that is elsewhere.
+    pub moved: Option<String>,
+}
+
+impl Web {
+    /// `client` resolves and redirects by the `guard`; an answer is there within `time`.
+    pub fn new(
+        client: reqwest::Client,
+        guard: Arc<Guard>,
+        credentials: Arc<Credentials>,
+        time: Duration,
+    ) -> Self {
+        Web {
+            client,
+            guard,
+            credentials,
+            time,
+        }
+    }
+
+    /// Gets a page, as who we are by `own` or else by what is known of its host. What may pass is asked for once more.
+    pub async fn page(&self, url: &str, own: Option<HeaderValue>) -> Result<Page, PageError> {
+        let first = self.page_once(url, own.clone()).await;
+        let may_pass = match &first {
+            Ok(page) => page.status >= 500 || page.status == 429,
+            Err(error) => matches!(error, PageError::Fault(_)),
+        };
+        if !may_pass {
+            return first;
+        }
+        tokio::time::sleep(AGAIN).await;
+        self.page_once(url, own).await
+    }
+
+    async fn page_once(&self, url: &str, own: Option<HeaderValue>) -> Result<Page, PageError> {
+        let url = self.permitted(url)?;
+        let login = own.or_else(|| self.credentials.authorization(&url));
+        let mut answer = self.get(url, login).await?;
+        let status = answer.status().as_u16();
+        let mut body = BytesMut::new();
+        let read = async {
+            while let Some(piece) = answer.chunk().await? {
+                let room = MAX_PAGE.saturating_sub(body.len());
+                body.extend_from_slice(&piece[..piece.len().min(room)]);
+                if body.len() == MAX_PAGE {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        match tokio::time::timeout(self.time, read).await {
+            Ok(Ok(())) => Ok(Page {
+                status,
+                body: Bytes::from(body),
+            }),
+            Ok(Err(error)) => Err(page_error(&error)),
+            Err(_) => Err(PageError::Timeout),
+        }
+    }
+
+    /// Asks a repository what git has asked it, to find out why git was refused.
+    pub async fn probe(
+        &self,
+        repository: &str,
+        authorization: Option<HeaderValue>,
+    ) -> Result<Probe, PageError> {
+        let asked = format!("{}{FIRST}", repository.trim_end_matches('/'));
+        let url = self.permitted(&asked)?;
+        let answer = self.get(url.clone(), authorization).await?;
+        let moved = (*answer.url() != url).then(|| answer.url().as_str().strip_suffix(FIRST));
+        Ok(Probe {
+            status: answer.status().as_u16(),
+            moved: moved.flatten().map(str::to_owned),
+        })
+    }
+
+    fn permitted(&self, url: &str) -> Result<Url, PageError> {
+        let url = Url::parse(url).map_err(|error| PageError::Fault(error.to_string()))?;
+        let host = url.host_str().unwrap_or_default();
+        self.guard.judge(host).map_err(barred)?;
+        Ok(url)
+    }
+
+    async fn get(
+        &self,
+        url: Url,
+        authorization: Option<HeaderValue>,
+    ) -> Result<reqwest::Response, PageError> {
+        let mut request = self.client.get(url).timeout(self.time * 2);
+        if let Some(value) = authorization {
+            request = request.header(AUTHORIZATION, value);
+        }
+        match tokio::time::timeout(self.time, request.send()).await {
+            Ok(answer) => answer.map_err(|error| page_error(&error)),
+            Err(_) => Err(PageError::Timeout),
+        }
+    }
+}
+
+/// Judges the host of a redirect by what is written; its address is judged when it is resolved.
+pub fn judge_redirect(guard: &Guard, url: &Url) -> Result<(), String> {
+    let host = url.host_str().unwrap_or_default();
+    guard.judge(host).map_err(|error| error.to_string())
+}
+
+fn barred(error: Barred) -> PageError {
+    match error {
+        Barred::Inside(_) => PageError::Forbidden(error.to_string()),
+        Barred::NoHost(_) => PageError::NoHost,
+        Barred::Unresolved { .. } => PageError::Fault(error.to_string()),
+    }
+}
+
+fn page_error(error: &reqwest::Error) -> PageError {
+    let mut causes = vec![];
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(inner) = cause {
+        if let Some(known) = inner.downcast_ref::<Barred>() {
+            return barred(known.clone());
+        }
+        causes.push(inner.to_string());
+        cause = inner.source();
+    }
+    if error.is_timeout() {
+        return PageError::Timeout;
+    }
+    // The outermost repeats the address; the innermost says what is wrong.
+    let text = causes.pop().unwrap_or_default();
+    let text: String = text.chars().filter(|c| !c.is_control()).take(300).collect();
+    match error.is_redirect() {
+        true => PageError::Forbidden(format!("its redirect is not followed: {text}")),
+        false => PageError::Fault(text),
+    }
+}
