@@ -1,11 +1,13 @@
-//! The composition root: turns a configuration into a running server. The only file that knows every type.
+//! The composition root: turns a configuration into a running server. The only room that knows every type.
+
+mod direct;
+mod upstreams;
 
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -13,11 +15,10 @@ use tokio::sync::watch;
 use url::{Host, Url};
 
 use crate::clock::SharedClock;
-use crate::config::{Auth, Config, ConfigErrors, Environment, Loaded, OnUnavailable, OnUnknown};
+use crate::config::{Config, ConfigErrors, Environment, Loaded, OnUnavailable, OnUnknown};
 use crate::control::Controls;
-use crate::credentials::{CredentialRule, Credentials, Login, netrc};
 use crate::engine::{
-    Engine, Kept, Network, Settings, Source, Sources, Tokens, VouchSettings, Voucher, Ways,
+    Engine, Kept, Network, Settings, Sources, Tokens, VouchSettings, Voucher, Ways,
 };
 use crate::gomod::Patterns;
 use crate::http::{Access, ConnectionSettings, Connections, Face, Observer, Ready, Site};
@@ -26,9 +27,9 @@ use crate::store::{DataDir, DataDirError};
 use crate::sumdb::{Database, DatabaseSpec};
 use crate::telemetry::logs::{Format, LogSink};
 use crate::telemetry::metrics::Metrics;
-use crate::upstream::{
-    BreakerSettings, ChainSpec, ClientSettings, SourceSpec, Toolchain, Upstream, build_client,
-};
+use crate::upstream::{ChainSpec, Toolchain};
+pub use direct::{Ground, Routes, routes};
+pub use upstreams::UpstreamMaker;
 
 /// How long the `go` command may take to say what it is set to.
 const ASK_GO: Duration = Duration::from_secs(1);
@@ -70,6 +71,7 @@ pub async fn serve(
     let descriptors = crate::http::raise_descriptor_limit();
     let operators_chain = operators_chain(loaded)?;
     let databases = databases(loaded)?;
+    let routes = routes(loaded)?;
     let store = &config.store;
     let data = DataDir::open(&store.data_dir, store.reserve, store.index_cache, &clock)?;
     let listener = bind(config.server.listen).await?;
@@ -87,6 +89,7 @@ pub async fn serve(
         config,
         env,
         &via_name,
+        Ground::of(&store.data_dir, &data.disk),
         Arc::clone(&clock),
         Arc::clone(&metrics),
     )?;
@@ -95,7 +98,7 @@ pub async fn serve(
         tokens,
         chains,
         chain,
-    } = assemble(config, databases, maker, &data, &clock, &metrics).await?;
+    } = assemble(config, databases, routes, maker, &data, &clock, &metrics).await?;
     let is_self = |url: &Url| leads_to(url, local, config.server.public_url.as_deref());
     match operators_chain {
         Some(chain) if chain.proxies().any(is_self) => {
@@ -221,12 +224,15 @@ pub struct Assembled {
 pub async fn assemble(
     config: &Config,
     specs: Vec<DatabaseSpec>,
+    routes: Routes,
     maker: UpstreamMaker,
     data: &DataDir,
     clock: &SharedClock,
     metrics: &Metrics,
 ) -> Result<Assembled, StartError> {
+    let own = routes.sources(&maker);
     let policy = Policy::new(
+        routes.rules,
         Patterns::parse(&config.modules.private),
         Patterns::parse(&config.sumdb.exclude),
     );
@@ -268,6 +274,7 @@ pub async fn assemble(
         policy,
         data.store.clone(),
         sources,
+        own,
         voucher,
         Arc::clone(clock),
         metrics.engine.clone(),
@@ -301,7 +308,9 @@ impl Chains {
         for (spec, ways) in &self.ways {
             ways.send_replace(Some(self.maker.ways(chain, spec)));
         }
-        self.sources.send_replace(Some(self.maker.sources(chain)));
+        let way = self.maker.direct().of_chain();
+        let sources = self.maker.sources(chain, &way);
+        self.sources.send_replace(Some(sources));
     }
 }
 
@@ -564,163 +573,5 @@ pub fn leads_to(url: &Url, local: SocketAddr, public_url: Option<&str>) -> bool 
             (name == "localhost" && reaches_loopback) || (own_name && local.ip().is_unspecified())
         }
         None => false,
-    }
-}
-
-/// Makes upstreams.
-pub struct UpstreamMaker {
-    client: reqwest::Client,
-    credentials: Credentials,
-    via: HeaderValue,
-    settings: crate::upstream::Settings,
-    clock: SharedClock,
-    metrics: Arc<Metrics>,
-}
-
-impl UpstreamMaker {
-    /// From the configuration; reads certificates and netrc.
-    pub fn new(
-        config: &Config,
-        env: &Environment,
-        via: &str,
-        clock: SharedClock,
-        metrics: Arc<Metrics>,
-    ) -> Result<Self, StartError> {
-        let read = |path: &std::path::Path| {
-            std::fs::read(path).map_err(|error| {
-                StartError::Files(format!("{} cannot be read: {error}", path.display()))
-            })
-        };
-        let upstream = &config.upstream;
-        let extra_roots = upstream
-            .ca_files
-            .iter()
-            .map(|path| read(path))
-            .collect::<Result<_, _>>()?;
-        let identity = match (&upstream.client_cert, &upstream.client_key) {
-            (Some(cert), Some(key)) => {
-                let mut pem = read(cert)?;
-                pem.push(b'\n');
-                pem.extend(read(key)?);
-                Some(pem)
-            }
-            _ => None,
-        };
-        let client = build_client(&ClientSettings {
-            connect_timeout: upstream.connect_timeout,
-            extra_roots,
-            identity,
-            no_http2: upstream.no_http2,
-            guarded: None,
-        })
-        .map_err(StartError::Files)?;
-        let via = HeaderValue::try_from(format!("1.1 {via}"))
-            .map_err(|error| StartError::Ours(error.to_string()))?;
-        Ok(UpstreamMaker {
-            client,
-            credentials: credentials(config, env),
-            via,
-            settings: crate::upstream::Settings {
-                first_byte_timeout: upstream.first_byte_timeout,
-                idle_timeout: upstream.idle_timeout,
-                attempts: upstream.attempts,
-                timeouts: 2,
-                concurrency: upstream.concurrency,
-                breaker: BreakerSettings {
-                    failures: config.breaker.failures,
-                    window: config.breaker.window,
-                    open_for: config.breaker.open_for,
-                },
-            },
-            clock,
-            metrics,
-        })
-    }
-
-    /// A chain's sources, made.
-    pub fn sources(&self, chain: &ChainSpec) -> Sources {
-        let made = chain.sources().iter().map(|(source, fall)| {
-            let source = match source {
-                SourceSpec::Direct => Source::Direct,
-                SourceSpec::Off => Source::Off,
-                SourceSpec::Proxy(url) => Source::Proxy(Arc::new(self.upstream(url))),
-            };
-            (source, *fall)
-        });
-        Sources::new(made.collect())
-    }
-
-    /// The ways to a checksum database.
-    pub fn ways(&self, chain: &ChainSpec, spec: &DatabaseSpec) -> Ways {
-        let made = |url: &Url| Arc::new(self.upstream(url));
-        if let Some(url) = &spec.url {
-            return Ways {
-                proxies: Vec::new(),
-                direct: Some(made(url)),
-            };
-        }
-        let mut ways = Ways::default();
-        let mut direct = true;
-        for (source, fall) in chain.sources() {
-            match source {
-                SourceSpec::Proxy(url) => {
-                    let mut below = url.clone();
-                    let path =
-                        format!("{}/sumdb/{}", url.path().trim_end_matches('/'), spec.name());
-                    below.set_path(&path);
-                    ways.proxies.push((made(&below), *fall));
-                }
-                SourceSpec::Direct => {}
-                // The operator wants nobody asked.
-                SourceSpec::Off => direct = false,
-            }
-        }
-        ways.direct = spec.own_url().filter(|_| direct).map(|url| made(&url));
-        ways
-    }
-
-    fn upstream(&self, url: &Url) -> Upstream {
-        Upstream::new(
-            url,
-            self.client.clone(),
-            &self.credentials,
-            self.via.clone(),
-            self.settings,
-            Arc::clone(&self.clock),
-            |label| self.metrics.upstream(label),
-        )
-    }
-}
-
-fn credentials(config: &Config, env: &Environment) -> Credentials {
-    let rules = config.credentials.iter().map(|credential| CredentialRule {
-        host: credential.host.clone(),
-        path: credential.path.clone().unwrap_or_default(),
-        login: match &credential.auth {
-            Auth::Basic { username, password } => Login::Basic {
-                user: username.clone(),
-                password: password.expose().to_owned(),
-            },
-            Auth::Bearer(token) => Login::Bearer(token.expose().to_owned()),
-        },
-    });
-    let set = |name: &str| env.get(name).filter(|value| !value.is_empty());
-    let path = config
-        .upstream
-        .netrc
-        .clone()
-        .or_else(|| set("NETRC").map(Into::into))
-        .or_else(|| set("HOME").map(|home| std::path::Path::new(home).join(".netrc")));
-    let netrc = match path.map(|path| (std::fs::read_to_string(&path), path)) {
-        Some((Ok(text), _)) => netrc::parse(&text),
-        Some((Err(error), path)) if error.kind() != io::ErrorKind::NotFound => {
-            tracing::warn!(path = %path.display(), %error, "netrc cannot be read");
-            Vec::new()
-        }
-        _ => Vec::new(),
-    };
-    Credentials {
-        rules: rules.collect(),
-        netrc,
     }
 }

@@ -5,14 +5,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Args;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::{exit, small_runtime};
-use crate::app::{self, UpstreamMaker};
+use super::{doctor_module, exit, small_runtime};
+use crate::app::{self, Ground, UpstreamMaker};
 use crate::clock::SharedClock;
 use crate::config::{Config, Environment, Loaded, Overrides, load};
 use crate::engine::{Network, Sources};
+use crate::gomod::ModulePath;
 use crate::sumdb::Head;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{ChainSpec, Toolchain, Upstream};
@@ -20,8 +22,29 @@ use crate::upstream::{ChainSpec, Toolchain, Upstream};
 /// How long an upstream may take to answer here.
 const REACH: Duration = Duration::from_secs(10);
 
-pub fn run(overrides: &Overrides, env: &Environment, clock: &SharedClock) -> ExitCode {
-    let loaded = match load(overrides, env) {
+/// `larder doctor`.
+#[derive(Args)]
+pub struct DoctorCommand {
+    /// Explain this module: which rule it is under, where it comes from, and what versions there are
+    module: Option<String>,
+    #[command(flatten)]
+    overrides: Overrides,
+}
+
+/// What is known when a module is to be explained.
+pub struct Doctor<'a> {
+    pub loaded: &'a Loaded,
+    pub maker: &'a UpstreamMaker,
+    pub chain: &'a ChainSpec,
+}
+
+pub fn run(command: &DoctorCommand, env: &Environment, clock: &SharedClock) -> ExitCode {
+    let module = match command.module.as_deref().map(ModulePath::parse) {
+        None => None,
+        Some(Ok(module)) => Some(module),
+        Some(Err(error)) => return exit::fail(exit::CONFIG, &error),
+    };
+    let loaded = match load(&command.overrides, env) {
         Ok(loaded) => loaded,
         Err(errors) => return exit::fail(exit::CONFIG, &errors),
     };
@@ -29,7 +52,10 @@ pub fn run(overrides: &Overrides, env: &Environment, clock: &SharedClock) -> Exi
         Ok(runtime) => runtime,
         Err(error) => return exit::fail(exit::OURS, &error),
     };
-    match runtime.block_on(report(&loaded, env, clock)) {
+    let reported = runtime.block_on(report(&loaded, env, clock, module.as_ref()));
+    // Of repositories that were looked at nothing stays.
+    let _ = std::fs::remove_dir_all(Ground::passing().temporary);
+    match reported {
         Ok(healthy) => ExitCode::from(if healthy { 0 } else { exit::OURS }),
         Err(error) => exit::start_error(&error),
     }
@@ -40,8 +66,19 @@ async fn report(
     loaded: &Loaded,
     env: &Environment,
     clock: &SharedClock,
+    module: Option<&ModulePath>,
 ) -> Result<bool, app::StartError> {
     let config = &loaded.config;
+    if let Some(module) = module {
+        let chain = chain(loaded, &Toolchain::new(env.clone())).await?.0;
+        let maker = maker(config, env, clock)?;
+        let doctor = Doctor {
+            loaded,
+            maker: &maker,
+            chain: &chain,
+        };
+        return doctor_module::explain(&doctor, module).await;
+    }
     say!("larder {}", env!("CARGO_PKG_VERSION"));
     for warning in &loaded.warnings {
         say!("  warning: {warning}");
@@ -53,6 +90,7 @@ async fn report(
     }
     say!("  listens on      {}", config.server.listen);
     let mut healthy = data_dir(config);
+    git(config);
     say!(
         "  private         {}",
         if config.modules.private.is_empty() {
@@ -64,31 +102,9 @@ async fn report(
 
     say!("\nUpstream");
     let toolchain = Toolchain::new(env.clone());
-    let chain = match app::operators_chain(loaded)? {
-        Some(chain) => {
-            say!("  chain           {chain}");
-            chain
-        }
-        None => {
-            let chain = app::default_chain(&toolchain, |url| {
-                app::leads_to(
-                    url,
-                    config.server.listen,
-                    config.server.public_url.as_deref(),
-                )
-            })
-            .await;
-            say!("  chain           {chain}  (as the Go toolchain is set)");
-            chain
-        }
-    };
-    let maker = UpstreamMaker::new(
-        config,
-        env,
-        "larder-doctor",
-        Arc::clone(clock),
-        Arc::new(Metrics::new()),
-    )?;
+    let (chain, from) = chain(loaded, &toolchain).await?;
+    say!("  chain           {chain}{from}");
+    let maker = maker(config, env, clock)?;
     healthy &= upstreams(&maker, env, clock, &chain).await;
     healthy &= databases(loaded, &maker, &chain).await?;
     clients(config, &toolchain);
@@ -101,6 +117,51 @@ async fn report(
         }
     );
     Ok(healthy)
+}
+
+/// Whether what comes straight from git can come.
+fn git(config: &Config) {
+    let program = &config.direct.git;
+    let version = std::process::Command::new(program).arg("version").output();
+    match version {
+        Ok(output) if output.status.success() => {
+            let text = String::from_utf8_lossy(&output.stdout);
+            say!("  git             {}", text.trim());
+        }
+        _ => say!(
+            "  git             {} CANNOT BE RUN: private modules and \"direct\" need it",
+            program.display()
+        ),
+    }
+}
+
+/// The chain, and where that is from.
+async fn chain(
+    loaded: &Loaded,
+    toolchain: &Toolchain,
+) -> Result<(ChainSpec, &'static str), app::StartError> {
+    if let Some(chain) = app::operators_chain(loaded)? {
+        return Ok((chain, ""));
+    }
+    let server = &loaded.config.server;
+    let is_self = |url: &url::Url| app::leads_to(url, server.listen, server.public_url.as_deref());
+    let chain = app::default_chain(toolchain, is_self).await;
+    Ok((chain, "  (as the Go toolchain is set)"))
+}
+
+fn maker(
+    config: &Config,
+    env: &Environment,
+    clock: &SharedClock,
+) -> Result<UpstreamMaker, app::StartError> {
+    UpstreamMaker::new(
+        config,
+        env,
+        "larder-doctor",
+        Ground::passing(),
+        Arc::clone(clock),
+        Arc::new(Metrics::new()),
+    )
 }
 
 fn data_dir(config: &Config) -> bool {
@@ -152,7 +213,7 @@ async fn upstreams(
             say!("  {name:<15} is set and used");
         }
     }
-    let sources: Sources = maker.sources(chain);
+    let sources: Sources = maker.sources(chain, &maker.direct().of_chain());
     let mut healthy = true;
     let mut any = false;
     for upstream in sources.upstreams() {
@@ -173,7 +234,7 @@ async fn upstreams(
     }
     if !any {
         say!(
-            "  no upstream in the chain: only what is kept is served (straight from version control is not built in yet)"
+            "  no upstream in the chain: what is kept is served, and what comes straight from git"
         );
     }
     healthy

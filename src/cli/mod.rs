@@ -10,6 +10,7 @@ macro_rules! say {
 
 mod config;
 mod doctor;
+mod doctor_module;
 mod exit;
 mod index;
 mod operate;
@@ -39,7 +40,7 @@ enum Command {
     #[command(subcommand)]
     Config(config::ConfigCommand),
     /// Say what this server would use, whether it can be reached, and how clients are set up
-    Doctor(Overrides),
+    Doctor(doctor::DoctorCommand),
     /// Look after the index of what is kept (the server must be stopped)
     #[command(subcommand)]
     Index(index::IndexCommand),
@@ -63,7 +64,7 @@ pub fn run(cli: Cli) -> ExitCode {
     match cli.command {
         Command::Serve(overrides) => serve::run(&overrides, &env, clock),
         Command::Config(command) => config::run(&command, &env),
-        Command::Doctor(overrides) => doctor::run(&overrides, &env, &clock),
+        Command::Doctor(command) => doctor::run(&command, &env, &clock),
         Command::Index(command) => index::run(&command, &env, &clock),
         Command::Pin(command) => operate::pin(&command, &env, &clock),
         Command::Token(command) => operate::token(&command, &env, &clock),

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::mpsc;
 
 use super::{exit, small_runtime};
-use crate::app::{self, StartError, UpstreamMaker};
+use crate::app::{self, Ground, StartError, UpstreamMaker};
 use crate::clock::SharedClock;
 use crate::config::{Environment, Loaded, Overrides, load};
 use crate::control::{self, BEHIND, Control, Controls, Event};
@@ -172,6 +172,7 @@ async fn alone(
 ) -> Result<ExitCode, StartError> {
     let config = &loaded.config;
     let databases = app::databases(loaded)?;
+    let routes = app::routes(loaded)?;
     let chain = match app::operators_chain(loaded)? {
         Some(chain) => chain,
         None => {
@@ -187,10 +188,11 @@ async fn alone(
         config,
         env,
         "larder-command",
+        Ground::of(&config.store.data_dir, &data.disk),
         Arc::clone(clock),
         Arc::clone(&metrics),
     )?;
-    let assembled = app::assemble(config, databases, maker, &data, clock, &metrics).await?;
+    let assembled = app::assemble(config, databases, routes, maker, &data, clock, &metrics).await?;
     assembled.chains.set(&chain);
     let controls = Controls {
         engine: assembled.engine,

@@ -176,6 +176,7 @@ impl Engine {
                 self.negatives.forget(&Key::File(key.clone()));
                 if key.kind == Kind::Info {
                     self.negatives.version_exists(&key);
+                    self.outdate_list(&key);
                 }
                 if !stored {
                     self.metrics.unkept.inc();
@@ -223,9 +224,12 @@ impl Engine {
             Kind::Info => check::info(&key.version, body),
             Kind::Mod | Kind::Zip => check::go_mod(&key.module, body),
         };
-        let sources = self.sources().await;
+        let sources = self.sources_of(&key.module).await;
         let keep_body = |body: &Bytes| check(body).map(|()| body.clone());
-        let (fetched, from) = sources.small(&what(key), &want, None, &keep_body).await?;
+        let as_key = Key::File(key.clone());
+        let (fetched, from) = sources
+            .small(&what(key), &as_key, &want, None, &keep_body)
+            .await?;
         let Fetched::New(body, _) = fetched else {
             return Err(EngineError::ours(
                 "not modified, although nothing was known",
@@ -367,7 +371,7 @@ impl Engine {
         };
         let sink = SpoolSink::new(Arc::clone(flight), Arc::clone(self.store.blobs()));
         let mut stream = ZipStream::new(sink, MAX_ZIP);
-        let sources = self.sources().await;
+        let sources = self.sources_of(&key.module).await;
         // What will be refused in the end need not be fetched to the end; but whether it exists is said first.
         let mut begun = flight.follow();
         let doomed = async {
@@ -379,7 +383,7 @@ impl Engine {
         let what = what(key);
         let from = tokio::select! {
             biased;
-            from = sources.zip(&what, &want, &mut stream) => from?,
+            from = sources.zip(&what, key, &want, &mut stream) => from?,
             error = doomed => return Err(error),
         };
         zip::check(key, flight, stream, vouching, &from, self.clock.now()).await

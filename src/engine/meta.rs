@@ -158,6 +158,28 @@ impl Engine {
         Ok(Some(meta))
     }
 
+    /// A version exists that the list which is kept does not have: the list is past its time, whatever its age.
+    pub(super) fn outdate_list(&self, version: &FileKey) {
+        let list = MetaKey {
+            module: version.module.clone(),
+            meta: Meta::List,
+        };
+        let name = version.version.as_str();
+        let Some(kept) = self.hot.meta(&list) else {
+            return;
+        };
+        let is_listed = || kept.record.body.lines().any(|line| line == name);
+        if version.version.is_pseudo() || !self.is_fresh(&kept.record) || is_listed() {
+            return;
+        }
+        let ttl = u64::try_from(self.settings.ttl.as_millis()).unwrap_or(u64::MAX);
+        let old = MetaRecord {
+            fetched: Millis(kept.record.fetched.0.saturating_sub(ttl)),
+            ..(*kept.record).clone()
+        };
+        self.hot.put_meta(list, HotMeta::from(old));
+    }
+
     pub(super) fn is_fresh(&self, record: &MetaRecord) -> bool {
         self.clock.now().since(record.fetched) < self.settings.ttl
     }
@@ -193,7 +215,10 @@ impl Engine {
             return;
         }
         let as_key = Key::Meta(key.clone());
-        let fetched = timeout(WHOLE, Box::pin(self.fetch_meta(&key, via))).await;
+        // A repository may have to be fetched first.
+        let patience = self.sources_of(&key.module).await.patience();
+        let whole = patience.map_or(WHOLE, |patience| WHOLE.max(patience));
+        let fetched = timeout(whole, Box::pin(self.fetch_meta(&key, via))).await;
         match fetched.unwrap_or_else(|_| Err(too_slow(&key))) {
             Ok(record) => {
                 let meta = HotMeta::from(record);
@@ -268,7 +293,13 @@ impl Engine {
             }
             Meta::Query(_) => self.fetch(key, via.as_ref(), MAX_INFO, &check_info).await,
             Meta::Latest => match self.fetch(key, via.as_ref(), MAX_INFO, &check_info).await {
-                Err(error) if error.is_absent() => derivation(via).run(key, None).await,
+                Err(error) if error.is_absent() => {
+                    match derivation(via).run(key, None).await {
+                        // Why it was not found in the first place says more.
+                        Err(derived) if derived.is_absent() => Err(error),
+                        other => other,
+                    }
+                }
                 other => other,
             },
         }
@@ -301,8 +332,11 @@ impl Engine {
             .filter(|(_, validators)| !validators.is_empty())
             .map(|(kept, validators)| (kept.from.as_str(), validators));
         let check = |body: &Bytes| read(&key.module, body);
-        let sources = self.sources().await;
-        let (fetched, from) = sources.small(&what(key), &want, known, &check).await?;
+        let sources = self.sources_of(&key.module).await;
+        let as_key = Key::Meta(key.clone());
+        let (fetched, from) = sources
+            .small(&what(key), &as_key, &want, known, &check)
+            .await?;
         let fetched_at = self.clock.now();
         match (fetched, kept) {
             (Fetched::New(text, validators), _) => Ok(MetaRecord {

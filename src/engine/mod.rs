@@ -7,6 +7,7 @@
 mod ahead;
 mod answer;
 mod databases;
+mod direct;
 mod error;
 mod files;
 mod hot;
@@ -30,17 +31,19 @@ use tokio::sync::{Semaphore, watch};
 use ahead::Ahead;
 pub use answer::{Answer, CacheStatus, Content, Mode};
 pub use databases::{Kept, Network, Ways};
+pub use direct::{Direct, MakeProxy};
 pub use error::{Class, EngineError};
 pub use relay::{Relayed, SumdbTarget};
 pub use settle::Settled;
-pub use sources::{Source, Sources};
+pub use sources::{OwnSources, Source, Sources};
 pub use tokens::{BadTokenName, MOST_TOKENS, TokenError, TokenName, Tokens};
 pub use vouch::{Foresight, Refusal, Said, VouchSettings, Vouched, Voucher};
 pub use zip::{Progress, ZipFlight};
 
 use crate::clock::{Millis, SharedClock};
 use crate::flights::{self, Flights};
-use crate::policy::Policy;
+use crate::gomod::ModulePath;
+use crate::policy::{Course, Policy};
 use crate::protocol::{FileKey, Key, Meta, MetaKey};
 use crate::store::Store;
 use crate::telemetry::metrics::EngineMetrics;
@@ -78,6 +81,7 @@ pub struct Engine {
     policy: Policy,
     store: Store,
     sources: watch::Receiver<Option<Sources>>,
+    own: OwnSources,
     ahead: Ahead,
     voucher: Arc<Voucher>,
     clock: SharedClock,
@@ -101,6 +105,7 @@ impl Engine {
         policy: Policy,
         store: Store,
         sources: watch::Receiver<Option<Sources>>,
+        own: OwnSources,
         voucher: Arc<Voucher>,
         clock: SharedClock,
         metrics: EngineMetrics,
@@ -122,6 +127,7 @@ impl Engine {
             policy,
             store,
             sources,
+            own,
             ahead: Ahead::new(Arc::clone(&voucher), Arc::clone(&clock)),
             voucher,
             epoch: Arc::default(),
@@ -132,9 +138,16 @@ impl Engine {
 
     /// Answers a request about a module.
     pub async fn ask(self: &Arc<Self>, key: &Key, mode: &Mode) -> Result<Answer, EngineError> {
-        self.policy
-            .check(key.module())
-            .map_err(|barred| EngineError::absent(format!("not found: {barred}")))?;
+        if let Course::Refused(pattern) = self.policy.course(key.module()) {
+            return Err(EngineError::new(
+                Class::Refused,
+                format!(
+                    "{} is refused here, by the route for {pattern:?}",
+                    key.module()
+                ),
+            )
+            .and("Larder's operator has decided so; ask them whether the module may be used."));
+        }
         match key {
             Key::File(file) => self.file(file, mode).await,
             Key::Meta(MetaKey {
@@ -151,6 +164,16 @@ impl Engine {
                 .await
             }
             Key::Meta(meta) => self.meta(meta, mode).await,
+        }
+    }
+
+    /// Where a module comes from; what is refused comes from nowhere.
+    pub async fn sources_of(&self, module: &ModulePath) -> Sources {
+        match self.policy.course(module) {
+            Course::Upstream => self.sources().await,
+            Course::Route(number) => self.own.route(number),
+            Course::Private(_) => self.own.private.clone(),
+            Course::Refused(_) => Sources::new(Vec::new()),
         }
     }
 

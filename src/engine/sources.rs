@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::direct::{self, Direct, Found};
 use super::error::{Class, EngineError};
+use crate::gomod::ModulePath;
+use crate::protocol::{FileKey, Key};
 use crate::upstream::{
     Check, Failure, Fall, Fetched, Sink, SinkError, SourceError, Upstream, Validators, Want,
     ZipStream,
 };
+use crate::vcs::direct::Lodging;
 
 /// A fetch that has not shown a byte is given up after this: clients are answered within 45 s.
 const PATIENCE: Duration = Duration::from_secs(42);
@@ -23,7 +27,7 @@ pub enum Source {
     /// Another GOPROXY.
     Proxy(Arc<Upstream>),
     /// Straight from version control.
-    Direct,
+    Direct(Arc<Direct>),
     /// Nowhere.
     Off,
 }
@@ -32,17 +36,104 @@ pub enum Source {
 #[derive(Clone)]
 pub struct Sources(Vec<(Source, Fall)>);
 
-/// Asks one upstream; state that lasts from one to the next is the asker's.
+/// Sources of modules that do not come by the chain.
+#[derive(Clone)]
+pub struct OwnSources {
+    /// Of private modules.
+    pub private: Sources,
+    /// Of routes, by their number; those that go by the chain have none.
+    pub routes: Vec<Option<Sources>>,
+}
+
+impl OwnSources {
+    /// Of a route.
+    pub fn route(&self, number: usize) -> Sources {
+        let own = self.routes.get(number).cloned().flatten();
+        own.unwrap_or_else(|| Sources::new(Vec::new()))
+    }
+}
+
+/// Asks one source; state that lasts from one to the next is the asker's.
 trait Ask: Send {
     type Found: Send;
+    /// Asks an upstream.
     fn ask(
         &mut self,
         upstream: &Upstream,
         time: Duration,
     ) -> impl Future<Output = Result<Self::Found, SourceError>> + Send;
+    /// Asks the repository that the module lies in.
+    fn ask_direct(
+        &mut self,
+        lodging: &Lodging,
+        what: &str,
+    ) -> impl Future<Output = Result<Self::Found, EngineError>> + Send;
     /// Whether a client has seen something: then there is no hurry.
     fn began(&self) -> bool {
         false
+    }
+}
+
+/// Why a source has not brought it.
+enum Fault {
+    Upstream(Arc<Upstream>, SourceError),
+    Direct(EngineError),
+}
+
+impl Fault {
+    fn is_absent(&self) -> bool {
+        match self {
+            Fault::Upstream(_, error) => error.is_absent(),
+            Fault::Direct(error) => error.is_absent(),
+        }
+    }
+
+    /// What we cannot store from one source we cannot store from another.
+    fn is_ours(&self) -> bool {
+        match self {
+            Fault::Upstream(_, error) => {
+                matches!(error.failure(), Some(Failure::Sink(SinkError::Store(_))))
+            }
+            Fault::Direct(error) => error.class == Class::Ours,
+        }
+    }
+
+    /// Whether it was there once, and will not be again.
+    fn is_gone(&self) -> bool {
+        match self {
+            Fault::Upstream(_, error) => {
+                matches!(error.failure(), Some(Failure::Absent { status, .. }) if status.as_u16() == 410)
+            }
+            Fault::Direct(_) => false,
+        }
+    }
+
+    /// What is said of it when it is not the only one.
+    fn said(&self) -> String {
+        match self {
+            Fault::Upstream(upstream, error) => match error.failure() {
+                Some(Failure::Absent { status, text }) if text.is_empty() => {
+                    format!("{} says {status}", upstream.label())
+                }
+                Some(Failure::Absent { text, .. }) => format!("{} says: {text}", upstream.label()),
+                _ => String::new(),
+            },
+            Fault::Direct(error) => {
+                let line = error.lines.first().map_or("", String::as_str);
+                format!("direct: {}", line.trim_start_matches("not found: "))
+            }
+        }
+    }
+
+    fn verdict(self, what: &str) -> EngineError {
+        match self {
+            Fault::Upstream(upstream, error) => {
+                let mut verdict = fault(what, &upstream, &error);
+                verdict.upstream = Some(upstream.label().to_string());
+                verdict
+            }
+            Fault::Direct(error) => error,
+        }
     }
 }
 
@@ -56,8 +147,17 @@ impl Sources {
     pub fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
         self.0.iter().filter_map(|(source, _)| match source {
             Source::Proxy(upstream) => Some(upstream),
-            Source::Direct | Source::Off => None,
+            Source::Direct(_) | Source::Off => None,
         })
+    }
+
+    /// How long an answer may take that needs a fetch from a repository, if these may do that.
+    pub fn patience(&self) -> Option<Duration> {
+        let direct = self.0.iter().filter_map(|(source, _)| match source {
+            Source::Direct(direct) => Some(direct.patience()),
+            Source::Proxy(_) | Source::Off => None,
+        });
+        direct.max()
     }
 
     /// Fetches something small; also says from where. `what` names it in error texts; `known` are the validators of
@@ -65,11 +165,13 @@ impl Sources {
     pub async fn small<T: Send>(
         &self,
         what: &str,
+        key: &Key,
         want: &Want<'_>,
         known: Option<(&str, &Validators)>,
         check: Check<'_, T>,
     ) -> Result<(Fetched<T>, Arc<str>), EngineError> {
         struct Small<'a, T> {
+            key: &'a Key,
             want: &'a Want<'a>,
             known: Option<(&'a str, &'a Validators)>,
             check: Check<'a, T>,
@@ -88,18 +190,33 @@ impl Sources {
                     .map(|(_, validators)| validators);
                 upstream.small(self.want, known, time, self.check).await
             }
+            async fn ask_direct(
+                &mut self,
+                lodging: &Lodging,
+                what: &str,
+            ) -> Result<Fetched<T>, EngineError> {
+                direct::small(lodging, self.key, what, self.check).await
+            }
         }
-        self.walk(what, &mut Small { want, known, check }).await
+        let mut small = Small {
+            key,
+            want,
+            known,
+            check,
+        };
+        self.walk(what, key.module(), &mut small).await
     }
 
     /// Fetches a zip into `stream`; says from where.
     pub async fn zip<S: Sink>(
         &self,
         what: &str,
+        key: &FileKey,
         want: &Want<'_>,
         stream: &mut ZipStream<S>,
     ) -> Result<Arc<str>, EngineError> {
         struct Zip<'a, S> {
+            key: &'a FileKey,
             want: &'a Want<'a>,
             stream: &'a mut ZipStream<S>,
         }
@@ -112,46 +229,52 @@ impl Sources {
             ) -> Result<(), SourceError> {
                 self.stream.fetch(upstream, self.want, time).await
             }
+            async fn ask_direct(
+                &mut self,
+                lodging: &Lodging,
+                what: &str,
+            ) -> Result<(), EngineError> {
+                direct::zip(lodging, self.key, what, self.stream).await
+            }
             fn began(&self) -> bool {
                 self.stream.shown()
             }
         }
-        Ok(self.walk(what, &mut Zip { want, stream }).await?.1)
+        let mut zip = Zip { key, want, stream };
+        Ok(self.walk(what, &key.module, &mut zip).await?.1)
     }
 
     async fn walk<A: Ask>(
         &self,
         what: &str,
+        module: &ModulePath,
         ask: &mut A,
     ) -> Result<(A::Found, Arc<str>), EngineError> {
         let until = Instant::now() + PATIENCE;
         let mut tried = Tried::default();
         for (at, (source, fall)) in self.0.iter().enumerate() {
-            let upstream = match source {
-                Source::Proxy(upstream) => upstream,
-                Source::Direct => {
-                    tried.direct = true;
-                    break;
-                }
-                Source::Off => {
-                    tried.off = true;
-                    break;
-                }
-            };
             let left = if ask.began() {
                 PATIENCE
             } else {
                 until.saturating_duration_since(Instant::now())
             };
             let time = (left / self.sharers(at)).max(LEAST.min(left));
-            let error = match ask.ask(upstream, time).await {
-                Ok(found) => return Ok((found, Arc::clone(upstream.label()))),
-                Err(error) => error,
+            let fault = match source {
+                Source::Proxy(upstream) => match ask.ask(upstream, time).await {
+                    Ok(found) => return Ok((found, Arc::clone(upstream.label()))),
+                    Err(error) => Fault::Upstream(Arc::clone(upstream), error),
+                },
+                Source::Direct(direct) => match ask_direct(direct, what, module, ask).await {
+                    Ok(found) => return Ok(found),
+                    Err(fault) => fault,
+                },
+                Source::Off => {
+                    tried.off = true;
+                    break;
+                }
             };
-            // What we cannot store from one source we cannot store from another.
-            let ours = matches!(error.failure(), Some(Failure::Sink(SinkError::Store(_))));
-            let go_on = (*fall == Fall::AnyError && !ours) || error.is_absent();
-            tried.errors.push((Arc::clone(upstream), error));
+            let go_on = (*fall == Fall::AnyError && !fault.is_ours()) || fault.is_absent();
+            tried.faults.push(fault);
             if !go_on {
                 break;
             }
@@ -172,40 +295,46 @@ impl Sources {
     }
 }
 
+/// Asks straight where the module lies, in a repository or at another proxy that its page names.
+async fn ask_direct<A: Ask>(
+    direct: &Direct,
+    what: &str,
+    module: &ModulePath,
+    ask: &mut A,
+) -> Result<(A::Found, Arc<str>), Fault> {
+    match direct.find(module, what).await.map_err(Fault::Direct)? {
+        Found::Repository(lodging) => {
+            let found = ask.ask_direct(&lodging, what).await;
+            Ok((found.map_err(Fault::Direct)?, direct::label(&lodging)))
+        }
+        Found::Proxy(upstream) => match ask.ask(&upstream, PATIENCE).await {
+            Ok(found) => Ok((found, Arc::clone(upstream.label()))),
+            Err(error) => Err(Fault::Upstream(upstream, error)),
+        },
+    }
+}
+
 #[derive(Default)]
 struct Tried {
-    errors: Vec<(Arc<Upstream>, SourceError)>,
-    direct: bool,
+    faults: Vec<Fault>,
     off: bool,
 }
 
 impl Tried {
     /// What to say when no source has brought it: "not found" only if each that may have it said so, else the last
     /// fault.
-    fn verdict(&self, what: &str) -> EngineError {
-        if let Some((upstream, error)) = self
-            .errors
-            .iter()
-            .rev()
-            .find(|(_, error)| !error.is_absent())
-        {
-            let mut verdict = fault(what, upstream, error);
-            verdict.upstream = Some(upstream.label().to_string());
-            return verdict;
+    fn verdict(mut self, what: &str) -> EngineError {
+        if let Some(at) = self.faults.iter().rposition(|fault| !fault.is_absent()) {
+            return self.faults.swap_remove(at).verdict(what);
         }
-        let gone = |error: &SourceError| matches!(error.failure(), Some(Failure::Absent { status, .. }) if status.as_u16() == 410);
-        let all_gone = !self.errors.is_empty() && self.errors.iter().all(|(_, error)| gone(error));
         let class = Class::Absent {
-            gone: all_gone && !self.direct,
+            gone: !self.faults.is_empty() && self.faults.iter().all(Fault::is_gone),
         };
-        let said = |upstream: &Upstream, error: &SourceError| match error.failure() {
-            Some(Failure::Absent { status, text }) if text.is_empty() => {
-                format!("{} says {status}", upstream.label())
-            }
-            Some(Failure::Absent { text, .. }) => format!("{} says: {text}", upstream.label()),
-            _ => String::new(),
-        };
-        let mut verdict = match self.errors.as_slice() {
+        let upstream = self.faults.iter().rev().find_map(|fault| match fault {
+            Fault::Upstream(upstream, _) => Some(upstream.label().to_string()),
+            Fault::Direct(_) => None,
+        });
+        let mut verdict = match self.faults.as_mut_slice() {
             [] if self.off => EngineError::new(
                 class,
                 format!("not found: {what} is not kept here, and the chain of upstreams is off"),
@@ -214,25 +343,16 @@ impl Tried {
                 class,
                 format!("not found: {what} is not kept here, and the chain names no upstream"),
             ),
-            [(upstream, error)] => EngineError::new(
-                class,
-                format!("not found: {what}: {}", said(upstream, error)),
-            ),
+            [Fault::Direct(error)] => error.clone(),
+            [only] => EngineError::new(class, format!("not found: {what}: {}", only.said())),
             several => {
-                let start =
-                    EngineError::new(class, format!("not found: {what}: no upstream has it"));
-                several.iter().fold(start, |verdict, (upstream, error)| {
-                    verdict.and(said(upstream, error))
-                })
+                let start = EngineError::new(class, format!("not found: {what}: no source has it"));
+                several
+                    .iter()
+                    .fold(start, |verdict, fault| verdict.and(fault.said()))
             }
         };
-        verdict.upstream = self
-            .errors
-            .last()
-            .map(|(upstream, _)| upstream.label().to_string());
-        if self.direct {
-            verdict = verdict.and("direct: fetching straight from version control is not built into this version of larder");
-        }
+        verdict.upstream = upstream;
         verdict
     }
 }

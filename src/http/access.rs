@@ -190,6 +190,7 @@ mod tests {
         let tokens = Arc::new(tokens);
         let access = Access::Tokens(Arc::clone(&tokens));
         let policy = Policy::new(
+            Vec::new(),
             crate::gomod::Patterns::parse("corp.example.com"),
             crate::gomod::Patterns::parse("example.com/excluded"),
         );

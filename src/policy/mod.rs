@@ -1,50 +1,102 @@
 //! What may be asked of whom.
 
-use thiserror::Error;
+use std::sync::Arc;
 
 use crate::gomod::{ModulePath, Patterns};
 
 /// The rules in force.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
+    routes: Arc<[RouteRule]>,
     private: Patterns,
     nosumdb: Patterns,
 }
 
-/// A module that the rules keep from being fetched.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum Barred {
-    /// Private, and there is no way to it yet.
-    #[error(
-        "{module} is private here (it matches {pattern:?}) and so is not asked of any upstream; fetching private modules straight from git is not built into this version of larder"
-    )]
-    Private {
-        /// The module.
-        module: String,
-        /// The pattern that made it so.
-        pattern: String,
-    },
+/// A route: whose modules, and where they come from.
+#[derive(Clone, Debug)]
+pub struct RouteRule {
+    /// Its modules.
+    pub modules: Patterns,
+    /// Where they come from.
+    pub via: Via,
+    /// Whether they are private.
+    pub private: bool,
+}
+
+/// Where a route's modules come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// As all other public modules do.
+    Upstream,
+    /// By sources of the route's own.
+    Own,
+    /// From nowhere: they are not served.
+    Refuse,
+}
+
+/// Where a module comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Course<'a> {
+    /// The chain of upstreams.
+    Upstream,
+    /// The sources of the route with this number, from 0.
+    Route(usize),
+    /// Straight from git, as this private pattern says.
+    Private(&'a str),
+    /// Nowhere, as this pattern of a route says.
+    Refused(&'a str),
 }
 
 impl Policy {
-    /// `private` are GOPRIVATE patterns, `nosumdb` GONOSUMDB ones.
-    pub fn new(private: Patterns, nosumdb: Patterns) -> Self {
-        Policy { private, nosumdb }
+    /// The first of the `routes` that matches a module counts; `private` are GOPRIVATE patterns, `nosumdb` GONOSUMDB
+    /// ones.
+    pub fn new(routes: Vec<RouteRule>, private: Patterns, nosumdb: Patterns) -> Self {
+        Policy {
+            routes: routes.into(),
+            private,
+            nosumdb,
+        }
     }
 
-    /// Says why a module cannot be fetched at all.
-    pub fn check(&self, module: &ModulePath) -> Result<(), Barred> {
-        match self.private_pattern(module) {
-            None => Ok(()),
-            Some(pattern) => Err(Barred::Private {
-                module: module.as_str().to_owned(),
-                pattern: pattern.to_owned(),
-            }),
+    /// Where a module comes from. Toolchains are in no repository, so that only a refusal concerns them.
+    pub fn course(&self, module: &ModulePath) -> Course<'_> {
+        if let Some((number, route, pattern)) = self.route(module) {
+            match route.via {
+                Via::Refuse => return Course::Refused(pattern),
+                Via::Own if !module.is_toolchain() => return Course::Route(number),
+                Via::Own | Via::Upstream => return Course::Upstream,
+            }
         }
+        match self.by_pattern(module) {
+            Some(pattern) => Course::Private(pattern),
+            None => Course::Upstream,
+        }
+    }
+
+    /// The first route that matches, its number from 0, and which of its patterns it is.
+    pub fn route(&self, module: &ModulePath) -> Option<(usize, &RouteRule, &str)> {
+        if self.routes.is_empty() {
+            return None;
+        }
+        let mut routes = self.routes.iter().enumerate();
+        routes.find_map(|(number, route)| {
+            let pattern = route.modules.matching(module.as_str())?;
+            Some((number, route, pattern))
+        })
     }
 
     /// The pattern that makes this module private. Toolchains are nobody's private modules (protocol.md 3).
     pub fn private_pattern(&self, module: &ModulePath) -> Option<&str> {
+        if module.is_toolchain() {
+            return None;
+        }
+        let of_route = self.route(module).filter(|(_, route, _)| route.private);
+        of_route
+            .map(|(_, _, pattern)| pattern)
+            .or_else(|| self.by_pattern(module))
+    }
+
+    fn by_pattern(&self, module: &ModulePath) -> Option<&str> {
         if self.private.is_empty() || module.is_toolchain() {
             return None;
         }
@@ -56,15 +108,15 @@ impl Policy {
         if module.is_toolchain() {
             return None;
         }
-        let path = module.as_str();
-        self.private
-            .matching(path)
-            .or_else(|| self.nosumdb.matching(path))
+        self.private_pattern(module)
+            .or_else(|| self.nosumdb.matching(module.as_str()))
     }
 
     /// All patterns that keep modules' names from checksum databases.
     pub fn unlisted(&self) -> String {
-        format!("{},{}", self.private, self.nosumdb)
+        let routes = self.routes.iter().filter(|route| route.private);
+        let routes: String = routes.map(|route| format!("{},", route.modules)).collect();
+        format!("{routes}{},{}", self.private, self.nosumdb)
     }
 
     /// The private patterns, for people.
@@ -77,22 +129,76 @@ impl Policy {
 mod tests {
     use super::*;
 
+    fn path(text: &str) -> ModulePath {
+        ModulePath::parse(text).unwrap()
+    }
+
     #[test]
     fn c88_patterns_do_not_cover_toolchains() {
         let private = Patterns::parse("golang.org/*,*.corp.example.com");
-        let policy = Policy::new(private, Patterns::parse("golang.org,example.com/b"));
-        let is_private = |path: &str| policy.check(&ModulePath::parse(path).unwrap()).is_err();
-        assert!(is_private("golang.org/x"));
-        assert!(!is_private("golang.org/toolchain"));
-        assert!(is_private("git.corp.example.com/a/b"));
-        assert!(!is_private("example.com/a"));
-        let is_unlisted = |path: &str| {
-            let path = ModulePath::parse(path).unwrap();
-            policy.unlisted_pattern(&path).is_some()
+        let route = RouteRule {
+            modules: Patterns::parse("golang.org/toolchain"),
+            via: Via::Own,
+            private: true,
         };
+        let nosumdb = Patterns::parse("golang.org,example.com/b");
+        let policy = Policy::new(vec![route], private, nosumdb);
+        let course = |text: &str| policy.course(&path(text)) != Course::Upstream;
+        assert!(course("golang.org/x"));
+        assert!(!course("golang.org/toolchain"));
+        assert_eq!(policy.private_pattern(&path("golang.org/toolchain")), None);
+        assert!(course("git.corp.example.com/a/b"));
+        assert!(!course("example.com/a"));
+        let is_unlisted = |text: &str| policy.unlisted_pattern(&path(text)).is_some();
         assert!(is_unlisted("golang.org/x"));
         assert!(!is_unlisted("golang.org/toolchain"));
         assert!(is_unlisted("example.com/b/c"));
         assert!(!is_unlisted("example.com/a"));
+    }
+
+    #[test]
+    fn the_first_route_counts_and_private_patterns_come_after() {
+        let route = |modules: &str, via, private| RouteRule {
+            modules: Patterns::parse(modules),
+            via,
+            private,
+        };
+        let routes = vec![
+            route("corp.example.com/open", Via::Own, false),
+            route("corp.example.com/no,evil.example.com", Via::Refuse, false),
+            route("corp.example.com/up", Via::Upstream, false),
+            route("mirror.example.com", Via::Own, true),
+        ];
+        let policy = Policy::new(
+            routes,
+            Patterns::parse("corp.example.com"),
+            Patterns::default(),
+        );
+        for (text, course, private) in [
+            ("corp.example.com/open/x", Course::Route(0), true),
+            (
+                "corp.example.com/no",
+                Course::Refused("corp.example.com/no"),
+                true,
+            ),
+            (
+                "evil.example.com/x",
+                Course::Refused("evil.example.com"),
+                false,
+            ),
+            ("corp.example.com/up", Course::Upstream, true),
+            ("mirror.example.com/x", Course::Route(3), true),
+            (
+                "corp.example.com/x",
+                Course::Private("corp.example.com"),
+                true,
+            ),
+            ("example.com/x", Course::Upstream, false),
+        ] {
+            assert_eq!(policy.course(&path(text)), course, "{text}");
+            let is = policy.private_pattern(&path(text)).is_some();
+            assert_eq!(is, private, "{text}");
+        }
+        assert!(policy.unlisted().contains("mirror.example.com"));
     }
 }

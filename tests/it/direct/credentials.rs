@@ -107,7 +107,6 @@ fn c128_go_does_not_wait_for_a_password() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn netrc_opens_the_repository() {
     let scene = protected();
     let logins = [
@@ -127,7 +126,6 @@ fn netrc_opens_the_repository() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn a_page_behind_a_password_is_asked_with_it() {
     let scene = protected();
     scene.host.protect("corp.example.com/", "me", OTHER);
@@ -146,7 +144,6 @@ fn a_page_behind_a_password_is_asked_with_it() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn a_route_brings_its_own_credential() {
     for token in [false, true] {
         let scene = protected();
@@ -175,7 +172,6 @@ fn a_route_brings_its_own_credential() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c119_without_a_credential_it_is_404_that_says_what_to_do() {
     let scene = protected();
     let larder = scene.larder().start();
@@ -192,7 +188,6 @@ fn c119_without_a_credential_it_is_404_that_says_what_to_do() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c119_a_credential_that_is_refused_is_502() {
     let scene = protected();
     let logins = [("git.example.com", "me", OTHER)];
@@ -211,7 +206,6 @@ fn c119_a_credential_that_is_refused_is_502() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c119_a_forbidden_repository_is_not_an_unknown_one() {
     let scene = protected();
     scene.host.rule("git.example.com/lib*", Fault::status(403));
@@ -224,7 +218,6 @@ fn c119_a_forbidden_repository_is_not_an_unknown_one() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c127_redirects_do_not_take_credentials_along() {
     let scene = protected();
     scene.host.protect("corp.example.com/", "me", OTHER);
@@ -260,7 +253,6 @@ fn c127_redirects_do_not_take_credentials_along() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c127_a_page_cannot_send_credentials_elsewhere() {
     let scene = protected();
     let repo = &scene.repos[0];
@@ -290,7 +282,6 @@ fn c127_a_page_cannot_send_credentials_elsewhere() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c127_a_route_is_for_its_paths_on_its_host() {
     // Two teams on one host, each with a token of its own.
     let mut scene = Scene::new();
@@ -345,7 +336,6 @@ fn c127_a_route_is_for_its_paths_on_its_host() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c127_processes_do_not_show_credentials() {
     let scene = protected();
     let gate = Gate::new();
@@ -366,7 +356,6 @@ fn c127_processes_do_not_show_credentials() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c127_submodules_are_never_asked_for() {
     let repo = Repo::module(LIB);
     let modules = "[submodule \"x\"]\n\tpath = x\n\turl = https://evil.example.com/x\n";
@@ -390,7 +379,6 @@ fn c127_submodules_are_never_asked_for() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c127_an_address_with_a_password_is_not_repeated() {
     let scene = protected();
     let content = format!("{LIB} git https://me:{SECRET}@git.example.com/lib");
@@ -406,7 +394,6 @@ fn c127_an_address_with_a_password_is_not_repeated() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c128_a_demand_for_a_password_fails_at_once() {
     let scene = protected();
     let larder = scene.larder().start();

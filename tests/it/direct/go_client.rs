@@ -106,7 +106,6 @@ fn go_itself_builds_the_program() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c127_a_program_with_private_and_public_modules_is_built() {
     let mut scene = world();
     let expected = directly(&scene);
@@ -135,7 +134,6 @@ fn c127_a_program_with_private_and_public_modules_is_built() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c134_a_new_private_import_is_found_by_probing() {
     let scene = world();
     let larder = larder_for(&scene).start();
@@ -152,7 +150,6 @@ fn c134_a_new_private_import_is_found_by_probing() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c135_a_second_machine_causes_no_traffic() {
     let scene = world();
     let larder = larder_for(&scene).start();
@@ -175,7 +172,6 @@ fn c135_a_second_machine_causes_no_traffic() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c133_go_goes_on_at_our_404_and_stops_at_our_trouble() {
     let scene = world();
     // Another proxy after us, which has what we do not.
@@ -199,7 +195,6 @@ fn c133_go_goes_on_at_our_404_and_stops_at_our_trouble() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn go_get_takes_commits_and_branches() {
     let scene = world();
     let repo = &scene.repos[0];
@@ -220,7 +215,6 @@ fn go_get_takes_commits_and_branches() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn go_is_told_plainly_what_is_wrong() {
     let scene = world();
     let larder = scene.larder().start();

@@ -15,7 +15,6 @@ fn list(larder: &Larder) -> Vec<String> {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn what_is_kept_is_served_without_the_host() {
     let mut scene = released();
     let mut larder = scene.larder().no_breaker().start();
@@ -35,7 +34,6 @@ fn what_is_kept_is_served_without_the_host() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn what_is_not_kept_is_trouble_without_the_host() {
     let mut scene = released();
     let larder = scene.larder().no_breaker().start();
@@ -52,7 +50,6 @@ fn what_is_not_kept_is_trouble_without_the_host() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn every_part_is_made_of_one_fetch() {
     // `.info` was asked for; `.mod` and zip come from what is there then.
     let mut scene = released();
@@ -71,7 +68,6 @@ fn every_part_is_made_of_one_fetch() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn a_new_version_is_seen_at_once_when_it_is_asked_for() {
     let scene = released();
     let larder = settings::refs_ttl(scene.larder(), "1h").start();
@@ -87,7 +83,6 @@ fn a_new_version_is_seen_at_once_when_it_is_asked_for() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn a_new_version_is_seen_after_a_while() {
     let scene = released();
     let builder = settings::refs_ttl(scene.larder().set("freshness.ttl", "100ms"), "100ms");
@@ -105,7 +100,6 @@ fn a_new_version_is_seen_after_a_while() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn a_branch_that_was_forced_elsewhere_is_followed() {
     let scene = released();
     let builder = settings::refs_ttl(scene.larder().set("freshness.ttl", "100ms"), "100ms");
@@ -128,7 +122,6 @@ fn a_branch_that_was_forced_elsewhere_is_followed() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c15_a_moved_tag_changes_nothing_that_was_served() {
     let scene = released();
     let mut larder = scene.larder().start();
@@ -150,7 +143,6 @@ fn c15_a_moved_tag_changes_nothing_that_was_served() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c24_a_client_that_wants_no_fetch_gets_none() {
     let scene = released();
     let larder = scene.larder().start();
@@ -164,7 +156,6 @@ fn c24_a_client_that_wants_no_fetch_gets_none() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn a_killed_fetch_leaves_nothing_that_hurts() {
     let scene = released();
     scene.repos[0].history("main", 30, 30_000);

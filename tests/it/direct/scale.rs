@@ -24,7 +24,6 @@ fn timed<T>(what: impl FnOnce() -> T) -> (T, Duration) {
 }
 
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn five_thousand_tags_are_listed_and_a_new_one_is_seen() {
     let scene = large(20, 1_000);
     let larder = settings::refs_ttl(scene.larder(), "1h").start();
@@ -47,7 +46,6 @@ fn five_thousand_tags_are_listed_and_a_new_one_is_seen() {
 
 /// A list needs references only, and a `.mod` no history.
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn little_is_fetched_where_little_is_asked_for() {
     let _alone = heavy();
     let scene = large(200, 100_000);
@@ -74,7 +72,7 @@ fn little_is_fetched_where_little_is_asked_for() {
 }
 
 #[test]
-#[ignore = "slow: 200 MB of history, and direct mode is not built yet"]
+#[ignore = "slow: 200 MB of history"]
 fn figures_against_go() {
     let _alone = heavy();
     let scene = large(2_000, 100_000);

@@ -397,7 +397,6 @@ fn newer() -> Scene {
 
 /// A server is not to be the one that says so: the client may be newer than it knows.
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn a_language_newer_than_ours_is_served() {
     let scene = newer();
     let larder = scene.larder().start();
@@ -414,7 +413,6 @@ fn a_language_newer_than_ours_is_served() {
 
 /// The bytes are our own choice, but not a matter of chance.
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn c15_a_zip_stays_the_same() {
     let scene = c112_export_attributes_are_off_and_text_attributes_are_on();
     let path = file_path(LIB, "v1.0.0", "zip");
@@ -433,7 +431,6 @@ fn c15_a_zip_stays_the_same() {
 
 /// A `.mod` needs neither the zip nor the list of versions to be possible.
 #[test]
-#[ignore = "direct mode is not built yet"]
 fn a_gomod_does_not_depend_on_the_zip() {
     let scene = c115_bad_names_fail_the_zip();
     let larder = scene.larder().start();

@@ -1,0 +1,250 @@
+//! Making upstreams: clients with their certificates, who we are to whom, and the chains.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use http::HeaderValue;
+use url::Url;
+
+use super::StartError;
+use super::direct::{Clients, DirectParts, Ground};
+use crate::clock::SharedClock;
+use crate::config::{Auth, Config, Environment};
+use crate::credentials::{CredentialRule, Credentials, Login, netrc};
+use crate::engine::{Direct, MakeProxy, Source, Sources, Ways};
+use crate::sumdb::DatabaseSpec;
+use crate::telemetry::metrics::Metrics;
+use crate::upstream::{
+    BreakerSettings, ChainSpec, ClientSettings, Guarded, SourceSpec, Upstream, build_client,
+};
+use crate::vcs::direct::Way;
+use crate::vcs::guard::{Guard, Resolver};
+use crate::vcs::web::judge_redirect;
+
+/// Makes upstreams.
+pub struct UpstreamMaker {
+    parts: Arc<Parts>,
+    direct: DirectParts,
+}
+
+/// What all upstreams have in common.
+struct Parts {
+    client: reqwest::Client,
+    /// For hosts that strangers name.
+    guarded: reqwest::Client,
+    guard: Arc<Guard>,
+    credentials: Arc<Credentials>,
+    via: HeaderValue,
+    settings: crate::upstream::Settings,
+    clock: SharedClock,
+    metrics: Arc<Metrics>,
+}
+
+impl UpstreamMaker {
+    /// From the configuration; reads certificates and netrc. Repositories are mirrored on `ground`.
+    pub fn new(
+        config: &Config,
+        env: &Environment,
+        via: &str,
+        ground: Ground,
+        clock: SharedClock,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, StartError> {
+        let read = |path: &Path| {
+            std::fs::read(path).map_err(|error| {
+                StartError::Files(format!("{} cannot be read: {error}", path.display()))
+            })
+        };
+        let upstream = &config.upstream;
+        let extra_roots = upstream
+            .ca_files
+            .iter()
+            .map(|path| read(path))
+            .collect::<Result<_, _>>()?;
+        let identity = match (&upstream.client_cert, &upstream.client_key) {
+            (Some(cert), Some(key)) => {
+                let mut pem = read(cert)?;
+                pem.push(b'\n');
+                pem.extend(read(key)?);
+                Some(pem)
+            }
+            _ => None,
+        };
+        let guard = Arc::new(super::direct::guard(config, env));
+        let judge = Arc::clone(&guard);
+        let plain = ClientSettings {
+            connect_timeout: upstream.connect_timeout,
+            extra_roots,
+            identity,
+            no_http2: upstream.no_http2,
+            guarded: None,
+        };
+        let guarded = ClientSettings {
+            guarded: Some(Guarded {
+                resolver: Arc::new(Resolver(Arc::clone(&guard))),
+                judge: Arc::new(move |url| judge_redirect(&judge, url)),
+            }),
+            ..plain.clone()
+        };
+        let client = build_client(&plain).map_err(StartError::Files)?;
+        let guarded = build_client(&guarded).map_err(StartError::Files)?;
+        let via = HeaderValue::try_from(format!("1.1 {via}"))
+            .map_err(|error| StartError::Ours(error.to_string()))?;
+        let credentials = Arc::new(credentials(config, env));
+        let direct = DirectParts::new(
+            config,
+            env,
+            ground,
+            Clients {
+                guarded: guarded.clone(),
+                apis: client.clone(),
+            },
+            Arc::clone(&guard),
+            Arc::clone(&credentials),
+            &clock,
+        )?;
+        let parts = Parts {
+            client,
+            guarded,
+            guard,
+            credentials,
+            via,
+            settings: crate::upstream::Settings {
+                first_byte_timeout: upstream.first_byte_timeout,
+                idle_timeout: upstream.idle_timeout,
+                attempts: upstream.attempts,
+                timeouts: 2,
+                concurrency: upstream.concurrency,
+                breaker: BreakerSettings {
+                    failures: config.breaker.failures,
+                    window: config.breaker.window,
+                    open_for: config.breaker.open_for,
+                },
+            },
+            clock,
+            metrics,
+        };
+        Ok(UpstreamMaker {
+            parts: Arc::new(parts),
+            direct,
+        })
+    }
+
+    /// Straight from git, by the rules of a way.
+    pub fn by_way(&self, way: &Arc<Way>) -> Arc<Direct> {
+        let parts = Arc::clone(&self.parts);
+        let make: MakeProxy = Arc::new(move |url| parts.named_by_a_page(url));
+        Direct::new(Arc::clone(way), make)
+    }
+
+    /// What makes direct mode.
+    pub fn direct(&self) -> &DirectParts {
+        &self.direct
+    }
+
+    /// A chain's sources, made; `direct` in it goes that way.
+    pub fn sources(&self, chain: &ChainSpec, way: &Arc<Way>) -> Sources {
+        let made = chain.sources().iter().map(|(source, fall)| {
+            let source = match source {
+                SourceSpec::Direct => Source::Direct(self.by_way(way)),
+                SourceSpec::Off => Source::Off,
+                SourceSpec::Proxy(url) => Source::Proxy(Arc::new(self.parts.upstream(url))),
+            };
+            (source, *fall)
+        });
+        Sources::new(made.collect())
+    }
+
+    /// The ways to a checksum database.
+    pub fn ways(&self, chain: &ChainSpec, spec: &DatabaseSpec) -> Ways {
+        let made = |url: &Url| Arc::new(self.parts.upstream(url));
+        if let Some(url) = &spec.url {
+            return Ways {
+                proxies: Vec::new(),
+                direct: Some(made(url)),
+            };
+        }
+        let mut ways = Ways::default();
+        let mut direct = true;
+        for (source, fall) in chain.sources() {
+            match source {
+                SourceSpec::Proxy(url) => {
+                    let mut below = url.clone();
+                    let path =
+                        format!("{}/sumdb/{}", url.path().trim_end_matches('/'), spec.name());
+                    below.set_path(&path);
+                    ways.proxies.push((made(&below), *fall));
+                }
+                SourceSpec::Direct => {}
+                // The operator wants nobody asked.
+                SourceSpec::Off => direct = false,
+            }
+        }
+        ways.direct = spec.own_url().filter(|_| direct).map(|url| made(&url));
+        ways
+    }
+}
+
+impl Parts {
+    /// An upstream that the operator has named.
+    fn upstream(&self, url: &Url) -> Upstream {
+        Upstream::new(
+            url,
+            self.client.clone(),
+            &self.credentials,
+            self.via.clone(),
+            self.settings,
+            Arc::clone(&self.clock),
+            |label| self.metrics.upstream(label),
+        )
+    }
+
+    /// One that a module's page has named. All of them are one in the metrics: there can be any number.
+    fn named_by_a_page(&self, url: &Url) -> Result<Arc<Upstream>, String> {
+        let host = url.host_str().unwrap_or_default();
+        self.guard.judge(host).map_err(|error| error.to_string())?;
+        Ok(Arc::new(Upstream::new(
+            url,
+            self.guarded.clone(),
+            &self.credentials,
+            self.via.clone(),
+            self.settings,
+            Arc::clone(&self.clock),
+            |_| self.metrics.upstream("named by pages"),
+        )))
+    }
+}
+
+fn credentials(config: &Config, env: &Environment) -> Credentials {
+    let rules = config.credentials.iter().map(|credential| CredentialRule {
+        host: credential.host.clone(),
+        path: credential.path.clone().unwrap_or_default(),
+        login: match &credential.auth {
+            Auth::Basic { username, password } => Login::Basic {
+                user: username.clone(),
+                password: password.expose().to_owned(),
+            },
+            Auth::Bearer(token) => Login::Bearer(token.expose().to_owned()),
+        },
+    });
+    let set = |name: &str| env.get(name).filter(|value| !value.is_empty());
+    let path = config
+        .upstream
+        .netrc
+        .clone()
+        .or_else(|| set("NETRC").map(Into::into))
+        .or_else(|| set("HOME").map(|home| std::path::Path::new(home).join(".netrc")));
+    let netrc = match path.map(|path| (std::fs::read_to_string(&path), path)) {
+        Some((Ok(text), _)) => netrc::parse(&text),
+        Some((Err(error), path)) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(path = %path.display(), %error, "netrc cannot be read");
+            Vec::new()
+        }
+        _ => Vec::new(),
+    };
+    Credentials {
+        rules: rules.collect(),
+        netrc,
+    }
+}

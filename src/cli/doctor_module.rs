@@ -1,0 +1,190 @@
+//! `larder doctor MODULE`: for one module, which rule it is under, where it comes from, who we are there, whether that
+//! answers, and what versions there are.
+
+use bytes::Bytes;
+
+use super::doctor::Doctor;
+use crate::app;
+use crate::engine::Sources;
+use crate::gomod::{ModulePath, Patterns};
+use crate::policy::{Course, Policy};
+use crate::protocol::{Key, Meta, MetaKey};
+use crate::upstream::{Fetched, Want};
+use crate::vcs::direct::{Lodging, Place, Question, Way};
+
+/// Versions that are shown.
+const SHOWN: usize = 8;
+/// The largest list that is read. Bytes.
+const MAX_LIST: u64 = 32 << 20;
+
+/// Prints everything about a module; false if it is not to be had.
+pub async fn explain(doctor: &Doctor<'_>, module: &ModulePath) -> Result<bool, app::StartError> {
+    let (loaded, maker) = (doctor.loaded, doctor.maker);
+    let config = &loaded.config;
+    let routes = app::routes(loaded)?;
+    let own = routes.sources(maker);
+    let policy = Policy::new(
+        routes.rules,
+        Patterns::parse(&config.modules.private),
+        Patterns::parse(&config.sumdb.exclude),
+    );
+    say!("\nModule {module}");
+    match policy.private_pattern(module) {
+        Some(pattern) => {
+            say!(
+                "  private         yes, by {pattern:?}: no public upstream or checksum database is told of it"
+            );
+            say!(
+                "  served to       {}",
+                if config.private.open {
+                    "everyone who reaches the port (private.open)"
+                } else {
+                    "this machine, or whoever has a token (larder token new NAME)"
+                }
+            );
+        }
+        None => say!("  private         no"),
+    }
+    let verified = match policy.unlisted_pattern(module) {
+        _ if config.sumdb.databases.is_empty() => "held to the checksum first seen".to_owned(),
+        Some(pattern) => {
+            format!("held to the checksum first seen ({pattern:?} keeps it from databases)")
+        }
+        None => format!("by {}", config.sumdb.databases.join(", ")),
+    };
+    say!("  verified        {verified}");
+    let direct = maker.direct();
+    match policy.course(module) {
+        Course::Refused(pattern) => {
+            say!("  route           REFUSED by the route for {pattern:?}");
+            Ok(false)
+        }
+        Course::Upstream => {
+            say!("  route           the chain: {}", doctor.chain);
+            let sources = maker.sources(doctor.chain, &direct.of_chain());
+            Ok(by_sources(&sources, module).await)
+        }
+        Course::Route(number) => {
+            let route = &config.routes[number];
+            say!(
+                "  route           {} ({}): {}",
+                number + 1,
+                route.patterns,
+                route.via
+            );
+            match route.via.as_str() {
+                "direct" => Ok(by_git(&direct.of_route(number), module).await),
+                _ => Ok(by_sources(&own.route(number), module).await),
+            }
+        }
+        Course::Private(pattern) => {
+            say!("  route           straight from git, by the private pattern {pattern:?}");
+            Ok(by_git(&direct.of_private(), module).await)
+        }
+    }
+}
+
+async fn by_git(way: &Way, module: &ModulePath) -> bool {
+    match way.place(module).await {
+        Ok(Place::Repository(lodging)) => repository(&lodging).await,
+        Ok(Place::Proxy(url)) => {
+            say!("  module proxy    {url}  (as its page says)");
+            true
+        }
+        Err(error) => trouble("repository", &error.to_string()),
+    }
+}
+
+async fn repository(lodging: &Lodging) -> bool {
+    say!("  repository      {}", lodging.url());
+    if !lodging.folder().is_empty() {
+        say!("  folder          {}", lodging.folder());
+    }
+    match lodging.who().await {
+        Ok(Some(who)) => say!(
+            "  credential      {} (by {}), ********",
+            who.login.name(),
+            who.written
+        ),
+        Ok(None) if lodging.url().scheme().is_ssh() => say!("  credential      ssh"),
+        Ok(None) => say!("  credential      none: it is asked as nobody"),
+        Err(error) => return trouble("credential", &error.to_string()),
+    }
+    let began = std::time::Instant::now();
+    match lodging.ask(Question::List).await {
+        Ok(list) => {
+            say!("  reachable       yes ({} ms)", began.elapsed().as_millis());
+            versions(&list);
+            true
+        }
+        Err(error) => trouble("reachable", &error.to_string()),
+    }
+}
+
+async fn by_sources(sources: &Sources, module: &ModulePath) -> bool {
+    let key = MetaKey {
+        module: module.clone(),
+        meta: Meta::List,
+    };
+    let key = Key::Meta(key);
+    let path = key.to_string();
+    let want = Want {
+        path: &path,
+        module: Some(module),
+        first_byte: None,
+        max: MAX_LIST,
+        large: false,
+        via: None,
+    };
+    let whole = |body: &Bytes| Ok(body.clone());
+    match sources
+        .small(module.as_str(), &key, &want, None, &whole)
+        .await
+    {
+        Ok((Fetched::New(list, _), from)) => {
+            say!("  answered by     {from}");
+            versions(&list);
+            true
+        }
+        Ok((Fetched::NotModified, _)) => true,
+        Err(error) => trouble(
+            "answered by",
+            &format!("nobody: {}", error.lines.join("\n")),
+        ),
+    }
+}
+
+/// The highest versions of a list.
+fn versions(list: &Bytes) {
+    let text = String::from_utf8_lossy(list);
+    let mut versions: Vec<_> = text
+        .lines()
+        .filter_map(|line| crate::gomod::Version::parse(line.split_whitespace().next()?).ok())
+        .collect();
+    versions.sort();
+    let highest: Vec<_> = versions
+        .iter()
+        .rev()
+        .take(SHOWN)
+        .map(|it| it.as_str())
+        .collect();
+    match highest.as_slice() {
+        [] => say!("  versions        none (branches and commits can be asked for)"),
+        highest => say!(
+            "  versions        {}: {}{}",
+            versions.len(),
+            highest.join(" "),
+            if versions.len() > SHOWN { " …" } else { "" }
+        ),
+    }
+}
+
+/// What is wrong, all lines of it.
+fn trouble(what: &str, text: &str) -> bool {
+    let mut lines = text.lines();
+    say!("  {what:<15} NO: {}", lines.next().unwrap_or_default());
+    for line in lines {
+        say!("                  {line}");
+    }
+    false
+}

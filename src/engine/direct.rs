@@ -1,0 +1,199 @@
+//! Direct mode as a source of the chain: questions of clients become questions about a repository, and what has no answer
+//! gets its class.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use quick_cache::sync::Cache;
+use tokio::sync::mpsc;
+use url::Url;
+
+use super::error::{Class, EngineError};
+use crate::gomod::ModulePath;
+use crate::protocol::{FileKey, Key, Kind, Meta, MetaKey};
+use crate::upstream::{Check, Failure, Fetched, Sink, SinkError, Upstream, Validators, ZipStream};
+use crate::vcs::direct::{DirectError, Lodging, Place, Question, Way};
+use crate::vcs::pack::PackError;
+use crate::vcs::resolve::ResolveError;
+use crate::vcs::{NoVersion, RepoError};
+
+/// Module proxies that pages name and that are remembered, at the most.
+const PROXIES: usize = 64;
+/// Pieces of a zip in the making.
+const AHEAD: usize = 4;
+
+/// Makes a module proxy that a page names, if it may be asked.
+pub type MakeProxy = Arc<dyn Fn(&Url) -> Result<Arc<Upstream>, String> + Send + Sync>;
+
+/// Straight from version control, by one set of rules.
+pub struct Direct {
+    way: Arc<Way>,
+    make: MakeProxy,
+    proxies: Cache<String, Arc<Upstream>>,
+}
+
+/// Whom to ask about a module.
+pub enum Found {
+    /// A repository.
+    Repository(Lodging),
+    /// Another module proxy, as the module's page says.
+    Proxy(Arc<Upstream>),
+}
+
+impl Direct {
+    /// By the rules of `way`.
+    pub fn new(way: Arc<Way>, make: MakeProxy) -> Arc<Self> {
+        Arc::new(Direct {
+            way,
+            make,
+            proxies: Cache::new(PROXIES),
+        })
+    }
+
+    /// How long an answer may take that needs a fetch.
+    pub fn patience(&self) -> Duration {
+        self.way.patience()
+    }
+
+    /// The way it goes.
+    pub fn way(&self) -> &Arc<Way> {
+        &self.way
+    }
+
+    /// Finds out whom to ask.
+    pub async fn find(&self, module: &ModulePath, what: &str) -> Result<Found, EngineError> {
+        let place = self.way.place(module).await;
+        match place.map_err(|error| verdict(what, error))? {
+            Place::Repository(lodging) => Ok(Found::Repository(lodging)),
+            Place::Proxy(url) => {
+                let make = || {
+                    let url = Url::parse(url.as_str()).map_err(|error| error.to_string())?;
+                    (self.make)(&url)
+                };
+                let proxy = self.proxies.get_or_insert_with(&url.to_string(), make);
+                proxy.map(Found::Proxy).map_err(|why| {
+                    EngineError::absent(format!(
+                        "not found: {what}: its page names the module proxy {url}: {why}"
+                    ))
+                })
+            }
+        }
+    }
+}
+
+/// Asks a repository for something small.
+pub async fn small<T>(
+    lodging: &Lodging,
+    key: &Key,
+    what: &str,
+    check: Check<'_, T>,
+) -> Result<Fetched<T>, EngineError> {
+    let body = lodging.ask(question(key)).await;
+    let body: Bytes = body.map_err(|error| verdict(what, error))?;
+    let content = check(&body).map_err(|why| {
+        EngineError::absent(format!(
+            "not found: {what}: what {} has of it is not to be used: {why}",
+            lodging.url()
+        ))
+    })?;
+    Ok(Fetched::New(content, Validators::default()))
+}
+
+/// Has a zip made.
+pub async fn zip<S: Sink>(
+    lodging: &Lodging,
+    key: &FileKey,
+    what: &str,
+    stream: &mut ZipStream<S>,
+) -> Result<(), EngineError> {
+    let (sender, pieces) = mpsc::channel(AHEAD);
+    let from = label(lodging);
+    let making = lodging.zip(&key.version, sender);
+    // When taking ends early, its end of the channel goes, and with it what is being made.
+    let (made, taken) = tokio::join!(making, stream.take_all(&from, pieces));
+    match taken {
+        Ok(()) => made.map_err(|error| verdict(what, error)),
+        Err(Failure::Sink(SinkError::Store(text))) => {
+            tracing::error!(%text, what, "a zip that was made could not be written");
+            Err(EngineError::ours(format!(
+                "{what}: larder could not store what it made"
+            )))
+        }
+        Err(failure) => Err(EngineError::new(
+            Class::Upstream,
+            format!("{what}: the zip made from {from} cannot be used: {failure}"),
+        )),
+    }
+}
+
+/// A repository's name in records and logs.
+pub fn label(lodging: &Lodging) -> Arc<str> {
+    let url = lodging.url().as_str();
+    url.split_once("://").map_or(url, |(_, rest)| rest).into()
+}
+
+fn question(key: &Key) -> Question<'_> {
+    match key {
+        Key::File(FileKey { version, kind, .. }) => match kind {
+            Kind::Info => Question::Info(version),
+            Kind::Mod | Kind::Zip => Question::GoMod(version),
+        },
+        Key::Meta(MetaKey { meta, .. }) => match meta {
+            Meta::List => Question::List,
+            Meta::Latest => Question::Latest,
+            Meta::Query(name) => Question::Query(name.as_str()),
+        },
+    }
+}
+
+/// Why there is no answer, with its class (protocol.md 6.1.7).
+fn verdict(what: &str, error: DirectError) -> EngineError {
+    let text = error.to_string();
+    let class = match &error {
+        DirectError::Resolve(error) => of_resolving(error),
+        DirectError::Layout(_) => Class::Absent { gone: false },
+        DirectError::Version(NoVersion::Repo(error)) => of_repository(error),
+        DirectError::Version(_) => Class::Absent { gone: false },
+        DirectError::Pack(error) => match &**error {
+            PackError::Rule(_) | PackError::TooLarge { .. } | PackError::TooMany => {
+                Class::Absent { gone: false }
+            }
+            PackError::Git(_) | PackError::Archive(_) => Class::Upstream,
+            PackError::Disk(_) | PackError::Gone => {
+                tracing::error!(%error, what, "a zip could not be made");
+                Class::Ours
+            }
+        },
+    };
+    if class == Class::Ours {
+        return EngineError::ours(format!("{what}: larder could not make the zip"));
+    }
+    let mut lines = text.lines();
+    let first = lines.next().unwrap_or_default();
+    let first = match class {
+        Class::Absent { .. } => format!("not found: {what}: {first}"),
+        _ => format!("{what}: {first}"),
+    };
+    lines.fold(EngineError::new(class, first), EngineError::and)
+}
+
+fn of_resolving(error: &ResolveError) -> Class {
+    match error {
+        ResolveError::None(_) | ResolveError::Barred(_) => Class::Absent { gone: false },
+        ResolveError::Timeout(_) => Class::Timeout,
+        ResolveError::Fault(_) => Class::Upstream,
+    }
+}
+
+fn of_repository(error: &RepoError) -> Class {
+    match error {
+        RepoError::Missing(_) => Class::Absent { gone: false },
+        RepoError::Timeout(_) => Class::Timeout,
+        RepoError::Refused(_)
+        | RepoError::Unreachable(_)
+        | RepoError::Moved(_)
+        | RepoError::TooLarge(_)
+        | RepoError::Broken(_) => Class::Upstream,
+    }
+}
