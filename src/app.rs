@@ -230,7 +230,8 @@ pub async fn assemble(
     clock: &SharedClock,
     metrics: &Metrics,
 ) -> Result<Assembled, StartError> {
-    let own = routes.sources(&maker);
+    let (sources_sender, sources) = watch::channel(None);
+    let sources = routes.sources(&maker, sources);
     let policy = Policy::new(
         routes.rules,
         Patterns::parse(&config.modules.private),
@@ -268,13 +269,11 @@ pub async fn assemble(
         Arc::clone(clock),
     );
     let (text, chain) = watch::channel(None);
-    let (sources_sender, sources) = watch::channel(None);
     let engine = Engine::new(
         engine_settings(config),
         policy,
         data.store.clone(),
         sources,
-        own,
         voucher,
         Arc::clone(clock),
         metrics.engine.clone(),

@@ -3,14 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use super::{StartError, UpstreamMaker};
 use crate::clock::SharedClock;
 use crate::config::{self, Config, ConfigErrors, Environment, Loaded, Route};
 use crate::credentials::{Credentials, Login};
-use crate::engine::{OwnSources, Sources};
+use crate::engine::{AllSources, Sources};
 use crate::gomod::Patterns;
 use crate::policy::{RouteRule, Via};
 use crate::store::{Disk, Room};
+use crate::telemetry::metrics::DirectMetrics;
 use crate::upstream::ChainSpec;
 use crate::vcs::direct::{Direct, DirectSettings, Way};
 use crate::vcs::git::Git;
@@ -94,8 +97,12 @@ pub fn routes(loaded: &Loaded) -> Result<Routes, ConfigErrors> {
 }
 
 impl Routes {
-    /// What comes by routes, and private modules.
-    pub fn sources(&self, maker: &UpstreamMaker) -> OwnSources {
+    /// What comes by the `chain`, by routes, and private modules.
+    pub fn sources(
+        &self,
+        maker: &UpstreamMaker,
+        chain: watch::Receiver<Option<Sources>>,
+    ) -> AllSources {
         let of_route = |(number, chain): (usize, &Option<ChainSpec>)| {
             let way = maker.direct().of_route(number);
             Some(maker.sources(chain.as_ref()?, &way))
@@ -104,7 +111,8 @@ impl Routes {
             let way = maker.direct().of_private();
             maker.sources(&ChainSpec::direct(), &way)
         };
-        OwnSources {
+        AllSources {
+            chain,
             private,
             routes: self.chains.iter().enumerate().map(of_route).collect(),
         }
@@ -134,11 +142,15 @@ pub fn guard(config: &Config, env: &Environment) -> Guard {
 }
 
 /// How the world is asked over http.
-pub struct Clients {
-    /// Hosts that strangers name.
+pub struct Outside {
+    /// Hosts that strangers name, by the `guard`.
     pub guarded: reqwest::Client,
     /// Those that the operator has named.
     pub apis: reqwest::Client,
+    /// Which hosts may be asked.
+    pub guard: Arc<Guard>,
+    /// Who we are to whom.
+    pub credentials: Arc<Credentials>,
 }
 
 /// What makes ways.
@@ -155,10 +167,9 @@ impl DirectParts {
         config: &Config,
         env: &Environment,
         ground: Ground,
-        clients: Clients,
-        guard: Arc<Guard>,
-        credentials: Arc<Credentials>,
+        outside: Outside,
         clock: &SharedClock,
+        metrics: DirectMetrics,
     ) -> Result<Self, StartError> {
         let direct = &config.direct;
         let bundle = certificates(config, env, &ground.mirrors)?;
@@ -170,16 +181,22 @@ impl DirectParts {
             direct.git.clone(),
             NO_HOME.into(),
             direct.processes,
+            metrics.processes.clone(),
             variable,
         );
-        let Clients { guarded, apis } = clients;
+        let Outside {
+            guarded,
+            apis,
+            guard,
+            credentials,
+        } = outside;
         let web = Web::new(
             guarded,
             Arc::clone(&guard),
             Arc::clone(&credentials),
             config.upstream.first_byte_timeout,
         );
-        let hosts = Hosts::new(git, guard, web, credentials, direct.per_host);
+        let hosts = Hosts::new(git, guard, web, credentials, direct.per_host, metrics);
         let settings = DirectSettings {
             mirrors: ground.mirrors,
             max_mirrors: direct.mirrors,

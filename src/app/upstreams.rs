@@ -8,7 +8,7 @@ use http::HeaderValue;
 use url::Url;
 
 use super::StartError;
-use super::direct::{Clients, DirectParts, Ground};
+use super::direct::{DirectParts, Ground, Outside};
 use crate::clock::SharedClock;
 use crate::config::{Auth, Config, Environment};
 use crate::credentials::{CredentialRule, Credentials, Login, netrc};
@@ -96,13 +96,14 @@ impl UpstreamMaker {
             config,
             env,
             ground,
-            Clients {
+            Outside {
                 guarded: guarded.clone(),
                 apis: client.clone(),
+                guard: Arc::clone(&guard),
+                credentials: Arc::clone(&credentials),
             },
-            Arc::clone(&guard),
-            Arc::clone(&credentials),
             &clock,
+            metrics.direct.clone(),
         )?;
         let parts = Parts {
             client,

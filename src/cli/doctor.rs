@@ -36,6 +36,7 @@ pub struct Doctor<'a> {
     pub loaded: &'a Loaded,
     pub maker: &'a UpstreamMaker,
     pub chain: &'a ChainSpec,
+    pub clock: &'a SharedClock,
 }
 
 pub fn run(command: &DoctorCommand, env: &Environment, clock: &SharedClock) -> ExitCode {
@@ -76,6 +77,7 @@ async fn report(
             loaded,
             maker: &maker,
             chain: &chain,
+            clock,
         };
         return doctor_module::explain(&doctor, module).await;
     }

@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::doctor::Doctor;
 use crate::app;
+use crate::clock::SharedClock;
 use crate::engine::Sources;
 use crate::gomod::{ModulePath, Patterns};
 use crate::policy::{Course, Policy};
@@ -22,7 +23,8 @@ pub async fn explain(doctor: &Doctor<'_>, module: &ModulePath) -> Result<bool, a
     let (loaded, maker) = (doctor.loaded, doctor.maker);
     let config = &loaded.config;
     let routes = app::routes(loaded)?;
-    let own = routes.sources(maker);
+    let (_sender, chain) = tokio::sync::watch::channel(None);
+    let own = routes.sources(maker, chain);
     let policy = Policy::new(
         routes.rules,
         Patterns::parse(&config.modules.private),
@@ -73,20 +75,20 @@ pub async fn explain(doctor: &Doctor<'_>, module: &ModulePath) -> Result<bool, a
                 route.via
             );
             match route.via.as_str() {
-                "direct" => Ok(by_git(&direct.of_route(number), module).await),
+                "direct" => Ok(by_git(&direct.of_route(number), module, doctor.clock).await),
                 _ => Ok(by_sources(&own.route(number), module).await),
             }
         }
         Course::Private(pattern) => {
             say!("  route           straight from git, by the private pattern {pattern:?}");
-            Ok(by_git(&direct.of_private(), module).await)
+            Ok(by_git(&direct.of_private(), module, doctor.clock).await)
         }
     }
 }
 
-async fn by_git(way: &Way, module: &ModulePath) -> bool {
+async fn by_git(way: &Way, module: &ModulePath, clock: &SharedClock) -> bool {
     match way.place(module).await {
-        Ok(Place::Repository(lodging)) => repository(&lodging).await,
+        Ok(Place::Repository(lodging)) => repository(&lodging, clock).await,
         Ok(Place::Proxy(url)) => {
             say!("  module proxy    {url}  (as its page says)");
             true
@@ -95,7 +97,7 @@ async fn by_git(way: &Way, module: &ModulePath) -> bool {
     }
 }
 
-async fn repository(lodging: &Lodging) -> bool {
+async fn repository(lodging: &Lodging, clock: &SharedClock) -> bool {
     say!("  repository      {}", lodging.url());
     if !lodging.folder().is_empty() {
         say!("  folder          {}", lodging.folder());
@@ -110,10 +112,13 @@ async fn repository(lodging: &Lodging) -> bool {
         Ok(None) => say!("  credential      none: it is asked as nobody"),
         Err(error) => return trouble("credential", &error.to_string()),
     }
-    let began = std::time::Instant::now();
+    let began = clock.instant();
     match lodging.ask(Question::List).await {
         Ok(list) => {
-            say!("  reachable       yes ({} ms)", began.elapsed().as_millis());
+            say!(
+                "  reachable       yes ({} ms)",
+                clock.instant().saturating_duration_since(began).as_millis()
+            );
             versions(&list);
             true
         }

@@ -36,7 +36,7 @@ pub struct Direct {
 /// Whom to ask about a module.
 pub enum Found {
     /// A repository.
-    Repository(Lodging),
+    Repository(Box<Lodging>),
     /// Another module proxy, as the module's page says.
     Proxy(Arc<Upstream>),
 }

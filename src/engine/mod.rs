@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
 use ahead::Ahead;
 pub use answer::{Answer, CacheStatus, Content, Mode};
@@ -35,7 +35,7 @@ pub use direct::{Direct, MakeProxy};
 pub use error::{Class, EngineError};
 pub use relay::{Relayed, SumdbTarget};
 pub use settle::Settled;
-pub use sources::{OwnSources, Source, Sources};
+pub use sources::{AllSources, Source, Sources};
 pub use tokens::{BadTokenName, MOST_TOKENS, TokenError, TokenName, Tokens};
 pub use vouch::{Foresight, Refusal, Said, VouchSettings, Vouched, Voucher};
 pub use zip::{Progress, ZipFlight};
@@ -80,8 +80,7 @@ pub struct Engine {
     settings: Settings,
     policy: Policy,
     store: Store,
-    sources: watch::Receiver<Option<Sources>>,
-    own: OwnSources,
+    sources: AllSources,
     ahead: Ahead,
     voucher: Arc<Voucher>,
     clock: SharedClock,
@@ -99,13 +98,12 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Joins the parts. `sources` may become known later: the default chain is read while clients are served already.
+    /// Joins the parts. The chain may become known later: the default one is read while clients are served already.
     pub fn new(
         settings: Settings,
         policy: Policy,
         store: Store,
-        sources: watch::Receiver<Option<Sources>>,
-        own: OwnSources,
+        sources: AllSources,
         voucher: Arc<Voucher>,
         clock: SharedClock,
         metrics: EngineMetrics,
@@ -127,7 +125,6 @@ impl Engine {
             policy,
             store,
             sources,
-            own,
             ahead: Ahead::new(Arc::clone(&voucher), Arc::clone(&clock)),
             voucher,
             epoch: Arc::default(),
@@ -171,15 +168,15 @@ impl Engine {
     pub async fn sources_of(&self, module: &ModulePath) -> Sources {
         match self.policy.course(module) {
             Course::Upstream => self.sources().await,
-            Course::Route(number) => self.own.route(number),
-            Course::Private(_) => self.own.private.clone(),
+            Course::Route(number) => self.sources.route(number),
+            Course::Private(_) => self.sources.private.clone(),
             Course::Refused(_) => Sources::new(Vec::new()),
         }
     }
 
     /// The chain, once it is known.
     pub async fn sources(&self) -> Sources {
-        let mut sources = self.sources.clone();
+        let mut sources = self.sources.chain.clone();
         match sources.wait_for(Option::is_some).await {
             Ok(known) => known.clone().unwrap_or_else(|| Sources::new(Vec::new())),
             Err(_) => Sources::new(Vec::new()),
@@ -188,7 +185,7 @@ impl Engine {
 
     /// The chain, if it is known already.
     pub fn known_sources(&self) -> Option<Sources> {
-        self.sources.borrow().clone()
+        self.sources.chain.borrow().clone()
     }
 
     /// The rules in force.

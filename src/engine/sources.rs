@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::direct::{self, Direct, Found};
@@ -36,16 +37,18 @@ pub enum Source {
 #[derive(Clone)]
 pub struct Sources(Vec<(Source, Fall)>);
 
-/// Sources of modules that do not come by the chain.
+/// Where all modules come from.
 #[derive(Clone)]
-pub struct OwnSources {
+pub struct AllSources {
+    /// The chain, once it is known.
+    pub chain: watch::Receiver<Option<Sources>>,
     /// Of private modules.
     pub private: Sources,
     /// Of routes, by their number; those that go by the chain have none.
     pub routes: Vec<Option<Sources>>,
 }
 
-impl OwnSources {
+impl AllSources {
     /// Of a route.
     pub fn route(&self, number: usize) -> Sources {
         let own = self.routes.get(number).cloned().flatten();

@@ -153,6 +153,12 @@ struct AlarmLabels {
     kind: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DirectLabels {
+    what: &'static str,
+    outcome: &'static str,
+}
+
 /// Requests of one endpoint with one outcome.
 struct RequestHandles {
     count: Counter,
@@ -283,6 +289,35 @@ impl SumdbMetrics {
     }
 }
 
+/// Metrics of direct mode.
+#[derive(Clone)]
+pub struct DirectMetrics {
+    seconds: Family<DirectLabels, Histogram, fn() -> Histogram>,
+    /// Git processes that are running.
+    pub processes: Gauge,
+    /// Bytes of all mirrors, as last counted.
+    pub mirrors: Gauge,
+}
+
+impl Default for DirectMetrics {
+    fn default() -> Self {
+        DirectMetrics {
+            seconds: Family::new_with_constructor(fetch_seconds),
+            processes: Gauge::default(),
+            mirrors: Gauge::default(),
+        }
+    }
+}
+
+impl DirectMetrics {
+    /// A git host was asked for something; `what` and `outcome` are each one of a few fixed words.
+    pub fn asked(&self, what: &'static str, outcome: &'static str, took: Duration) {
+        let labels = DirectLabels { what, outcome };
+        let seconds = self.seconds.get_or_create(&labels);
+        seconds.observe(took.as_secs_f64());
+    }
+}
+
 /// All metrics of one server.
 pub struct Metrics {
     registry: Registry,
@@ -290,6 +325,8 @@ pub struct Metrics {
     pub requests: Arc<RequestMetrics>,
     /// Of the engine.
     pub engine: EngineMetrics,
+    /// Of direct mode.
+    pub direct: DirectMetrics,
     /// Of the process, brought up to date when they are read.
     pub process: ProcessMetrics,
     fetch_seconds: Family<FetchLabels, Histogram, fn() -> Histogram>,
@@ -335,6 +372,7 @@ impl Metrics {
         let retries = Family::default();
         let breaker = Family::default();
         let upstream_in_flight = Family::default();
+        let direct = DirectMetrics::default();
         let process = ProcessMetrics::default();
         let sumdb_asked = Family::default();
         let sumdb_size = Family::default();
@@ -437,6 +475,23 @@ impl Metrics {
             "1 while something was noticed about a checksum database that no operator has acknowledged",
             Family::clone(&sumdb_alarms),
         );
+        registry.register_with_unit(
+            "direct_fetch",
+            "Requests to git hosts: pages, references, trees, histories",
+            Unit::Seconds,
+            direct.seconds.clone(),
+        );
+        registry.register(
+            "direct_git_processes",
+            "Git processes that are running",
+            direct.processes.clone(),
+        );
+        registry.register_with_unit(
+            "direct_mirrors",
+            "Size of all mirrors of repositories, as last counted",
+            Unit::Bytes,
+            direct.mirrors.clone(),
+        );
         registry.register(
             "unsettled_files",
             "Files served although their checksum database could not be reached, and not verified since",
@@ -493,6 +548,7 @@ impl Metrics {
                 connections,
             }),
             engine,
+            direct,
             process,
             fetch_seconds: fetches,
             retries,

@@ -118,8 +118,12 @@ impl Direct {
         clock: SharedClock,
     ) -> Arc<Self> {
         Arc::new(Direct {
+            shelf: Shelf::new(
+                settings.mirrors,
+                settings.max_mirrors,
+                hosts.metrics().mirrors.clone(),
+            ),
             hosts: Arc::new(hosts),
-            shelf: Shelf::new(settings.mirrors, settings.max_mirrors),
             temporary: settings.temporary,
             refs_ttl: settings.refs_ttl,
             insecure: settings.insecure,
@@ -171,7 +175,7 @@ pub struct Way {
 /// Where a module is.
 pub enum Place {
     /// In a repository.
-    Repository(Lodging),
+    Repository(Box<Lodging>),
     /// At another module proxy (`mod` of its page).
     Proxy(RepoUrl),
 }
@@ -228,13 +232,13 @@ impl Way {
             return Ok(Place::Proxy(root.url));
         }
         let layout = Layout::new(module, &root)?;
-        Ok(Place::Repository(Lodging {
+        Ok(Place::Repository(Box::new(Lodging {
             repository: self.direct.repository(self, &root.url),
             direct: Arc::clone(&self.direct),
             root,
             layout,
             module: module.clone(),
-        }))
+        })))
     }
 }
 
@@ -448,7 +452,18 @@ struct World {
 impl Outside for World {
     async fn page(&self, url: &str) -> Result<Page, PageError> {
         let own = self.rules.login_for_page(url).await;
-        self.direct.hosts.web().page(url, own).await
+        let hosts = &self.direct.hosts;
+        let began = Instant::now();
+        let page = hosts.web().page(url, own).await;
+        let outcome = match &page {
+            Ok(page) if page.status < 500 => "ok",
+            Ok(_) | Err(PageError::Fault(_)) => "fault",
+            Err(PageError::NoHost) => "missing",
+            Err(PageError::Forbidden(_)) => "refused",
+            Err(PageError::Timeout) => "timeout",
+        };
+        hosts.metrics().asked("page", outcome, began.elapsed());
+        page
     }
 
     async fn answers(&self, url: &RepoUrl) -> bool {

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderValue;
+use prometheus_client::metrics::gauge::Gauge;
 use rustix::process::{Pid, Signal, kill_process_group};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -103,6 +104,7 @@ pub struct Git {
     /// And those that name proxies.
     proxies: Vec<(OsString, OsString)>,
     places: Arc<Semaphore>,
+    running: Gauge,
 }
 
 /// Variables of our own environment that git needs.
@@ -130,6 +132,7 @@ impl Git {
         program: PathBuf,
         home: PathBuf,
         places: usize,
+        running: Gauge,
         environment: impl Fn(&str) -> Option<OsString>,
     ) -> Self {
         let of = |names: &[&str]| -> Vec<(OsString, OsString)> {
@@ -150,6 +153,7 @@ impl Git {
             passed,
             proxies: of(PROXIES),
             places: Arc::new(Semaphore::new(places)),
+            running,
         }
     }
 
@@ -268,6 +272,7 @@ impl Git {
         let running = Running {
             child,
             _group: Group(group),
+            _counted: Counted::new(&self.running),
             words: Some(words),
             until,
             bounds,
@@ -353,9 +358,26 @@ impl Drop for Group {
     }
 }
 
+/// One more that runs, as long as it lives.
+struct Counted(Gauge);
+
+impl Counted {
+    fn new(running: &Gauge) -> Self {
+        running.inc();
+        Counted(running.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 struct Running {
     child: Child,
     _group: Group,
+    _counted: Counted,
     words: Option<JoinHandle<String>>,
     until: Instant,
     bounds: Bounds,
@@ -449,7 +471,13 @@ mod tests {
 
     fn git(home: &Path, program: &str) -> Git {
         let environment = |name: &str| (name == "PATH").then(|| std::env::var_os("PATH")).flatten();
-        Git::new(program.into(), home.to_owned(), 2, environment)
+        Git::new(
+            program.into(),
+            home.to_owned(),
+            2,
+            Gauge::default(),
+            environment,
+        )
     }
 
     fn script(home: &Path, text: &str) -> Git {

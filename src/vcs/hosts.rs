@@ -20,6 +20,7 @@ use super::url::{Allowed, RepoUrl, Scheme};
 use super::versions::RepoError;
 use super::web::{Probe, Web};
 use crate::credentials::{Credentials, Login};
+use crate::telemetry::metrics::DirectMetrics;
 
 /// Hosts whose places are remembered, at the most.
 const HOSTS: usize = 1024;
@@ -93,6 +94,7 @@ pub struct Hosts {
     web: Web,
     credentials: Arc<Credentials>,
     per_host: usize,
+    metrics: DirectMetrics,
     places: Cache<String, Arc<Semaphore>>,
 }
 
@@ -114,6 +116,7 @@ impl Hosts {
         web: Web,
         credentials: Arc<Credentials>,
         per_host: usize,
+        metrics: DirectMetrics,
     ) -> Self {
         Hosts {
             git,
@@ -121,6 +124,7 @@ impl Hosts {
             web,
             credentials,
             per_host,
+            metrics,
             places: Cache::new(HOSTS),
         }
     }
@@ -128,6 +132,11 @@ impl Hosts {
     /// The git command.
     pub fn git(&self) -> &Git {
         &self.git
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &DirectMetrics {
+        &self.metrics
     }
 
     /// Pages of these hosts.
@@ -231,12 +240,14 @@ impl Hosts {
             let below = format!("{}/", origin.ascii_serialization());
             Some((below, who.login.header()?))
         });
+        let ssh = rules.ssh.as_ref().map(Ssh::command);
         Ok(Access {
             authorization,
-            ssh: rules.ssh.as_ref().map(Ssh::command),
+            ssh,
             insecure: rules.insecure,
             line,
-            ..Access::default()
+            #[cfg(test)]
+            folders: false,
         })
     }
 
@@ -268,7 +279,7 @@ impl Hosts {
                     "{url}: {error}, which is as much as larder may mirror (direct.max_repository, or the route's)"
                 )));
             }
-            MirrorError::Moved(_) => {
+            MirrorError::Moved(_) | MirrorError::Damaged(_) => {
                 return Diagnosis::Final(RepoError::Moved(format!("{url}: {error}")));
             }
             other => return Diagnosis::Final(RepoError::Broken(format!("{url}: {other}"))),

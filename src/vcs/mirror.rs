@@ -63,6 +63,9 @@ pub enum MirrorError {
     /// It is larger than allowed.
     #[error("the repository is larger than {} MB", .0 / 1_000_000)]
     TooLarge(u64),
+    /// It was damaged, and has been removed.
+    #[error("the mirror was damaged and is made anew: {0}")]
+    Damaged(String),
     /// A reference does not stand for what it stood for a moment ago.
     #[error("commit {} is not there any more", .0.as_str())]
     Moved(ObjectId),
@@ -164,7 +167,15 @@ impl Mirror {
             self.fetch(remote, &["--prune"], &ALL).await?;
         } else {
             let held = format!("+{reference}:{HELD}{}", id.as_str());
-            self.fetch(remote, &["--depth=1"], &[&held]).await?;
+            match self.fetch(remote, &["--depth=1"], &[&held]).await {
+                // Some servers give all or nothing.
+                Err(MirrorError::Git(GitError::Failed { words, .. }))
+                    if is_all_or_nothing(&words) =>
+                {
+                    self.fetch(remote, &["--prune"], &ALL).await?;
+                }
+                fetched => fetched?,
+            }
         }
         if self.here(id).await {
             Ok(())
@@ -217,10 +228,25 @@ impl Mirror {
             fetched = self.git.run(&self.dir, remote.access, &arguments, None, bounds) => fetched.map_err(MirrorError::from),
             () = self.outgrown(remote.size) => Err(MirrorError::TooLarge(remote.size)),
         };
-        if fetched.is_err() {
-            self.sweep().await;
+        let Err(error) = fetched else {
+            return Ok(());
+        };
+        self.sweep().await;
+        Err(self.healed(error).await)
+    }
+
+    /// A damaged mirror is removed: it can be fetched again, and would fail for ever as it is.
+    pub async fn healed(&self, error: MirrorError) -> MirrorError {
+        let words = match &error {
+            MirrorError::Git(GitError::Failed { words, .. }) if is_damage(words) => words.clone(),
+            _ => return error,
+        };
+        tracing::warn!(dir = %self.dir.display(), words, "a damaged mirror is removed");
+        let dir = self.dir.clone();
+        match tokio::task::spawn_blocking(move || std::fs::remove_dir_all(dir)).await {
+            Ok(Ok(())) => MirrorError::Damaged(words),
+            _ => error,
         }
-        fetched.map(drop)
     }
 
     /// Ends when the mirror is larger than it may be.
@@ -454,6 +480,31 @@ impl Mirror {
     }
 }
 
+/// Whether a server knows nothing of parts of a history (plain files behind http, old servers).
+fn is_all_or_nothing(words: &str) -> bool {
+    ["dumb http", "shallow", "depth"]
+        .iter()
+        .any(|known| words.contains(known))
+}
+
+/// Whether git complains about what is on our disk.
+fn is_damage(words: &str) -> bool {
+    [
+        "not a git repository",
+        "is corrupt",
+        "corrupt loose object",
+        "unable to read tree",
+        "could not be mapped",
+        "bad object refs/",
+        "does not point to a valid object",
+        "packfile ./objects",
+        "inflate: data stream error",
+        "bad config",
+    ]
+    .iter()
+    .any(|known| words.contains(known))
+}
+
 /// What a mirror takes on the disk. Bytes.
 pub async fn size(dir: &Path) -> u64 {
     let dir = dir.to_owned();
@@ -660,6 +711,21 @@ mod tests {
             assert!(matches!(error, MirrorError::TooLarge(_)), "{error}");
             assert!(size(mirror.dir()).await < 1 << 20);
         }
+    }
+
+    #[tokio::test]
+    async fn a_damaged_mirror_is_made_anew() {
+        let scene = scene(TWO);
+        let (one, two) = (scene.id("v1.0.0"), scene.id("v1.1.0"));
+        scene.ensure(&one, "refs/tags/v1.0.0").await;
+        std::fs::remove_file(scene.mirror.dir().join("HEAD")).unwrap();
+        let damaged = scene
+            .mirror
+            .ensure(scene.remote(), &two, "refs/tags/v1.1.0");
+        let damaged = damaged.await.unwrap_err();
+        assert!(matches!(damaged, MirrorError::Damaged(_)), "{damaged}");
+        scene.ensure(&two, "refs/tags/v1.1.0").await;
+        assert!(scene.mirror.has(&two).await);
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::git::GitError;
 use super::hosts::{Diagnosis, Hosts, Rules, Who};
 use super::mirror::{Mirror, MirrorError, Remote};
 use super::refs::{ObjectId, RefLimits, RefTable};
@@ -51,6 +52,17 @@ enum Ask<'a> {
     History {
         any: &'a ObjectId,
     },
+}
+
+impl Ask<'_> {
+    /// In labels of metrics.
+    fn word(&self) -> &'static str {
+        match self {
+            Ask::References => "references",
+            Ask::Tree { .. } => "tree",
+            Ask::History { .. } => "history",
+        }
+    }
 }
 
 /// Its references at one time.
@@ -159,8 +171,24 @@ impl Repository {
         Ok(None)
     }
 
-    /// Asks the host, and finds out why it says no if it does.
+    /// Asks the host, and counts that.
     async fn network(&self, what: &Ask<'_>) -> Result<Option<RefTable>, RepoError> {
+        let began = Instant::now();
+        let found = self.by_some_way(what).await;
+        let outcome = match &found {
+            Ok(_) => "ok",
+            Err(RepoError::Missing(_)) => "missing",
+            Err(RepoError::Refused(_)) => "refused",
+            Err(RepoError::Timeout(_)) => "timeout",
+            Err(_) => "fault",
+        };
+        let metrics = self.hosts.metrics();
+        metrics.asked(what.word(), outcome, began.elapsed());
+        found
+    }
+
+    /// Asks the host, and finds out why it says no if it does.
+    async fn by_some_way(&self, what: &Ask<'_>) -> Result<Option<RefTable>, RepoError> {
         let mut last = None;
         for _ in 0..WAYS {
             let (url, is_moved, who) = self.here().await?;
@@ -236,7 +264,8 @@ impl Repository {
     /// Makes sure that the history of all references of the table is here.
     async fn complete(&self, table: &RefTable) -> Result<(), RepoError> {
         let is_whole = |whole: &Option<Arc<RefTable>>| whole.as_deref() == Some(table);
-        if is_whole(&self.whole.lock()) {
+        // The mirror may have made room for others since.
+        if self.mirror.is_complete() && is_whole(&self.whole.lock()) {
             return Ok(());
         }
         let Some(any) = any(table) else {
@@ -249,10 +278,10 @@ impl Repository {
 
     /// The commit that the digits stand for in the history that is here.
     async fn find(&self, digits: &str) -> Result<Option<CommitInfo>, RepoError> {
-        let found = self.mirror.in_history(digits).await;
-        match found.map_err(|error| self.local(error))? {
-            Some(id) => self.info(&id).await,
-            None => Ok(None),
+        match self.mirror.in_history(digits).await {
+            Ok(Some(id)) => self.info(&id).await,
+            Ok(None) => Ok(None),
+            Err(error) => Err(self.local(error).await),
         }
     }
 
@@ -260,7 +289,10 @@ impl Repository {
         if !self.mirror.has(id).await {
             return Ok(None);
         }
-        let times = self.mirror.times(id).await.map_err(|e| self.local(e))?;
+        let times = match self.mirror.times(id).await {
+            Ok(times) => times,
+            Err(error) => return Err(self.local(error).await),
+        };
         Ok(
             CommitTime::from_unix(times.committed).map(|time| CommitInfo {
                 id: id.clone(),
@@ -270,15 +302,15 @@ impl Repository {
     }
 
     /// Something that our own copy does not do as it should.
-    pub fn local(&self, error: MirrorError) -> RepoError {
-        use super::git::GitError;
-        match error {
+    pub async fn local(&self, error: MirrorError) -> RepoError {
+        match self.mirror.healed(error).await {
+            MirrorError::Damaged(words) => RepoError::Moved(format!("{}: {words}", self.url)),
             MirrorError::Git(GitError::TooMuch(most)) => RepoError::TooLarge(format!(
                 "{}: something in it is larger than {} MB",
                 self.url,
                 most / 1_000_000
             )),
-            MirrorError::Git(GitError::Timeout(_)) => {
+            error @ MirrorError::Git(GitError::Timeout(_)) => {
                 RepoError::Timeout(format!("{}: {error}", self.url))
             }
             error => RepoError::Broken(format!("{}: {error}", self.url)),
@@ -346,8 +378,10 @@ impl Commits for At<'_> {
         path: &str,
         max: u64,
     ) -> Result<Option<Bytes>, RepoError> {
-        let file = self.repository.mirror.file(commit, path).await;
-        let file = file.map_err(|error| self.repository.local(error))?;
+        let file = match self.repository.mirror.file(commit, path).await {
+            Ok(file) => file,
+            Err(error) => return Err(self.repository.local(error).await),
+        };
         match file {
             Some(body) if body.len() as u64 > max => Err(RepoError::TooLarge(format!(
                 "{}: {path} is larger than {max} bytes",
@@ -359,14 +393,18 @@ impl Commits for At<'_> {
 
     async fn is_ancestor(&self, older: &ObjectId, commit: &ObjectId) -> Result<bool, RepoError> {
         self.repository.complete(&self.table).await?;
-        let is = self.repository.mirror.is_ancestor(older, commit).await;
-        is.map_err(|error| self.repository.local(error))
+        match self.repository.mirror.is_ancestor(older, commit).await {
+            Ok(is) => Ok(is),
+            Err(error) => Err(self.repository.local(error).await),
+        }
     }
 
     async fn tags_before(&self, commit: &ObjectId, prefix: &str) -> Result<Vec<String>, RepoError> {
         self.repository.complete(&self.table).await?;
-        let tags = self.repository.mirror.tags_before(commit).await;
-        let mut tags = tags.map_err(|error| self.repository.local(error))?;
+        let mut tags = match self.repository.mirror.tags_before(commit).await {
+            Ok(tags) => tags,
+            Err(error) => return Err(self.repository.local(error).await),
+        };
         tags.retain(|tag| tag.starts_with(prefix) && self.table.tag(tag).is_some());
         Ok(tags)
     }

@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::time::Instant;
 
 use super::mirror::{self, Mirror};
 
@@ -20,15 +22,18 @@ pub struct Shelf {
     folder: PathBuf,
     /// Bytes.
     most: u64,
+    /// How much they take, as last counted.
+    taken: Gauge,
     looked: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Shelf {
     /// Mirrors in `folder` take at most `most` bytes.
-    pub fn new(folder: PathBuf, most: u64) -> Self {
+    pub fn new(folder: PathBuf, most: u64, taken: Gauge) -> Self {
         Shelf {
             folder,
             most,
+            taken,
             looked: Arc::default(),
         }
     }
@@ -59,12 +64,17 @@ impl Shelf {
         }
         if due {
             let (folder, most) = (self.folder.clone(), self.most);
-            tokio::spawn(async move { make_room(&folder, most, IN_USE).await });
+            let taken = self.taken.clone();
+            tokio::spawn(async move {
+                let left = make_room(&folder, most, IN_USE).await;
+                taken.set(i64::try_from(left).unwrap_or(i64::MAX));
+            });
         }
     }
 }
 
-async fn make_room(folder: &Path, most: u64, in_use: Duration) {
+/// Removes what there is no room for; gives how much is left. Bytes.
+async fn make_room(folder: &Path, most: u64, in_use: Duration) -> u64 {
     let mut mirrors = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let dir = entry.path();
@@ -77,7 +87,7 @@ async fn make_room(folder: &Path, most: u64, in_use: Duration) {
     for (used, size, dir) in mirrors {
         let recent = used.elapsed().map_or(true, |age| age < in_use);
         if sum <= most || recent {
-            return;
+            break;
         }
         sum -= size;
         tracing::info!(dir = %dir.display(), size, "a mirror makes room for others (direct.mirrors)");
@@ -86,6 +96,7 @@ async fn make_room(folder: &Path, most: u64, in_use: Duration) {
             tracing::warn!(%error, "a mirror could not be removed");
         }
     }
+    sum
 }
 
 #[cfg(test)]
@@ -95,7 +106,8 @@ mod tests {
     #[tokio::test]
     async fn what_was_not_used_for_longest_goes() {
         let folder = tempfile::tempdir().unwrap();
-        let now = SystemTime::now();
+        let epoch = SystemTime::UNIX_EPOCH;
+        let now = epoch + epoch.elapsed().unwrap();
         for (name, hours) in [("old", 3), ("older", 4), ("new", 0)] {
             let dir = folder.path().join(name);
             std::fs::create_dir(&dir).unwrap();

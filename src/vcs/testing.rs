@@ -50,7 +50,7 @@ pub(super) fn scene(script: &str) -> Scene {
     let home = dir.path().join("home");
     std::fs::create_dir(&home).unwrap();
     let environment = |name: &str| (name == "PATH").then(|| std::env::var_os("PATH")).flatten();
-    let git = Git::new("git".into(), home, 4, environment);
+    let git = Git::new("git".into(), home, 4, Default::default(), environment);
     let url = format!("file://{}", dir.path().join("r").display());
     let access = Access {
         folders: true,

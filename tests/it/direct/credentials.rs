@@ -172,6 +172,60 @@ fn a_route_brings_its_own_credential() {
 }
 
 #[test]
+fn a_github_app_has_tokens_made() {
+    let scene = protected();
+    scene
+        .host
+        .protect("git.example.com/lib", "x-access-token", SECRET);
+    let answer = format!("{{\"token\":{SECRET:?},\"expires_at\":\"2099-01-01T00:00:00Z\"}}");
+    let api = "api.example.com/app/installations/42/access_tokens";
+    scene.host.put(api, 201, &[], answer.as_bytes());
+    let key = include_str!("../../../src/vcs/testdata/github/test-key-pkcs1.pem");
+    let key = &key[key.find("-----BEGIN").unwrap()..];
+    let file = scene.folder.path().join("app.pem");
+    std::fs::write(&file, key).unwrap();
+    let route = format!(
+        "[[routes]]\nmatch = \"corp.example.com\"\nvia = \"direct\"\ngithub_app_id = \"7\"\n\
+         github_installation_id = \"42\"\ngithub_key_file = {file:?}\ngithub_api = \"https://api.example.com\"\n"
+    );
+    let larder = scene.larder().config(&route).start();
+    served(&larder);
+    assert_eq!(scene.host.count(api), 1, "a token serves until it expires");
+    scene
+        .host
+        .assert_secret_only_at(SECRET, "git.example.com/lib*");
+    unsaid(&larder, SECRET);
+    // The app is not installed there any more.
+    let gone = br#"{"message":"Not Found"}"#;
+    scene.host.put(api, 404, &[], gone);
+    let larder = scene.larder().config(&route).start();
+    let reason = larder.get(&file_path(LIB, "v1.0.0", "zip")).refuses(&[502]);
+    assert!(reason.contains("GitHub App"), "{reason}");
+}
+
+#[test]
+fn a_public_repository_is_open_to_wrong_credentials() {
+    // An expired token for the host in netrc is no reason to fail where no token is needed.
+    let path = "code.example.org/lib";
+    let repo = Repo::module(path);
+    repo.tag("v1.0.0", &repo.git(&["rev-parse", "main"]));
+    let mut scene = Scene::new();
+    scene.host.publish(path, "git.example.com/public", &repo);
+    scene.repos.push(repo);
+    let refused = Fault::status(401);
+    // Whoever comes with a credential is refused; what comes after that comes without.
+    scene
+        .host
+        .rule_n("git.example.com/public/info/refs*", 2, refused);
+    let builder = settings::public(&scene.host, &scene.up);
+    let builder = settings::netrc(builder, &[("git.example.com", "me", OTHER)]);
+    let larder = builder.start();
+    larder.get(&file_path(path, "v1.0.0", "zip")).ok();
+    let last = scene.host.requests().pop().unwrap();
+    assert_eq!(last.header("authorization"), None);
+}
+
+#[test]
 fn c119_without_a_credential_it_is_404_that_says_what_to_do() {
     let scene = protected();
     let larder = scene.larder().start();

@@ -31,6 +31,7 @@ mod routing;
 mod safety;
 mod scale;
 mod settings;
+mod ssh;
 mod versions;
 mod zips;
 
