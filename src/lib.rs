@@ -12,21 +12,21 @@
 //! * [`engine`]: the product: look up → fresh? → flight → fetch → verify → publish.
 //! * [`policy`]: what may be asked of whom.
 //! * [`upstream`]: other GOPROXY servers: chain, client, credentials, retries, breaker.
-//! * [`vcs`]: direct mode: where a module's repository is, and what it holds; pure so far.
+//! * [`vcs`]: direct mode: where a module's repository is, and what it holds.
 //! * [`sumdb`]: checksum databases: a verifying client of each, which the relay serves from.
 //! * [`store`]: what is kept: blobs and the index.
 //! * [`gomod`]: the rules of Go modules, pure.
 //! * [`protocol`]: request paths and caching headers, pure.
 //! * [`flights`]: one shared piece of work per key.
 //! * [`telemetry`]: logs and metrics.
-//! * [`credentials`]: who we are to whom.
+//! * [`credentials`]: who we are to whom; [`breaker`]: when somebody is not asked for a while.
 //! * [`clock`]: the time; nothing else reads it.
 //!
 //! # Which way things point
 //!
-//! `cli → app → http, jobs, control → engine → {policy, upstream, sumdb, store} → {gomod, protocol}`; `flights`,
-//! `telemetry` and `clock` serve all. `upstream`, `sumdb` and `store` do not know each other: `engine` joins them. `tests/architecture.rs` fails on any other
-//! edge.
+//! `cli → app → http, jobs, control → engine → {policy, upstream, vcs, sumdb, store} → {gomod, protocol}`; `flights`,
+//! `credentials`, `breaker`, `telemetry` and `clock` serve all. `upstream`, `vcs`, `sumdb` and `store` do not know each
+//! other: `engine` joins them. `tests/architecture.rs` fails on any other edge.
 //!
 //! # The life of a request
 //!
@@ -37,6 +37,7 @@
 //! verifier, released, and published: file first, record last.
 
 pub mod app;
+pub mod breaker;
 pub mod cli;
 pub mod clock;
 pub mod config;

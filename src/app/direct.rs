@@ -19,7 +19,7 @@ use crate::vcs::direct::{Direct, DirectSettings, Way};
 use crate::vcs::git::Git;
 use crate::vcs::github::{AppError, GithubApp};
 use crate::vcs::guard::{Guard, named_host};
-use crate::vcs::hosts::{Hosts, RouteLogin, Rules, Ssh};
+use crate::vcs::hosts::{HostSettings, Hosts, RouteLogin, Rules, Ssh};
 use crate::vcs::web::Web;
 
 /// What git takes for home: nothing of anybody's settings is there.
@@ -196,7 +196,19 @@ impl DirectParts {
             Arc::clone(&credentials),
             config.upstream.first_byte_timeout,
         );
-        let hosts = Hosts::new(git, guard, web, credentials, direct.per_host, metrics);
+        let hosts = Hosts::new(
+            git,
+            guard,
+            web,
+            credentials,
+            HostSettings {
+                per_host: direct.per_host,
+                connect_timeout: config.upstream.connect_timeout,
+                breaker: super::upstreams::breaker(config),
+            },
+            Arc::clone(clock),
+            metrics,
+        );
         let settings = DirectSettings {
             mirrors: ground.mirrors,
             max_mirrors: direct.mirrors,

@@ -9,15 +9,14 @@ use url::Url;
 
 use super::StartError;
 use super::direct::{DirectParts, Ground, Outside};
+use crate::breaker::BreakerSettings;
 use crate::clock::SharedClock;
 use crate::config::{Auth, Config, Environment};
 use crate::credentials::{CredentialRule, Credentials, Login, netrc};
 use crate::engine::{Direct, MakeProxy, Source, Sources, Ways};
 use crate::sumdb::DatabaseSpec;
 use crate::telemetry::metrics::Metrics;
-use crate::upstream::{
-    BreakerSettings, ChainSpec, ClientSettings, Guarded, SourceSpec, Upstream, build_client,
-};
+use crate::upstream::{ChainSpec, ClientSettings, Guarded, SourceSpec, Upstream, build_client};
 use crate::vcs::direct::Way;
 use crate::vcs::guard::{Guard, Resolver};
 use crate::vcs::web::judge_redirect;
@@ -117,11 +116,7 @@ impl UpstreamMaker {
                 attempts: upstream.attempts,
                 timeouts: 2,
                 concurrency: upstream.concurrency,
-                breaker: BreakerSettings {
-                    failures: config.breaker.failures,
-                    window: config.breaker.window,
-                    open_for: config.breaker.open_for,
-                },
+                breaker: breaker(config),
             },
             clock,
             metrics,
@@ -214,6 +209,15 @@ impl Parts {
             Arc::clone(&self.clock),
             |_| self.metrics.upstream("named by pages"),
         )))
+    }
+}
+
+/// When somebody is left alone for a while.
+pub fn breaker(config: &Config) -> BreakerSettings {
+    BreakerSettings {
+        failures: config.breaker.failures,
+        window: config.breaker.window,
+        open_for: config.breaker.open_for,
     }
 }
 

@@ -129,11 +129,11 @@ fn state(face: &Face) -> String {
             for upstream in sources.upstreams() {
                 let state = upstream.breaker_state();
                 let (text, good) = match state {
-                    crate::upstream::BreakerState::Closed => ("in use", true),
-                    crate::upstream::BreakerState::HalfOpen => {
+                    crate::breaker::BreakerState::Closed => ("in use", true),
+                    crate::breaker::BreakerState::HalfOpen => {
                         ("failed lately, being tried again", false)
                     }
-                    crate::upstream::BreakerState::Open => (
+                    crate::breaker::BreakerState::Open => (
                         "failing, left alone for a few seconds; what is kept is served",
                         false,
                     ),

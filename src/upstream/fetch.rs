@@ -7,8 +7,8 @@ use http::HeaderValue;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Upstream;
-use super::breaker::{Pass, Stopped};
 use super::error::{Failure, SourceError};
+use crate::breaker::{Pass, Stopped};
 use crate::gomod::ModulePath;
 
 /// The first pause before asking again; doubled each time, and cut by a random part ("full jitter").

@@ -3,7 +3,6 @@
 //! An answer is classified here, once: found, absent (404, 410), refused (403) or a fault. Who asked decides what is
 //! done about it. See design section 4 in ARCHITECTURE.md for the numbers.
 
-mod breaker;
 mod budget;
 mod chain;
 mod client;
@@ -24,7 +23,6 @@ use bytes::Bytes;
 use http::HeaderValue;
 use url::Url;
 
-pub use breaker::{BreakerSettings, BreakerState};
 pub use chain::{ChainError, ChainSpec, Fall, SourceSpec};
 pub use client::{ClientSettings, Guarded, Judge, build_client, install_crypto};
 pub use error::{Failure, SourceError};
@@ -35,10 +33,10 @@ pub use stream::{Sink, SinkError, ZipStream};
 pub use text::clean;
 pub use toolchain::Toolchain;
 
+use crate::breaker::{Breaker, BreakerSettings, BreakerState};
 use crate::clock::SharedClock;
 use crate::credentials::Credentials;
 use crate::telemetry::metrics::UpstreamMetrics;
-use breaker::Breaker;
 use budget::Budget;
 
 /// How an upstream is used.

@@ -454,7 +454,16 @@ impl Outside for World {
         let own = self.rules.login_for_page(url).await;
         let hosts = &self.direct.hosts;
         let began = Instant::now();
+        let parsed = url::Url::parse(url).map_err(|error| PageError::Fault(error.to_string()))?;
+        let visit = hosts
+            .visit_page(parsed.host_str().unwrap_or_default())
+            .await;
+        let visit = visit.map_err(|error| PageError::Fault(error.to_string()))?;
         let page = hosts.web().page(url, own).await;
+        match &page {
+            Err(PageError::Fault(_) | PageError::Timeout) => visit.failed(),
+            _ => visit.answered(),
+        }
         let outcome = match &page {
             Ok(page) if page.status < 500 => "ok",
             Ok(_) | Err(PageError::Fault(_)) => "fault",
@@ -474,9 +483,13 @@ impl Outside for World {
         let Ok(access) = hosts.access(url, &self.rules, who.as_ref()).await else {
             return false;
         };
-        let Ok(_place) = hosts.place(url).await else {
+        let Ok(visit) = hosts.visit(url).await else {
             return false;
         };
+        if hosts.connects(&visit, url, &access).await.is_err() {
+            visit.failed();
+            return false;
+        }
         let mirror = Mirror::new(
             hosts.git().clone(),
             self.direct.shelf.folder(),
@@ -489,6 +502,8 @@ impl Outside for World {
             time: self.rules.timeout,
             size: 0,
         };
-        mirror.refs(remote, RefLimits::default()).await.is_ok()
+        let found = mirror.refs(remote, RefLimits::default()).await.is_ok();
+        visit.neutral();
+        found
     }
 }

@@ -131,6 +131,15 @@ impl Guard {
         )]))
     }
 
+    /// Where to connect to without a proxy.
+    pub async fn straight(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Barred> {
+        match parsed(host) {
+            Some(Host::Ipv4(ip)) => Ok(vec![(ip, port).into()]),
+            Some(Host::Ipv6(ip)) => Ok(vec![(ip, port).into()]),
+            _ => self.addresses(host, port).await,
+        }
+    }
+
     /// The addresses of a name; only those outside, unless the name is trusted.
     async fn addresses(&self, name: &str, port: u16) -> Result<Vec<SocketAddr>, Barred> {
         let unresolved = |text: String| Barred::Unresolved {

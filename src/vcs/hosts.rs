@@ -1,17 +1,20 @@
 //! Git hosts: how each may be reached and who we are to it, how many ask it at once, and what is said when it says no.
 
+use std::convert::Infallible;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
+use parking_lot::Mutex;
 use quick_cache::sync::Cache;
+use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use url::Url;
 
-use super::git::{Access, Git, GitError};
+use super::git::{Access, Git, GitError, Line};
 use super::github::{self, GithubApp, TokenError};
 use super::guard::{Barred, Guard};
 use super::mirror::MirrorError;
@@ -19,6 +22,8 @@ use super::resolve::PageError;
 use super::url::{Allowed, RepoUrl, Scheme};
 use super::versions::RepoError;
 use super::web::{Probe, Web};
+use crate::breaker::{Breaker, BreakerSettings, Pass, Stopped};
+use crate::clock::SharedClock;
 use crate::credentials::{Credentials, Login};
 use crate::telemetry::metrics::DirectMetrics;
 
@@ -26,6 +31,12 @@ use crate::telemetry::metrics::DirectMetrics;
 const HOSTS: usize = 1024;
 /// How long a request waits for a place at its host.
 const QUEUE: Duration = Duration::from_secs(40);
+/// Pages asked of one host at a time.
+const PAGES: usize = 16;
+/// Failures this far apart still are one outage.
+const WINDOW: Duration = Duration::from_secs(60);
+/// A host that has answered less than this ago is taken to be there.
+const LATELY: Duration = Duration::from_secs(60);
 
 /// By which rules the repositories of some modules are asked.
 #[derive(Clone, Debug, Default)]
@@ -93,9 +104,59 @@ pub struct Hosts {
     guard: Arc<Guard>,
     web: Web,
     credentials: Arc<Credentials>,
-    per_host: usize,
+    settings: HostSettings,
+    clock: SharedClock,
     metrics: DirectMetrics,
-    places: Cache<String, Arc<Semaphore>>,
+    known: Cache<String, Arc<Host>>,
+}
+
+/// How hosts are treated.
+#[derive(Clone, Copy, Debug)]
+pub struct HostSettings {
+    /// Runs of git at one host.
+    pub per_host: usize,
+    /// Until a connection is there.
+    pub connect_timeout: Duration,
+    /// When a host is left alone.
+    pub breaker: BreakerSettings,
+}
+
+/// One host.
+pub struct Host {
+    name: String,
+    /// For git.
+    places: Arc<Semaphore>,
+    /// For pages.
+    pages: Arc<Semaphore>,
+    breaker: Breaker,
+    /// When it last answered.
+    answered: Mutex<Option<Instant>>,
+}
+
+/// One request at a host: a place, and what its end says of the host.
+pub struct Visit {
+    host: Arc<Host>,
+    pass: Pass,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Visit {
+    /// The host has answered, be it with a no.
+    pub fn answered(&self) {
+        *self.host.answered.lock() = Some(Instant::now());
+        self.host.breaker.success(&self.pass);
+    }
+
+    /// It has not.
+    pub fn failed(&self) {
+        *self.host.answered.lock() = None;
+        self.host.breaker.failure(&self.pass, None);
+    }
+
+    /// It is not known whether it would have.
+    pub fn neutral(&self) {
+        self.host.breaker.neutral(&self.pass);
+    }
 }
 
 /// What becomes of a refusal.
@@ -109,13 +170,14 @@ pub enum Diagnosis {
 }
 
 impl Hosts {
-    /// At most `per_host` runs of git at one host.
+    /// All that asks git hosts.
     pub fn new(
         git: Git,
         guard: Arc<Guard>,
         web: Web,
         credentials: Arc<Credentials>,
-        per_host: usize,
+        settings: HostSettings,
+        clock: SharedClock,
         metrics: DirectMetrics,
     ) -> Self {
         Hosts {
@@ -123,9 +185,10 @@ impl Hosts {
             guard,
             web,
             credentials,
-            per_host,
+            settings,
+            clock,
             metrics,
-            places: Cache::new(HOSTS),
+            known: Cache::new(HOSTS),
         }
     }
 
@@ -149,22 +212,96 @@ impl Hosts {
         &self.guard
     }
 
-    /// A place at a host.
-    pub async fn place(&self, url: &RepoUrl) -> Result<OwnedSemaphorePermit, RepoError> {
-        let host = url.host().to_owned();
-        let places = self
-            .places
-            .get_or_insert_with(&host, || {
-                Ok::<_, std::convert::Infallible>(Arc::new(Semaphore::new(self.per_host)))
-            })
-            .unwrap_or_else(|never| match never {});
-        match timeout(QUEUE, places.acquire_owned()).await {
-            Ok(Ok(place)) => Ok(place),
-            _ => Err(RepoError::Timeout(format!(
-                "{host} is being asked by as many as may be (direct.per_host = {}), and none has ended in time",
-                self.per_host
-            ))),
+    fn host(&self, name: &str) -> Arc<Host> {
+        let make = || {
+            let window = self.settings.breaker.window.max(WINDOW);
+            let settings = BreakerSettings {
+                window,
+                ..self.settings.breaker
+            };
+            Ok::<_, Infallible>(Arc::new(Host {
+                name: name.to_owned(),
+                places: Arc::new(Semaphore::new(self.settings.per_host)),
+                pages: Arc::new(Semaphore::new(PAGES)),
+                breaker: Breaker::new(settings, Arc::clone(&self.clock)),
+                answered: Mutex::default(),
+            }))
+        };
+        let host = self.known.get_or_insert_with(name, make);
+        host.unwrap_or_else(|never| match never {})
+    }
+
+    /// A place at a host for git; the text says why there is none.
+    pub async fn visit(&self, url: &RepoUrl) -> Result<Visit, RepoError> {
+        let host = self.host(url.host());
+        let places = Arc::clone(&host.places);
+        self.enter(host, places).await
+    }
+
+    /// The same for pages.
+    pub async fn visit_page(&self, host: &str) -> Result<Visit, RepoError> {
+        let host = self.host(host);
+        let places = Arc::clone(&host.pages);
+        self.enter(host, places).await
+    }
+
+    async fn enter(&self, host: Arc<Host>, places: Arc<Semaphore>) -> Result<Visit, RepoError> {
+        let name = &host.name;
+        let stopped = |why: Stopped| match why {
+            Stopped::Open(left) | Stopped::Paused(left) => RepoError::Unreachable(format!(
+                "{name} has not answered several times and is not asked for another {} s",
+                left.as_secs() + 1
+            )),
+        };
+        if let Some(why) = host.breaker.stopped() {
+            return Err(stopped(why));
         }
+        // The place first: a probe of the breaker must not wait for one.
+        let Ok(Ok(place)) = timeout(QUEUE, places.acquire_owned()).await else {
+            return Err(RepoError::Timeout(format!(
+                "{name} is being asked by as many as may be (direct.per_host), and none has ended in time"
+            )));
+        };
+        let pass = host.breaker.pass().map_err(stopped)?;
+        Ok(Visit {
+            pass,
+            _place: place,
+            host,
+        })
+    }
+
+    /// Whether a host can be connected to at all, if that is not known: git itself would wait for minutes.
+    pub async fn connects(
+        &self,
+        visit: &Visit,
+        url: &RepoUrl,
+        access: &Access,
+    ) -> Result<(), RepoError> {
+        let lately = |at: Instant| at.elapsed() < LATELY;
+        let known = visit.host.answered.lock().is_some_and(lately);
+        let Line::Straight(_) = &access.line else {
+            return Ok(());
+        };
+        // Ssh may go by ways of its own.
+        if known || url.scheme().is_ssh() {
+            return Ok(());
+        }
+        let (host, port) = (url.host(), port(url));
+        let addresses = self.guard.straight(host, port);
+        let connect = async {
+            let mut last = None;
+            for address in addresses.await.map_err(|error| error.to_string())? {
+                match timeout(self.settings.connect_timeout, TcpStream::connect(address)).await {
+                    Ok(Ok(_)) => return Ok(()),
+                    Ok(Err(error)) => last = Some(error.to_string()),
+                    Err(_) => last = Some("no connection in time".to_owned()),
+                }
+            }
+            Err(last.unwrap_or_else(|| "it has no address".to_owned()))
+        };
+        connect.await.map_err(|why| {
+            RepoError::Unreachable(format!("{url}: {host} cannot be reached: {why}"))
+        })
     }
 
     /// Who we are to a repository. A route's own login is for the repository that its modules name, and not for where
@@ -216,18 +353,13 @@ impl Hosts {
         } else {
             url.scheme().as_str()
         };
-        let port = url.port().unwrap_or(match scheme {
-            "ssh" => 22,
-            "http" => 80,
-            _ => 443,
-        });
-        let line = match self.guard.line(scheme, url.host(), port).await {
+        let line = match self.guard.line(scheme, url.host(), port(url)).await {
             Ok(line) => line,
             Err(error @ Barred::Inside(_)) => {
                 return Err(RepoError::Missing(format!("{url}: {error}")));
             }
             // Names may mean something to ssh that they mean to nobody else.
-            Err(_) if scheme == "ssh" => super::git::Line::default(),
+            Err(_) if scheme == "ssh" => Line::default(),
             Err(error @ Barred::NoHost(_)) => {
                 return Err(RepoError::Missing(format!("{url}: {error}")));
             }
@@ -422,6 +554,14 @@ impl Ssh {
         }
         command
     }
+}
+
+fn port(url: &RepoUrl) -> u16 {
+    url.port().unwrap_or(match url.scheme() {
+        Scheme::Ssh | Scheme::GitSsh => 22,
+        Scheme::Http => 80,
+        Scheme::Https => 443,
+    })
 }
 
 /// A word of a shell.

@@ -193,8 +193,12 @@ impl Repository {
         for _ in 0..WAYS {
             let (url, is_moved, who) = self.here().await?;
             let access = self.hosts.access(&url, &self.rules, who.as_ref()).await?;
+            let visit = self.hosts.visit(&url).await?;
+            if let Err(error) = self.hosts.connects(&visit, &url, &access).await {
+                visit.failed();
+                return Err(error);
+            }
             let asked = {
-                let _place = self.hosts.place(&url).await?;
                 let remote = Remote {
                     url: url.as_str(),
                     access: &access,
@@ -204,11 +208,23 @@ impl Repository {
                 self.ask(what, remote).await
             };
             let error = match asked {
-                Ok(found) => return Ok(found),
+                Ok(found) => {
+                    visit.answered();
+                    return Ok(found);
+                }
                 Err(error) => error,
             };
             let diagnosis = self.hosts.diagnose(&url, &self.rules, who.as_ref(), error);
-            match diagnosis.await {
+            let diagnosis = diagnosis.await;
+            match &diagnosis {
+                Diagnosis::Final(RepoError::Unreachable(_) | RepoError::Timeout(_)) => {
+                    visit.failed();
+                }
+                // What is wrong is here.
+                Diagnosis::Final(RepoError::Broken(_) | RepoError::TooLarge(_)) => visit.neutral(),
+                _ => visit.answered(),
+            }
+            match diagnosis {
                 Diagnosis::Moved(to) if !is_moved => {
                     tracing::info!(from = %url, %to, "a repository has moved");
                     *self.moved.lock() = Some(to);

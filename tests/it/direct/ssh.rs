@@ -62,7 +62,7 @@ impl Behind {
     /// With a key of the route's own.
     fn by_route(&self) -> (Builder, PathBuf) {
         let builder = self.larder();
-        let key = PathBuf::from(builder.write("a key", "secret"));
+        let key = builder.write("a key", "secret");
         let known = builder.write("known", KNOWN);
         let route = format!(
             "[[routes]]\nmatch = \"corp.example.com\"\nvia = \"direct\"\nssh_key = {key:?}\nssh_known_hosts = {known:?}\n"

@@ -1,4 +1,5 @@
-//! A circuit breaker: after repeated outages an upstream is left alone for a while, then tried with one request.
+//! A circuit breaker: after repeated outages an upstream, or a git host, is left alone for a while, then tried with one
+//! request.
 //!
 //! It counts whole fetches after their retries. What one module alone can do is limited: fetches that hang count at
 //! most one short of the threshold for each module, and a fetch that fails although others have succeeded since it
