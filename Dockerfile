@@ -25,7 +25,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
 FROM debian:bookworm-slim
 
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends ca-certificates git openssh-client \
+    && apt-get install -y --no-install-recommends ca-certificates git openssh-client tini \
     && rm -rf /var/lib/apt/lists/* \
     && groupadd --gid 65532 larder \
     && useradd --uid 65532 --gid larder --no-create-home --home-dir /var/lib/larder --shell /usr/sbin/nologin larder \
@@ -48,5 +48,6 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=15s --timeout=5s --start-period=10s --retries=3 \
     CMD ["bash", "-c", "exec 3<>\"/dev/tcp/127.0.0.1/${LARDER_LISTEN##*:}\" && printf 'GET /healthz HTTP/1.0\\r\\n\\r\\n' >&3 && read -r -t 3 line <&3 && [[ $line == *' 200 '* ]]"]
 
-ENTRYPOINT ["larder"]
+# Children of git that outlive it need somebody to wait for them.
+ENTRYPOINT ["tini", "--", "larder"]
 CMD ["serve"]

@@ -20,7 +20,6 @@ use crate::control::Controls;
 use crate::engine::{
     Engine, Kept, Network, Settings, Sources, Tokens, VouchSettings, Voucher, Ways,
 };
-use crate::gomod::Patterns;
 use crate::http::{Access, ConnectionSettings, Connections, Face, Observer, Ready, Site};
 use crate::policy::Policy;
 use crate::store::{DataDir, DataDirError};
@@ -28,7 +27,8 @@ use crate::sumdb::{Database, DatabaseSpec};
 use crate::telemetry::logs::{Format, LogSink};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{ChainSpec, Toolchain};
-pub use direct::{Ground, Routes, routes};
+use crate::vcs::git::Git;
+pub use direct::{Ground, Routes, patterns, routes};
 pub use upstreams::UpstreamMaker;
 
 /// How long the `go` command may take to say what it is set to.
@@ -93,6 +93,7 @@ pub async fn serve(
         Arc::clone(&clock),
         Arc::clone(&metrics),
     )?;
+    let git = maker.direct().direct().hosts().git().clone();
     let Assembled {
         engine,
         tokens,
@@ -120,6 +121,11 @@ pub async fn serve(
             // Usually read from files at once; where the go command must be asked, nobody waits for it.
             tokio::spawn(find);
         }
+    }
+
+    direct::warn_of_patterns(config);
+    if !config.modules.private.is_empty() || !config.routes.is_empty() {
+        tokio::spawn(warn_of_git(git));
     }
 
     let face = Arc::new(Face {
@@ -208,6 +214,20 @@ pub async fn serve(
     Ok(())
 }
 
+/// Says early what would else be said of each module that comes straight from git.
+async fn warn_of_git(git: Git) {
+    match git.version().await {
+        Ok(version) => {
+            if let Some(why) = Git::trouble(version) {
+                tracing::warn!(version = format!("{}.{}", version.0, version.1), why, "git");
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, "what comes straight from git cannot come (direct.git)");
+        }
+    }
+}
+
 /// The parts that a server and the commands that work without one have in common.
 pub struct Assembled {
     /// The engine.
@@ -234,8 +254,8 @@ pub async fn assemble(
     let sources = routes.sources(&maker, sources);
     let policy = Policy::new(
         routes.rules,
-        Patterns::parse(&config.modules.private),
-        Patterns::parse(&config.sumdb.exclude),
+        patterns(&config.modules.private),
+        patterns(&config.sumdb.exclude),
     );
     let failed =
         |error: &dyn std::fmt::Display| StartError::Ours(format!("the index failed: {error}"));

@@ -1,9 +1,10 @@
 //! Making direct mode: which hosts may be asked, the ways with their rules, and the sources of routes.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::watch;
+use url::Url;
 
 use super::{StartError, UpstreamMaker};
 use crate::clock::SharedClock;
@@ -14,13 +15,13 @@ use crate::gomod::Patterns;
 use crate::policy::{RouteRule, Via};
 use crate::store::{Disk, Room};
 use crate::telemetry::metrics::DirectMetrics;
-use crate::upstream::ChainSpec;
+use crate::upstream::{ChainSpec, ClientSettings, Guarded, build_client};
 use crate::vcs::direct::{Direct, DirectSettings, Way};
 use crate::vcs::git::Git;
 use crate::vcs::github::{AppError, GithubApp};
-use crate::vcs::guard::{Guard, named_host};
-use crate::vcs::hosts::{HostSettings, Hosts, RouteLogin, Rules, Ssh};
-use crate::vcs::web::Web;
+use crate::vcs::guard::{Guard, Resolver, named_host};
+use crate::vcs::hosts::{HostSettings, Hosts, RouteLogin, Rules, Side, Ssh};
+use crate::vcs::web::{MakeClient, Web, judge_redirect};
 
 /// What git takes for home: nothing of anybody's settings is there.
 const NO_HOME: &str = "/nonexistent";
@@ -42,12 +43,11 @@ pub struct Ground {
 }
 
 impl Ground {
-    /// For a command that only passes by; whoever runs it removes the folder.
-    pub fn passing() -> Self {
-        let folder = std::env::temp_dir().join(format!("larder-{}", std::process::id()));
+    /// In a folder of a command that only passes by.
+    pub fn passing(folder: &Path) -> Self {
         Ground {
             mirrors: folder.join("git"),
-            temporary: folder,
+            temporary: folder.to_owned(),
             room: Arc::new(|| true),
         }
     }
@@ -70,6 +70,30 @@ pub struct Routes {
     chains: Vec<Option<ChainSpec>>,
 }
 
+/// Patterns as an operator writes them: with spaces after commas, perhaps.
+pub fn patterns(text: &str) -> Patterns {
+    let each: Vec<_> = text.split(',').map(str::trim).collect();
+    Patterns::parse(&each.join(","))
+}
+
+/// Says which patterns match nothing: as in Go, they are no error.
+pub fn warn_of_patterns(config: &Config) {
+    let routes = config
+        .routes
+        .iter()
+        .map(|route| ("routes.match", &route.patterns));
+    let lists = [
+        ("modules.private", &config.modules.private),
+        ("sumdb.exclude", &config.sumdb.exclude),
+        ("direct.insecure", &config.direct.insecure),
+    ];
+    for (key, text) in lists.into_iter().chain(routes) {
+        for pattern in patterns(text).malformed() {
+            tracing::warn!(key, pattern, "a malformed pattern matches nothing");
+        }
+    }
+}
+
 /// The routes that the operator wants.
 pub fn routes(loaded: &Loaded) -> Result<Routes, ConfigErrors> {
     let mut routes = Routes {
@@ -79,6 +103,10 @@ pub fn routes(loaded: &Loaded) -> Result<Routes, ConfigErrors> {
     for route in &loaded.config.routes {
         let (via, chain) = match route.via.as_str() {
             "refuse" => (Via::Refuse, None),
+            "upstream" if route.private == Some(true) => {
+                let why = "would tell the upstreams of all of private modules; give these a chain of their own";
+                return Err(route.refuse("via", why));
+            }
             "upstream" => (Via::Upstream, None),
             chain => {
                 let chain = ChainSpec::parse(chain);
@@ -87,9 +115,9 @@ pub fn routes(loaded: &Loaded) -> Result<Routes, ConfigErrors> {
             }
         };
         routes.rules.push(RouteRule {
-            modules: Patterns::parse(&route.patterns),
+            modules: patterns(&route.patterns),
             via,
-            private: route.private.unwrap_or(via == Via::Own),
+            private: route.private,
         });
         routes.chains.push(chain);
     }
@@ -119,10 +147,106 @@ impl Routes {
     }
 }
 
-/// Which hosts may be asked.
-pub fn guard(config: &Config, env: &Environment) -> Guard {
-    let routes = config.routes.iter();
-    let of_routes = routes.filter(|route| !matches!(route.via.as_str(), "refuse" | "upstream"));
+/// Whom public modules, or private ones, may reach, and who we are there.
+#[derive(Clone)]
+pub struct Reach {
+    /// Which hosts may be asked.
+    pub guard: Arc<Guard>,
+    /// Asks them.
+    pub client: MakeClient,
+    /// Who we are to them.
+    pub credentials: Arc<Credentials>,
+}
+
+/// How the world is asked over http.
+pub struct Outside {
+    /// By public modules, which come from anywhere.
+    pub public: Reach,
+    /// By private ones, which the operator has named.
+    pub private: Reach,
+    /// Those that the operator has named.
+    pub apis: reqwest::Client,
+}
+
+impl Outside {
+    /// `plain` is how upstreams are asked.
+    pub fn new(
+        config: &Config,
+        env: &Environment,
+        plain: &ClientSettings,
+        apis: reqwest::Client,
+        credentials: &Arc<Credentials>,
+    ) -> Self {
+        let allowed = || config.direct.allow_hosts.iter().map(String::as_str);
+        let nobody = ClientSettings {
+            identity: None,
+            ..plain.clone()
+        };
+        let named = named_hosts(config);
+        let named = named.iter().map(String::as_str);
+        Outside {
+            public: Reach::new(allowed(), env, nobody, Arc::default()),
+            private: Reach::new(
+                allowed().chain(named),
+                env,
+                plain.clone(),
+                Arc::clone(credentials),
+            ),
+            apis,
+        }
+    }
+
+    /// For modules that are private, or not.
+    pub fn of(&self, private: bool) -> &Reach {
+        match private {
+            true => &self.private,
+            false => &self.public,
+        }
+    }
+}
+
+impl Reach {
+    fn new<'a>(
+        inside: impl Iterator<Item = &'a str>,
+        env: &Environment,
+        plain: ClientSettings,
+        credentials: Arc<Credentials>,
+    ) -> Self {
+        let guard = Arc::new(Guard::new(inside, |name| env.get(name).cloned()));
+        let judge = Arc::clone(&guard);
+        let settings = ClientSettings {
+            guarded: Some(Guarded {
+                resolver: Arc::new(Resolver(Arc::clone(&guard))),
+                judge: Arc::new(move |url| judge_redirect(&judge, url)),
+            }),
+            ..plain
+        };
+        // When it is first needed: most servers never do.
+        let made = OnceLock::new();
+        let client = move || made.get_or_init(|| build_client(&settings)).clone();
+        Reach {
+            guard,
+            client: Arc::new(client),
+            credentials,
+        }
+    }
+
+    fn side(&self, config: &Config) -> Side {
+        Side {
+            guard: Arc::clone(&self.guard),
+            web: Web::new(
+                Arc::clone(&self.client),
+                Arc::clone(&self.guard),
+                Arc::clone(&self.credentials),
+                config.upstream.first_byte_timeout,
+            ),
+        }
+    }
+}
+
+/// The hosts that private patterns and routes name, which may be inside.
+fn named_hosts(config: &Config) -> Vec<String> {
+    let of_routes = config.routes.iter().filter(|route| is_private(route));
     let patterns = of_routes
         .clone()
         .map(|route| route.patterns.as_str())
@@ -135,22 +259,12 @@ pub fn guard(config: &Config, env: &Environment) -> Guard {
         let host = route.host.as_deref()?;
         Some(host.rsplit_once(':').map_or(host, |(host, _)| host))
     });
-    let allowed = config.direct.allow_hosts.iter().map(String::as_str);
-    Guard::new(allowed.chain(named).chain(hosts), |name| {
-        env.get(name).cloned()
-    })
+    named.chain(hosts).map(str::to_owned).collect()
 }
 
-/// How the world is asked over http.
-pub struct Outside {
-    /// Hosts that strangers name, by the `guard`.
-    pub guarded: reqwest::Client,
-    /// Those that the operator has named.
-    pub apis: reqwest::Client,
-    /// Which hosts may be asked.
-    pub guard: Arc<Guard>,
-    /// Who we are to whom.
-    pub credentials: Arc<Credentials>,
+fn is_private(route: &Route) -> bool {
+    let own = !matches!(route.via.as_str(), "refuse" | "upstream");
+    route.private.unwrap_or(own)
 }
 
 /// What makes ways.
@@ -167,12 +281,12 @@ impl DirectParts {
         config: &Config,
         env: &Environment,
         ground: Ground,
-        outside: Outside,
+        outside: &Outside,
         clock: &SharedClock,
         metrics: DirectMetrics,
     ) -> Result<Self, StartError> {
         let direct = &config.direct;
-        let bundle = certificates(config, env, &ground.mirrors)?;
+        let bundle = certificates(config, env, &ground.temporary)?;
         let variable = |name: &str| match (name, &bundle) {
             ("SSL_CERT_FILE", Some(bundle)) => Some(bundle.clone().into_os_string()),
             _ => env.get(name).map(Into::into),
@@ -184,23 +298,11 @@ impl DirectParts {
             metrics.processes.clone(),
             variable,
         );
-        let Outside {
-            guarded,
-            apis,
-            guard,
-            credentials,
-        } = outside;
-        let web = Web::new(
-            guarded,
-            Arc::clone(&guard),
-            Arc::clone(&credentials),
-            config.upstream.first_byte_timeout,
-        );
         let hosts = Hosts::new(
             git,
-            guard,
-            web,
-            credentials,
+            outside.public.side(config),
+            outside.private.side(config),
+            Arc::clone(&outside.private.credentials),
             HostSettings {
                 per_host: direct.per_host,
                 connect_timeout: config.upstream.connect_timeout,
@@ -214,7 +316,7 @@ impl DirectParts {
             max_mirrors: direct.mirrors,
             temporary: ground.temporary,
             refs_ttl: direct.refs_ttl,
-            insecure: Patterns::parse(&direct.insecure),
+            insecure: patterns(&direct.insecure),
         };
         let rules = |name: &str| Rules {
             name: name.to_owned(),
@@ -223,7 +325,14 @@ impl DirectParts {
             ..Rules::default()
         };
         let app = |id: &str, installation: &str, key: &str, api: &str| {
-            GithubApp::new(id, installation, key, api, apis.clone(), Arc::clone(clock))
+            GithubApp::new(
+                id,
+                installation,
+                key,
+                api,
+                outside.apis.clone(),
+                Arc::clone(clock),
+            )
         };
         let routes = config.routes.iter();
         let routes = routes.map(|route| of_route(route, rules(""), &app));
@@ -286,24 +395,34 @@ fn of_route(route: &Route, rules: Rules, app: MakeApp<'_>) -> Result<Rules, Conf
     };
     Ok(Rules {
         name: format!("the route for {:?}", route.patterns),
-        private: route.private.unwrap_or(true),
+        private: is_private(route),
         ssh: route.ssh.then(|| Ssh {
             key: route.ssh_key.clone(),
             known_hosts: route.ssh_known_hosts.clone(),
         }),
         insecure: route.insecure,
         login,
-        host: route.host.clone(),
+        host: route.host.clone().or_else(|| app_host(route)),
         timeout: route.timeout.unwrap_or(rules.timeout),
         max_repository: route.max_repository.unwrap_or(rules.max_repository),
     })
+}
+
+/// The host that a GitHub App's tokens are for, as its API says.
+fn app_host(route: &Route) -> Option<String> {
+    let Some(config::RouteLogin::GithubApp { api, .. }) = &route.login else {
+        return None;
+    };
+    let api = Url::parse(api).ok()?;
+    let host = api.host_str()?;
+    Some(host.strip_prefix("api.").unwrap_or(host).to_owned())
 }
 
 /// Git takes one file of root certificates only: where the operator has given more, they are put together.
 fn certificates(
     config: &Config,
     env: &Environment,
-    mirrors: &Path,
+    temporary: &Path,
 ) -> Result<Option<PathBuf>, StartError> {
     if config.upstream.ca_files.is_empty() {
         return Ok(None);
@@ -315,14 +434,14 @@ fn certificates(
             .map(PathBuf::from)
             .find(|it| it.exists()),
     };
-    let bundle = mirrors.join("certificates.pem");
+    let bundle = temporary.join("certificates.pem");
     let write = || -> std::io::Result<()> {
         let mut pem = Vec::new();
         for file in system.iter().chain(&config.upstream.ca_files) {
             pem.extend(std::fs::read(file)?);
             pem.push(b'\n');
         }
-        std::fs::create_dir_all(mirrors)?;
+        std::fs::create_dir_all(temporary)?;
         std::fs::write(&bundle, pem)
     };
     write().map_err(|error| {

@@ -16,10 +16,8 @@ use crate::credentials::{CredentialRule, Credentials, Login, netrc};
 use crate::engine::{Direct, MakeProxy, Source, Sources, Ways};
 use crate::sumdb::DatabaseSpec;
 use crate::telemetry::metrics::Metrics;
-use crate::upstream::{ChainSpec, ClientSettings, Guarded, SourceSpec, Upstream, build_client};
+use crate::upstream::{ChainSpec, ClientSettings, SourceSpec, Upstream, build_client};
 use crate::vcs::direct::Way;
-use crate::vcs::guard::{Guard, Resolver};
-use crate::vcs::web::judge_redirect;
 
 /// Makes upstreams.
 pub struct UpstreamMaker {
@@ -30,9 +28,8 @@ pub struct UpstreamMaker {
 /// What all upstreams have in common.
 struct Parts {
     client: reqwest::Client,
-    /// For hosts that strangers name.
-    guarded: reqwest::Client,
-    guard: Arc<Guard>,
+    /// For hosts that modules name.
+    outside: Outside,
     credentials: Arc<Credentials>,
     via: HeaderValue,
     settings: crate::upstream::Settings,
@@ -70,8 +67,6 @@ impl UpstreamMaker {
             }
             _ => None,
         };
-        let guard = Arc::new(super::direct::guard(config, env));
-        let judge = Arc::clone(&guard);
         let plain = ClientSettings {
             connect_timeout: upstream.connect_timeout,
             extra_roots,
@@ -79,35 +74,22 @@ impl UpstreamMaker {
             no_http2: upstream.no_http2,
             guarded: None,
         };
-        let guarded = ClientSettings {
-            guarded: Some(Guarded {
-                resolver: Arc::new(Resolver(Arc::clone(&guard))),
-                judge: Arc::new(move |url| judge_redirect(&judge, url)),
-            }),
-            ..plain.clone()
-        };
         let client = build_client(&plain).map_err(StartError::Files)?;
-        let guarded = build_client(&guarded).map_err(StartError::Files)?;
         let via = HeaderValue::try_from(format!("1.1 {via}"))
             .map_err(|error| StartError::Ours(error.to_string()))?;
         let credentials = Arc::new(credentials(config, env));
+        let outside = Outside::new(config, env, &plain, client.clone(), &credentials);
         let direct = DirectParts::new(
             config,
             env,
             ground,
-            Outside {
-                guarded: guarded.clone(),
-                apis: client.clone(),
-                guard: Arc::clone(&guard),
-                credentials: Arc::clone(&credentials),
-            },
+            &outside,
             &clock,
             metrics.direct.clone(),
         )?;
         let parts = Parts {
             client,
-            guarded,
-            guard,
+            outside,
             credentials,
             via,
             settings: crate::upstream::Settings {
@@ -130,7 +112,8 @@ impl UpstreamMaker {
     /// Straight from git, by the rules of a way.
     pub fn by_way(&self, way: &Arc<Way>) -> Arc<Direct> {
         let parts = Arc::clone(&self.parts);
-        let make: MakeProxy = Arc::new(move |url| parts.named_by_a_page(url));
+        let private = way.rules().private;
+        let make: MakeProxy = Arc::new(move |url| parts.named_by_a_page(url, private));
         Direct::new(Arc::clone(way), make)
     }
 
@@ -197,13 +180,14 @@ impl Parts {
     }
 
     /// One that a module's page has named. All of them are one in the metrics: there can be any number.
-    fn named_by_a_page(&self, url: &Url) -> Result<Arc<Upstream>, String> {
+    fn named_by_a_page(&self, url: &Url, private: bool) -> Result<Arc<Upstream>, String> {
+        let reach = self.outside.of(private);
         let host = url.host_str().unwrap_or_default();
-        self.guard.judge(host).map_err(|error| error.to_string())?;
+        reach.guard.judge(host).map_err(|error| error.to_string())?;
         Ok(Arc::new(Upstream::new(
             url,
-            self.guarded.clone(),
-            &self.credentials,
+            (reach.client)()?,
+            &reach.credentials,
             self.via.clone(),
             self.settings,
             Arc::clone(&self.clock),

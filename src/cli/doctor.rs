@@ -1,6 +1,7 @@
 //! `larder doctor`: what this server would use, whether it can be reached, how clients are set up, and what would lead
 //! them past it.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::gomod::ModulePath;
 use crate::sumdb::Head;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{ChainSpec, Toolchain, Upstream};
+use crate::vcs::git::Git;
 
 /// How long an upstream may take to answer here.
 const REACH: Duration = Duration::from_secs(10);
@@ -29,6 +31,13 @@ pub struct DoctorCommand {
     module: Option<String>,
     #[command(flatten)]
     overrides: Overrides,
+}
+
+/// Where this runs.
+struct Place<'a> {
+    env: &'a Environment,
+    clock: &'a SharedClock,
+    folder: &'a Path,
 }
 
 /// What is known when a module is to be explained.
@@ -53,10 +62,17 @@ pub fn run(command: &DoctorCommand, env: &Environment, clock: &SharedClock) -> E
         Ok(runtime) => runtime,
         Err(error) => return exit::fail(exit::OURS, &error),
     };
-    let reported = runtime.block_on(report(&loaded, env, clock, module.as_ref()));
-    // Of repositories that were looked at nothing stays.
-    let _ = std::fs::remove_dir_all(Ground::passing().temporary);
-    match reported {
+    // For repositories that are looked at; nothing of them stays.
+    let folder = match tempfile::tempdir() {
+        Ok(folder) => folder,
+        Err(error) => return exit::fail(exit::OURS, &error),
+    };
+    let place = Place {
+        env,
+        clock,
+        folder: folder.path(),
+    };
+    match runtime.block_on(report(&loaded, &place, module.as_ref())) {
         Ok(healthy) => ExitCode::from(if healthy { 0 } else { exit::OURS }),
         Err(error) => exit::start_error(&error),
     }
@@ -65,14 +81,15 @@ pub fn run(command: &DoctorCommand, env: &Environment, clock: &SharedClock) -> E
 /// Prints everything; false if something will not work.
 async fn report(
     loaded: &Loaded,
-    env: &Environment,
-    clock: &SharedClock,
+    place: &Place<'_>,
     module: Option<&ModulePath>,
 ) -> Result<bool, app::StartError> {
+    let Place { env, clock, .. } = *place;
     let config = &loaded.config;
+    let routes = app::routes(loaded)?;
     if let Some(module) = module {
         let chain = chain(loaded, &Toolchain::new(env.clone())).await?.0;
-        let maker = maker(config, env, clock)?;
+        let maker = maker(config, place)?;
         let doctor = Doctor {
             loaded,
             maker: &maker,
@@ -92,7 +109,6 @@ async fn report(
     }
     say!("  listens on      {}", config.server.listen);
     let mut healthy = data_dir(config);
-    git(config);
     say!(
         "  private         {}",
         if config.modules.private.is_empty() {
@@ -102,11 +118,19 @@ async fn report(
         }
     );
 
+    for pattern in app::patterns(&config.modules.private).malformed() {
+        say!("                  {pattern:?} is malformed and matches NOTHING");
+    }
+    if !routes.rules.is_empty() {
+        say!("  routes          {}", routes.rules.len());
+    }
+
     say!("\nUpstream");
     let toolchain = Toolchain::new(env.clone());
     let (chain, from) = chain(loaded, &toolchain).await?;
     say!("  chain           {chain}{from}");
-    let maker = maker(config, env, clock)?;
+    let maker = maker(config, place)?;
+    git(&maker).await;
     healthy &= upstreams(&maker, env, clock, &chain).await;
     healthy &= databases(loaded, &maker, &chain).await?;
     clients(config, &toolchain);
@@ -122,18 +146,16 @@ async fn report(
 }
 
 /// Whether what comes straight from git can come.
-fn git(config: &Config) {
-    let program = &config.direct.git;
-    let version = std::process::Command::new(program).arg("version").output();
-    match version {
-        Ok(output) if output.status.success() => {
-            let text = String::from_utf8_lossy(&output.stdout);
-            say!("  git             {}", text.trim());
+async fn git(maker: &UpstreamMaker) {
+    let hosts = maker.direct().direct().hosts();
+    match hosts.git().version().await {
+        Ok((major, minor)) => match Git::trouble((major, minor)) {
+            None => say!("  git             {major}.{minor}"),
+            Some(why) => say!("  git             {major}.{minor}: {why}"),
+        },
+        Err(error) => {
+            say!("  git             {error}: private modules and \"direct\" need it");
         }
-        _ => say!(
-            "  git             {} CANNOT BE RUN: private modules and \"direct\" need it",
-            program.display()
-        ),
     }
 }
 
@@ -151,17 +173,13 @@ async fn chain(
     Ok((chain, "  (as the Go toolchain is set)"))
 }
 
-fn maker(
-    config: &Config,
-    env: &Environment,
-    clock: &SharedClock,
-) -> Result<UpstreamMaker, app::StartError> {
+fn maker(config: &Config, place: &Place<'_>) -> Result<UpstreamMaker, app::StartError> {
     UpstreamMaker::new(
         config,
-        env,
+        place.env,
         "larder-doctor",
-        Ground::passing(),
-        Arc::clone(clock),
+        Ground::passing(place.folder),
+        Arc::clone(place.clock),
         Arc::new(Metrics::new()),
     )
 }

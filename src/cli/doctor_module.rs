@@ -1,16 +1,18 @@
 //! `larder doctor MODULE`: for one module, which rule it is under, where it comes from, who we are there, whether that
 //! answers, and what versions there are.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::doctor::Doctor;
 use crate::app;
 use crate::clock::SharedClock;
 use crate::engine::Sources;
-use crate::gomod::{ModulePath, Patterns};
+use crate::gomod::ModulePath;
 use crate::policy::{Course, Policy};
 use crate::protocol::{Key, Meta, MetaKey};
-use crate::upstream::{Fetched, Want};
+use crate::upstream::{ChainSpec, Fetched, Want};
 use crate::vcs::direct::{Lodging, Place, Question, Way};
 
 /// Versions that are shown.
@@ -27,8 +29,8 @@ pub async fn explain(doctor: &Doctor<'_>, module: &ModulePath) -> Result<bool, a
     let own = routes.sources(maker, chain);
     let policy = Policy::new(
         routes.rules,
-        Patterns::parse(&config.modules.private),
-        Patterns::parse(&config.sumdb.exclude),
+        app::patterns(&config.modules.private),
+        app::patterns(&config.sumdb.exclude),
     );
     say!("\nModule {module}");
     match policy.private_pattern(module) {
@@ -41,7 +43,7 @@ pub async fn explain(doctor: &Doctor<'_>, module: &ModulePath) -> Result<bool, a
                 if config.private.open {
                     "everyone who reaches the port (private.open)"
                 } else {
-                    "this machine, or whoever has a token (larder token new NAME)"
+                    "whoever has a token (larder token new NAME); on a loopback address, everyone on this machine"
                 }
             );
         }
@@ -75,25 +77,29 @@ pub async fn explain(doctor: &Doctor<'_>, module: &ModulePath) -> Result<bool, a
                 route.via
             );
             match route.via.as_str() {
-                "direct" => Ok(by_git(&direct.of_route(number), module, doctor.clock).await),
+                "direct" => Ok(by_git(doctor, &direct.of_route(number), module).await),
                 _ => Ok(by_sources(&own.route(number), module).await),
             }
         }
         Course::Private(pattern) => {
             say!("  route           straight from git, by the private pattern {pattern:?}");
-            Ok(by_git(&direct.of_private(), module, doctor.clock).await)
+            Ok(by_git(doctor, &direct.of_private(), module).await)
         }
     }
 }
 
-async fn by_git(way: &Way, module: &ModulePath, clock: &SharedClock) -> bool {
-    match way.place(module).await {
-        Ok(Place::Repository(lodging)) => repository(&lodging, clock).await,
+async fn by_git(doctor: &Doctor<'_>, way: &Arc<Way>, module: &ModulePath) -> bool {
+    let at_proxy = match way.place(module).await {
+        Ok(Place::Repository(lodging)) => Some(repository(&lodging, doctor.clock).await),
         Ok(Place::Proxy(url)) => {
             say!("  module proxy    {url}  (as its page says)");
-            true
+            None
         }
-        Err(error) => trouble("repository", &error.to_string()),
+        Err(error) => Some(trouble("repository", &error.to_string())),
+    };
+    match at_proxy {
+        Some(healthy) => healthy,
+        None => by_sources(&doctor.maker.sources(&ChainSpec::direct(), way), module).await,
     }
 }
 

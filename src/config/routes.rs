@@ -44,7 +44,7 @@ pub(super) static ARRAY: Array = Array {
             "host",
             r#""git.example.com""#,
             "The credentials below are for this host only (with its port if that is not the usual \
-             one); without it, for the host of the module's repository.",
+             one); without it, for the host that the modules' paths begin with.",
         ),
         field(
             "username",

@@ -350,9 +350,15 @@ impl Tried {
             [only] => EngineError::new(class, format!("not found: {what}: {}", only.said())),
             several => {
                 let start = EngineError::new(class, format!("not found: {what}: no source has it"));
-                several
-                    .iter()
-                    .fold(start, |verdict, fault| verdict.and(fault.said()))
+                let each = several.iter();
+                let verdict = each
+                    .clone()
+                    .fold(start, |verdict, fault| verdict.and(fault.said()));
+                let advice = each.filter_map(|fault| match fault {
+                    Fault::Direct(error) => Some(error.lines.iter().skip(1)),
+                    Fault::Upstream(..) => None,
+                });
+                advice.flatten().fold(verdict, EngineError::and)
             }
         };
         verdict.upstream = upstream;

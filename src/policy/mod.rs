@@ -19,8 +19,9 @@ pub struct RouteRule {
     pub modules: Patterns,
     /// Where they come from.
     pub via: Via,
-    /// Whether they are private.
-    pub private: bool,
+    /// Whether they are private, if the operator says so. Else those with sources of their own are, and of the others
+    /// what private patterns match.
+    pub private: Option<bool>,
 }
 
 /// Where a route's modules come from.
@@ -64,7 +65,9 @@ impl Policy {
             match route.via {
                 Via::Refuse => return Course::Refused(pattern),
                 Via::Own if !module.is_toolchain() => return Course::Route(number),
-                Via::Own | Via::Upstream => return Course::Upstream,
+                Via::Upstream if route.private == Some(false) => return Course::Upstream,
+                // No wide route leads a private module to the public.
+                Via::Own | Via::Upstream => {}
             }
         }
         match self.by_pattern(module) {
@@ -90,10 +93,14 @@ impl Policy {
         if module.is_toolchain() {
             return None;
         }
-        let of_route = self.route(module).filter(|(_, route, _)| route.private);
-        of_route
-            .map(|(_, _, pattern)| pattern)
-            .or_else(|| self.by_pattern(module))
+        match self.route(module) {
+            Some((_, route, pattern)) => match (route.private, route.via) {
+                (Some(true), _) | (None, Via::Own) => Some(pattern),
+                (Some(false), _) => None,
+                (None, Via::Upstream | Via::Refuse) => self.by_pattern(module),
+            },
+            None => self.by_pattern(module),
+        }
     }
 
     fn by_pattern(&self, module: &ModulePath) -> Option<&str> {
@@ -114,7 +121,8 @@ impl Policy {
 
     /// All patterns that keep modules' names from checksum databases.
     pub fn unlisted(&self) -> String {
-        let routes = self.routes.iter().filter(|route| route.private);
+        let private = |route: &&RouteRule| route.private.unwrap_or(route.via == Via::Own);
+        let routes = self.routes.iter().filter(private);
         let routes: String = routes.map(|route| format!("{},", route.modules)).collect();
         format!("{routes}{},{}", self.private, self.nosumdb)
     }
@@ -139,7 +147,7 @@ mod tests {
         let route = RouteRule {
             modules: Patterns::parse("golang.org/toolchain"),
             via: Via::Own,
-            private: true,
+            private: None,
         };
         let nosumdb = Patterns::parse("golang.org,example.com/b");
         let policy = Policy::new(vec![route], private, nosumdb);
@@ -164,10 +172,11 @@ mod tests {
             private,
         };
         let routes = vec![
-            route("corp.example.com/open", Via::Own, false),
-            route("corp.example.com/no,evil.example.com", Via::Refuse, false),
-            route("corp.example.com/up", Via::Upstream, false),
-            route("mirror.example.com", Via::Own, true),
+            route("corp.example.com/open", Via::Own, Some(false)),
+            route("corp.example.com/no,evil.example.com", Via::Refuse, None),
+            route("corp.example.com/up", Via::Upstream, Some(false)),
+            route("corp.example.com/wide", Via::Upstream, None),
+            route("mirror.example.com", Via::Own, None),
         ];
         let policy = Policy::new(
             routes,
@@ -175,7 +184,7 @@ mod tests {
             Patterns::default(),
         );
         for (text, course, private) in [
-            ("corp.example.com/open/x", Course::Route(0), true),
+            ("corp.example.com/open/x", Course::Route(0), false),
             (
                 "corp.example.com/no",
                 Course::Refused("corp.example.com/no"),
@@ -186,8 +195,13 @@ mod tests {
                 Course::Refused("evil.example.com"),
                 false,
             ),
-            ("corp.example.com/up", Course::Upstream, true),
-            ("mirror.example.com/x", Course::Route(3), true),
+            ("corp.example.com/up", Course::Upstream, false),
+            (
+                "corp.example.com/wide",
+                Course::Private("corp.example.com"),
+                true,
+            ),
+            ("mirror.example.com/x", Course::Route(4), true),
             (
                 "corp.example.com/x",
                 Course::Private("corp.example.com"),

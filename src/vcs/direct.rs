@@ -3,13 +3,15 @@
 //! A [`Way`] is direct mode under one set of rules (a route, the private patterns, `direct` in the chain). It leads from a
 //! module path to a [`Lodging`], the module where it lies in its repository, and that answers what a GOPROXY is asked.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -17,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use super::git::Bounds;
-use super::hosts::{Hosts, Rules, Who};
+use super::hosts::{Hosts, Purpose, Rules, Who};
 use super::layout::{Layout, LayoutError};
 use super::mirror::{Mirror, Remote};
 use super::pack::{self, PackError};
@@ -26,7 +28,7 @@ use super::repository::{At, Repository, Snapshot};
 use super::resolve::{Outside, Page, PageError, ResolveError, Resolver};
 use super::root::{Root, Vcs};
 use super::shelf::Shelf;
-use super::url::{Allowed, RepoUrl};
+use super::url::{Allowed, RepoUrl, Scheme};
 use super::versions::{Dated, MAX_GO_MOD, Module, NoVersion, RepoError};
 use crate::clock::SharedClock;
 use crate::gomod::version::by_preference;
@@ -89,8 +91,9 @@ pub struct Direct {
     temporary: PathBuf,
     refs_ttl: Duration,
     insecure: Patterns,
-    repositories: Cache<(usize, RepoUrl), Arc<Repository>>,
-    mirrors: Cache<RepoUrl, Arc<Mirror>>,
+    repositories: Cache<(usize, bool, bool, RepoUrl), Arc<Repository>>,
+    /// All that anybody has; there must be one only for each folder.
+    mirrors: Mutex<HashMap<RepoUrl, Weak<Mirror>>>,
     room: Arc<dyn Fn() -> bool + Send + Sync>,
     clock: SharedClock,
 }
@@ -128,7 +131,7 @@ impl Direct {
             refs_ttl: settings.refs_ttl,
             insecure: settings.insecure,
             repositories: Cache::new(REPOSITORIES),
-            mirrors: Cache::new(REPOSITORIES),
+            mirrors: Mutex::default(),
             room,
             clock,
         })
@@ -139,28 +142,35 @@ impl Direct {
         &self.hosts
     }
 
-    fn repository(&self, way: &Way, url: &RepoUrl) -> Arc<Repository> {
-        let mirror = || {
-            let git = self.hosts.git().clone();
-            let folder = self.shelf.folder();
-            Ok::<_, Infallible>(Mirror::new(git, folder, url.as_str(), MAX_GO_MOD))
-        };
+    fn repository(&self, id: usize, purpose: Purpose) -> Arc<Repository> {
+        let key = (
+            id,
+            purpose.rules.insecure,
+            purpose.own_host,
+            purpose.url.clone(),
+        );
         let make = || {
-            let mirror = self
-                .mirrors
-                .get_or_insert_with(url, mirror)
-                .unwrap_or_else(|never| match never {});
-            Ok::<_, Infallible>(Repository::new(
-                url.clone(),
-                Arc::clone(&way.rules),
-                Arc::clone(&self.hosts),
-                mirror,
-                Arc::clone(&self.room),
-            ))
+            let mirror = self.mirror(&purpose.url);
+            let hosts = Arc::clone(&self.hosts);
+            let room = Arc::clone(&self.room);
+            Ok::<_, Infallible>(Repository::new(purpose, hosts, mirror, room))
         };
-        self.repositories
-            .get_or_insert_with(&(way.id, url.clone()), make)
-            .unwrap_or_else(|never| match never {})
+        let repository = self.repositories.get_or_insert_with(&key, make);
+        repository.unwrap_or_else(|never| match never {})
+    }
+
+    fn mirror(&self, url: &RepoUrl) -> Arc<Mirror> {
+        let mut mirrors = self.mirrors.lock();
+        if let Some(mirror) = mirrors.get(url).and_then(Weak::upgrade) {
+            return mirror;
+        }
+        if mirrors.len() > 2 * REPOSITORIES {
+            mirrors.retain(|_, mirror| mirror.strong_count() > 0);
+        }
+        let git = self.hosts.git().clone();
+        let mirror = Mirror::new(git, self.shelf.folder(), url.as_str(), MAX_GO_MOD);
+        mirrors.insert(url.clone(), Arc::downgrade(&mirror));
+        mirror
     }
 }
 
@@ -169,6 +179,8 @@ pub struct Way {
     id: usize,
     direct: Arc<Direct>,
     rules: Arc<Rules>,
+    /// The same, where plain http is allowed.
+    insecure: Arc<Rules>,
     resolver: Resolver,
 }
 
@@ -192,15 +204,21 @@ pub struct Lodging {
 impl Way {
     /// Each way has a number of its own.
     pub fn new(id: usize, direct: &Arc<Direct>, rules: Rules) -> Arc<Self> {
+        let insecure = Arc::new(Rules {
+            insecure: true,
+            ..rules.clone()
+        });
         let rules = Arc::new(rules);
         let outside = Arc::new(World {
             direct: Arc::clone(direct),
             rules: Arc::clone(&rules),
+            insecure: Arc::clone(&insecure),
         });
         Arc::new(Way {
             id,
             direct: Arc::clone(direct),
             rules,
+            insecure,
             resolver: Resolver::new(outside, Arc::clone(&direct.clock), ROOT_TTL),
         })
     }
@@ -217,10 +235,11 @@ impl Way {
 
     /// Where a module is.
     pub async fn place(&self, module: &ModulePath) -> Result<Place, DirectError> {
+        let insecure =
+            self.rules.insecure || self.direct.insecure.matching(module.as_str()).is_some();
         let allowed = Allowed {
             ssh: self.rules.ssh.is_some(),
-            insecure: self.rules.insecure
-                || self.direct.insecure.matching(module.as_str()).is_some(),
+            insecure,
         };
         let found = timeout(CONTACT, self.resolver.resolve(module, allowed)).await;
         let root = found.unwrap_or_else(|_| {
@@ -232,8 +251,18 @@ impl Way {
             return Ok(Place::Proxy(root.url));
         }
         let layout = Layout::new(module, &root)?;
+        let rules = match insecure {
+            true => &self.insecure,
+            false => &self.rules,
+        };
+        let first = module.as_str().split('/').next();
+        let purpose = Purpose {
+            rules: Arc::clone(rules),
+            own_host: first.is_some_and(|host| host.eq_ignore_ascii_case(root.url.host())),
+            url: root.url.clone(),
+        };
         Ok(Place::Repository(Box::new(Lodging {
-            repository: self.direct.repository(self, &root.url),
+            repository: self.direct.repository(self.id, purpose),
             direct: Arc::clone(&self.direct),
             root,
             layout,
@@ -298,10 +327,13 @@ impl Lodging {
             output: MAX_TREE,
         };
         let temporary = &self.direct.temporary;
-        pack::module_zip(source, &self.module, version, temporary, bounds, out)
-            .await
-            .map_err(Arc::new)?;
-        Ok(())
+        let made = pack::module_zip(source, &self.module, version, temporary, bounds, out).await;
+        if let Err(PackError::Git(error)) = &made
+            && error.is_damage()
+        {
+            self.repository.mirror().condemn(&error.to_string()).await;
+        }
+        Ok(made.map_err(Arc::new)?)
     }
 
     /// The repository's references, new enough for the question.
@@ -446,6 +478,7 @@ fn list(versions: &[Version]) -> Bytes {
 struct World {
     direct: Arc<Direct>,
     rules: Arc<Rules>,
+    insecure: Arc<Rules>,
 }
 
 #[async_trait]
@@ -459,7 +492,7 @@ impl Outside for World {
             .visit_page(parsed.host_str().unwrap_or_default())
             .await;
         let visit = visit.map_err(|error| PageError::Fault(error.to_string()))?;
-        let page = hosts.web().page(url, own).await;
+        let page = hosts.side(&self.rules).web.page(url, own).await;
         match &page {
             Err(PageError::Fault(_) | PageError::Timeout) => visit.failed(),
             _ => visit.answered(),
@@ -477,33 +510,38 @@ impl Outside for World {
 
     async fn answers(&self, url: &RepoUrl) -> bool {
         let hosts = &self.direct.hosts;
-        let Ok(who) = hosts.who(url, &self.rules, false).await else {
+        let rules = match url.scheme() {
+            Scheme::Http => &self.insecure,
+            _ => &self.rules,
+        };
+        let purpose = Purpose {
+            rules: Arc::clone(rules),
+            url: url.clone(),
+            own_host: true,
+        };
+        let Ok(who) = hosts.who(url, &purpose).await else {
             return false;
         };
-        let Ok(access) = hosts.access(url, &self.rules, who.as_ref()).await else {
+        let Ok(access) = hosts.access(url, rules, who.as_ref()).await else {
             return false;
         };
-        let Ok(visit) = hosts.visit(url).await else {
+        let Ok(visit) = hosts.visit_briefly(url).await else {
             return false;
         };
-        if hosts.connects(&visit, url, &access).await.is_err() {
-            visit.failed();
+        // That one scheme is not served says nothing of the host.
+        if hosts.connects(&visit, url, rules, &access).await.is_err() {
+            visit.neutral();
             return false;
         }
-        let mirror = Mirror::new(
-            hosts.git().clone(),
-            self.direct.shelf.folder(),
-            url.as_str(),
-            0,
-        );
         let remote = Remote {
             url: url.as_str(),
             access: &access,
-            time: self.rules.timeout,
+            time: rules.timeout,
             size: 0,
         };
-        let found = mirror.refs(remote, RefLimits::default()).await.is_ok();
+        let mirror = self.direct.mirror(url);
+        let found = mirror.refs(remote, RefLimits::default()).await;
         visit.neutral();
-        found
+        found.is_ok()
     }
 }

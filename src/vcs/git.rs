@@ -19,12 +19,14 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// Of what git says on standard error, what is kept: the end. Bytes.
 const WORDS: usize = 8 << 10;
 /// Pieces in which output is read. Bytes.
 const PIECE: usize = 64 << 10;
+/// How long a run waits for its turn.
+const QUEUE: Duration = Duration::from_secs(60);
 /// How long git may take to end after its output has.
 const LAST: Duration = Duration::from_secs(5);
 
@@ -45,18 +47,15 @@ pub struct Access {
 }
 
 /// How http leaves this machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Line {
+    /// Not at all.
+    #[default]
+    None,
     /// Through the proxies of our own environment.
     Proxied,
     /// Straight to these addresses, each as `http.curloptResolve` has it: `host:port:address`.
     Straight(Vec<String>),
-}
-
-impl Default for Line {
-    fn default() -> Self {
-        Line::Straight(Vec::new())
-    }
 }
 
 /// How a run of git ended that did not end well.
@@ -73,6 +72,9 @@ pub enum GitError {
         /// The end of what it said on standard error.
         words: String,
     },
+    /// As many runs as may be are under way.
+    #[error("as many git processes are running as may be (direct.processes)")]
+    Busy,
     /// It took too long.
     #[error("git took longer than {} s", .0.as_secs())]
     Timeout(Duration),
@@ -103,7 +105,10 @@ pub struct Git {
     passed: Vec<(OsString, OsString)>,
     /// And those that name proxies.
     proxies: Vec<(OsString, OsString)>,
+    /// For what asks the world.
     places: Arc<Semaphore>,
+    /// For what is asked of our own disk: it must not wait for the world.
+    local: Arc<Semaphore>,
     running: Gauge,
 }
 
@@ -117,17 +122,10 @@ const PASSED: &[&str] = &[
 ];
 
 /// Those that name proxies. Which hosts are exempt is decided by us ([`Line`]).
-const PROXIES: &[&str] = &[
-    "HTTPS_PROXY",
-    "https_proxy",
-    "HTTP_PROXY",
-    "http_proxy",
-    "ALL_PROXY",
-    "all_proxy",
-];
+const PROXIES: &[&str] = &["https_proxy", "http_proxy", "all_proxy"];
 
 impl Git {
-    /// With at most `places` runs at once. `home` exists and is empty; `environment` gives our own variables.
+    /// With at most `places` runs at once that ask the world, and as many that do not. `home` exists and is empty; `environment` gives our own variables.
     pub fn new(
         program: PathBuf,
         home: PathBuf,
@@ -151,8 +149,9 @@ impl Git {
             program,
             home,
             passed,
-            proxies: of(PROXIES),
+            proxies: proxies(&environment),
             places: Arc::new(Semaphore::new(places)),
+            local: Arc::new(Semaphore::new(places)),
             running,
         }
     }
@@ -184,7 +183,7 @@ impl Git {
                 let proxies = self.proxies.iter();
                 command.envs(proxies.map(|(name, value)| (name, value)));
             }
-            Line::Straight(_) => {
+            Line::None | Line::Straight(_) => {
                 command.env("no_proxy", "*");
             }
         }
@@ -203,7 +202,7 @@ impl Git {
             "http.followRedirects=false",
             // A connection on which nothing comes is given up: bytes in a second, and for how many seconds.
             "http.lowSpeedLimit=1",
-            "http.lowSpeedTime=20",
+            "http.lowSpeedTime=60",
             "credential.helper=",
             "submodule.recurse=false",
             "gc.auto=0",
@@ -245,11 +244,15 @@ impl Git {
         input: Option<Bytes>,
         bounds: Bounds,
     ) -> Result<(Running, ChildStdout), GitError> {
-        let until = Instant::now() + bounds.time;
-        let place = timeout_at(until, Arc::clone(&self.places).acquire_owned()).await;
-        let Ok(Ok(place)) = place else {
-            return Err(GitError::Timeout(bounds.time));
+        let places = match access.line {
+            Line::None => &self.local,
+            Line::Proxied | Line::Straight(_) => &self.places,
         };
+        let place = timeout(QUEUE, Arc::clone(places).acquire_owned()).await;
+        let Ok(Ok(place)) = place else {
+            return Err(GitError::Busy);
+        };
+        let until = Instant::now() + bounds.time;
         let mut command = self.command(dir, access, arguments);
         if input.is_some() {
             command.stdin(Stdio::piped());
@@ -279,6 +282,39 @@ impl Git {
             _place: place,
         };
         Ok((running, stdout))
+    }
+
+    /// Its version, major and minor.
+    pub async fn version(&self) -> Result<(u32, u32), GitError> {
+        let bounds = Bounds {
+            time: LAST,
+            output: 4 << 10,
+        };
+        let nowhere = Path::new("/nonexistent");
+        let said = self
+            .run(nowhere, &Access::default(), &["version"], None, bounds)
+            .await?;
+        let text = String::from_utf8_lossy(&said);
+        let numbers = text.split_whitespace().nth(2).unwrap_or_default();
+        let mut numbers = numbers.split('.').map_while(|number| number.parse().ok());
+        Ok((
+            numbers.next().unwrap_or_default(),
+            numbers.next().unwrap_or_default(),
+        ))
+    }
+
+    /// What is wrong with a version of git, if anything.
+    pub fn trouble(version: (u32, u32)) -> Option<&'static str> {
+        match version {
+            // GIT_CONFIG_COUNT came with 2.31, http.curloptResolve with 2.37.
+            (0..2, _) | (2, 0..31) => {
+                Some("too old: no login could be sent; 2.31 is needed, 2.37 better")
+            }
+            (2, 31..37) => Some(
+                "it cannot be held to the addresses that were judged (2.37 can): names that change their address could lead it inside this network",
+            ),
+            _ => None,
+        }
     }
 
     /// Runs git to its end and gives what it printed.
@@ -325,6 +361,16 @@ impl Git {
             read: 0,
         })
     }
+}
+
+/// The proxies of our environment. Of `HTTP_PROXY` curl knows the lower-case form alone, others know both.
+fn proxies(environment: &impl Fn(&str) -> Option<OsString>) -> Vec<(OsString, OsString)> {
+    let set = |name: &&str| {
+        let upper = name.to_uppercase();
+        let value = environment(&upper).or_else(|| environment(name))?;
+        Some((OsString::from(name), value))
+    };
+    PROXIES.iter().filter_map(set).collect()
 }
 
 /// The protocols that git may use.

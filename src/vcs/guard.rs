@@ -263,7 +263,10 @@ fn is_inside_v6(ip: Ipv6Addr) -> bool {
     match (a, b) {
         // Unspecified, loopback, and the old way to embed IPv4.
         (0, 0) if segments[..6] == [0; 6] => true,
-        // NAT64 and 6to4 lead to the address embedded.
+        // An old way to embed IPv4 in translators.
+        (0, 0) if segments[4..6] == [0xffff, 0] => embedded(segments[6], segments[7]),
+        // NAT64 and 6to4 lead to the address embedded; with a prefix of one's own, somewhere inside.
+        (0x64, 0xff9b) if segments[2] == 1 => true,
         (0x64, 0xff9b) => embedded(segments[6], segments[7]),
         (0x2002, _) => embedded(b, segments[2]),
         // Teredo.
@@ -349,6 +352,8 @@ mod tests {
             "2002:7f00:1::",
             "2002:a00:1::1",
             "2001:0:1::",
+            "::ffff:0:127.0.0.1",
+            "64:ff9b:1::1",
         ] {
             assert!(is_inside(inside.parse().unwrap()), "{inside}");
         }

@@ -101,13 +101,22 @@ pub struct Who {
 /// All that asks git hosts.
 pub struct Hosts {
     git: Git,
-    guard: Arc<Guard>,
-    web: Web,
+    public: Side,
+    private: Side,
     credentials: Arc<Credentials>,
     settings: HostSettings,
     clock: SharedClock,
     metrics: DirectMetrics,
     known: Cache<String, Arc<Host>>,
+}
+
+/// Whom modules of one kind may reach. What public modules name are strangers' words: they lead to no host inside that is
+/// named for private ones, and bring nobody's credentials.
+pub struct Side {
+    /// Which hosts may be asked.
+    pub guard: Arc<Guard>,
+    /// Their pages.
+    pub web: Web,
 }
 
 /// How hosts are treated.
@@ -126,6 +135,8 @@ pub struct Host {
     name: String,
     /// For git.
     places: Arc<Semaphore>,
+    /// For lists of references.
+    brief: Arc<Semaphore>,
     /// For pages.
     pages: Arc<Semaphore>,
     breaker: Breaker,
@@ -153,6 +164,11 @@ impl Visit {
         self.host.breaker.failure(&self.pass, None);
     }
 
+    /// One thing asked of it took too long, which says less of the host than of that thing.
+    pub fn hung(&self, what: &str) {
+        self.host.breaker.failure(&self.pass, Some(what));
+    }
+
     /// It is not known whether it would have.
     pub fn neutral(&self) {
         self.host.breaker.neutral(&self.pass);
@@ -163,6 +179,10 @@ impl Visit {
 pub enum Diagnosis {
     /// It is final.
     Final(RepoError),
+    /// The host itself is not there.
+    Outage(RepoError),
+    /// Git has failed though the host answers well; its words.
+    Unexplained(RepoError),
     /// The repository is elsewhere now.
     Moved(RepoUrl),
     /// It may be open to everybody, though it is closed to who we are.
@@ -173,8 +193,8 @@ impl Hosts {
     /// All that asks git hosts.
     pub fn new(
         git: Git,
-        guard: Arc<Guard>,
-        web: Web,
+        public: Side,
+        private: Side,
         credentials: Arc<Credentials>,
         settings: HostSettings,
         clock: SharedClock,
@@ -182,8 +202,8 @@ impl Hosts {
     ) -> Self {
         Hosts {
             git,
-            guard,
-            web,
+            public,
+            private,
             credentials,
             settings,
             clock,
@@ -202,14 +222,12 @@ impl Hosts {
         &self.metrics
     }
 
-    /// Pages of these hosts.
-    pub fn web(&self) -> &Web {
-        &self.web
-    }
-
-    /// Which hosts may be asked.
-    pub fn guard(&self) -> &Arc<Guard> {
-        &self.guard
+    /// Whom modules under these rules may reach.
+    pub fn side(&self, rules: &Rules) -> &Side {
+        match rules.private {
+            true => &self.private,
+            false => &self.public,
+        }
     }
 
     fn host(&self, name: &str) -> Arc<Host> {
@@ -222,6 +240,7 @@ impl Hosts {
             Ok::<_, Infallible>(Arc::new(Host {
                 name: name.to_owned(),
                 places: Arc::new(Semaphore::new(self.settings.per_host)),
+                brief: Arc::new(Semaphore::new(self.settings.per_host)),
                 pages: Arc::new(Semaphore::new(PAGES)),
                 breaker: Breaker::new(settings, Arc::clone(&self.clock)),
                 answered: Mutex::default(),
@@ -233,8 +252,15 @@ impl Hosts {
 
     /// A place at a host for git; the text says why there is none.
     pub async fn visit(&self, url: &RepoUrl) -> Result<Visit, RepoError> {
-        let host = self.host(url.host());
+        let host = self.host(&format!("{}:{}", url.host(), port(url)));
         let places = Arc::clone(&host.places);
+        self.enter(host, places).await
+    }
+
+    /// The same for lists of references, which do not wait behind what takes long.
+    pub async fn visit_briefly(&self, url: &RepoUrl) -> Result<Visit, RepoError> {
+        let host = self.host(&format!("{}:{}", url.host(), port(url)));
+        let places = Arc::clone(&host.brief);
         self.enter(host, places).await
     }
 
@@ -275,6 +301,7 @@ impl Hosts {
         &self,
         visit: &Visit,
         url: &RepoUrl,
+        rules: &Rules,
         access: &Access,
     ) -> Result<(), RepoError> {
         let lately = |at: Instant| at.elapsed() < LATELY;
@@ -287,7 +314,7 @@ impl Hosts {
             return Ok(());
         }
         let (host, port) = (url.host(), port(url));
-        let addresses = self.guard.straight(host, port);
+        let addresses = self.side(rules).guard.straight(host, port);
         let connect = async {
             let mut last = None;
             for address in addresses.await.map_err(|error| error.to_string())? {
@@ -304,24 +331,16 @@ impl Hosts {
         })
     }
 
-    /// Who we are to a repository. A route's own login is for the repository that its modules name, and not for where
-    /// that has `moved`.
-    pub async fn who(
-        &self,
-        url: &RepoUrl,
-        rules: &Rules,
-        moved: bool,
-    ) -> Result<Option<Who>, RepoError> {
+    /// Who we are to a repository.
+    pub async fn who(&self, url: &RepoUrl, purpose: &Purpose) -> Result<Option<Who>, RepoError> {
+        let rules = &purpose.rules;
         if url.scheme() != Scheme::Https {
             return Ok(None);
         }
         let Ok(parsed) = Url::parse(url.as_str()) else {
             return Ok(None);
         };
-        if let Some(own) = &rules.login
-            && rules.is_for(&parsed)
-            && !(moved && rules.host.is_none())
-        {
+        if let Some(own) = rules.login.as_ref().filter(|_| purpose.admits(&parsed)) {
             let login = own.login().await.map_err(|error| {
                 let text = format!("{url}: {}: no token of the GitHub App: {error}", rules.name);
                 match error {
@@ -333,6 +352,10 @@ impl Hosts {
             })?;
             let written = rules.name.clone();
             return Ok(Some(Who { login, written }));
+        }
+        if !rules.private {
+            // Whoever writes a page could have us fetch for everybody what is for us alone.
+            return Ok(None);
         }
         let found = self.credentials.login_from(&parsed);
         Ok(found.map(|(login, written)| Who {
@@ -353,13 +376,14 @@ impl Hosts {
         } else {
             url.scheme().as_str()
         };
-        let line = match self.guard.line(scheme, url.host(), port(url)).await {
+        let guard = &self.side(rules).guard;
+        let line = match guard.line(scheme, url.host(), port(url)).await {
             Ok(line) => line,
             Err(error @ Barred::Inside(_)) => {
                 return Err(RepoError::Missing(format!("{url}: {error}")));
             }
             // Names may mean something to ssh that they mean to nobody else.
-            Err(_) if scheme == "ssh" => Line::default(),
+            Err(_) if scheme == "ssh" => Line::Straight(Vec::new()),
             Err(error @ Barred::NoHost(_)) => {
                 return Err(RepoError::Missing(format!("{url}: {error}")));
             }
@@ -388,15 +412,16 @@ impl Hosts {
     pub async fn diagnose(
         &self,
         url: &RepoUrl,
-        rules: &Rules,
+        purpose: &Purpose,
         who: Option<&Who>,
         error: MirrorError,
     ) -> Diagnosis {
+        let rules = &*purpose.rules;
         let words = match error {
             MirrorError::Git(GitError::Failed { words, .. }) => words,
             MirrorError::Git(GitError::Timeout(time)) => {
                 return Diagnosis::Final(RepoError::Timeout(format!(
-                    "{url}: {} did not answer git within {} s",
+                    "{url}: {} did not bring all within {} s\nFor a repository that takes longer, larder's operator sets direct.timeout, or the route's.",
                     url.host(),
                     time.as_secs()
                 )));
@@ -421,8 +446,13 @@ impl Hosts {
             return Diagnosis::Final(ssh_refusal(url, rules, &words));
         }
         let authorization: Option<HeaderValue> = who.and_then(|who| who.login.header());
-        match self.web.probe(url.as_str(), authorization).await {
-            Ok(probe) => self.judge(url, rules, who, &probe, &words),
+        match self
+            .side(rules)
+            .web
+            .probe(url.as_str(), authorization)
+            .await
+        {
+            Ok(probe) => judge(url, purpose, who, &probe, &words),
             Err(PageError::NoHost) => Diagnosis::Final(RepoError::Missing(format!(
                 "{url}: there is no host {}",
                 url.host()
@@ -430,87 +460,109 @@ impl Hosts {
             Err(PageError::Forbidden(why)) => {
                 Diagnosis::Final(RepoError::Missing(format!("{url}: {why}")))
             }
-            Err(PageError::Timeout) => Diagnosis::Final(RepoError::Timeout(format!(
+            Err(PageError::Timeout) => Diagnosis::Outage(RepoError::Timeout(format!(
                 "{url}: {} did not answer in time",
                 url.host()
             ))),
-            Err(PageError::Fault(why)) => Diagnosis::Final(RepoError::Unreachable(format!(
+            Err(PageError::Fault(why)) => Diagnosis::Outage(RepoError::Unreachable(format!(
                 "{url}: {} cannot be reached: {why}",
                 url.host()
             ))),
         }
     }
+}
 
-    fn judge(
-        &self,
-        url: &RepoUrl,
-        rules: &Rules,
-        who: Option<&Who>,
-        probe: &Probe,
-        words: &str,
-    ) -> Diagnosis {
-        let host = url.host();
-        let last = |error| Diagnosis::Final(error);
-        match probe.status {
-            401 | 407 => match who {
-                None => last(RepoError::Missing(wants_login(url, rules))),
-                Some(who) => {
-                    let refused = RepoError::Refused(format!(
-                        "{url}: {host} does not accept larder's credentials ({} by {})\nLarder's operator must set them right there; what was sent is shown to nobody.",
-                        who.login.name(),
-                        who.written
-                    ));
-                    match rules.private {
-                        true => last(refused),
-                        false => Diagnosis::TryAnonymous(refused),
-                    }
-                }
-            },
-            403 => last(RepoError::Refused(format!(
-                "{url}: {host} answers 403: {}",
-                match who {
-                    Some(who) => format!(
-                        "{} ({}) may not read it, or too much has been asked",
-                        who.login.name(),
-                        who.written
-                    ),
-                    None => "larder may not read it without a login, or has asked too much".into(),
-                }
+fn judge(
+    url: &RepoUrl,
+    purpose: &Purpose,
+    who: Option<&Who>,
+    probe: &Probe,
+    words: &str,
+) -> Diagnosis {
+    let rules = &*purpose.rules;
+    let host = url.host();
+    let last = |error| Diagnosis::Final(error);
+    if let Some(to) = &probe.moved {
+        let allowed = Allowed {
+            ssh: false,
+            insecure: rules.insecure,
+        };
+        return match RepoUrl::parse(to, allowed) {
+            // Who we are there may be somebody else: what it says to nobody is not its last word.
+            Ok(to) => Diagnosis::Moved(to),
+            Err(error) => last(RepoError::Missing(format!(
+                "{url}: it has moved to where larder may not follow: {error}"
             ))),
-            404 | 410 => last(RepoError::Missing(format!(
-                "{url}: repository not found ({host} answers {}){}",
-                probe.status,
-                match who {
-                    Some(who) => format!(
-                        "\nIf it exists, {} ({}) may not see it.",
-                        who.login.name(),
-                        who.written
-                    ),
-                    None => String::new(),
+        };
+    }
+    match probe.status {
+        401 | 407 => match who {
+            None => last(RepoError::Missing(wants_login(url, purpose))),
+            Some(who) => {
+                let refused = RepoError::Refused(format!(
+                    "{url}: {host} does not accept larder's credentials ({} by {})\nLarder's operator must set them right there; what was sent is shown to nobody.",
+                    who.login.name(),
+                    who.written
+                ));
+                match rules.private {
+                    true => last(refused),
+                    false => Diagnosis::TryAnonymous(refused),
                 }
-            ))),
-            200..=299 => match &probe.moved {
-                Some(to) => {
-                    let allowed = Allowed {
-                        ssh: false,
-                        insecure: rules.insecure,
-                    };
-                    match RepoUrl::parse(to, allowed) {
-                        Ok(to) => Diagnosis::Moved(to),
-                        Err(error) => last(RepoError::Missing(format!(
-                            "{url}: it has moved to where larder may not follow: {error}"
-                        ))),
-                    }
-                }
-                None => last(RepoError::Unreachable(format!(
-                    "{url}: git failed: {}",
-                    shown(words)
-                ))),
-            },
-            status => last(RepoError::Unreachable(format!(
-                "{url}: {host} answers {status}"
-            ))),
+            }
+        },
+        403 => last(RepoError::Refused(format!(
+            "{url}: {host} answers 403: {}",
+            match who {
+                Some(who) => format!(
+                    "{} ({}) may not read it, or too much has been asked",
+                    who.login.name(),
+                    who.written
+                ),
+                None => "larder may not read it without a login, or has asked too much".into(),
+            }
+        ))),
+        404 | 410 => last(RepoError::Missing(format!(
+            "{url}: repository not found ({host} answers {}){}",
+            probe.status,
+            match who {
+                Some(who) => format!(
+                    "\nIf it exists, {} ({}) may not see it.",
+                    who.login.name(),
+                    who.written
+                ),
+                None => String::new(),
+            }
+        ))),
+        200..=299 => Diagnosis::Unexplained(RepoError::Unreachable(format!(
+            "{url}: git failed: {}",
+            shown(words)
+        ))),
+        status => last(RepoError::Unreachable(format!(
+            "{url}: {host} answers {status}"
+        ))),
+    }
+}
+
+/// What a repository is asked for: by which rules, for modules of which hosts.
+#[derive(Clone, Debug)]
+pub struct Purpose {
+    /// The rules.
+    pub rules: Arc<Rules>,
+    /// The repository as modules name it.
+    pub url: RepoUrl,
+    /// Whether it is on the host that the modules' paths begin with.
+    pub own_host: bool,
+}
+
+impl Purpose {
+    /// Whether the rule's own login is for an address: the host that it names, or else the one that the modules' own paths
+    /// begin with. What a page names beyond that is for its writer to choose, who may be anybody below a pattern.
+    fn admits(&self, url: &Url) -> bool {
+        if self.rules.host.is_some() {
+            return self.rules.is_for(url);
         }
+        let named = Url::parse(self.url.as_str());
+        self.own_host && named.is_ok_and(|named| named.origin() == url.origin())
     }
 }
 
@@ -527,7 +579,7 @@ impl Rules {
     /// Whether the rule's own login is for a host.
     fn is_for(&self, url: &Url) -> bool {
         let Some(wanted) = &self.host else {
-            return true;
+            return false;
         };
         let host = url.host_str().unwrap_or_default();
         match url.port_or_known_default() {
@@ -549,8 +601,10 @@ impl Ssh {
             command.push(quoted(&key.to_string_lossy()));
         }
         if let Some(file) = &self.known_hosts {
-            command.push(" -o GlobalKnownHostsFile=/dev/null -o UserKnownHostsFile=");
-            command.push(quoted(&file.to_string_lossy()));
+            command.push(" -o GlobalKnownHostsFile=/dev/null -o ");
+            // For ssh itself spaces separate several files.
+            let option = format!("UserKnownHostsFile=\"{}\"", file.to_string_lossy());
+            command.push(quoted(&option));
         }
         command
     }
@@ -569,15 +623,26 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-fn wants_login(url: &RepoUrl, rules: &Rules) -> String {
+fn wants_login(url: &RepoUrl, purpose: &Purpose) -> String {
     let host = url.host();
-    let rule = match rules.name.is_empty() {
-        true => String::new(),
-        false => format!(" (it is asked by {})", rules.name),
+    let rules = &purpose.rules;
+    let first = format!(
+        "{url}: {host} wants a login and larder has none for it: the repository is private, or does not exist"
+    );
+    let second = match (&rules.login, rules.private) {
+        (Some(_), _) => format!(
+            "The login of {} is not for this host; if it should be, larder's operator sets host = \"{host}\" in the route.",
+            rules.name
+        ),
+        (None, true) => format!(
+            "Larder's operator gives it one in netrc (machine {host}), as [[credentials]] host = \"{host}\", or with a route."
+        ),
+        (None, false) => {
+            "If the module is private, larder's operator names it in --private, or with a route."
+                .to_owned()
+        }
     };
-    format!(
-        "{url}: {host} wants a login and larder has none for it{rule}: the repository is private, or does not exist\nLarder's operator gives it one in netrc (machine {host}), as [[credentials]] host = \"{host}\", or with a route."
-    )
+    format!("{first}\n{second}")
 }
 
 fn ssh_refusal(url: &RepoUrl, rules: &Rules, words: &str) -> RepoError {
@@ -632,7 +697,16 @@ mod tests {
             ..Rules::default()
         };
         let url = |text| Url::parse(text).unwrap();
-        assert!(rules(None).is_for(&url("https://a.example.com/x")));
+        assert!(!rules(None).is_for(&url("https://a.example.com/x")));
+        let purpose = |own_host| Purpose {
+            rules: Arc::new(rules(None)),
+            url: RepoUrl::parse("https://a.example.com/x", Allowed::default()).unwrap(),
+            own_host,
+        };
+        assert!(purpose(true).admits(&url("https://a.example.com/renamed")));
+        assert!(!purpose(true).admits(&url("https://b.example.com/x")));
+        assert!(!purpose(true).admits(&url("https://a.example.com:8443/x")));
+        assert!(!purpose(false).admits(&url("https://a.example.com/x")));
         let one = rules(Some("a.example.com"));
         assert!(one.is_for(&url("https://a.example.com/x")));
         assert!(!one.is_for(&url("https://a.example.com.evil.org/x")));
@@ -683,6 +757,9 @@ mod tests {
         };
         let command = ssh.command().into_string().unwrap();
         assert!(command.contains(r"-i '/k e/y'\''s'"), "{command}");
-        assert!(command.ends_with("UserKnownHostsFile='/h'"), "{command}");
+        assert!(
+            command.ends_with("'UserKnownHostsFile=\"/h\"'"),
+            "{command}"
+        );
     }
 }

@@ -7,12 +7,15 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
 
 use super::git::{Access, Bounds, Git, GitError, Output};
 use super::refs::{ObjectId, RefLimits, RefTable, RefsError};
@@ -25,6 +28,8 @@ const REFS: Bounds = Bounds {
 };
 /// Packs that a mirror has before they are made one.
 const PACKS: usize = 80;
+/// How long it is left alone when that has failed.
+const UNTIDY: Duration = Duration::from_secs(6 * 3600);
 /// How long that may take.
 const TIDY: Duration = Duration::from_secs(600);
 /// How often the size of what is being fetched is looked at.
@@ -33,6 +38,11 @@ const LOOK: Duration = Duration::from_millis(200);
 const LOCAL: Bounds = Bounds {
     time: Duration::from_secs(30),
     output: 64 << 10,
+};
+/// A question about the history, which may be long.
+const HISTORY: Bounds = Bounds {
+    time: Duration::from_secs(300),
+    output: 64 << 20,
 };
 /// A commit object: its message may be long.
 const COMMIT: Bounds = Bounds {
@@ -45,6 +55,10 @@ const HELD: &str = "refs/larder/held/";
 const SERVED: &str = "refs/larder/served/";
 /// All that counts.
 const ALL: [&str; 2] = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
+/// The file that is made last.
+const MADE: &str = "info/attributes";
+/// The file whose age says when a mirror was last used.
+pub const USED: &str = "larder-used";
 /// The file that says that the history of all heads and tags is here.
 const COMPLETE: &str = "larder-complete";
 
@@ -91,10 +105,18 @@ pub struct Remote<'a> {
 pub struct Mirror {
     git: Git,
     dir: PathBuf,
+    /// When it was last tidied in vain.
+    untidy: Mutex<Option<Instant>>,
+    tidying: AtomicBool,
     /// The largest file that is read. Bytes.
     max_file: u64,
     /// One fetch at a time.
     fetching: Semaphore,
+}
+
+/// As long as this lives nobody else changes the mirror.
+pub struct Turn<'a> {
+    _permit: SemaphorePermit<'a>,
 }
 
 /// What is known of a commit.
@@ -112,6 +134,8 @@ impl Mirror {
         Arc::new(Mirror {
             git,
             dir: root.join(name),
+            untidy: Mutex::default(),
+            tidying: AtomicBool::new(false),
             max_file,
             fetching: Semaphore::new(1),
         })
@@ -147,18 +171,24 @@ impl Mirror {
         Ok(RefTable::parse(&list, limits)?)
     }
 
+    /// Waits until nobody else changes it. Places elsewhere are to be taken after this.
+    pub async fn turn(&self) -> Option<Turn<'_>> {
+        self.fetching
+            .acquire()
+            .await
+            .ok()
+            .map(|permit| Turn { _permit: permit })
+    }
+
     /// Makes sure that a commit's tree is here; `reference` names it at the remote (`refs/tags/…`, `refs/heads/…`).
     pub async fn ensure(
         &self,
+        _turn: &Turn<'_>,
         remote: Remote<'_>,
         id: &ObjectId,
         reference: &str,
     ) -> Result<(), MirrorError> {
-        if self.has(id).await {
-            return Ok(());
-        }
-        let _one = self.turn().await;
-        if self.has(id).await {
+        if self.has(id).await? {
             return Ok(());
         }
         self.init(id).await?;
@@ -177,7 +207,7 @@ impl Mirror {
                 fetched => fetched?,
             }
         }
-        if self.here(id).await {
+        if self.kind(id.as_str()).await?.is_some() {
             Ok(())
         } else {
             Err(MirrorError::Moved(id.clone()))
@@ -185,20 +215,25 @@ impl Mirror {
     }
 
     /// Makes sure that all heads and tags are here with their history, as of now.
-    pub async fn complete(&self, remote: Remote<'_>, any: &ObjectId) -> Result<(), MirrorError> {
-        let _one = self.turn().await;
+    pub async fn complete(
+        &self,
+        _turn: &Turn<'_>,
+        remote: Remote<'_>,
+        any: &ObjectId,
+    ) -> Result<(), MirrorError> {
         self.init(any).await?;
         self.fetch(remote, &["--prune"], &ALL).await?;
         if self.dir.join("shallow").exists() {
             // By itself: together with new references some servers send too little (protocol.md 6.6).
             self.fetch(remote, &["--unshallow"], &ALL).await?;
         }
+        let graph = ["commit-graph", "write", "--reachable", "--split"];
+        if let Err(error) = self.local(&graph, HISTORY).await {
+            // Questions take longer without.
+            tracing::warn!(%error, dir = %self.dir.display(), "no commit graph");
+        }
         let mark = self.dir.join(COMPLETE);
         std::fs::write(mark, "").map_err(|error| MirrorError::Folder(error.to_string()))
-    }
-
-    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        self.fetching.acquire().await.ok()
     }
 
     async fn fetch(
@@ -208,6 +243,11 @@ impl Mirror {
         what: &[&str],
     ) -> Result<(), MirrorError> {
         self.sweep().await;
+        if size(&self.dir).await > remote.size {
+            // What is left of many fetches; the next one brings what is needed.
+            self.remove().await;
+            return Err(MirrorError::Damaged("it has outgrown its bounds".into()));
+        }
         let mut arguments = vec![
             "fetch",
             "--quiet",
@@ -232,21 +272,24 @@ impl Mirror {
             return Ok(());
         };
         self.sweep().await;
-        Err(self.healed(error).await)
+        if error.is_damage() {
+            self.remove().await;
+            return Err(MirrorError::Damaged(error.to_string()));
+        }
+        Err(error)
     }
 
-    /// A damaged mirror is removed: it can be fetched again, and would fail for ever as it is.
-    pub async fn healed(&self, error: MirrorError) -> MirrorError {
-        let words = match &error {
-            MirrorError::Git(GitError::Failed { words, .. }) if is_damage(words) => words.clone(),
-            _ => return error,
-        };
-        tracing::warn!(dir = %self.dir.display(), words, "a damaged mirror is removed");
+    /// Removes what fails for ever as it is: it can be fetched again. Waits for its turn.
+    pub async fn condemn(&self, why: &str) {
+        let _turn = self.turn().await;
+        tracing::warn!(dir = %self.dir.display(), why, "a damaged mirror is removed");
+        self.remove().await;
+    }
+
+    async fn remove(&self) {
         let dir = self.dir.clone();
-        match tokio::task::spawn_blocking(move || std::fs::remove_dir_all(dir)).await {
-            Ok(Ok(())) => MirrorError::Damaged(words),
-            _ => error,
-        }
+        // Whatever is left makes the next fetch say so.
+        let _ = tokio::task::spawn_blocking(move || remove(&dir)).await;
     }
 
     /// Ends when the mirror is larger than it may be.
@@ -266,33 +309,47 @@ impl Mirror {
         let _ = tokio::task::spawn_blocking(move || sweep(&dir)).await;
     }
 
-    /// Makes one pack of many, if there are many.
+    /// Makes fewer packs of many, if there are many.
     pub async fn tidy(&self) {
-        let packs = self.dir.join("objects/pack");
-        let count = std::fs::read_dir(packs).map_or(0, |entries| {
-            let pack = |path: &Path| path.extension().is_some_and(|kind| kind == "pack");
-            entries.flatten().filter(|it| pack(&it.path())).count()
-        });
-        if count <= PACKS {
+        let lately = |at: Instant| at.elapsed() < UNTIDY;
+        if self.packs() <= PACKS || self.untidy.lock().is_some_and(lately) {
             return;
         }
-        let _one = self.turn().await;
-        let bounds = Bounds {
-            time: TIDY,
-            ..LOCAL
-        };
-        if let Err(error) = self.local(&["repack", "-a", "-d", "-q"], bounds).await {
-            tracing::warn!(%error, dir = %self.dir.display(), "a mirror could not be tidied");
+        if self.tidying.swap(true, Ordering::AcqRel) {
+            return;
         }
+        let turn = self.turn().await;
+        if self.packs() > PACKS {
+            let bounds = Bounds {
+                time: TIDY,
+                ..LOCAL
+            };
+            let arguments = ["repack", "--geometric=2", "-d", "-q"];
+            if let Err(error) = self.local(&arguments, bounds).await {
+                tracing::warn!(%error, dir = %self.dir.display(), "a mirror could not be tidied");
+                *self.untidy.lock() = Some(Instant::now());
+            }
+        }
+        drop(turn);
+        self.tidying.store(false, Ordering::Release);
+    }
+
+    fn packs(&self) -> usize {
+        let packs = self.dir.join("objects/pack");
+        let pack = |path: &Path| path.extension().is_some_and(|kind| kind == "pack");
+        std::fs::read_dir(packs).map_or(0, |entries| {
+            entries.flatten().filter(|it| pack(&it.path())).count()
+        })
     }
 
     /// Makes the folder, if it is not there.
     async fn init(&self, any: &ObjectId) -> Result<(), MirrorError> {
-        if self.dir.join("info/attributes").exists() {
+        if self.dir.join(MADE).exists() {
             return Ok(());
         }
         let failed = |error: std::io::Error| MirrorError::Folder(error.to_string());
         std::fs::create_dir_all(&self.dir).map_err(failed)?;
+        std::fs::write(self.dir.join(USED), "").map_err(failed)?;
         let format = if any.as_str().len() == 64 {
             "sha256"
         } else {
@@ -305,13 +362,9 @@ impl Mirror {
             .run(&self.dir, &Access::default(), &arguments, None, LOCAL)
             .await?;
         // Last, and what says that all is made: no archive may leave out or expand what `go` does not.
-        let info = self.dir.join("info");
-        std::fs::create_dir_all(&info).map_err(failed)?;
-        std::fs::write(
-            info.join("attributes"),
-            "\n* -export-subst -export-ignore\n",
-        )
-        .map_err(failed)
+        let attributes = self.dir.join(MADE);
+        std::fs::create_dir_all(self.dir.join("info")).map_err(failed)?;
+        std::fs::write(attributes, "\n* -export-subst -export-ignore\n").map_err(failed)
     }
 
     async fn local<A: AsRef<std::ffi::OsStr>>(
@@ -325,15 +378,28 @@ impl Mirror {
     }
 
     /// Whether a commit is here.
-    pub async fn has(&self, id: &ObjectId) -> bool {
+    pub async fn has(&self, id: &ObjectId) -> Result<bool, MirrorError> {
         let name = format!("{}^{{commit}}", id.as_str());
-        self.dir.exists() && self.local(&["cat-file", "-e", &name], LOCAL).await.is_ok()
+        Ok(self.kind(&name).await?.as_deref() == Some("commit"))
     }
 
-    /// Whether an object is here, whatever it is.
-    async fn here(&self, id: &ObjectId) -> bool {
-        let arguments = ["cat-file", "-e", id.as_str()];
-        self.local(&arguments, LOCAL).await.is_ok()
+    /// What kind of object a name stands for, if it is here. Trouble is an error, and not "nothing".
+    async fn kind(&self, name: &str) -> Result<Option<String>, MirrorError> {
+        if !self.dir.join(MADE).exists() {
+            return Ok(None);
+        }
+        let input = Bytes::from(format!("{name}\n"));
+        let arguments = ["cat-file", "--batch-check=%(objecttype)"];
+        let access = Access::default();
+        let run = self
+            .git
+            .run(&self.dir, &access, &arguments, Some(input), LOCAL);
+        let said = run.await?;
+        let text = String::from_utf8_lossy(&said);
+        let text = text.trim();
+        // A name that leads nowhere is repeated, with the word behind it.
+        let is_kind = ["commit", "tree", "blob", "tag"].contains(&text);
+        Ok(is_kind.then(|| text.to_owned()))
     }
 
     /// When a commit that is here was committed.
@@ -356,22 +422,27 @@ impl Mirror {
 
     /// A file of a commit that is here; `None` if the commit has none there. A symbolic link gives its target, as in `go`.
     pub async fn file(&self, id: &ObjectId, path: &str) -> Result<Option<Bytes>, MirrorError> {
-        let name = format!("{}:{path}", id.as_str());
-        let kind = match self.local(&["cat-file", "-t", &name], LOCAL).await {
-            Ok(kind) => kind,
-            Err(GitError::Failed { .. }) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        if kind.trim_ascii() != b"blob" {
+        if path.is_empty() {
             return Ok(None);
         }
+        // Which of git's failures would mean that there is none, nobody can tell; an empty list does.
+        let arguments = ["ls-tree", "-z", "--full-tree", id.as_str(), "--", path];
+        let listed = self.local(&arguments, LOCAL).await?;
+        let entry = String::from_utf8_lossy(&listed);
+        let mut fields = entry.split(['\t', ' ']);
+        let (_mode, kind, blob) = (fields.next(), fields.next(), fields.next());
+        let Some(blob) = blob
+            .filter(|_| kind == Some("blob"))
+            .and_then(ObjectId::parse)
+        else {
+            return Ok(None);
+        };
         let bounds = Bounds {
             output: self.max_file,
             ..LOCAL
         };
-        Ok(Some(
-            self.local(&["cat-file", "blob", &name], bounds).await?,
-        ))
+        let arguments = ["cat-file", "blob", blob.as_str()];
+        Ok(Some(self.local(&arguments, bounds).await?))
     }
 
     /// Whether `older` is an ancestor of `younger`, or the same; both with their history here.
@@ -386,7 +457,7 @@ impl Mirror {
             older.as_str(),
             younger.as_str(),
         ];
-        match self.local(&arguments, LOCAL).await {
+        match self.local(&arguments, HISTORY).await {
             Ok(_) => Ok(true),
             Err(GitError::Failed { code: Some(1), .. }) => Ok(false),
             Err(error) => Err(error.into()),
@@ -406,11 +477,7 @@ impl Mirror {
     pub async fn tags_before(&self, id: &ObjectId) -> Result<Vec<String>, MirrorError> {
         let merged = format!("--merged={}", id.as_str());
         let arguments = ["for-each-ref", "--format=%(refname)", &merged, "refs/tags"];
-        let bounds = Bounds {
-            output: REFS.output,
-            ..REFS
-        };
-        let list = self.local(&arguments, bounds).await?;
+        let list = self.local(&arguments, HISTORY).await?;
         let text = String::from_utf8_lossy(&list);
         let names = text
             .lines()
@@ -431,7 +498,9 @@ impl Mirror {
         ];
         let id = match self.local(&arguments, LOCAL).await {
             Ok(id) => id,
-            Err(GitError::Failed { .. }) => return Ok(None),
+            // Quietly: there is none, or more than one.
+            Err(GitError::Failed { code: Some(1), .. }) => return Ok(None),
+            Err(GitError::Failed { words, .. }) if words.contains("ambiguous") => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         let text = String::from_utf8_lossy(&id);
@@ -448,7 +517,7 @@ impl Mirror {
             "refs/tags",
             SERVED,
         ];
-        let reached = self.local(&arguments, LOCAL).await?;
+        let reached = self.local(&arguments, HISTORY).await?;
         Ok((!reached.is_empty()).then_some(id))
     }
 
@@ -487,22 +556,42 @@ fn is_all_or_nothing(words: &str) -> bool {
         .any(|known| words.contains(known))
 }
 
-/// Whether git complains about what is on our disk.
-fn is_damage(words: &str) -> bool {
-    [
-        "not a git repository",
-        "is corrupt",
-        "corrupt loose object",
-        "unable to read tree",
-        "could not be mapped",
-        "bad object refs/",
-        "does not point to a valid object",
-        "packfile ./objects",
-        "inflate: data stream error",
-        "bad config",
-    ]
-    .iter()
-    .any(|known| words.contains(known))
+impl MirrorError {
+    /// Whether git complains about what is on our disk. What the other side says begins with `remote:`.
+    pub fn is_damage(&self) -> bool {
+        let MirrorError::Git(GitError::Failed { words, .. }) = self else {
+            return false;
+        };
+        let ours = words
+            .split("; ")
+            .filter(|line| !line.starts_with("remote:"));
+        let known = [
+            "not a git repository",
+            "is corrupt",
+            "corrupt loose object",
+            "unable to read tree",
+            "could not be mapped",
+            "bad object ",
+            "does not point to a valid object",
+            "does not match index",
+            "is far too short to be a packfile",
+            "cannot be accessed",
+            "did not send all necessary objects",
+            "inflate: data stream error",
+            "bad config",
+            "unable to read sha1 file",
+            "mismatched algorithms",
+        ];
+        let mut ours = ours;
+        ours.any(|line| known.iter().any(|it| line.contains(it)))
+    }
+}
+
+/// Out of the way first, in one step: nobody finds half of it.
+pub fn remove(dir: &Path) -> std::io::Result<()> {
+    let aside = dir.with_extension(format!("gone-{:08x}", fastrand::u32(..)));
+    std::fs::rename(dir, &aside)?;
+    std::fs::remove_dir_all(aside)
 }
 
 /// What a mirror takes on the disk. Bytes.
@@ -518,9 +607,12 @@ pub async fn size(dir: &Path) -> u64 {
 
 fn sweep(dir: &Path) {
     let mut left = Vec::new();
+    // A commit is held on to at any time, by whoever gives it out.
+    let own = dir.join(SERVED);
     each_file(dir, &mut |path, _| {
         let name = path.file_name().map(OsStr::to_string_lossy);
-        if name.is_some_and(|name| name.ends_with(".lock") || name.starts_with("tmp_")) {
+        let stale = name.is_some_and(|name| name.ends_with(".lock") || name.starts_with("tmp_"));
+        if stale && !path.starts_with(&own) {
             left.push(path.to_owned());
         }
     });
@@ -557,8 +649,8 @@ mod tests {
         assert_eq!(id, scene.id("v1.1.0"), "annotated tags are peeled");
         assert_eq!(refs.head(), Some(&id));
         scene.ensure(&id, "refs/tags/v1.1.0").await;
-        assert!(scene.mirror.has(&id).await);
-        assert!(!scene.mirror.has(&scene.id("v1.0.0")).await);
+        assert!(scene.mirror.has(&id).await.unwrap());
+        assert!(!scene.mirror.has(&scene.id("v1.0.0")).await.unwrap());
         assert_eq!(
             scene.mirror.times(&id).await.unwrap().committed,
             1_700_000_000
@@ -707,7 +799,8 @@ mod tests {
         let mirror = Mirror::new(scene.mirror.git.clone(), &mirrors, &scene.url, 1 << 20);
         let id = scene.id("main");
         // A fetch may be over before it is looked at.
-        if let Err(error) = mirror.ensure(small, &id, "refs/heads/main").await {
+        let turn = mirror.turn().await.unwrap();
+        if let Err(error) = mirror.ensure(&turn, small, &id, "refs/heads/main").await {
             assert!(matches!(error, MirrorError::TooLarge(_)), "{error}");
             assert!(size(mirror.dir()).await < 1 << 20);
         }
@@ -715,17 +808,44 @@ mod tests {
 
     #[tokio::test]
     async fn a_damaged_mirror_is_made_anew() {
-        let scene = scene(TWO);
-        let (one, two) = (scene.id("v1.0.0"), scene.id("v1.1.0"));
-        scene.ensure(&one, "refs/tags/v1.0.0").await;
-        std::fs::remove_file(scene.mirror.dir().join("HEAD")).unwrap();
-        let damaged = scene
-            .mirror
-            .ensure(scene.remote(), &two, "refs/tags/v1.1.0");
-        let damaged = damaged.await.unwrap_err();
-        assert!(matches!(damaged, MirrorError::Damaged(_)), "{damaged}");
-        scene.ensure(&two, "refs/tags/v1.1.0").await;
-        assert!(scene.mirror.has(&two).await);
+        for damage in ["HEAD", "pack"] {
+            let scene = scene(TWO);
+            let (one, two) = (scene.id("v1.0.0"), scene.id("v1.1.0"));
+            scene.ensure(&one, "refs/tags/v1.0.0").await;
+            let dir = scene.mirror.dir().to_owned();
+            match damage {
+                "HEAD" => std::fs::remove_file(dir.join("HEAD")).unwrap(),
+                _ => {
+                    let mut packs = Vec::new();
+                    each_file(&dir, &mut |path, _| packs.push(path.to_owned()));
+                    packs.retain(|path| path.extension() == Some(OsStr::new("pack")));
+                    let mut rights = packs[0].metadata().unwrap().permissions();
+                    #[allow(
+                        clippy::permissions_set_readonly_false,
+                        reason = "git makes packs read-only"
+                    )]
+                    rights.set_readonly(false);
+                    std::fs::set_permissions(&packs[0], rights).unwrap();
+                    let pack = std::fs::OpenOptions::new().write(true).open(&packs[0]);
+                    pack.unwrap().set_len(40).unwrap();
+                }
+            }
+            // Trouble, and not "there is no such file".
+            let read = scene.mirror.file(&one, "go.mod").await;
+            assert!(read.is_err(), "{damage}: {read:?}");
+            let turn = scene.mirror.turn().await.unwrap();
+            let ensured = scene
+                .mirror
+                .ensure(&turn, scene.remote(), &two, "refs/tags/v1.1.0");
+            if let Err(error) = ensured.await {
+                let damaged = error.is_damage() || matches!(error, MirrorError::Damaged(_));
+                assert!(damaged, "{damage}: {error}");
+            }
+            drop(turn);
+            scene.mirror.condemn("a test").await;
+            scene.ensure(&two, "refs/tags/v1.1.0").await;
+            assert!(scene.mirror.has(&two).await.unwrap());
+        }
     }
 
     #[tokio::test]
@@ -748,7 +868,8 @@ mod tests {
             std::fs::write(packs.join(format!("pack-{n}.pack")), "").unwrap();
         }
         scene.mirror.tidy().await;
-        assert!(scene.mirror.has(&one).await && scene.mirror.has(&two).await);
+        assert!(scene.mirror.has(&one).await.unwrap());
+        assert!(scene.mirror.has(&two).await.unwrap());
     }
 
     #[tokio::test]
@@ -769,7 +890,11 @@ mod tests {
             let refs = scene.mirror.refs(bad, limits).await;
             assert!(refs.is_err(), "{url}");
             let id = scene.id("main");
-            let ensured = scene.mirror.ensure(bad, &id, "refs/heads/main").await;
+            let turn = scene.mirror.turn().await.unwrap();
+            let ensured = scene
+                .mirror
+                .ensure(&turn, bad, &id, "refs/heads/main")
+                .await;
             assert!(ensured.is_err(), "{url}");
             assert!(!marker.exists(), "{url}");
         }

@@ -2,7 +2,8 @@
 //! question needs it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -11,20 +12,21 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::git::GitError;
-use super::hosts::{Diagnosis, Hosts, Rules, Who};
-use super::mirror::{Mirror, MirrorError, Remote};
+use super::hosts::{Diagnosis, Hosts, Purpose, Rules, Who};
+use super::mirror::{Mirror, MirrorError, Remote, Turn};
 use super::refs::{ObjectId, RefLimits, RefTable};
 use super::url::RepoUrl;
 use super::versions::{CommitInfo, Commits, InHistory, RepoError};
 use crate::gomod::CommitTime;
 
+/// How long it is believed that it has moved.
+const MOVED_TTL: Duration = Duration::from_secs(600);
 /// Ways to a repository that are tried one after the other: where it was, where it has moved to, as nobody.
 const WAYS: usize = 3;
 
 /// A repository.
 pub struct Repository {
-    url: RepoUrl,
-    rules: Arc<Rules>,
+    purpose: Purpose,
     hosts: Arc<Hosts>,
     mirror: Arc<Mirror>,
     /// Whether there is room on the disk for more.
@@ -32,8 +34,10 @@ pub struct Repository {
     known: Mutex<Option<Snapshot>>,
     /// One list of references at a time.
     asking: Semaphore,
-    /// Where it is now.
-    moved: Mutex<Option<RepoUrl>>,
+    /// Where it is now, and since when we know that.
+    moved: Mutex<Option<(RepoUrl, Instant)>>,
+    /// Failures of git in a row that nobody can explain.
+    unexplained: AtomicU32,
     /// Our login is not accepted, and not needed.
     anonymous: AtomicBool,
     /// The references whose history was last fetched whole.
@@ -77,15 +81,14 @@ pub struct Snapshot {
 impl Repository {
     /// Nothing is asked yet.
     pub fn new(
-        url: RepoUrl,
-        rules: Arc<Rules>,
+        purpose: Purpose,
         hosts: Arc<Hosts>,
         mirror: Arc<Mirror>,
         room: Arc<dyn Fn() -> bool + Send + Sync>,
     ) -> Arc<Self> {
         Arc::new(Repository {
-            url,
-            rules,
+            purpose,
+            unexplained: AtomicU32::new(0),
             hosts,
             mirror,
             room,
@@ -99,12 +102,12 @@ impl Repository {
 
     /// Its address, as modules name it.
     pub fn url(&self) -> &RepoUrl {
-        &self.url
+        &self.purpose.url
     }
 
     /// By which rules it is asked.
     pub fn rules(&self) -> &Rules {
-        &self.rules
+        &self.purpose.rules
     }
 
     /// Its mirror.
@@ -144,12 +147,17 @@ impl Repository {
 
     /// Where it is, whether that is not where modules say, and who we are there.
     async fn here(&self) -> Result<(RepoUrl, bool, Option<Who>), RepoError> {
-        let moved = self.moved.lock().clone();
+        let moved = {
+            let mut moved = self.moved.lock();
+            // Whoever has the old address now is to be noticed.
+            moved.take_if(|(_, since)| since.elapsed() > MOVED_TTL);
+            moved.as_ref().map(|(url, _)| url.clone())
+        };
         let is_moved = moved.is_some();
-        let url = moved.unwrap_or_else(|| self.url.clone());
+        let url = moved.unwrap_or_else(|| self.purpose.url.clone());
         let who = match self.anonymous.load(Ordering::Relaxed) {
             true => None,
-            false => self.hosts.who(&url, &self.rules, is_moved).await?,
+            false => self.hosts.who(&url, &self.purpose).await?,
         };
         Ok((url, is_moved, who))
     }
@@ -158,15 +166,18 @@ impl Repository {
         &self,
         what: &Ask<'_>,
         remote: Remote<'_>,
+        turn: Option<&Turn<'_>>,
     ) -> Result<Option<RefTable>, MirrorError> {
         let mirror = &self.mirror;
-        match what {
-            Ask::References => {
+        match (what, turn) {
+            (Ask::Tree { id, reference }, Some(turn)) => {
+                mirror.ensure(turn, remote, id, reference).await?;
+            }
+            (Ask::History { any }, Some(turn)) => mirror.complete(turn, remote, any).await?,
+            _ => {
                 let limits = RefLimits::default();
                 return Ok(Some(mirror.refs(remote, limits).await?));
             }
-            Ask::Tree { id, reference } => mirror.ensure(remote, id, reference).await?,
-            Ask::History { any } => mirror.complete(remote, any).await?,
         }
         Ok(None)
     }
@@ -189,45 +200,55 @@ impl Repository {
 
     /// Asks the host, and finds out why it says no if it does.
     async fn by_some_way(&self, what: &Ask<'_>) -> Result<Option<RefTable>, RepoError> {
+        // First the turn, then a place at the host: who waits for a turn must not keep others from the host.
+        let turn = match what {
+            Ask::References => None,
+            Ask::Tree { .. } | Ask::History { .. } => self.mirror.turn().await,
+        };
+        let rules = &self.purpose.rules;
         let mut last = None;
         for _ in 0..WAYS {
             let (url, is_moved, who) = self.here().await?;
-            let access = self.hosts.access(&url, &self.rules, who.as_ref()).await?;
-            let visit = self.hosts.visit(&url).await?;
-            if let Err(error) = self.hosts.connects(&visit, &url, &access).await {
+            let access = self.hosts.access(&url, rules, who.as_ref()).await?;
+            let visit = match what {
+                Ask::References => self.hosts.visit_briefly(&url).await?,
+                Ask::Tree { .. } | Ask::History { .. } => self.hosts.visit(&url).await?,
+            };
+            if let Err(error) = self.hosts.connects(&visit, &url, rules, &access).await {
                 visit.failed();
                 return Err(error);
             }
-            let asked = {
-                let remote = Remote {
-                    url: url.as_str(),
-                    access: &access,
-                    time: self.rules.timeout,
-                    size: self.rules.max_repository,
-                };
-                self.ask(what, remote).await
+            let remote = Remote {
+                url: url.as_str(),
+                access: &access,
+                time: rules.timeout,
+                size: rules.max_repository,
             };
-            let error = match asked {
+            let error = match self.ask(what, remote, turn.as_ref()).await {
                 Ok(found) => {
                     visit.answered();
+                    self.unexplained.store(0, Ordering::Relaxed);
                     return Ok(found);
                 }
                 Err(error) => error,
             };
-            let diagnosis = self.hosts.diagnose(&url, &self.rules, who.as_ref(), error);
+            let diagnosis = self
+                .hosts
+                .diagnose(&url, &self.purpose, who.as_ref(), error);
             let diagnosis = diagnosis.await;
             match &diagnosis {
-                Diagnosis::Final(RepoError::Unreachable(_) | RepoError::Timeout(_)) => {
-                    visit.failed();
-                }
+                Diagnosis::Outage(_) => visit.failed(),
+                Diagnosis::Final(RepoError::Timeout(_)) => visit.hung(url.as_str()),
                 // What is wrong is here.
-                Diagnosis::Final(RepoError::Broken(_) | RepoError::TooLarge(_)) => visit.neutral(),
+                Diagnosis::Final(
+                    RepoError::Broken(_) | RepoError::TooLarge(_) | RepoError::Moved(_),
+                ) => visit.neutral(),
                 _ => visit.answered(),
             }
             match diagnosis {
                 Diagnosis::Moved(to) if !is_moved => {
                     tracing::info!(from = %url, %to, "a repository has moved");
-                    *self.moved.lock() = Some(to);
+                    *self.moved.lock() = Some((to, Instant::now()));
                 }
                 Diagnosis::Moved(to) => {
                     *self.moved.lock() = None;
@@ -239,7 +260,12 @@ impl Repository {
                     self.anonymous.store(true, Ordering::Relaxed);
                     last = Some(error);
                 }
-                Diagnosis::Final(error) => {
+                Diagnosis::Unexplained(error) => {
+                    drop(turn);
+                    self.puzzled(what).await;
+                    return Err(error);
+                }
+                Diagnosis::Final(error) | Diagnosis::Outage(error) => {
                     // Where it has moved to, and that it is open to all, are to be found out anew.
                     *self.moved.lock() = None;
                     self.anonymous.store(false, Ordering::Relaxed);
@@ -247,8 +273,20 @@ impl Repository {
                 }
             }
         }
-        Err(last
-            .unwrap_or_else(|| RepoError::Unreachable(format!("{}: no way leads to it", self.url))))
+        Err(last.unwrap_or_else(|| {
+            RepoError::Unreachable(format!("{}: no way leads to it", self.purpose.url))
+        }))
+    }
+
+    /// Git has failed and the host is well: the second time in a row the mirror is blamed.
+    async fn puzzled(&self, what: &Ask<'_>) {
+        if matches!(what, Ask::References) {
+            return;
+        }
+        if self.unexplained.fetch_add(1, Ordering::Relaxed) > 0 {
+            self.unexplained.store(0, Ordering::Relaxed);
+            self.mirror.condemn("git fails without a reason").await;
+        }
     }
 
     /// Fetches something into the mirror.
@@ -256,7 +294,7 @@ impl Repository {
         if !(self.room)() {
             return Err(RepoError::Broken(format!(
                 "{}: larder's disk is too full to fetch it (store.reserve)",
-                self.url
+                self.purpose.url
             )));
         }
         self.network(what).await?;
@@ -267,8 +305,10 @@ impl Repository {
 
     /// Makes sure that the tree of a commit is here, which a reference of the table stands for.
     async fn ensure(&self, table: &RefTable, id: &ObjectId) -> Result<(), RepoError> {
-        if self.mirror.has(id).await {
-            return Ok(());
+        match self.mirror.has(id).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(error) => return Err(self.local(error).await),
         }
         let Some(reference) = reference(table, id) else {
             return self.complete(table).await;
@@ -302,8 +342,10 @@ impl Repository {
     }
 
     async fn info(&self, id: &ObjectId) -> Result<Option<CommitInfo>, RepoError> {
-        if !self.mirror.has(id).await {
-            return Ok(None);
+        match self.mirror.has(id).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(None),
+            Err(error) => return Err(self.local(error).await),
         }
         let times = match self.mirror.times(id).await {
             Ok(times) => times,
@@ -319,17 +361,20 @@ impl Repository {
 
     /// Something that our own copy does not do as it should.
     pub async fn local(&self, error: MirrorError) -> RepoError {
-        match self.mirror.healed(error).await {
-            MirrorError::Damaged(words) => RepoError::Moved(format!("{}: {words}", self.url)),
+        if error.is_damage() {
+            self.mirror.condemn(&error.to_string()).await;
+            return RepoError::Moved(format!("{}: {error}", self.purpose.url));
+        }
+        match error {
             MirrorError::Git(GitError::TooMuch(most)) => RepoError::TooLarge(format!(
                 "{}: something in it is larger than {} MB",
-                self.url,
+                self.purpose.url,
                 most / 1_000_000
             )),
             error @ MirrorError::Git(GitError::Timeout(_)) => {
-                RepoError::Timeout(format!("{}: {error}", self.url))
+                RepoError::Timeout(format!("{}: {error}", self.purpose.url))
             }
-            error => RepoError::Broken(format!("{}: {error}", self.url)),
+            error => RepoError::Broken(format!("{}: {error}", self.purpose.url)),
         }
     }
 }
@@ -401,7 +446,7 @@ impl Commits for At<'_> {
         match file {
             Some(body) if body.len() as u64 > max => Err(RepoError::TooLarge(format!(
                 "{}: {path} is larger than {max} bytes",
-                self.repository.url
+                self.repository.url()
             ))),
             file => Ok(file),
         }

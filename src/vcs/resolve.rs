@@ -19,7 +19,7 @@ use crate::gomod::ModulePath;
 /// Paths whose repository is remembered, at the most.
 const REMEMBERED: usize = 4096;
 /// Paths that are being found at once.
-const PLACES: usize = 64;
+const PLACES: usize = 1024;
 
 /// An answer to `?go-get=1`, whatever its status.
 #[derive(Clone, Debug)]
@@ -99,6 +99,12 @@ impl Resolver {
 
     /// The repository of a module. Only git and other module proxies are of use here.
     pub async fn resolve(&self, path: &ModulePath, allowed: Allowed) -> Result<Root, ResolveError> {
+        match static_root(path) {
+            // These need nobody, and wait for nobody.
+            Static::Repository(root) => return usable(path, root),
+            Static::Impossible(why) => return Err(ResolveError::None(why.to_string())),
+            Static::Suffixed(_) | Static::NeedsMeta => {}
+        }
         let key = (path.clone(), allowed);
         let known = || {
             let (until, root) = self.known.get(&key)?;
@@ -112,16 +118,25 @@ impl Resolver {
         if let Some(root) = known() {
             return Ok(root);
         }
-        let root = usable(path, self.find(path, allowed).await?)?;
+        let (root, certain) = self.find(path, allowed).await?;
+        let root = usable(path, root)?;
+        if !certain {
+            return Ok(root);
+        }
         let ttl = u64::try_from(self.ttl.as_millis()).unwrap_or(u64::MAX);
         let until = Millis(self.clock.now().0.saturating_add(ttl));
         self.known.insert(key, (until, root.clone()));
         Ok(root)
     }
 
-    async fn find(&self, path: &ModulePath, allowed: Allowed) -> Result<Root, ResolveError> {
+    /// The repository, and whether that is certain rather than the best guess.
+    async fn find(
+        &self,
+        path: &ModulePath,
+        allowed: Allowed,
+    ) -> Result<(Root, bool), ResolveError> {
         match static_root(path) {
-            Static::Repository(root) => Ok(root),
+            Static::Repository(root) => Ok((root, true)),
             Static::Impossible(why) => Err(ResolveError::None(why.to_string())),
             Static::Suffixed(suffixed) if suffixed.vcs != Vcs::Git => {
                 Err(ResolveError::Barred(unsupported(path, suffixed.vcs)))
@@ -133,13 +148,14 @@ impl Resolver {
                         continue;
                     };
                     if self.outside.answers(&root.url).await {
-                        return Ok(root);
+                        return Ok((root, true));
                     }
                 }
                 // What is wrong with it is said by whoever fetches from it.
-                suffixed.by(Scheme::Https).map_err(refused)
+                let guess = suffixed.by(Scheme::Https).map_err(refused)?;
+                Ok((guess, false))
             }
-            Static::NeedsMeta => self.by_page(path, allowed).await,
+            Static::NeedsMeta => Ok((self.by_page(path, allowed).await?, true)),
         }
     }
 

@@ -8,10 +8,8 @@ use parking_lot::Mutex;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::time::Instant;
 
-use super::mirror::{self, Mirror};
+use super::mirror::{self, Mirror, USED};
 
-/// The file whose age says when a mirror was last used.
-const USED: &str = "larder-used";
 /// How often the room is looked at, at the most.
 const LOOK: Duration = Duration::from_secs(60);
 /// What was used less than this ago stays: it may be in use.
@@ -78,6 +76,9 @@ async fn make_room(folder: &Path, most: u64, in_use: Duration) -> u64 {
     let mut mirrors = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let dir = entry.path();
+        if !dir.is_dir() {
+            continue;
+        }
         let used = dir.join(USED).metadata().and_then(|meta| meta.modified());
         let used = used.unwrap_or(SystemTime::UNIX_EPOCH);
         mirrors.push((used, mirror::size(&dir).await, dir));
@@ -89,9 +90,14 @@ async fn make_room(folder: &Path, most: u64, in_use: Duration) -> u64 {
         if sum <= most || recent {
             break;
         }
+        // It may have been taken into use while the others were counted.
+        let mark = dir.join(USED).metadata().and_then(|meta| meta.modified());
+        if mark.is_ok_and(|at| at != used) {
+            continue;
+        }
         sum -= size;
         tracing::info!(dir = %dir.display(), size, "a mirror makes room for others (direct.mirrors)");
-        let removed = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(dir)).await;
+        let removed = tokio::task::spawn_blocking(move || mirror::remove(&dir)).await;
         if let Ok(Err(error)) = removed {
             tracing::warn!(%error, "a mirror could not be removed");
         }

@@ -80,12 +80,15 @@ impl Scene {
     }
 
     pub(super) async fn ensure(&self, id: &ObjectId, reference: &str) {
-        let ensured = self.mirror.ensure(self.remote(), id, reference).await;
-        ensured.unwrap();
+        let turn = self.mirror.turn().await.unwrap();
+        let ensured = self.mirror.ensure(&turn, self.remote(), id, reference);
+        ensured.await.unwrap();
     }
 
     pub(super) async fn complete(&self, any: &ObjectId) {
-        self.mirror.complete(self.remote(), any).await.unwrap();
+        let turn = self.mirror.turn().await.unwrap();
+        let completed = self.mirror.complete(&turn, self.remote(), any);
+        completed.await.unwrap();
     }
 
     pub(super) fn id(&self, rev: &str) -> ObjectId {

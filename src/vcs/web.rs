@@ -19,9 +19,12 @@ const AGAIN: Duration = Duration::from_millis(200);
 /// What git asks a repository first.
 const FIRST: &str = "/info/refs?service=git-upload-pack";
 
+/// Gives a client, made when it is first needed: it takes memory and time.
+pub type MakeClient = Arc<dyn Fn() -> Result<reqwest::Client, String> + Send + Sync>;
+
 /// A client for addresses that strangers name.
 pub struct Web {
-    client: reqwest::Client,
+    client: MakeClient,
     guard: Arc<Guard>,
     credentials: Arc<Credentials>,
     time: Duration,
@@ -37,9 +40,10 @@ pub struct Probe {
 }
 
 impl Web {
-    /// `client` resolves and redirects by the `guard`; an answer is there within `time`.
+    /// The client, which is made when it is needed, resolves and redirects by the `guard`; an answer is there within
+    /// `time`.
     pub fn new(
-        client: reqwest::Client,
+        client: MakeClient,
         guard: Arc<Guard>,
         credentials: Arc<Credentials>,
         time: Duration,
@@ -67,7 +71,7 @@ impl Web {
     }
 
     async fn page_once(&self, url: &str, own: Option<HeaderValue>) -> Result<Page, PageError> {
-        let url = self.permitted(url)?;
+        let url = self.permitted(url).await?;
         let login = own.or_else(|| self.credentials.authorization(&url));
         let mut answer = self.get(url, login).await?;
         let status = answer.status().as_u16();
@@ -99,7 +103,7 @@ impl Web {
         authorization: Option<HeaderValue>,
     ) -> Result<Probe, PageError> {
         let asked = format!("{}{FIRST}", repository.trim_end_matches('/'));
-        let url = self.permitted(&asked)?;
+        let url = self.permitted(&asked).await?;
         let answer = self.get(url.clone(), authorization).await?;
         let moved = (*answer.url() != url).then(|| answer.url().as_str().strip_suffix(FIRST));
         Ok(Probe {
@@ -108,10 +112,12 @@ impl Web {
         })
     }
 
-    fn permitted(&self, url: &str) -> Result<Url, PageError> {
+    async fn permitted(&self, url: &str) -> Result<Url, PageError> {
         let url = Url::parse(url).map_err(|error| PageError::Fault(error.to_string()))?;
         let host = url.host_str().unwrap_or_default();
-        self.guard.judge(host).map_err(barred)?;
+        let port = url.port_or_known_default().unwrap_or(443);
+        let line = self.guard.line(url.scheme(), host, port).await;
+        line.map_err(barred)?;
         Ok(url)
     }
 
@@ -120,7 +126,8 @@ impl Web {
         url: Url,
         authorization: Option<HeaderValue>,
     ) -> Result<reqwest::Response, PageError> {
-        let mut request = self.client.get(url).timeout(self.time * 2);
+        let client = (self.client)().map_err(PageError::Fault)?;
+        let mut request = client.get(url).timeout(self.time * 2);
         if let Some(value) = authorization {
             request = request.header(AUTHORIZATION, value);
         }
@@ -161,7 +168,8 @@ fn page_error(error: &reqwest::Error) -> PageError {
     // The outermost repeats the address; the innermost says what is wrong.
     let text = causes.pop().unwrap_or_default();
     let text: String = text.chars().filter(|c| !c.is_control()).take(300).collect();
-    match error.is_redirect() {
+    // Going in circles is a fault; where it must not go is for good.
+    match error.is_redirect() && !text.starts_with("more than") {
         true => PageError::Forbidden(format!("its redirect is not followed: {text}")),
         false => PageError::Fault(text),
     }

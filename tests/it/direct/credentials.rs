@@ -150,6 +150,7 @@ fn a_route_brings_its_own_credential() {
         let route = Route {
             pattern: "corp.example.com",
             via: "direct",
+            host: "git.example.com",
             username: if token { "" } else { "me" },
             password_env: if token { "" } else { "LIB_PASSWORD" },
             token_env: if token { "LIB_TOKEN" } else { "" },
@@ -186,7 +187,7 @@ fn a_github_app_has_tokens_made() {
     std::fs::write(&file, key).unwrap();
     let route = format!(
         "[[routes]]\nmatch = \"corp.example.com\"\nvia = \"direct\"\ngithub_app_id = \"7\"\n\
-         github_installation_id = \"42\"\ngithub_key_file = {file:?}\ngithub_api = \"https://api.example.com\"\n"
+         github_installation_id = \"42\"\ngithub_key_file = {file:?}\nhost = \"git.example.com\"\ngithub_api = \"https://api.example.com\"\n"
     );
     let larder = scene.larder().config(&route).start();
     served(&larder);
@@ -204,25 +205,80 @@ fn a_github_app_has_tokens_made() {
 }
 
 #[test]
-fn a_public_repository_is_open_to_wrong_credentials() {
-    // An expired token for the host in netrc is no reason to fail where no token is needed.
-    let path = "code.example.org/lib";
-    let repo = Repo::module(path);
-    repo.tag("v1.0.0", &repo.git(&["rev-parse", "main"]));
-    let mut scene = Scene::new();
-    scene.host.publish(path, "git.example.com/public", &repo);
-    scene.repos.push(repo);
-    let refused = Fault::status(401);
-    // Whoever comes with a credential is refused; what comes after that comes without.
+fn c127_a_route_s_login_is_not_for_whomever_a_page_names() {
+    let scene = protected();
+    let route = Route {
+        pattern: "corp.example.com",
+        via: "direct",
+        username: "me",
+        password_env: "LIB_PASSWORD",
+        ..Route::default()
+    };
+    let builder = settings::routes(scene.larder().env("LIB_PASSWORD", SECRET), &[route]);
+    let larder = builder.start();
+    for way in WAYS {
+        let reason = larder.get(&format!("/{LIB}/{way}")).refuses(&[404]);
+        // And it is said what would make it so.
+        assert!(reason.contains("host = \"git.example.com\""), "{reason}");
+    }
     scene
         .host
-        .rule_n("git.example.com/public/info/refs*", 2, refused);
-    let builder = settings::public(&scene.host, &scene.up);
-    let builder = settings::netrc(builder, &[("git.example.com", "me", OTHER)]);
+        .assert_secret_only_at(SECRET, "corp.example.com/*");
+    // On the host that the paths themselves begin with, it is.
+    let path = "git.example.com/team/repo.git";
+    let repo = Repo::module(path);
+    repo.tag("v1.0.0", &repo.git(&["rev-parse", "main"]));
+    scene.host.serve("git.example.com/team/repo", &repo);
+    scene
+        .host
+        .protect("git.example.com/team/repo", "me", SECRET);
+    let route = Route {
+        pattern: "git.example.com",
+        ..route
+    };
+    let builder = settings::routes(scene.larder().env("LIB_PASSWORD", SECRET), &[route]);
     let larder = builder.start();
     larder.get(&file_path(path, "v1.0.0", "zip")).ok();
-    let last = scene.host.requests().pop().unwrap();
-    assert_eq!(last.header("authorization"), None);
+    // Renamed there, it is still that host.
+    scene.host.serve("git.example.com/team/renamed", &repo);
+    scene
+        .host
+        .protect("git.example.com/team/renamed", "me", SECRET);
+    let to = "https://git.example.com/team/renamed/info/refs?service=git-upload-pack";
+    scene
+        .host
+        .rule("git.example.com/team/repo/info/refs*", Fault::redirect(to));
+    let builder = settings::routes(scene.larder().env("LIB_PASSWORD", SECRET), &[route]);
+    let larder = builder.start();
+    larder.get(&file_path(path, "v1.0.0", "zip")).ok();
+}
+
+#[test]
+fn c127_public_modules_bring_nobody_s_credentials() {
+    // A stranger's page names a repository of ours, inside and with a password; it is asked as nobody, if at all.
+    let mut scene = protected();
+    scene.up.rule("*", Fault::status(404));
+    let path = "code.example.org/lib";
+    let content = format!("{path} git https://git.example.com/lib");
+    scene.host.go_import(path, &content);
+    let logins = [("git.example.com", "me", SECRET)];
+    let builder = settings::public(&scene.host, &scene.up)
+        .arg("--private")
+        .arg("git.example.com");
+    let larder = settings::netrc(builder, &logins).start();
+    for way in WAYS {
+        let reason = larder.get(&format!("/{path}/{way}")).refuses(&[404]);
+        assert!(reason.contains("--private"), "{reason}");
+    }
+    scene.host.assert_secret_only_at(SECRET, "nowhere/*");
+    // Nor where a public repository needs none, be the password right or wrong.
+    let open = "code.example.org/open";
+    let repo = Repo::module(open);
+    repo.tag("v1.0.0", &repo.git(&["rev-parse", "main"]));
+    scene.host.publish(open, "git.example.com/open", &repo);
+    scene.repos.push(repo);
+    larder.get(&file_path(open, "v1.0.0", "zip")).ok();
+    scene.host.assert_secret_only_at(SECRET, "nowhere/*");
 }
 
 #[test]
@@ -351,6 +407,7 @@ fn c127_a_route_is_for_its_paths_on_its_host() {
     let route = |pattern, username, password_env| Route {
         pattern,
         via: "direct",
+        host: "git.example.com",
         username,
         password_env,
         ..Route::default()

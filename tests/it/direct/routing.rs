@@ -151,6 +151,68 @@ fn the_first_route_that_matches_counts() {
 }
 
 #[test]
+fn a_wide_route_leads_nothing_private_to_the_public() {
+    let scene = both();
+    let route = Route {
+        pattern: "*.com, *.org",
+        via: "upstream",
+        ..Route::default()
+    };
+    let larder = settings::routes(scene.larder(), &[route]).start();
+    for way in WAYS {
+        larder.get(&format!("/{LIB}/{way}")).ok();
+        larder.get(&format!("/{PUBLIC}/{way}")).refuses(&[404]);
+    }
+    assert_eq!(scene.up.count("/corp.example.com/*"), 0);
+    assert!(scene.up.count("/code.example.org/*") > 0);
+}
+
+/// Nothing is private yet.
+fn larder_of(scene: &Scene) -> Builder {
+    settings::on_network(larder().of(&scene.up), &scene.host)
+}
+
+#[test]
+fn patterns_may_have_spaces_and_those_that_match_nothing_are_told() {
+    let scene = both();
+    let spaced = larder_of(&scene)
+        .arg("--private")
+        .arg("other.example.com, corp.example.com ");
+    let larder = settings::allow_hosts(spaced, "git.example.com").start();
+    larder.get(&query_path(LIB, "v1.0.0")).ok();
+    scene.up.assert_untouched();
+    assert!(
+        !larder.stderr().contains("malformed"),
+        "{}",
+        larder.stderr()
+    );
+    let builder = larder_of(&scene);
+    let larder = builder.arg("--private").arg("corp.example.com,[x").start();
+    until("a warning", || {
+        let said = larder.stderr();
+        (said.contains("[x") && said.contains("modules.private")).then_some(())
+    });
+}
+
+#[test]
+fn plain_http_is_for_modules_that_are_said_to_be_insecure() {
+    let scene = both();
+    let plain = FakeUpstream::start();
+    plain.rule("*", Fault::status(503));
+    // A repository behind plain http: that it is asked at all is what counts here.
+    let url = format!("http://git.example.com:{}/lib", plain.port());
+    scene.host.go_import(LIB, &format!("{LIB} git {url}"));
+    let refused = scene.larder().start();
+    refused.get(&query_path(LIB, "v1.0.0")).refuses(&[404]);
+    let builder = scene.larder().no_breaker();
+    let builder = builder.env("HTTP_PROXY", plain.url());
+    let larder = builder.set("direct.insecure", "corp.example.com").start();
+    let reason = larder.get(&query_path(LIB, "v1.0.0")).refuses(TROUBLE);
+    assert!(reason.contains("503"), "{reason}");
+    assert!(plain.total() > 0);
+}
+
+#[test]
 fn a_route_may_name_an_upstream_of_its_own() {
     let scene = both();
     let module = Module::new("corp.example.com/mirrored", "v1.0.0");

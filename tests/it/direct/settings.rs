@@ -77,6 +77,8 @@ pub(super) fn netrc_text(logins: &[(&str, &str, &str)]) -> String {
 pub(super) struct Route<'a> {
     pub pattern: &'a str,
     pub via: &'a str,
+    /// Which host the login is for.
+    pub host: &'a str,
     pub username: &'a str,
     /// The name of a variable.
     pub password_env: &'a str,
@@ -98,6 +100,7 @@ impl Route<'_> {
             self.pattern, self.via
         );
         for (name, value) in [
+            ("host", self.host),
             ("username", self.username),
             ("password_env", self.password_env),
             ("token_env", self.token_env),

@@ -25,7 +25,9 @@ fn public() -> Module {
 /// A Larder for whoever reaches this machine.
 fn network(up: &FakeUpstream) -> Builder {
     let builder = larder().of(up).listen("0.0.0.0:0");
-    builder.arg("--private").arg("corp.example.com")
+    // Nobody outside is to be asked.
+    let nowhere = builder.env("HTTPS_PROXY", "http://127.0.0.1:1");
+    nowhere.arg("--private").arg("corp.example.com")
 }
 
 fn started() -> (FakeUpstream, Larder) {
