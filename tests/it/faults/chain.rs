@@ -159,24 +159,32 @@ fn c39_the_way_through_the_chain_is_walked_for_each_file() {
 }
 
 #[test]
-fn c39_direct_is_a_source_that_has_nothing_yet() {
+fn c39_direct_ends_the_chain_and_is_asked_as_any_other() {
     let (a, b, module) = two();
-    for (chain, status) in [
-        ("direct".to_owned(), 404),
-        (format!("{},direct", a.url()), 404),
-        (format!("{},direct,{}", a.url(), b.url()), 404),
+    // Nothing leads out of here; and of this path it is known without asking that there is no repository.
+    let dead = DeadPort::new();
+    let nowhere = format!("http://127.0.0.1:{}", dead.port());
+    let impossible = "/github.com/one/@v/v1.0.0.info";
+    let larder_of = |chain: &str| {
+        let builder = larder().upstream(chain).no_breaker();
+        builder.env("HTTPS_PROXY", &nowhere).start()
+    };
+    for chain in [
+        "direct".to_owned(),
+        format!("{},direct", a.url()),
+        format!("{},direct,{}", a.url(), b.url()),
     ] {
-        let larder = larder().upstream(&chain).start();
-        let text = larder.get(&module.url("info")).refuses(&[status]);
-        assert!(text.contains("direct"), "{text}");
+        let larder = larder_of(&chain);
+        let text = larder.get(&module.url("info")).refuses(FAULT);
+        assert!(text.contains("https://example.com/m"), "{text}");
+        larder.get(impossible).refuses(&[404]);
     }
     b.assert_untouched();
     // It does not turn the failure of another source into "not found".
     a.rule("*", Fault::status(500));
     for separator in [",", "|"] {
-        let chain = format!("{}{separator}direct", a.url());
-        let larder = larder().upstream(&chain).start();
-        larder.get(&module.url("info")).refuses(FAULT);
+        let larder = larder_of(&format!("{}{separator}direct", a.url()));
+        larder.get(impossible).refuses(FAULT);
     }
 }
 
