@@ -219,6 +219,12 @@ impl GithubApp {
         token.unwrap_or_else(|| Err(TokenError::Unreachable("the request was given up".into())))
     }
 
+    /// A token is not accepted any more. Says whether it was the kept one, so that another one can be had.
+    pub fn forget(&self, secret: &str) -> bool {
+        let mut kept = self.kept.lock();
+        kept.take_if(|kept| kept.token.secret() == secret).is_some()
+    }
+
     fn kept(&self) -> Option<Token> {
         let now = self.clock.now();
         let kept = self.kept.lock();

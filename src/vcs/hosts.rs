@@ -78,6 +78,14 @@ pub enum RouteLogin {
 }
 
 impl RouteLogin {
+    /// A login was refused. Says whether another one can be had.
+    pub fn refused(&self, login: &Login) -> bool {
+        match (self, login) {
+            (RouteLogin::App(app), Login::Basic { password, .. }) => app.forget(password),
+            _ => false,
+        }
+    }
+
     async fn login(&self) -> Result<Login, TokenError> {
         match self {
             RouteLogin::Fixed(login) => Ok(login.clone()),

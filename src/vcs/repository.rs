@@ -265,6 +265,12 @@ impl Repository {
                     self.puzzled(what).await;
                     return Err(error);
                 }
+                // A token may be withdrawn before its time.
+                Diagnosis::Final(RepoError::Refused(error))
+                    if last.is_none() && self.may_be_renewed(who.as_ref()) =>
+                {
+                    last = Some(RepoError::Refused(error));
+                }
                 Diagnosis::Final(error) | Diagnosis::Outage(error) => {
                     // Where it has moved to, and that it is open to all, are to be found out anew.
                     *self.moved.lock() = None;
@@ -276,6 +282,12 @@ impl Repository {
         Err(last.unwrap_or_else(|| {
             RepoError::Unreachable(format!("{}: no way leads to it", self.purpose.url))
         }))
+    }
+
+    fn may_be_renewed(&self, who: Option<&Who>) -> bool {
+        let own = self.purpose.rules.login.as_ref();
+        own.zip(who)
+            .is_some_and(|(own, who)| own.refused(&who.login))
     }
 
     /// Git has failed and the host is well: the second time in a row the mirror is blamed.

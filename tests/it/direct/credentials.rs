@@ -196,6 +196,16 @@ fn a_github_app_has_tokens_made() {
         .host
         .assert_secret_only_at(SECRET, "git.example.com/lib*");
     unsaid(&larder, SECRET);
+    // It was withdrawn before its time: another one is asked for.
+    scene
+        .host
+        .protect("git.example.com/lib", "x-access-token", OTHER);
+    let answer = answer.replace(SECRET, OTHER);
+    scene.host.put(api, 201, &[], answer.as_bytes());
+    let repo = &scene.repos[0];
+    repo.tag("v1.1.0", &repo.git(&["rev-parse", "main"]));
+    larder.get(&query_path(LIB, "v1.1.0")).ok();
+    assert_eq!(scene.host.count(api), 2);
     // The app is not installed there any more.
     let gone = br#"{"message":"Not Found"}"#;
     scene.host.put(api, 404, &[], gone);
