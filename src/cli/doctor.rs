@@ -329,6 +329,12 @@ fn clients(config: &Config, toolchain: &Toolchain) {
     say!("\nClients");
     say!("  go env -w GOPROXY={url}");
     say!("  or, to go around larder for what it does not have: go env -w GOPROXY={url},direct");
+    if !config.modules.private.is_empty() {
+        say!(
+            "  for private modules: go env -w GONOSUMDB={}",
+            config.modules.private
+        );
+    }
     if listen.ip().is_loopback() && config.server.public_url.is_none() {
         say!("  (only from this machine; for others set --listen)");
     }

@@ -24,6 +24,7 @@ pub async fn page(State(face): State<Arc<Face>>, headers: HeaderMap) -> Response
     let address = address(&face, &headers);
     let html = TEMPLATE
         .replace("{{address}}", &escape(&address))
+        .replace("{{private}}", &private(&face))
         .replace("{{version}}", env!("CARGO_PKG_VERSION"))
         .replace("{{state}}", &state(&face));
     let mut response = Response::new(Body::from(html));
@@ -58,6 +59,20 @@ fn address(face: &Face, headers: &HeaderMap) -> String {
         "http://{}{}",
         host.filter(plausible).unwrap_or("127.0.0.1:3080"),
         face.base_path
+    )
+}
+
+/// What clients of private modules set beside the address. Patterns can be whole paths, so they are for those alone who
+/// may have the modules.
+fn private(face: &Face) -> String {
+    let patterns = face.engine.policy().private();
+    if patterns.is_empty() || face.separate_admin || !matches!(face.access, Access::Open) {
+        return String::new();
+    }
+    format!(
+        "  <p class=\"note\">Private modules come through here as well. The public checksum database does not know them:</p>\n  \
+         <pre>go env -w GONOSUMDB={}</pre>\n",
+        escape(&patterns.to_string())
     )
 }
 

@@ -322,21 +322,21 @@ impl Hosts {
             return Ok(());
         }
         let (host, port) = (url.host(), port(url));
-        let addresses = self.side(rules).guard.straight(host, port);
-        let connect = async {
-            let mut last = None;
-            for address in addresses.await.map_err(|error| error.to_string())? {
-                match timeout(self.settings.connect_timeout, TcpStream::connect(address)).await {
-                    Ok(Ok(_)) => return Ok(()),
-                    Ok(Err(error)) => last = Some(error.to_string()),
-                    Err(_) => last = Some("no connection in time".to_owned()),
-                }
-            }
-            Err(last.unwrap_or_else(|| "it has no address".to_owned()))
+        let addresses = match self.side(rules).guard.straight(host, port).await {
+            Ok(addresses) => addresses,
+            Err(error) => return Err(barred(url, error)),
         };
-        connect.await.map_err(|why| {
-            RepoError::Unreachable(format!("{url}: {host} cannot be reached: {why}"))
-        })
+        let mut last = "it has no address".to_owned();
+        for address in addresses {
+            match timeout(self.settings.connect_timeout, TcpStream::connect(address)).await {
+                Ok(Ok(_)) => return Ok(()),
+                Ok(Err(error)) => last = error.to_string(),
+                Err(_) => last = "no connection in time".to_owned(),
+            }
+        }
+        Err(RepoError::Unreachable(format!(
+            "{url}: {host} cannot be reached: {last}"
+        )))
     }
 
     /// Who we are to a repository.
@@ -387,17 +387,11 @@ impl Hosts {
         let guard = &self.side(rules).guard;
         let line = match guard.line(scheme, url.host(), port(url)).await {
             Ok(line) => line,
-            Err(error @ Barred::Inside(_)) => {
-                return Err(RepoError::Missing(format!("{url}: {error}")));
-            }
             // Names may mean something to ssh that they mean to nobody else.
-            Err(_) if scheme == "ssh" => Line::Straight(Vec::new()),
-            Err(error @ Barred::NoHost(_)) => {
-                return Err(RepoError::Missing(format!("{url}: {error}")));
+            Err(Barred::NoHost(_) | Barred::Unresolved { .. }) if scheme == "ssh" => {
+                Line::Straight(Vec::new())
             }
-            Err(error @ Barred::Unresolved { .. }) => {
-                return Err(RepoError::Unreachable(format!("{url}: {error}")));
-            }
+            Err(error) => return Err(barred(url, error)),
         };
         let authorization = who.and_then(|who| {
             let origin = Url::parse(url.as_str()).ok()?.origin();
@@ -615,6 +609,14 @@ impl Ssh {
             command.push(quoted(&option));
         }
         command
+    }
+}
+
+/// A host that does not exist has no repositories either (protocol.md 6.1.7).
+fn barred(url: &RepoUrl, error: Barred) -> RepoError {
+    match error {
+        Barred::Inside(_) | Barred::NoHost(_) => RepoError::Missing(format!("{url}: {error}")),
+        Barred::Unresolved { .. } => RepoError::Unreachable(format!("{url}: {error}")),
     }
 }
 

@@ -215,7 +215,10 @@ impl Repository {
                 Ask::Tree { .. } | Ask::History { .. } => self.hosts.visit(&url).await?,
             };
             if let Err(error) = self.hosts.connects(&visit, &url, rules, &access).await {
-                visit.failed();
+                match error {
+                    RepoError::Missing(_) => visit.neutral(),
+                    _ => visit.failed(),
+                }
                 return Err(error);
             }
             let remote = Remote {

@@ -115,6 +115,17 @@ fn the_page_at_the_root_shows_the_lines_to_copy() {
 }
 
 #[test]
+fn the_page_says_what_clients_of_private_modules_set() {
+    let builder = larder()
+        .arg("--private")
+        .arg("git.example.com/*,example.com/<b>");
+    let page = builder.start().get("/").text();
+    let line = "go env -w GONOSUMDB=git.example.com/*,example.com/&lt;b&gt;";
+    assert!(page.contains(line), "{page}");
+    assert!(!larder().start().get("/").text().contains("GONOSUMDB"));
+}
+
+#[test]
 fn the_page_does_not_believe_the_host_header_blindly() {
     let (_up, larder) = start();
     let page = larder.get_with("/", "Host", "<script>alert(1)</script>");
