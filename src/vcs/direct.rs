@@ -292,12 +292,14 @@ impl Lodging {
         let asked = Instant::now();
         let snapshot = self.snapshot(&question, asked).await?;
         match self.answer(&snapshot, question).await {
-            Err(error) if snapshot.at < asked && error.may_be_new(&question) => {
-                // What is not known may have been made a moment ago.
-                let snapshot = self.contact(asked).await?;
-                Ok(self.answer(&snapshot, question).await?)
-            }
-            other => Ok(other?),
+            Err(error) => match error.newer(&question, &snapshot, asked) {
+                Some(since) => {
+                    let snapshot = self.contact(since).await?;
+                    Ok(self.answer(&snapshot, question).await?)
+                }
+                None => Err(error.into()),
+            },
+            Ok(body) => Ok(body),
         }
     }
 
@@ -311,11 +313,14 @@ impl Lodging {
         let question = Question::GoMod(version);
         let snapshot = self.snapshot(&question, asked).await?;
         let located = match self.open(&snapshot).await?.locate(version).await {
-            Err(error) if snapshot.at < asked && error.may_be_new(&question) => {
-                let snapshot = self.contact(asked).await?;
-                self.open(&snapshot).await?.locate(version).await?
-            }
-            other => other?,
+            Err(error) => match error.newer(&question, &snapshot, asked) {
+                Some(since) => {
+                    let snapshot = self.contact(since).await?;
+                    self.open(&snapshot).await?.locate(version).await?
+                }
+                None => return Err(error.into()),
+            },
+            Ok(located) => located,
         };
         let source = pack::Source {
             mirror: self.repository.mirror(),
@@ -446,11 +451,19 @@ impl Opened<'_> {
 }
 
 impl NoVersion {
-    /// Whether newer references may have another answer.
-    fn may_be_new(&self, question: &Question<'_>) -> bool {
+    /// Since when references must be to be worth another try: what is not known may have been made a moment ago, and what
+    /// was there has just changed.
+    fn newer(
+        &self,
+        question: &Question<'_>,
+        snapshot: &Snapshot,
+        asked: Instant,
+    ) -> Option<Instant> {
         match self.repo_error() {
-            Some(error) => matches!(error, RepoError::Moved(_)),
-            None => !matches!(question, Question::List | Question::Latest),
+            Some(RepoError::Moved(_)) => Some(Instant::now()),
+            Some(_) => None,
+            None if matches!(question, Question::List | Question::Latest) => None,
+            None => (snapshot.at < asked).then_some(asked),
         }
     }
 }

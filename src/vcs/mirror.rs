@@ -32,6 +32,8 @@ const PACKS: usize = 80;
 const UNTIDY: Duration = Duration::from_secs(6 * 3600);
 /// How long that may take.
 const TIDY: Duration = Duration::from_secs(600);
+/// A mirror that has nothing yet is smaller than this. Bytes.
+const EMPTY: u64 = 64 << 10;
 /// How often the size of what is being fetched is looked at.
 const LOOK: Duration = Duration::from_millis(200);
 /// Something local and small.
@@ -243,11 +245,7 @@ impl Mirror {
         what: &[&str],
     ) -> Result<(), MirrorError> {
         self.sweep().await;
-        if size(&self.dir).await > remote.size {
-            // What is left of many fetches; the next one brings what is needed.
-            self.remove().await;
-            return Err(MirrorError::Damaged("it has outgrown its bounds".into()));
-        }
+        let before = size(&self.dir).await;
         let mut arguments = vec![
             "fetch",
             "--quiet",
@@ -268,10 +266,20 @@ impl Mirror {
             fetched = self.git.run(&self.dir, remote.access, &arguments, None, bounds) => fetched.map_err(MirrorError::from),
             () = self.outgrown(remote.size) => Err(MirrorError::TooLarge(remote.size)),
         };
+        if fetched.is_err() {
+            self.sweep().await;
+        }
+        if size(&self.dir).await > remote.size || matches!(fetched, Err(MirrorError::TooLarge(_))) {
+            self.remove().await;
+            // Of many fetches together: one alone may well have room.
+            return Err(match before > EMPTY {
+                true => MirrorError::Damaged("it has outgrown its bounds".into()),
+                false => MirrorError::TooLarge(remote.size),
+            });
+        }
         let Err(error) = fetched else {
             return Ok(());
         };
-        self.sweep().await;
         if error.is_damage() {
             self.remove().await;
             return Err(MirrorError::Damaged(error.to_string()));
@@ -798,12 +806,33 @@ mod tests {
         let mirrors = scene.dir.path().join("small");
         let mirror = Mirror::new(scene.mirror.git.clone(), &mirrors, &scene.url, 1 << 20);
         let id = scene.id("main");
-        // A fetch may be over before it is looked at.
         let turn = mirror.turn().await.unwrap();
-        if let Err(error) = mirror.ensure(&turn, small, &id, "refs/heads/main").await {
-            assert!(matches!(error, MirrorError::TooLarge(_)), "{error}");
-            assert!(size(mirror.dir()).await < 1 << 20);
-        }
+        let large = mirror.ensure(&turn, small, &id, "refs/heads/main").await;
+        assert!(matches!(large, Err(MirrorError::TooLarge(_))), "{large:?}");
+        assert!(!mirror.dir().exists());
+        // Only together too large: begun anew.
+        let one = scene.id("v1.0.0");
+        let both = Remote {
+            size: 3_100_000,
+            ..small
+        };
+        mirror
+            .ensure(&turn, both, &id, "refs/heads/main")
+            .await
+            .unwrap();
+        let tight = Remote {
+            size: size(mirror.dir()).await + 100,
+            ..small
+        };
+        let together = mirror.ensure(&turn, tight, &one, "refs/tags/v1.0.0").await;
+        assert!(
+            matches!(together, Err(MirrorError::Damaged(_))),
+            "{together:?}"
+        );
+        mirror
+            .ensure(&turn, tight, &one, "refs/tags/v1.0.0")
+            .await
+            .unwrap();
     }
 
     #[tokio::test]

@@ -52,9 +52,10 @@ enum Ask<'a> {
         id: &'a ObjectId,
         reference: &'a str,
     },
-    /// Everything; `any` says what kind of hashes the repository has.
+    /// The history of everything in a table; `any` of it says what kind of hashes the repository has.
     History {
         any: &'a ObjectId,
+        table: &'a RefTable,
     },
 }
 
@@ -173,7 +174,10 @@ impl Repository {
             (Ask::Tree { id, reference }, Some(turn)) => {
                 mirror.ensure(turn, remote, id, reference).await?;
             }
-            (Ask::History { any }, Some(turn)) => mirror.complete(turn, remote, any).await?,
+            (Ask::History { any, table }, Some(turn)) => {
+                mirror.complete(turn, remote, any).await?;
+                *self.whole.lock() = Some(Arc::new((*table).clone()));
+            }
             _ => {
                 let limits = RefLimits::default();
                 return Ok(Some(mirror.refs(remote, limits).await?));
@@ -205,6 +209,12 @@ impl Repository {
             Ask::References => None,
             Ask::Tree { .. } | Ask::History { .. } => self.mirror.turn().await,
         };
+        if let Ask::History { table, .. } = what
+            && self.has_whole(table)
+        {
+            // Whoever had the turn before has fetched it.
+            return Ok(None);
+        }
         let rules = &self.purpose.rules;
         let mut last = None;
         for _ in 0..WAYS {
@@ -235,6 +245,11 @@ impl Repository {
                 }
                 Err(error) => error,
             };
+            if turn.is_some() && error.is_damage() {
+                visit.neutral();
+                drop(turn);
+                return Err(self.local(error).await);
+            }
             let diagnosis = self
                 .hosts
                 .diagnose(&url, &self.purpose, who.as_ref(), error);
@@ -334,17 +349,15 @@ impl Repository {
 
     /// Makes sure that the history of all references of the table is here.
     async fn complete(&self, table: &RefTable) -> Result<(), RepoError> {
-        let is_whole = |whole: &Option<Arc<RefTable>>| whole.as_deref() == Some(table);
-        // The mirror may have made room for others since.
-        if self.mirror.is_complete() && is_whole(&self.whole.lock()) {
-            return Ok(());
-        }
-        let Some(any) = any(table) else {
+        let Some(any) = any(table).filter(|_| !self.has_whole(table)) else {
             return Ok(());
         };
-        self.fetch(&Ask::History { any }).await?;
-        *self.whole.lock() = Some(Arc::new(table.clone()));
-        Ok(())
+        self.fetch(&Ask::History { any, table }).await
+    }
+
+    /// Whether that is so already; the mirror may have made room for others since.
+    fn has_whole(&self, table: &RefTable) -> bool {
+        self.mirror.is_complete() && self.whole.lock().as_deref() == Some(table)
     }
 
     /// The commit that the digits stand for in the history that is here.
