@@ -20,7 +20,8 @@ use crate::vcs::direct::{Direct, DirectSettings, Way};
 use crate::vcs::git::Git;
 use crate::vcs::github::{AppError, GithubApp};
 use crate::vcs::guard::{Guard, Resolver, named_host};
-use crate::vcs::hosts::{HostSettings, Hosts, RouteLogin, Rules, Side, Ssh};
+use crate::vcs::hosts::{HostSettings, Hosts, Side};
+use crate::vcs::rules::{RouteLogin, Rules, Ssh};
 use crate::vcs::web::{MakeClient, Web, judge_redirect};
 
 /// What git takes for home: nothing of anybody's settings is there.

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use super::git::Bounds;
-use super::hosts::{Hosts, Purpose, Rules, Who};
+use super::hosts::Hosts;
 use super::layout::{Layout, LayoutError};
 use super::mirror::{Mirror, Remote};
 use super::pack::{self, PackError};
@@ -27,6 +27,7 @@ use super::refs::RefLimits;
 use super::repository::{At, Repository, Snapshot};
 use super::resolve::{Outside, Page, PageError, ResolveError, Resolver};
 use super::root::{Root, Vcs};
+use super::rules::{Purpose, Rules, Who};
 use super::shelf::Shelf;
 use super::url::{Allowed, RepoUrl, Scheme};
 use super::versions::{Dated, MAX_GO_MOD, Module, NoVersion, RepoError};

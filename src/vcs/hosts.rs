@@ -1,8 +1,6 @@
-//! Git hosts: how each may be reached and who we are to it, how many ask it at once, and what is said when it says no.
+//! Git hosts: how each may be reached and who we are to it, how many ask it at once, and when it is left alone.
 
 use std::convert::Infallible;
-use std::ffi::OsString;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,16 +13,18 @@ use tokio::time::{Instant, timeout};
 use url::Url;
 
 use super::git::{Access, Git, GitError, Line};
-use super::github::{self, GithubApp, TokenError};
+use super::github::TokenError;
 use super::guard::{Barred, Guard};
 use super::mirror::MirrorError;
+use super::refusal::{Diagnosis, judge, ssh_refusal};
 use super::resolve::PageError;
-use super::url::{Allowed, RepoUrl, Scheme};
+use super::rules::{Purpose, Rules, Ssh, Who};
+use super::url::{RepoUrl, Scheme};
 use super::versions::RepoError;
-use super::web::{Probe, Web};
+use super::web::Web;
 use crate::breaker::{Breaker, BreakerSettings, Pass, Stopped};
 use crate::clock::SharedClock;
-use crate::credentials::{Credentials, Login};
+use crate::credentials::Credentials;
 use crate::telemetry::metrics::DirectMetrics;
 
 /// Hosts whose places are remembered, at the most.
@@ -37,74 +37,6 @@ const PAGES: usize = 16;
 const WINDOW: Duration = Duration::from_secs(60);
 /// A host that has answered less than this ago is taken to be there.
 const LATELY: Duration = Duration::from_secs(60);
-
-/// By which rules the repositories of some modules are asked.
-#[derive(Clone, Debug, Default)]
-pub struct Rules {
-    /// The rule in an operator's words, for reasons.
-    pub name: String,
-    /// Its modules are private.
-    pub private: bool,
-    /// Whether ssh may be used, and with what.
-    pub ssh: Option<Ssh>,
-    /// Whether plain http may be used.
-    pub insecure: bool,
-    /// Who we are to the repositories, if this rule says it.
-    pub login: Option<RouteLogin>,
-    /// The only host, or `host:port`, that `login` is for.
-    pub host: Option<String>,
-    /// Of one fetch.
-    pub timeout: Duration,
-    /// Of one repository. Bytes.
-    pub max_repository: u64,
-}
-
-/// How ssh is used.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ssh {
-    /// The key; else what ssh finds itself.
-    pub key: Option<PathBuf>,
-    /// The hosts' keys; else what ssh finds itself.
-    pub known_hosts: Option<PathBuf>,
-}
-
-/// Who we are, as a route says it.
-#[derive(Clone, Debug)]
-pub enum RouteLogin {
-    /// A name and a password or token.
-    Fixed(Login),
-    /// A GitHub App, which has new tokens made.
-    App(Arc<GithubApp>),
-}
-
-impl RouteLogin {
-    /// A login was refused. Says whether another one can be had.
-    pub fn refused(&self, login: &Login) -> bool {
-        match (self, login) {
-            (RouteLogin::App(app), Login::Basic { password, .. }) => app.forget(password),
-            _ => false,
-        }
-    }
-
-    async fn login(&self) -> Result<Login, TokenError> {
-        match self {
-            RouteLogin::Fixed(login) => Ok(login.clone()),
-            RouteLogin::App(app) => Ok(Login::Basic {
-                user: github::USER.to_owned(),
-                password: app.token().await?.secret().to_owned(),
-            }),
-        }
-    }
-}
-
-/// Who we are to one repository, and where that is written.
-#[derive(Clone, Debug)]
-pub struct Who {
-    /// What is sent.
-    pub login: Login,
-    /// Where it is written.
-    pub written: String,
-}
 
 /// All that asks git hosts.
 pub struct Hosts {
@@ -181,20 +113,6 @@ impl Visit {
     pub fn neutral(&self) {
         self.host.breaker.neutral(&self.pass);
     }
-}
-
-/// What becomes of a refusal.
-pub enum Diagnosis {
-    /// It is final.
-    Final(RepoError),
-    /// The host itself is not there.
-    Outage(RepoError),
-    /// Git has failed though the host answers well; its words.
-    Unexplained(RepoError),
-    /// The repository is elsewhere now.
-    Moved(RepoUrl),
-    /// It may be open to everybody, though it is closed to who we are.
-    TryAnonymous(RepoError),
 }
 
 impl Hosts {
@@ -474,144 +392,6 @@ impl Hosts {
     }
 }
 
-fn judge(
-    url: &RepoUrl,
-    purpose: &Purpose,
-    who: Option<&Who>,
-    probe: &Probe,
-    words: &str,
-) -> Diagnosis {
-    let rules = &*purpose.rules;
-    let host = url.host();
-    let last = |error| Diagnosis::Final(error);
-    if let Some(to) = &probe.moved {
-        let allowed = Allowed {
-            ssh: false,
-            insecure: rules.insecure,
-        };
-        return match RepoUrl::parse(to, allowed) {
-            // Who we are there may be somebody else: what it says to nobody is not its last word.
-            Ok(to) => Diagnosis::Moved(to),
-            Err(error) => last(RepoError::Missing(format!(
-                "{url}: it has moved to where larder may not follow: {error}"
-            ))),
-        };
-    }
-    match probe.status {
-        401 | 407 => match who {
-            None => last(RepoError::Missing(wants_login(url, purpose))),
-            Some(who) => {
-                let refused = RepoError::Refused(format!(
-                    "{url}: {host} does not accept larder's credentials ({} by {})\nLarder's operator must set them right there; what was sent is shown to nobody.",
-                    who.login.name(),
-                    who.written
-                ));
-                match rules.private {
-                    true => last(refused),
-                    false => Diagnosis::TryAnonymous(refused),
-                }
-            }
-        },
-        403 => last(RepoError::Refused(format!(
-            "{url}: {host} answers 403: {}",
-            match who {
-                Some(who) => format!(
-                    "{} ({}) may not read it, or too much has been asked",
-                    who.login.name(),
-                    who.written
-                ),
-                None => "larder may not read it without a login, or has asked too much".into(),
-            }
-        ))),
-        404 | 410 => last(RepoError::Missing(format!(
-            "{url}: repository not found ({host} answers {}){}",
-            probe.status,
-            match who {
-                Some(who) => format!(
-                    "\nIf it exists, {} ({}) may not see it.",
-                    who.login.name(),
-                    who.written
-                ),
-                None => String::new(),
-            }
-        ))),
-        200..=299 => Diagnosis::Unexplained(RepoError::Unreachable(format!(
-            "{url}: git failed: {}",
-            shown(words)
-        ))),
-        status => last(RepoError::Unreachable(format!(
-            "{url}: {host} answers {status}"
-        ))),
-    }
-}
-
-/// What a repository is asked for: by which rules, for modules of which hosts.
-#[derive(Clone, Debug)]
-pub struct Purpose {
-    /// The rules.
-    pub rules: Arc<Rules>,
-    /// The repository as modules name it.
-    pub url: RepoUrl,
-    /// Whether it is on the host that the modules' paths begin with.
-    pub own_host: bool,
-}
-
-impl Purpose {
-    /// Whether the rule's own login is for an address: the host that it names, or else the one that the modules' own paths
-    /// begin with. What a page names beyond that is for its writer to choose, who may be anybody below a pattern.
-    fn admits(&self, url: &Url) -> bool {
-        if self.rules.host.is_some() {
-            return self.rules.is_for(url);
-        }
-        let named = Url::parse(self.url.as_str());
-        self.own_host && named.is_ok_and(|named| named.origin() == url.origin())
-    }
-}
-
-impl Rules {
-    /// What is sent to a page: the rule's own login only where it names the page's host itself.
-    pub async fn login_for_page(&self, url: &str) -> Option<HeaderValue> {
-        let url = Url::parse(url).ok()?;
-        let named = self.host.is_some() && url.scheme() == "https" && self.is_for(&url);
-        let own = self.login.as_ref().filter(|_| named)?;
-        // Without a token the page says what it says to everybody.
-        own.login().await.ok()?.header()
-    }
-
-    /// Whether the rule's own login is for a host.
-    fn is_for(&self, url: &Url) -> bool {
-        let Some(wanted) = &self.host else {
-            return false;
-        };
-        let host = url.host_str().unwrap_or_default();
-        match url.port_or_known_default() {
-            Some(port) if *wanted == format!("{host}:{port}") => true,
-            _ => wanted == host,
-        }
-    }
-}
-
-impl Ssh {
-    /// As `GIT_SSH_COMMAND` has it: words of a shell.
-    fn command(&self) -> OsString {
-        let mut command = OsString::from(
-            "ssh -o BatchMode=yes -o StrictHostKeyChecking=yes -o ConnectTimeout=15 \
-             -o ClearAllForwardings=yes -o ForwardAgent=no -o PermitLocalCommand=no",
-        );
-        if let Some(key) = &self.key {
-            command.push(" -o IdentitiesOnly=yes -i ");
-            command.push(quoted(&key.to_string_lossy()));
-        }
-        if let Some(file) = &self.known_hosts {
-            command.push(" -o GlobalKnownHostsFile=/dev/null -o ");
-            // For ssh itself spaces separate several files.
-            let option = format!("UserKnownHostsFile=\"{}\"", file.to_string_lossy());
-            command.push(quoted(&option));
-        }
-        command
-    }
-}
-
 /// A host that does not exist has no repositories either (protocol.md 6.1.7).
 fn barred(url: &RepoUrl, error: Barred) -> RepoError {
     match error {
@@ -626,150 +406,4 @@ fn port(url: &RepoUrl) -> u16 {
         Scheme::Http => 80,
         Scheme::Https => 443,
     })
-}
-
-/// A word of a shell.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
-fn wants_login(url: &RepoUrl, purpose: &Purpose) -> String {
-    let host = url.host();
-    let rules = &purpose.rules;
-    let first = format!(
-        "{url}: {host} wants a login and larder has none for it: the repository is private, or does not exist"
-    );
-    let second = match (&rules.login, rules.private) {
-        (Some(_), _) => format!(
-            "The login of {} is not for this host; if it should be, larder's operator sets host = \"{host}\" in the route.",
-            rules.name
-        ),
-        (None, true) => format!(
-            "Larder's operator gives it one in netrc (machine {host}), as [[credentials]] host = \"{host}\", or with a route."
-        ),
-        (None, false) => {
-            "If the module is private, larder's operator names it in --private, or with a route."
-                .to_owned()
-        }
-    };
-    format!("{first}\n{second}")
-}
-
-fn ssh_refusal(url: &RepoUrl, rules: &Rules, words: &str) -> RepoError {
-    let host = url.host();
-    let has = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
-    let key = rules.ssh.as_ref().is_some_and(|ssh| ssh.key.is_some());
-    if has(&["Host key verification failed"]) {
-        return RepoError::Broken(format!(
-            "{url}: the ssh key of {host} is not known here, or not the one that is known\nLarder's operator adds it to known_hosts (ssh_known_hosts of the route)."
-        ));
-    }
-    if has(&["Permission denied"]) {
-        let text = format!(
-            "{url}: {host} does not accept larder's ssh key\nLarder's operator sets one with ssh_key of the route, or for the user larder runs as."
-        );
-        return match key {
-            true => RepoError::Refused(text),
-            false => RepoError::Missing(text),
-        };
-    }
-    if has(&["Name or service not known", "No address associated"]) {
-        return RepoError::Missing(format!("{url}: there is no host {host}"));
-    }
-    if has(&[
-        "not found",
-        "does not exist",
-        "does not appear to be a git repository",
-    ]) && !has(&["command not found", "cannot run ssh"])
-    {
-        return RepoError::Missing(format!("{url}: repository not found"));
-    }
-    RepoError::Unreachable(format!("{url}: {}", shown(words)))
-}
-
-/// Of what git said, as much as fits into a reason.
-fn shown(words: &str) -> String {
-    let mut start = words.len().saturating_sub(300);
-    while !words.is_char_boundary(start) {
-        start += 1;
-    }
-    words[start..].to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn c127_a_route_s_login_is_for_one_host() {
-        let rules = |host: Option<&str>| Rules {
-            host: host.map(str::to_owned),
-            ..Rules::default()
-        };
-        let url = |text| Url::parse(text).unwrap();
-        assert!(!rules(None).is_for(&url("https://a.example.com/x")));
-        let purpose = |own_host| Purpose {
-            rules: Arc::new(rules(None)),
-            url: RepoUrl::parse("https://a.example.com/x", Allowed::default()).unwrap(),
-            own_host,
-        };
-        assert!(purpose(true).admits(&url("https://a.example.com/renamed")));
-        assert!(!purpose(true).admits(&url("https://b.example.com/x")));
-        assert!(!purpose(true).admits(&url("https://a.example.com:8443/x")));
-        assert!(!purpose(false).admits(&url("https://a.example.com/x")));
-        let one = rules(Some("a.example.com"));
-        assert!(one.is_for(&url("https://a.example.com/x")));
-        assert!(!one.is_for(&url("https://a.example.com.evil.org/x")));
-        let port = rules(Some("a.example.com:8443"));
-        assert!(port.is_for(&url("https://a.example.com:8443/x")));
-        assert!(!port.is_for(&url("https://a.example.com/x")));
-    }
-
-    #[test]
-    fn ssh_refusals_have_classes() {
-        let url = RepoUrl::parse(
-            "ssh://git@git.example.com/x",
-            Allowed {
-                ssh: true,
-                insecure: false,
-            },
-        )
-        .unwrap();
-        let of = |words: &str, key: bool| {
-            let ssh = Ssh {
-                key: key.then(|| "/k".into()),
-                known_hosts: None,
-            };
-            let rules = Rules {
-                ssh: Some(ssh),
-                ..Rules::default()
-            };
-            let error = ssh_refusal(&url, &rules, words);
-            assert!(error.to_string().contains("git.example.com"), "{error}");
-            error
-        };
-        let denied = "git@git.example.com: Permission denied (publickey).";
-        assert!(matches!(of(denied, true), RepoError::Refused(_)));
-        assert!(matches!(of(denied, false), RepoError::Missing(_)));
-        let key = "Host key verification failed.; fatal: Could not read from remote repository.";
-        assert!(matches!(of(key, true), RepoError::Broken(_)));
-        let missing = "ERROR: Repository not found.; fatal: Could not read";
-        assert!(matches!(of(missing, true), RepoError::Missing(_)));
-        let down = "ssh: connect to host git.example.com port 22: Connection refused";
-        assert!(matches!(of(down, true), RepoError::Unreachable(_)));
-    }
-
-    #[test]
-    fn paths_with_quotes_are_one_word() {
-        let ssh = Ssh {
-            key: Some("/k e/y's".into()),
-            known_hosts: Some("/h".into()),
-        };
-        let command = ssh.command().into_string().unwrap();
-        assert!(command.contains(r"-i '/k e/y'\''s'"), "{command}");
-        assert!(
-            command.ends_with("'UserKnownHostsFile=\"/h\"'"),
-            "{command}"
-        );
-    }
 }

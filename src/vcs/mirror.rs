@@ -570,7 +570,7 @@ impl MirrorError {
         let MirrorError::Git(GitError::Failed { words, .. }) = self else {
             return false;
         };
-        let ours = words
+        let mut ours = words
             .split("; ")
             .filter(|line| !line.starts_with("remote:"));
         let known = [
@@ -590,7 +590,6 @@ impl MirrorError {
             "unable to read sha1 file",
             "mismatched algorithms",
         ];
-        let mut ours = ours;
         ours.any(|line| known.iter().any(|it| line.contains(it)))
     }
 }

@@ -15,7 +15,8 @@
 //!
 //! * [`guard`]: which hosts may be asked at all.
 //! * [`web`]: pages, and why a git host has said no.
-//! * [`hosts`]: how each git host is reached, who we are to it, and what is said when it says no.
+//! * [`rules`]: by which rules, and as whom, repositories are asked.
+//! * [`hosts`]: how each git host is reached, and when it is left alone; `refusal`: what its no means.
 //! * [`resolve`]: from a module path to its repository, pages and probes asked through a seam.
 //! * [`git`]: the `git` command, sealed and bounded.
 //! * [`mirror`]: a bare mirror of one repository; `shelf`: the room of all of them.
@@ -37,9 +38,11 @@ pub mod meta;
 pub mod mirror;
 pub mod pack;
 pub mod refs;
+mod refusal;
 pub mod repository;
 pub mod resolve;
 pub mod root;
+pub mod rules;
 mod shelf;
 pub mod tar;
 #[cfg(test)]

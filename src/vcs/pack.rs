@@ -3,7 +3,6 @@
 //! Which files a zip has depends on all of their names, so the archive that git writes is kept on disk first, in a file
 //! without a name: whatever happens, nothing of it stays behind.
 
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::path::Path;
@@ -157,7 +156,7 @@ async fn archive(source: Source<'_>, tmp: &Path, bounds: Bounds) -> Result<FileA
     let tmp = tmp.to_owned();
     let (sender, mut pieces) = mpsc::channel::<Bytes>(AHEAD);
     let writer = spawn_blocking(move || {
-        let mut file = unnamed_file(&tmp)?;
+        let mut file = tempfile::tempfile_in(&tmp)?;
         while let Some(piece) = pieces.blocking_recv() {
             file.write_all(&piece)?;
         }
@@ -369,35 +368,6 @@ impl Write for Pieces {
         let sent = self.out.blocking_send(self.piece.split().freeze());
         sent.map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
-}
-
-/// A file that is gone when it is closed, even if this process is killed.
-fn unnamed_file(dir: &Path) -> io::Result<File> {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::fs::{Mode, OFlags, open};
-        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        if let Ok(file) = open(dir, flags, Mode::RUSR | Mode::WUSR) {
-            return Ok(file.into());
-        }
-    }
-    soon_unnamed_file(dir)
-}
-
-/// For file systems that have no files without names: between two calls it has one.
-fn soon_unnamed_file(dir: &Path) -> io::Result<File> {
-    let path = dir.join(format!(
-        "{}-{:016x}.tar",
-        std::process::id(),
-        fastrand::u64(..)
-    ));
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .open(&path)?;
-    std::fs::remove_file(&path)?;
-    Ok(file)
 }
 
 #[cfg(test)]

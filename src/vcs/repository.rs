@@ -12,9 +12,11 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::git::GitError;
-use super::hosts::{Diagnosis, Hosts, Purpose, Rules, Who};
+use super::hosts::Hosts;
 use super::mirror::{Mirror, MirrorError, Remote, Turn};
 use super::refs::{ObjectId, RefLimits, RefTable};
+use super::refusal::Diagnosis;
+use super::rules::{Purpose, Rules, Who};
 use super::url::RepoUrl;
 use super::versions::{CommitInfo, Commits, InHistory, RepoError};
 use crate::gomod::CommitTime;

@@ -295,17 +295,3 @@ async fn c129_a_zip_that_is_given_up_ends() {
     while receiver.recv().await.is_some() {}
     shell(&tmp, "rmdir ../tmp");
 }
-
-#[test]
-fn files_without_names() {
-    let dir = tempfile::tempdir().unwrap();
-    for make in [unnamed_file, soon_unnamed_file] {
-        let mut file = make(dir.path()).unwrap();
-        file.write_all(b"text").unwrap();
-        let mut read = [0; 4];
-        assert_eq!(FileAt::new(file).unwrap().read_at(&mut read, 0).unwrap(), 4);
-        assert_eq!(&read, b"text");
-        assert!(make(&dir.path().join("none")).is_err());
-    }
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
-}
