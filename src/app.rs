@@ -18,7 +18,7 @@ use crate::clock::SharedClock;
 use crate::config::{Config, ConfigErrors, Environment, Loaded, OnUnavailable, OnUnknown};
 use crate::control::Controls;
 use crate::engine::{
-    Engine, Kept, Network, Settings, Sources, Tokens, VouchSettings, Voucher, Ways,
+    AheadSettings, Engine, Kept, Network, Settings, Sources, Tokens, VouchSettings, Voucher, Ways,
 };
 use crate::http::{Access, ConnectionSettings, Connections, Face, Observer, Ready, Site};
 use crate::policy::Policy;
@@ -373,6 +373,12 @@ fn engine_settings(config: &Config) -> Settings {
         hot: config.store.hot / 8 * 3,
         max_flights: config.store.max_flights,
         max_zip_flights: config.store.max_zip_flights,
+        ahead: AheadSettings {
+            enabled: config.ahead.enabled,
+            requests: config.ahead.requests,
+            bytes: config.ahead.bytes,
+            private: config.ahead.include_private,
+        },
         settle_every: config.sumdb.settle_every,
     }
 }

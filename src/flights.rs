@@ -10,6 +10,8 @@ use parking_lot::Mutex;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::watch;
 
+use crate::errand::Urgency;
+
 /// All flights of one kind.
 pub struct Flights<K, F> {
     map: Map<K, F>,
@@ -18,8 +20,15 @@ pub struct Flights<K, F> {
     count: AtomicU64,
 }
 
-/// Flights under way, each with a number of its own.
-type Map<K, F> = Arc<Mutex<HashMap<K, (u64, F)>>>;
+/// Flights under way.
+type Map<K, F> = Arc<Mutex<HashMap<K, Flight<F>>>>;
+
+struct Flight<F> {
+    /// Its own, so that it is not taken for a later one.
+    number: u64,
+    urgency: Urgency,
+    followed: F,
+}
 
 /// A flight's place among those that can be joined.
 pub struct Place<K: Eq + Hash, F> {
@@ -35,7 +44,7 @@ impl<K: Eq + Hash, F> Place<K, F> {
         let mut map = self.map.lock();
         if map
             .get(&self.key)
-            .is_some_and(|(number, _)| *number == self.number)
+            .is_some_and(|flight| flight.number == self.number)
         {
             map.remove(&self.key);
         }
@@ -71,14 +80,20 @@ where
     }
 
     /// Joins the flight for `key`, or starts one; `None` if there are too many. `start` gives what followers hold and
-    /// the work; it is called at once and must not block.
-    pub fn join<W>(&self, key: &K, start: impl FnOnce(Place<K, F>) -> (F, W)) -> Option<F>
+    /// the work; it is called at once and must not block. A flight is as urgent as the most urgent of those who join.
+    pub fn join<W>(
+        &self,
+        key: &K,
+        urgency: &Urgency,
+        start: impl FnOnce(Place<K, F>) -> (F, W),
+    ) -> Option<F>
     where
         W: Future<Output = ()> + Send + 'static,
     {
         let mut map = self.map.lock();
-        if let Some((_, flight)) = map.get(key) {
-            return Some(flight.clone());
+        if let Some(flight) = map.get(key) {
+            urgency.joins(&flight.urgency);
+            return Some(flight.followed.clone());
         }
         if map.len() >= self.limit {
             return None;
@@ -89,8 +104,13 @@ where
             key: key.clone(),
             number,
         };
-        let (flight, work) = start(place());
-        map.insert(key.clone(), (number, flight.clone()));
+        let (followed, work) = start(place());
+        let flight = Flight {
+            number,
+            urgency: urgency.clone(),
+            followed: followed.clone(),
+        };
+        map.insert(key.clone(), flight);
         self.gauge.inc();
         let landed = Landed {
             place: place(),
@@ -101,12 +121,13 @@ where
             let _landed = landed;
             work.await;
         });
-        Some(flight)
+        Some(followed)
     }
 
     /// The flight for `key`, if one is under way.
     pub fn get(&self, key: &K) -> Option<F> {
-        self.map.lock().get(key).map(|(_, flight)| flight.clone())
+        let map = self.map.lock();
+        map.get(key).map(|flight| flight.followed.clone())
     }
 
     /// How many are under way.
@@ -135,7 +156,7 @@ mod tests {
         let runs = Arc::new(AtomicU32::new(0));
         let go = Arc::new(Notify::new());
         let join = || {
-            flights.join(&"key", |_| {
+            flights.join(&"key", &Urgency::default(), |_| {
                 let (runs, go) = (Arc::clone(&runs), Arc::clone(&go));
                 let (sender, receiver) = watch::channel(None);
                 let work = async move {
@@ -151,7 +172,7 @@ mod tests {
         assert_eq!(flights.under_way(), 1);
         assert!(
             flights
-                .join(&"other", |_| (first.clone(), async {}))
+                .join(&"other", &Urgency::default(), |_| (first.clone(), async {}))
                 .is_none(),
             "bounded"
         );
@@ -166,7 +187,7 @@ mod tests {
         let flights: Flights<u8, Outcome<u32>> = Flights::new(2, Gauge::default());
         let go = Arc::new(Notify::new());
         let join = |outcome: u32| {
-            flights.join(&1, |place| {
+            flights.join(&1, &Urgency::default(), |place| {
                 let (sender, receiver) = watch::channel(None);
                 let go = Arc::clone(&go);
                 let work = async move {
@@ -189,7 +210,7 @@ mod tests {
     #[tokio::test]
     async fn a_flight_that_dies_is_taken_out() {
         let flights: Flights<u8, Outcome<u32>> = Flights::new(1, Gauge::default());
-        let flight = flights.join(&1, |_| {
+        let flight = flights.join(&1, &Urgency::default(), |_| {
             let (sender, receiver) = watch::channel(None);
             let work = async move {
                 let _sender = sender;

@@ -44,6 +44,7 @@ pub mod config;
 pub mod control;
 pub mod credentials;
 pub mod engine;
+pub mod errand;
 pub mod flights;
 pub mod gomod;
 pub mod http;

@@ -9,6 +9,7 @@ use super::doctor::Doctor;
 use crate::app;
 use crate::clock::SharedClock;
 use crate::engine::Sources;
+use crate::errand::Errand;
 use crate::gomod::ModulePath;
 use crate::policy::{Course, Policy};
 use crate::protocol::{Key, Meta, MetaKey};
@@ -145,7 +146,7 @@ async fn by_sources(sources: &Sources, module: &ModulePath) -> bool {
         first_byte: None,
         max: MAX_LIST,
         large: false,
-        via: None,
+        errand: &Errand::default(),
     };
     let whole = |body: &Bytes| Ok(body.clone());
     match sources

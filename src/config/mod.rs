@@ -13,6 +13,7 @@
 //! configuration, secrets) or tried (certificates), and names in listening addresses resolved.
 
 mod admin;
+mod ahead;
 mod breaker;
 mod codec;
 mod credentials;
@@ -45,6 +46,7 @@ use section::Section;
 use tables::Array;
 
 pub use admin::Admin;
+pub use ahead::Ahead;
 pub use breaker::Breaker;
 pub use credentials::{Auth, Credential};
 pub use direct::Direct;
@@ -82,6 +84,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// `[breaker]`
     pub breaker: Breaker,
+    /// `[ahead]`
+    pub ahead: Ahead,
     /// `[direct]`
     pub direct: Direct,
     /// `[freshness]`
@@ -131,6 +135,7 @@ fn sections() -> Vec<Section> {
         Store::section(),
         Upstream::section(),
         Breaker::section(),
+        Ahead::section(),
         Direct::section(),
         Freshness::section(),
         Modules::section(),
@@ -180,6 +185,7 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Loaded, ConfigEr
     let store = Store::read(&mut reader);
     let upstream = Upstream::read(&mut reader);
     let breaker = Breaker::read(&mut reader);
+    let ahead = Ahead::read(&mut reader);
     let direct = Direct::read(&mut reader);
     let freshness = Freshness::read(&mut reader);
     let modules = Modules::read(&mut reader);
@@ -204,6 +210,7 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Loaded, ConfigEr
             credentials: credentials?,
             routes: routes?,
             breaker: breaker?,
+            ahead: ahead?,
             direct: direct?,
             freshness: freshness?,
             modules: modules?,

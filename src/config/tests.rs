@@ -348,8 +348,8 @@ fn keys_and_sections_in_the_wrong_place() {
     assert!(errors("zzz = 1\n").contains("every key stands in a section"));
     assert!(errors("[zzz]\n").contains("there are server, admin, store"));
     assert!(
-        errors("[ahead]\nenabled = true\n")
-            .starts_with("larder.toml:1: ahead: there is no such section")
+        errors("[behind]\nenabled = true\n")
+            .starts_with("larder.toml:1: behind: there is no such section")
     );
     assert!(errors("freshness.tll = \"1s\"").contains("did you mean freshness.ttl?"));
 }

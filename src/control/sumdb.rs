@@ -4,6 +4,7 @@ use futures_util::{StreamExt, stream};
 
 use super::{Controls, Done, Out, time};
 use crate::engine::{Class, EngineError, Refusal};
+use crate::errand::Errand;
 use crate::protocol::{FileKey, Kind};
 use crate::store::rebuild;
 use crate::store::{FileRecord, Settle, Store, Verified};
@@ -205,7 +206,10 @@ impl Controls {
         if !voucher.covers(&key.module) {
             return Ok(Some(self.verify_pin(key, h1, &record).await?));
         }
-        let found = match voucher.ask(&key.module, &key.version, None).await {
+        let found = match voucher
+            .ask(&key.module, &key.version, &Errand::default())
+            .await
+        {
             Ok(said) => match voucher.compare(key, h1, &record.from, &said) {
                 Ok(vouched) => {
                     if record.verified != vouched.verified {

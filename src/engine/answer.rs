@@ -6,7 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderValue;
 
+use super::ahead::Client;
 use super::zip::ZipFlight;
+use crate::errand::Errand;
 use crate::store::{BlobFile, Verified};
 
 /// How the cache took part (RFC 9211).
@@ -64,6 +66,15 @@ pub struct Mode {
     pub no_cache: bool,
     /// The servers it has come through (`Via`), passed on so that a loop is noticed.
     pub via: Option<HeaderValue>,
+    /// Who asks; nothing is guessed for somebody unknown.
+    pub client: Option<Client>,
+}
+
+impl Mode {
+    /// On whose behalf.
+    pub fn errand(&self) -> Errand {
+        self.via.clone().into()
+    }
 }
 
 /// A strong ETag around a text that needs no escaping (an h1 or hexadecimal).

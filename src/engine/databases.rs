@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::error::{Class, EngineError};
+use crate::errand::Errand;
 use crate::flights::{Flights, Outcome, outcome};
 use crate::store::{DatabaseFacts, Room, Store, StoreError};
 use crate::sumdb::{Ask, State, StateError, SumdbError, Transport};
@@ -61,22 +62,22 @@ impl Network {
             path: "latest".into(),
             lookup: None,
             max: MAX_SUPPORTED,
-            via: None,
+            errand: Errand::default(),
         };
         self.get(&ask).await
     }
 
-    async fn way(self: &Arc<Self>) -> Result<Arc<Upstream>, SumdbError> {
+    async fn way(self: &Arc<Self>, errand: &Errand) -> Result<Arc<Upstream>, SumdbError> {
         if let Some((upstream, since)) = self.chosen.lock().clone()
             && since.elapsed() < ROUTE_HOLDS
         {
             return Ok(upstream);
         }
-        let flight = self.choosing.join(&(), |place| {
+        let flight = self.choosing.join(&(), &errand.urgency, |place| {
             let (sender, receiver) = watch::channel(None);
-            let network = Arc::clone(self);
+            let (network, errand) = (Arc::clone(self), errand.clone());
             let work = async move {
-                let chosen = network.choose().await;
+                let chosen = network.choose(&errand).await;
                 match &chosen {
                     Ok(upstream) => {
                         *network.chosen.lock() = Some((Arc::clone(upstream), Instant::now()));
@@ -96,7 +97,7 @@ impl Network {
             })
     }
 
-    async fn choose(&self) -> Result<Arc<Upstream>, SumdbError> {
+    async fn choose(&self, errand: &Errand) -> Result<Arc<Upstream>, SumdbError> {
         let mut ways = self.ways.clone();
         let ways = match ways.wait_for(Option::is_some).await {
             Ok(known) => known.clone().unwrap_or_default(),
@@ -109,7 +110,7 @@ impl Network {
                 first_byte: None,
                 max: MAX_SUPPORTED,
                 large: false,
-                via: None,
+                errand,
             };
             let check = |_: &Bytes| Ok(());
             match upstream.small(&want, None, SUPPORTED_TIME, &check).await {
@@ -129,7 +130,7 @@ impl Network {
 #[async_trait]
 impl Transport for Arc<Network> {
     async fn get(&self, ask: &Ask) -> Result<Bytes, SumdbError> {
-        let upstream = self.way().await?;
+        let upstream = self.way(&ask.errand).await?;
         let lookup = ask.lookup.is_some();
         let want = Want {
             path: &ask.path,
@@ -137,7 +138,7 @@ impl Transport for Arc<Network> {
             first_byte: lookup.then_some(self.lookup_time),
             max: ask.max,
             large: lookup,
-            via: ask.via.as_ref(),
+            errand: &ask.errand,
         };
         let time = if lookup { self.lookup_time } else { SMALL_TIME };
         let whole = |body: &Bytes| Ok(body.clone());

@@ -5,20 +5,22 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderValue;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::answer::{Answer, CacheStatus, Content, Mode};
 use super::error::{Class, EngineError};
 use super::hot::HotFile;
+use super::sources::Sources;
 use super::vouch::{Vouched, Vouching};
 use super::zip::{self, EndGuard, SpoolSink, ZipFlight};
 use super::{Engine, hex};
+use crate::errand::Errand;
 use crate::flights::{Outcome, Place, outcome};
-use crate::gomod::check;
 use crate::gomod::dirhash::hash_go_mod;
+use crate::gomod::{ModulePath, check};
+use crate::policy::Course;
 use crate::protocol::{FileKey, Key, Kind};
 use crate::store::{self, Beside, BlobFile, FileRecord, Room};
 use crate::upstream::{Fetched, Want, ZipStream};
@@ -32,10 +34,53 @@ const MAX_MOD: u64 = 16 << 20;
 /// The largest `.info` that makes sense. Bytes.
 pub(super) const MAX_INFO: u64 = 1 << 20;
 
+/// After this a guess that somebody has come to wait for has been tried as hard as what is waited for: its first
+/// attempt is given up before.
+const TRIAL: Duration = Duration::from_millis(2500);
+
+/// A fetch that may begin as a guess: such a one asks once and not everybody, so its failure need not be the last word.
+struct Trial {
+    guess: bool,
+    began: Instant,
+}
+
+/// What to do about a guess that has failed. Nobody can join it any more.
+enum Trialled {
+    /// Nobody waits for it.
+    Forget,
+    /// Somebody does, and it was not tried hard.
+    Again,
+    /// It was.
+    Final,
+}
+
+impl Trial {
+    fn begin(errand: &Errand) -> Self {
+        Trial {
+            guess: errand.urgency.is_guess(),
+            began: Instant::now(),
+        }
+    }
+
+    fn was_a_guess(&self) -> bool {
+        self.guess
+    }
+
+    fn verdict(&self, errand: &Errand) -> Trialled {
+        if errand.urgency.is_guess() {
+            Trialled::Forget
+        } else if self.began.elapsed() < TRIAL {
+            Trialled::Again
+        } else {
+            Trialled::Final
+        }
+    }
+}
+
 /// A small file that has landed.
 #[derive(Clone)]
 pub(super) struct Landed {
-    file: HotFile,
+    pub(super) file: HotFile,
     stored: bool,
     from: Arc<str>,
 }
@@ -47,11 +92,9 @@ impl Engine {
         key: &FileKey,
         mode: &Mode,
     ) -> Result<Answer, EngineError> {
-        if let Some(file) = self.hot.file(key) {
+        if let Some(file) = self.at_hand(key).await? {
+            self.ahead_hit(key, mode);
             return Ok(file.answer(CacheStatus::Hit, None));
-        }
-        if let Some(kept) = self.kept(key).await? {
-            return Ok(kept.answer(CacheStatus::Hit, None));
         }
         if mode.cached_only {
             return Err(not_kept(&what(key)));
@@ -62,10 +105,20 @@ impl Engine {
         {
             return Err(Self::from_negative(error));
         }
+        self.ahead_missed(key, mode);
         if key.kind == Kind::Zip {
-            self.missed_zip(key, mode.via.clone()).await
-        } else {
-            self.missed_small(key, mode.via.clone()).await
+            return self.missed_zip(key, &mode.errand()).await;
+        }
+        let answer = self.missed_small(key, &mode.errand()).await?;
+        self.ahead_came(key, &answer.content, mode);
+        Ok(answer)
+    }
+
+    /// What is in memory or kept.
+    pub(super) async fn at_hand(&self, key: &FileKey) -> Result<Option<HotFile>, EngineError> {
+        match self.hot.file(key) {
+            Some(file) => Ok(Some(file)),
+            None => self.kept(key).await,
         }
     }
 
@@ -99,16 +152,9 @@ impl Engine {
     async fn missed_small(
         self: &Arc<Self>,
         key: &FileKey,
-        via: Option<HeaderValue>,
+        errand: &Errand,
     ) -> Result<Answer, EngineError> {
-        let flight = self.small_flights.join(key, |place| {
-            let (sender, receiver) = watch::channel(None);
-            let (engine, key) = (Arc::clone(self), key.clone());
-            (receiver, async move {
-                engine.fly_small(key, via, place, sender).await
-            })
-        });
-        let flight = flight.ok_or_else(too_many)?;
+        let flight = self.small_flight(key, errand).ok_or_else(too_many)?;
         match outcome(flight).await {
             Some(Ok(landed)) => Ok(landed.file.answer(
                 CacheStatus::Miss {
@@ -122,6 +168,21 @@ impl Engine {
             Some(Err(error)) => Err(error),
             None => Err(EngineError::ours("the fetch ended unexpectedly")),
         }
+    }
+
+    /// The flight of an `.info` or `.mod`; none if there are too many.
+    pub(super) fn small_flight(
+        self: &Arc<Self>,
+        key: &FileKey,
+        errand: &Errand,
+    ) -> Option<Outcome<Result<Landed, EngineError>>> {
+        self.small_flights.join(key, &errand.urgency, |place| {
+            let (sender, receiver) = watch::channel(None);
+            let (engine, key, errand) = (Arc::clone(self), key.clone(), errand.clone());
+            (receiver, async move {
+                engine.fly_small(key, errand, place, sender).await
+            })
+        })
     }
 
     /// Nobody can be asked for this `.info`; but a branch or `@latest` once resolved to this version, and what was
@@ -146,7 +207,7 @@ impl Engine {
     async fn fly_small(
         self: Arc<Self>,
         key: FileKey,
-        via: Option<HeaderValue>,
+        errand: Errand,
         place: Place<FileKey, Outcome<Result<Landed, EngineError>>>,
         landed: watch::Sender<Option<Result<Landed, EngineError>>>,
     ) {
@@ -160,8 +221,22 @@ impl Engine {
             })));
             return;
         }
+        let trial = Trial::begin(&errand);
         // Boxed, here and below: what fetching needs is given back before keeping begins.
-        match Box::pin(self.fetch_small(&key, via.as_ref())).await {
+        let mut fetched = Box::pin(self.fetch_small(&key, &errand)).await;
+        if fetched.is_err() && trial.was_a_guess() {
+            place.leave();
+            match trial.verdict(&errand) {
+                // Nobody waits, and it was not tried hard: it says nothing.
+                Trialled::Forget => {
+                    landed.send_replace(fetched.err().map(Err));
+                    return;
+                }
+                Trialled::Again => fetched = Box::pin(self.fetch_small(&key, &errand)).await,
+                Trialled::Final => {}
+            }
+        }
+        match fetched {
             Ok((body, record, beside, from)) => {
                 let epoch = self.epoch.load(Ordering::Acquire);
                 let file = HotFile::new(&record, store::Content::Bytes(body.clone()));
@@ -203,10 +278,10 @@ impl Engine {
     async fn fetch_small(
         &self,
         key: &FileKey,
-        via: Option<&HeaderValue>,
+        errand: &Errand,
     ) -> Result<(Bytes, FileRecord, Beside, Arc<str>), EngineError> {
         let path = key.to_string();
-        let vouching = (key.kind == Kind::Mod).then(|| self.voucher.begin(key, via));
+        let vouching = (key.kind == Kind::Mod).then(|| self.voucher.begin(key, errand));
         let max = if key.kind == Kind::Mod {
             MAX_MOD
         } else {
@@ -218,13 +293,13 @@ impl Engine {
             first_byte: None,
             max,
             large: false,
-            via,
+            errand,
         };
         let check = |body: &Bytes| match key.kind {
             Kind::Info => check::info(&key.version, body),
             Kind::Mod | Kind::Zip => check::go_mod(&key.module, body),
         };
-        let sources = self.sources_of(&key.module).await;
+        let sources = self.sources_for(&key.module, errand).await;
         let keep_body = |body: &Bytes| check(body).map(|()| body.clone());
         let as_key = Key::File(key.clone());
         let (fetched, from) = sources
@@ -235,9 +310,6 @@ impl Engine {
                 "not modified, although nothing was known",
             ));
         };
-        if key.kind == Kind::Mod {
-            self.ahead.came(&key.module, &body);
-        }
         let h1 = (key.kind == Kind::Mod).then(|| hash_go_mod(&body));
         let vouched = match (vouching, &h1) {
             (Some(vouching), Some(h1)) => vouching.verdict(h1, &from).await?,
@@ -262,16 +334,9 @@ impl Engine {
     async fn missed_zip(
         self: &Arc<Self>,
         key: &FileKey,
-        via: Option<HeaderValue>,
+        errand: &Errand,
     ) -> Result<Answer, EngineError> {
-        let flight = self.zip_flights.join(key, |place| {
-            let vouching = self.voucher.begin(key, via.as_ref());
-            let flight = ZipFlight::new(vouching.foresight());
-            let (engine, key, following) = (Arc::clone(self), key.clone(), Arc::clone(&flight));
-            let work = async move { engine.fly_zip(key, via, vouching, following, place).await };
-            (flight, work)
-        });
-        let flight = flight.ok_or_else(too_many)?;
+        let flight = self.zip_flight(key, errand).ok_or_else(too_many)?;
         let mut progress = flight.follow();
         let (kept, end, from) = match progress.wait_for(zip::Progress::may_begin).await {
             Ok(now) => (now.kept, now.end.clone(), now.from.clone()),
@@ -296,6 +361,26 @@ impl Engine {
         }
     }
 
+    /// The flight of a zip; none if there are too many.
+    pub(super) fn zip_flight(
+        self: &Arc<Self>,
+        key: &FileKey,
+        errand: &Errand,
+    ) -> Option<Arc<ZipFlight>> {
+        self.zip_flights.join(key, &errand.urgency, |place| {
+            let vouching = self.voucher.begin(key, errand);
+            let flight = ZipFlight::new(vouching.foresight());
+            let (engine, key, following) = (Arc::clone(self), key.clone(), Arc::clone(&flight));
+            let errand = errand.clone();
+            let work = async move {
+                engine
+                    .fly_zip(key, errand, vouching, following, place)
+                    .await
+            };
+            (flight, work)
+        })
+    }
+
     /// Waits for a growing zip's end: for requests that need the whole before they can be answered.
     pub async fn landed(&self, flight: &Arc<ZipFlight>) -> Result<Answer, EngineError> {
         let mut progress = flight.follow();
@@ -314,7 +399,7 @@ impl Engine {
     async fn fly_zip(
         self: Arc<Self>,
         key: FileKey,
-        via: Option<HeaderValue>,
+        errand: Errand,
         vouching: Vouching,
         flight: Arc<ZipFlight>,
         place: Place<FileKey, Arc<ZipFlight>>,
@@ -325,7 +410,22 @@ impl Engine {
         if let Ok(Some(_)) = self.kept(&key).await {
             return flight.is_kept();
         }
-        match Box::pin(self.fetch_zip(&key, via.as_ref(), vouching, flight)).await {
+        let trial = Trial::begin(&errand);
+        let mut fetched = Box::pin(self.fetch_zip(&key, &errand, vouching, flight)).await;
+        if let Err(error) = &fetched
+            && trial.was_a_guess()
+        {
+            place.leave();
+            match trial.verdict(&errand) {
+                Trialled::Forget => return flight.end(Err(error.clone())),
+                Trialled::Again if flight.begin_again() => {
+                    let vouching = self.voucher.begin(&key, &errand);
+                    fetched = Box::pin(self.fetch_zip(&key, &errand, vouching, flight)).await;
+                }
+                Trialled::Again | Trialled::Final => {}
+            }
+        }
+        match fetched {
             Ok(verdict) => {
                 let verdict = Arc::new(verdict);
                 flight.end(Ok(Arc::clone(&verdict)));
@@ -356,7 +456,7 @@ impl Engine {
     async fn fetch_zip(
         &self,
         key: &FileKey,
-        via: Option<&HeaderValue>,
+        errand: &Errand,
         vouching: Vouching,
         flight: &Arc<ZipFlight>,
     ) -> Result<zip::Verdict, EngineError> {
@@ -365,13 +465,16 @@ impl Engine {
             path: &path,
             module: Some(&key.module),
             first_byte: None,
-            max: MAX_ZIP,
+            max: match errand.urgency.is_guess() {
+                true => self.ahead.room().min(MAX_ZIP),
+                false => MAX_ZIP,
+            },
             large: true,
-            via,
+            errand,
         };
         let sink = SpoolSink::new(Arc::clone(flight), Arc::clone(self.store.blobs()));
         let mut stream = ZipStream::new(sink, MAX_ZIP);
-        let sources = self.sources_of(&key.module).await;
+        let sources = self.sources_for(&key.module, errand).await;
         // What will be refused in the end need not be fetched to the end; but whether it exists is said first.
         let mut begun = flight.follow();
         let doomed = async {
@@ -387,6 +490,16 @@ impl Engine {
             error = doomed => return Err(error),
         };
         zip::check(key, flight, stream, vouching, &from, self.clock.now()).await
+    }
+
+    /// Where a module comes from; a guess at a public one goes to no repository.
+    async fn sources_for(&self, module: &ModulePath, errand: &Errand) -> Sources {
+        let sources = self.sources_of(module).await;
+        let is_public = self.policy.course(module) == Course::Upstream;
+        match errand.urgency.is_guess() && is_public {
+            true => sources.proxies_only(),
+            false => sources,
+        }
     }
 
     /// What is not kept is held to what it was all the same.

@@ -46,6 +46,14 @@ impl HotFile {
         }
     }
 
+    /// Its content, if that is in memory.
+    pub fn body(&self) -> Option<Bytes> {
+        match &self.content {
+            HotContent::Bytes(bytes) => Some(bytes.clone()),
+            HotContent::File(_) => None,
+        }
+    }
+
     /// As an answer.
     pub fn answer(&self, cache: CacheStatus, from: Option<Arc<str>>) -> Answer {
         let content = match &self.content {

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::HeaderValue;
 
 use super::Engine;
 use super::answer::{Content, Mode};
 use super::error::{Class, EngineError};
 use super::meta::what;
+use crate::errand::Errand;
 use crate::gomod::modfile::{self, Retract};
 use crate::gomod::{ModulePath, Version, version};
 use crate::protocol::{FileKey, Kind, Meta, MetaKey};
@@ -24,8 +24,8 @@ pub(super) struct Derivation<'a> {
     pub engine: &'a Arc<Engine>,
     /// Whose `@latest`.
     pub module: &'a ModulePath,
-    /// The `Via` of the request that wants it.
-    pub via: Option<HeaderValue>,
+    /// On whose behalf.
+    pub errand: Errand,
 }
 
 impl Derivation<'_> {
@@ -41,7 +41,7 @@ impl Derivation<'_> {
         };
         let list = self
             .engine
-            .record(&list_key, self.via.clone())
+            .record(&list_key, self.errand.clone())
             .await?
             .record;
         let versions: Vec<Version> = list
@@ -134,7 +134,7 @@ impl Derivation<'_> {
             kind,
         };
         let mode = Mode {
-            via: self.via.clone(),
+            via: self.errand.via.clone(),
             ..Mode::default()
         };
         Ok(match self.engine.file(&key, &mode).await?.content {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderValue;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -16,6 +15,7 @@ use super::files::{MAX_INFO, not_kept, too_many};
 use super::hot::HotMeta;
 use super::latest::Derivation;
 use crate::clock::Millis;
+use crate::errand::Errand;
 use crate::flights::{Outcome, Place, outcome};
 use crate::gomod::{ModulePath, Rev, info, semver, version};
 use crate::protocol::{FileKey, Key, Kind, Meta, MetaKey};
@@ -69,7 +69,7 @@ impl Engine {
             self.outwait(key).await;
         }
         let since = (!mode.no_cache).then_some(asked);
-        let flight = self.ask_again(key, mode.via.clone(), since);
+        let flight = self.ask_again(key, mode.errand(), since);
         let landed = match (flight, &kept) {
             (None, _) => Some(Err(too_many())),
             (Some(flight), Some(kept)) if !mode.no_cache => {
@@ -116,11 +116,7 @@ impl Engine {
     }
 
     /// The current record, for other parts of the engine: asked for if it is not fresh, an old one if need be.
-    pub(super) async fn record(
-        self: &Arc<Self>,
-        key: &MetaKey,
-        via: Option<HeaderValue>,
-    ) -> MetaOutcome {
+    pub(super) async fn record(self: &Arc<Self>, key: &MetaKey, errand: Errand) -> MetaOutcome {
         let asked = self.clock.now();
         let kept = self.kept_meta(key).await?;
         if let Some(kept) = kept.as_ref().filter(|kept| self.is_fresh(&kept.record)) {
@@ -129,7 +125,7 @@ impl Engine {
         if let Some(error) = self.negatives.get(&Key::Meta(key.clone())) {
             return kept.filter(|_| !error.is_absent()).ok_or(error);
         }
-        let landed = match self.ask_again(key, via, Some(asked)) {
+        let landed = match self.ask_again(key, errand, Some(asked)) {
             // With an old copy at hand, a moment is enough.
             Some(flight) if kept.is_some() => timeout(self.settings.refresh_wait, outcome(flight))
                 .await
@@ -188,14 +184,15 @@ impl Engine {
     pub(super) fn ask_again(
         self: &Arc<Self>,
         key: &MetaKey,
-        via: Option<HeaderValue>,
+        errand: Errand,
         since: Option<Millis>,
     ) -> Option<Outcome<MetaOutcome>> {
-        self.meta_flights.join(key, |place| {
+        self.meta_flights.join(key, &errand.urgency, |place| {
             let (sender, receiver) = watch::channel(None);
             let (engine, key) = (Arc::clone(self), key.clone());
+            let errand = errand.clone();
             (receiver, async move {
-                engine.fly_meta(key, via, since, place, sender).await
+                engine.fly_meta(key, errand, since, place, sender).await
             })
         })
     }
@@ -203,7 +200,7 @@ impl Engine {
     async fn fly_meta(
         self: Arc<Self>,
         key: MetaKey,
-        via: Option<HeaderValue>,
+        errand: Errand,
         since: Option<Millis>,
         place: Place<MetaKey, Outcome<MetaOutcome>>,
         landed: watch::Sender<Option<MetaOutcome>>,
@@ -218,7 +215,7 @@ impl Engine {
         // A repository may have to be fetched first.
         let patience = self.sources_of(&key.module).await.patience();
         let whole = patience.map_or(WHOLE, |patience| WHOLE.max(patience));
-        let fetched = timeout(whole, Box::pin(self.fetch_meta(&key, via))).await;
+        let fetched = timeout(whole, Box::pin(self.fetch_meta(&key, errand))).await;
         match fetched.unwrap_or_else(|_| Err(too_slow(&key))) {
             Ok(record) => {
                 let meta = HotMeta::from(record);
@@ -279,22 +276,22 @@ impl Engine {
     async fn fetch_meta(
         self: &Arc<Self>,
         key: &MetaKey,
-        via: Option<HeaderValue>,
+        errand: Errand,
     ) -> Result<MetaRecord, EngineError> {
-        let derivation = |via| Derivation {
+        let derivation = |errand| Derivation {
             engine: self,
             module: &key.module,
-            via,
+            errand,
         };
         match &key.meta {
-            Meta::List => self.fetch(key, via.as_ref(), MAX_LIST, &filter_list).await,
+            Meta::List => self.fetch(key, &errand, MAX_LIST, &filter_list).await,
             Meta::Query(name) if name.prefix().is_some() => {
-                derivation(via).run(key, name.prefix()).await
+                derivation(errand).run(key, name.prefix()).await
             }
-            Meta::Query(_) => self.fetch(key, via.as_ref(), MAX_INFO, &check_info).await,
-            Meta::Latest => match self.fetch(key, via.as_ref(), MAX_INFO, &check_info).await {
+            Meta::Query(_) => self.fetch(key, &errand, MAX_INFO, &check_info).await,
+            Meta::Latest => match self.fetch(key, &errand, MAX_INFO, &check_info).await {
                 Err(error) if error.is_absent() => {
-                    match derivation(via).run(key, None).await {
+                    match derivation(errand).run(key, None).await {
                         // Why it was not found in the first place says more.
                         Err(derived) if derived.is_absent() => Err(error),
                         other => other,
@@ -309,7 +306,7 @@ impl Engine {
     async fn fetch(
         &self,
         key: &MetaKey,
-        via: Option<&HeaderValue>,
+        errand: &Errand,
         max: u64,
         read: &(dyn Fn(&ModulePath, &Bytes) -> Result<Text, String> + Send + Sync),
     ) -> Result<MetaRecord, EngineError> {
@@ -320,7 +317,7 @@ impl Engine {
             first_byte: None,
             max,
             large: false,
-            via,
+            errand,
         };
         let kept = self.kept_meta(key).await?.map(|kept| kept.record);
         let validators = kept.as_ref().map(|kept| Validators {

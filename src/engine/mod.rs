@@ -29,6 +29,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use ahead::Ahead;
+pub use ahead::{AheadSettings, Client};
 pub use answer::{Answer, CacheStatus, Content, Mode};
 pub use databases::{Kept, Network, Ways};
 pub use direct::{Direct, MakeProxy};
@@ -41,6 +42,7 @@ pub use vouch::{Foresight, Refusal, Said, VouchSettings, Vouched, Voucher};
 pub use zip::{Progress, ZipFlight};
 
 use crate::clock::{Millis, SharedClock};
+use crate::errand::Errand;
 use crate::flights::{self, Flights};
 use crate::gomod::ModulePath;
 use crate::policy::{Course, Policy};
@@ -71,6 +73,8 @@ pub struct Settings {
     pub max_flights: usize,
     /// Fetches of zips at once.
     pub max_zip_flights: usize,
+    /// What is fetched before it is asked for.
+    pub ahead: AheadSettings,
     /// How often what was served unverified is asked about again.
     pub settle_every: Duration,
 }
@@ -125,7 +129,7 @@ impl Engine {
             policy,
             store,
             sources,
-            ahead: Ahead::new(Arc::clone(&voucher), Arc::clone(&clock)),
+            ahead: Ahead::new(settings.ahead, metrics.ahead.clone()),
             voucher,
             epoch: Arc::default(),
             clock,
@@ -219,6 +223,11 @@ impl Engine {
         self.hot.weight()
     }
 
+    /// Brings the metrics of guesses up to date.
+    pub fn count_guesses(&self) {
+        self.ahead.expire(self.clock.instant());
+    }
+
     /// Fetches under way.
     pub fn flights(&self) -> usize {
         self.small_flights.under_way()
@@ -236,7 +245,7 @@ impl Engine {
         for group in keys.chunks(most.max(1)) {
             let flights: Vec<_> = group
                 .iter()
-                .filter_map(|key| self.ask_again(key, None, None))
+                .filter_map(|key| self.ask_again(key, Errand::default(), None))
                 .collect();
             self.metrics.refreshes.inc_by(flights.len() as u64);
             futures_util::future::join_all(flights.into_iter().map(flights::outcome)).await;

@@ -52,11 +52,12 @@ impl Engine {
         target: &SumdbTarget,
         mode: &Mode,
     ) -> Result<Relayed, EngineError> {
-        let via = mode.via.as_ref();
+        let errand = &mode.errand();
         let name = database.name();
         let (what, result) = match target {
             SumdbTarget::Supported => {
-                let able = timeout(SUPPORTED_TIME, database.can_serve(via, mode.cached_only)).await;
+                let able =
+                    timeout(SUPPORTED_TIME, database.can_serve(errand, mode.cached_only)).await;
                 let able = able.unwrap_or_else(|_| {
                     Err(SumdbError::Timeout("it has not answered in time".into()))
                 });
@@ -69,7 +70,7 @@ impl Engine {
             }
             SumdbTarget::Latest => (
                 "its latest tree head".to_owned(),
-                database.latest(via, mode.cached_only).await,
+                database.latest(errand, mode.cached_only).await,
             ),
             SumdbTarget::Lookup(module, version) => {
                 if let Some(pattern) = self.policy.unlisted_pattern(module) {
@@ -78,14 +79,14 @@ impl Engine {
                 let what = format!("{module}@{version}");
                 let result = match mode.cached_only {
                     true => database.kept(module, version).await,
-                    false => database.lookup(module, version, via).await,
+                    false => database.lookup(module, version, errand).await,
                 };
                 (what, result)
             }
             SumdbTarget::Tile(path) => {
                 let result = match mode.cached_only {
                     true => database.kept_tile(*path).await,
-                    false => database.tile(*path, via).await,
+                    false => database.tile(*path, errand).await,
                 };
                 (path.to_string(), result)
             }

@@ -10,6 +10,7 @@ use super::Engine;
 use super::error::{Class, EngineError};
 use super::vouch::Refusal;
 use crate::clock::Millis;
+use crate::errand::Errand;
 use crate::protocol::{FileKey, Kind};
 use crate::store::{FileRecord, PinRecord, Settle, Store, UnsettledRecord, Verified};
 use crate::sumdb::SumdbError;
@@ -121,7 +122,11 @@ impl Engine {
             };
         }
         self.voucher.forget_unknown(&key);
-        match self.voucher.ask(&key.module, &key.version, None).await {
+        match self
+            .voucher
+            .ask(&key.module, &key.version, &Errand::default())
+            .await
+        {
             Ok(said) => match self.voucher.compare(&key, &h1, &file.from, &said) {
                 Ok(vouched) => {
                     self.settled(&key, &h1, vouched.verified, vouched.by, None)

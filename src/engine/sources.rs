@@ -146,6 +146,21 @@ impl Sources {
         Sources(sources)
     }
 
+    /// Only the upstreams, up to the first source that is none.
+    pub fn proxies_only(&self) -> Self {
+        let is_proxy = |(source, _): &&(Source, Fall)| matches!(source, Source::Proxy(_));
+        Sources(self.0.iter().take_while(is_proxy).cloned().collect())
+    }
+
+    /// Whether what is only guessed may be asked for: there is somebody, who is well and does not want to be left alone.
+    pub fn welcome_guesses(&self) -> bool {
+        match self.0.first() {
+            Some((Source::Proxy(upstream), _)) => !upstream.wants_rest(),
+            Some((Source::Direct(_), _)) => true,
+            Some((Source::Off, _)) | None => false,
+        }
+    }
+
     /// The upstreams in it.
     pub fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
         self.0.iter().filter_map(|(source, _)| match source {

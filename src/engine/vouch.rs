@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -13,6 +12,7 @@ use super::databases::database_error;
 use super::error::{Class, EngineError};
 use super::files::what;
 use crate::clock::SharedClock;
+use crate::errand::Errand;
 use crate::gomod::{H1, ModulePath, Version};
 use crate::policy::Policy;
 use crate::protocol::{FileKey, Kind};
@@ -146,7 +146,7 @@ impl Voucher {
     }
 
     /// A flight for this `.mod` or `.zip` begins: so does its look-up.
-    pub fn begin(self: &Arc<Self>, key: &FileKey, via: Option<&HeaderValue>) -> Vouching {
+    pub fn begin(self: &Arc<Self>, key: &FileKey, errand: &Errand) -> Vouching {
         let in_vain = *self.in_vain.lock();
         let patience = match in_vain.filter(|_| self.settings.serve_unverified) {
             Some(at) if at.elapsed() < LATELY => NO_PATIENCE,
@@ -156,9 +156,9 @@ impl Voucher {
         let patience = patience.min(self.settings.patience);
         let asked = self.covers(&key.module).then(|| {
             let (sender, receiver) = watch::channel(None);
-            let (voucher, key, via) = (Arc::clone(self), key.clone(), via.cloned());
+            let (voucher, key, errand) = (Arc::clone(self), key.clone(), errand.clone());
             tokio::spawn(async move {
-                let said = voucher.ask(&key.module, &key.version, via.as_ref()).await;
+                let said = voucher.ask(&key.module, &key.version, &errand).await;
                 sender.send_replace(Some(said));
             });
             receiver
@@ -176,12 +176,12 @@ impl Voucher {
         &self,
         module: &ModulePath,
         version: &Version,
-        via: Option<&HeaderValue>,
+        errand: &Errand,
     ) -> Result<Said, Refusal> {
         let mut refusal: Option<Refusal> = None;
         for database in &self.databases {
             let by: Arc<str> = database.name().into();
-            match database.sums(module, version, via).await {
+            match database.sums(module, version, errand).await {
                 Ok(sums) => {
                     *self.in_vain.lock() = None;
                     let sums = Arc::new(sums);

@@ -115,6 +115,22 @@ impl ZipFlight {
         self.spool.lock().clone()
     }
 
+    /// Back to nothing, for another try; false if anybody may have seen a part of it. In one step, because what was
+    /// still being written may have let a follower begin.
+    pub fn begin_again(&self) -> bool {
+        let forgotten = self.progress.send_if_modified(|progress| {
+            let unseen = !progress.may_begin();
+            if unseen {
+                *progress = Progress::default();
+            }
+            unseen
+        });
+        if forgotten {
+            *self.spool.lock() = None;
+        }
+        forgotten
+    }
+
     /// Tells followers to look at what is kept.
     pub fn is_kept(&self) {
         self.progress.send_modify(|progress| progress.kept = true);
@@ -224,17 +240,9 @@ impl Sink for SpoolSink {
             // However it ended, what it wrote is not wanted; its hasher ends at the end of its own file.
             let _ = work.writer.await;
         }
-        // In one step, because what was still in the queue may have let a follower begin.
-        let forgotten = self.flight.progress.send_if_modified(|progress| {
-            let unseen = !progress.may_begin();
-            if unseen {
-                *progress = Progress::default();
-            }
-            unseen
-        });
+        let forgotten = self.flight.begin_again();
         if forgotten {
             self.first.clear();
-            *self.flight.spool.lock() = None;
         }
         forgotten
     }

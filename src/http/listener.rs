@@ -139,6 +139,7 @@ async fn connection(
     let regions = Arc::new(Regions::default());
     let peer = Peer {
         regions: Arc::clone(&regions),
+        address: Some(remote.ip()),
     };
     let service = service_fn(move |request: Request<Incoming>| {
         if let Some(entry) = site.ready(&request) {

@@ -1,5 +1,6 @@
 //! Requests of the GOPROXY protocol.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -16,7 +17,7 @@ use super::mapped::Regions;
 use super::observe::Note;
 use super::ready::Entry;
 use super::{CACHE_STATUS, Face, LARDER_VERIFIED, access, body};
-use crate::engine::{Answer, CacheStatus, Class, Content, EngineError, Mode};
+use crate::engine::{Answer, CacheStatus, Class, Client, Content, EngineError, Mode};
 use crate::protocol::{self, Key, Kind, Meta, Target, cache_control};
 use crate::store::Verified;
 use crate::telemetry::metrics::{Endpoint, Outcome};
@@ -26,6 +27,8 @@ use crate::telemetry::metrics::{Endpoint, Outcome};
 pub struct Peer {
     /// The mapped files of its answers.
     pub regions: Arc<Regions>,
+    /// Where it comes from.
+    pub address: Option<IpAddr>,
 }
 
 /// Headers of an answer, at the most.
@@ -95,7 +98,10 @@ async fn module(
     asked: &Asked,
     cached_only: bool,
 ) -> Response<Body> {
-    let mode = mode(&request.headers, cached_only);
+    let mode = Mode {
+        client: client(peer, &request.headers),
+        ..mode(&request.headers, cached_only)
+    };
     if came_from_us(face, &request.headers) {
         return loop_detected();
     }
@@ -156,7 +162,14 @@ fn mode(headers: &HeaderMap, cached_only: bool) -> Mode {
             ),
         no_cache: has(CACHE_CONTROL, "no-cache"),
         via: via(headers),
+        client: None,
     }
+}
+
+/// Who asks. What a header says of it is believed: it only decides whose requests are taken together.
+fn client(peer: &Peer, headers: &HeaderMap) -> Option<Client> {
+    let forwarded = headers.get("x-forwarded-for").map(HeaderValue::as_bytes);
+    peer.address.map(|address| Client::new(address, forwarded))
 }
 
 /// The servers that this request has come through, in one line; of very many, the last ones.

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderValue;
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use tokio::sync::{Semaphore, watch};
@@ -21,6 +20,7 @@ use super::seams::{Ask, State, StateError, Transport};
 use super::tile::{FULL, TileId, TilePath};
 use super::tiles::{Tiles, store};
 use crate::clock::{Millis, SharedClock};
+use crate::errand::Errand;
 use crate::flights::{Flights, Outcome, outcome};
 use crate::gomod::{ModulePath, Version};
 use crate::telemetry::metrics::SumdbMetrics;
@@ -194,9 +194,9 @@ impl Database {
         self: &Arc<Self>,
         module: &ModulePath,
         version: &Version,
-        via: Option<&HeaderValue>,
+        errand: &Errand,
     ) -> Result<Sums, SumdbError> {
-        let body = self.lookup(module, version, via).await?.body;
+        let body = self.lookup(module, version, errand).await?.body;
         let record = Record::parse(&body).map_err(|error| SumdbError::Forged(error.to_string()))?;
         Ok(record.sums(module, version))
     }
@@ -206,7 +206,7 @@ impl Database {
         self: &Arc<Self>,
         module: &ModulePath,
         version: &Version,
-        via: Option<&HeaderValue>,
+        errand: &Errand,
     ) -> Result<Found, SumdbError> {
         let key = format!("{}@{}", module.escaped(), version.escaped());
         if let Some(body) = self.kept_lookup(&key).await? {
@@ -218,14 +218,12 @@ impl Database {
         {
             return Err(error);
         }
-        let flight = self.lookups.join(&key, |place| {
+        let flight = self.lookups.join(&key, &errand.urgency, |place| {
             let (sender, receiver) = watch::channel(None);
-            let (database, key, via) = (Arc::clone(self), key.clone(), via.cloned());
+            let (database, key, errand) = (Arc::clone(self), key.clone(), errand.clone());
             let (module, version) = (module.clone(), version.clone());
             let work = async move {
-                let result = database
-                    .look_up(&key, &module, &version, via.as_ref())
-                    .await;
+                let result = database.look_up(&key, &module, &version, &errand).await;
                 database.noted(&key, &result);
                 match &result {
                     Ok(body) => database.records.insert(key.clone(), (body.clone(), false)),
@@ -276,16 +274,16 @@ impl Database {
         key: &str,
         module: &ModulePath,
         version: &Version,
-        via: Option<&HeaderValue>,
+        errand: &Errand,
     ) -> Result<Bytes, SumdbError> {
         let ask = Ask {
             path: lookup_key(key),
             lookup: Some(module.clone()),
             max: MAX_RECORD,
-            via: via.cloned(),
+            errand: errand.clone(),
         };
         // The newest head first: against it the heads of all the records are checked as prefixes.
-        let first = timeout(FIRST_HEAD, self.some_head(via));
+        let first = timeout(FIRST_HEAD, self.some_head(errand));
         let (body, _) = tokio::join!(self.transport.get(&ask), first);
         let body = body?;
         let forged = |why: String| SumdbError::Forged(format!("its record of {key}: {why}"));
@@ -301,14 +299,17 @@ impl Database {
         let known = self.head().filter(|known| record.id < known.size);
         let (latest, hash) = match known {
             Some(known) => {
-                tokio::join!(self.merge(head, via), self.leaf_hash(known, record.id, via))
+                tokio::join!(
+                    self.merge(head, errand),
+                    self.leaf_hash(known, record.id, errand)
+                )
             }
             None => {
-                let latest = self.merge(head, via).await.map_err(needed)?;
+                let latest = self.merge(head, errand).await.map_err(needed)?;
                 if record.id >= latest.size {
                     return Err(forged("its number lies beyond the tree".into()));
                 }
-                let hash = self.leaf_hash(Arc::clone(&latest), record.id, via).await;
+                let hash = self.leaf_hash(Arc::clone(&latest), record.id, errand).await;
                 (Ok(latest), hash)
             }
         };
@@ -325,10 +326,10 @@ impl Database {
         self: &Arc<Self>,
         head: Arc<Head>,
         id: u64,
-        via: Option<&HeaderValue>,
+        errand: &Errand,
     ) -> Result<Hash, SumdbError> {
         let place = Node { level: 0, n: id };
-        let hashes = self.tiles.hashes(&head, &[place], via).await;
+        let hashes = self.tiles.hashes(&head, &[place], errand).await;
         let hashes = self.watched(hashes).await?;
         hashes
             .first()
@@ -337,21 +338,17 @@ impl Database {
     }
 
     /// Joins a signed head with the history known so far; gives the latest one (protocol.md 4.5, `merge`).
-    async fn merge(
-        self: &Arc<Self>,
-        head: Head,
-        via: Option<&HeaderValue>,
-    ) -> Result<Arc<Head>, SumdbError> {
+    async fn merge(self: &Arc<Self>, head: Head, errand: &Errand) -> Result<Arc<Head>, SumdbError> {
         let head = Arc::new(head);
         loop {
             let latest = self.head();
             if let Some(latest) = latest.filter(|latest| head.size <= latest.size) {
-                return self.is_prefix(&head, latest, via).await;
+                return self.is_prefix(&head, latest, errand).await;
             }
             let latest = self.head();
             let edge = match &latest {
-                None => self.tiles.first(&head, via).await.map(Some),
-                Some(latest) => self.tiles.continues(latest, &head, via).await,
+                None => self.tiles.first(&head, errand).await.map(Some),
+                Some(latest) => self.tiles.continues(latest, &head, errand).await,
             };
             let Some(edge) = self.watched(edge).await? else {
                 let older = latest.unwrap_or_else(|| Arc::clone(&head));
@@ -396,13 +393,13 @@ impl Database {
         self: &Arc<Self>,
         head: &Arc<Head>,
         latest: Arc<Head>,
-        via: Option<&HeaderValue>,
+        errand: &Errand,
     ) -> Result<Arc<Head>, SumdbError> {
         let name = (head.size, head.root);
         if head.same_tree(&latest) || self.consistent.get(&name).is_some() {
             return Ok(latest);
         }
-        let hashes = self.tiles.hashes(&latest, &roots(head.size), via).await;
+        let hashes = self.tiles.hashes(&latest, &roots(head.size), errand).await;
         let hashes = self.watched(hashes).await?;
         if fold(&hashes) != head.root {
             return Err(self.fork(&latest, head).await);
@@ -432,25 +429,22 @@ impl Database {
     }
 
     /// A head to verify with: the latest one, or the first that can be had.
-    async fn some_head(
-        self: &Arc<Self>,
-        via: Option<&HeaderValue>,
-    ) -> Result<Arc<Head>, SumdbError> {
+    async fn some_head(self: &Arc<Self>, errand: &Errand) -> Result<Arc<Head>, SumdbError> {
         if let Some(head) = self.head() {
             return Ok(head);
         }
-        self.refresh(via).await?;
+        self.refresh(errand).await?;
         self.head()
             .ok_or_else(|| SumdbError::Fault("it has no tree head".into()))
     }
 
     /// Asks for the latest head and joins it with what is known.
-    async fn refresh(self: &Arc<Self>, via: Option<&HeaderValue>) -> Result<(), SumdbError> {
-        let flight = self.refreshes.join(&(), |place| {
+    async fn refresh(self: &Arc<Self>, errand: &Errand) -> Result<(), SumdbError> {
+        let flight = self.refreshes.join(&(), &errand.urgency, |place| {
             let (sender, receiver) = watch::channel(None);
-            let (database, via) = (Arc::clone(self), via.cloned());
+            let (database, errand) = (Arc::clone(self), errand.clone());
             let work = async move {
-                let result = database.ask_latest(via.as_ref()).await;
+                let result = database.ask_latest(&errand).await;
                 database.noted("latest", &result);
                 if result.is_err() {
                     place.leave();
@@ -464,17 +458,17 @@ impl Database {
             .unwrap_or_else(|| Err(SumdbError::Fault("the fetch ended unexpectedly".into())))
     }
 
-    async fn ask_latest(self: &Arc<Self>, via: Option<&HeaderValue>) -> Result<(), SumdbError> {
+    async fn ask_latest(self: &Arc<Self>, errand: &Errand) -> Result<(), SumdbError> {
         let ask = Ask {
             path: "latest".into(),
             lookup: None,
             max: MAX_NOTE,
-            via: via.cloned(),
+            errand: errand.clone(),
         };
         let note = self.transport.get(&ask).await.map_err(needed)?;
         let head = Head::open(note, &self.key)
             .map_err(|error| SumdbError::Forged(format!("its latest tree head: {error}")))?;
-        self.merge(head, via).await.map_err(needed)?;
+        self.merge(head, errand).await.map_err(needed)?;
         self.heard();
         Ok(())
     }
@@ -491,7 +485,7 @@ impl Database {
     /// With `kept_only` that one without asking.
     pub async fn latest(
         self: &Arc<Self>,
-        via: Option<&HeaderValue>,
+        errand: &Errand,
         kept_only: bool,
     ) -> Result<Found, SumdbError> {
         let found = |head: &Head, kept| Found {
@@ -502,12 +496,12 @@ impl Database {
             if kept_only {
                 return Err(not_kept());
             }
-            return Ok(found(&*self.some_head(via).await?, false));
+            return Ok(found(&*self.some_head(errand).await?, false));
         };
         if self.is_fresh() || kept_only || self.not_forked().is_err() {
             return Ok(found(&head, true));
         }
-        match timeout(REFRESH_WAIT, self.refresh(via)).await {
+        match timeout(REFRESH_WAIT, self.refresh(errand)).await {
             Ok(Err(error @ (SumdbError::Forged(_) | SumdbError::Inconsistent(_)))) => Err(error),
             Ok(Ok(())) => Ok(found(&self.head().unwrap_or(head), false)),
             Ok(Err(_)) | Err(_) => Ok(found(&self.head().unwrap_or(head), true)),
@@ -518,13 +512,13 @@ impl Database {
     /// With `kept_only` nobody is asked.
     pub async fn can_serve(
         self: &Arc<Self>,
-        via: Option<&HeaderValue>,
+        errand: &Errand,
         kept_only: bool,
     ) -> Result<(), SumdbError> {
         if kept_only {
             return self.head().map(drop).ok_or_else(not_kept);
         }
-        self.some_head(via).await.map(drop)
+        self.some_head(errand).await.map(drop)
     }
 
     /// Whether the head was heard a moment ago.
@@ -537,24 +531,20 @@ impl Database {
     pub async fn tile(
         self: &Arc<Self>,
         path: TilePath,
-        via: Option<&HeaderValue>,
+        errand: &Errand,
     ) -> Result<Found, SumdbError> {
         match self.kept_tile(path).await {
             Err(SumdbError::Unknown { .. }) => {}
             found => return found,
         }
         self.not_closed()?;
-        let flight = self.tile_flights.join(&path, |place| {
+        let flight = self.tile_flights.join(&path, &errand.urgency, |place| {
             let (sender, receiver) = watch::channel(None);
-            let (database, via) = (Arc::clone(self), via.cloned());
+            let (database, errand) = (Arc::clone(self), errand.clone());
             let work = async move {
                 let result = match path.tile {
-                    Some(_) => {
-                        database
-                            .hash_tile(path.id(), path.width, via.as_ref())
-                            .await
-                    }
-                    None => database.data_tile(path, via.as_ref()).await,
+                    Some(_) => database.hash_tile(path.id(), path.width, &errand).await,
+                    None => database.data_tile(path, &errand).await,
                 };
                 let result = database.watched(result).await;
                 if result.is_err() {
@@ -590,17 +580,17 @@ impl Database {
         self: &Arc<Self>,
         id: TileId,
         width: u16,
-        via: Option<&HeaderValue>,
+        errand: &Errand,
     ) -> Result<Bytes, SumdbError> {
-        let head = self.head_with(id, width, via).await?;
+        let head = self.head_with(id, width, errand).await?;
         let wide = id.width(head.size);
         // Narrower than the tree has it now: whether it is still there is the database's to say, and clients ask for the
         // full one if not.
         let exactly = match width < wide {
-            true => Some(self.tiles.fetch_exactly(id, width, via).await?),
+            true => Some(self.tiles.fetch_exactly(id, width, errand).await?),
             false => None,
         };
-        let tile = self.tiles.tile(&head, id, via).await?.narrowed(width);
+        let tile = self.tiles.tile(&head, id, errand).await?.narrowed(width);
         let tile = tile.ok_or_else(|| not_there(id, width))?;
         if exactly.is_some_and(|exactly| exactly != tile) {
             self.tiles.reject(id, width);
@@ -617,9 +607,9 @@ impl Database {
         self: &Arc<Self>,
         id: TileId,
         width: u16,
-        via: Option<&HeaderValue>,
+        errand: &Errand,
     ) -> Result<Arc<Head>, SumdbError> {
-        let head = self.some_head(via).await?;
+        let head = self.some_head(errand).await?;
         if id.width(head.size) >= width {
             return Ok(head);
         }
@@ -627,7 +617,7 @@ impl Database {
         if self.is_fresh() {
             return Err(not_there(id, width));
         }
-        self.refresh(via).await?;
+        self.refresh(errand).await?;
         self.head()
             .filter(|head| id.width(head.size) >= width)
             .ok_or_else(|| not_there(id, width))
@@ -637,17 +627,17 @@ impl Database {
     async fn data_tile(
         self: &Arc<Self>,
         path: TilePath,
-        via: Option<&HeaderValue>,
+        errand: &Errand,
     ) -> Result<Bytes, SumdbError> {
         let width = usize::from(path.width);
-        let head = self.head_with(path.id(), path.width, via).await?;
+        let head = self.head_with(path.id(), path.width, errand).await?;
         let ask = Ask {
             path: path.to_string(),
             lookup: None,
             max: MAX_DATA,
-            via: via.cloned(),
+            errand: errand.clone(),
         };
-        let leaves = self.tiles.tile(&head, path.id(), via);
+        let leaves = self.tiles.tile(&head, path.id(), errand);
         let (body, leaves) =
             futures_util::future::try_join(self.transport.get(&ask), leaves).await?;
         let records = texts(&body).filter(|records| records.len() == width);

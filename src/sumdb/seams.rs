@@ -2,10 +2,10 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::HeaderValue;
 use thiserror::Error;
 
 use super::error::SumdbError;
+use crate::errand::Errand;
 use crate::gomod::ModulePath;
 
 /// A request to a database.
@@ -17,8 +17,8 @@ pub struct Ask {
     pub lookup: Option<ModulePath>,
     /// The largest body that can be right. Bytes.
     pub max: u64,
-    /// The `Via` of the request that wants it, so that a loop through several servers is noticed.
-    pub via: Option<HeaderValue>,
+    /// On whose behalf.
+    pub errand: Errand,
 }
 
 /// The way to a database.

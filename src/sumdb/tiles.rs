@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, try_join, try_join_all};
-use http::HeaderValue;
 use quick_cache::sync::Cache;
 use tokio::sync::watch;
 
@@ -16,6 +15,7 @@ use super::head::Head;
 use super::merkle::{Hash, Node, fold, roots};
 use super::seams::{Ask, State, Transport};
 use super::tile::{FULL, Tile, TileId};
+use crate::errand::Errand;
 use crate::flights::{Flights, Outcome, outcome};
 
 /// Verified tiles in memory at the most; 8 KiB each.
@@ -106,12 +106,12 @@ impl Tiles {
         self: &Arc<Self>,
         head: &Arc<Head>,
         nodes: &[Node],
-        via: Option<&HeaderValue>,
+        errand: &Errand,
     ) -> Result<Vec<Hash>, SumdbError> {
         let mut ids: Vec<TileId> = nodes.iter().map(|node| TileId::of(*node).0).collect();
         ids.sort_unstable();
         ids.dedup();
-        let read = ids.iter().map(|id| self.tile(head, *id, via));
+        let read = ids.iter().map(|id| self.tile(head, *id, errand));
         let tiles: HashMap<_, _> = ids.iter().copied().zip(try_join_all(read).await?).collect();
         nodes.iter().map(|node| hash_in(&tiles, *node)).collect()
     }
@@ -122,9 +122,9 @@ impl Tiles {
         self: &Arc<Self>,
         head: &Arc<Head>,
         id: TileId,
-        via: Option<&HeaderValue>,
+        errand: &Errand,
     ) -> BoxFuture<'static, Result<Tile, SumdbError>> {
-        let (tiles, head, via) = (Arc::clone(self), Arc::clone(head), via.cloned());
+        let (tiles, head, errand) = (Arc::clone(self), Arc::clone(head), errand.clone());
         async move {
             let width = id.width(head.size);
             if let Some(tile) = tiles.kept(id, width).await? {
@@ -132,18 +132,19 @@ impl Tiles {
             }
             if TileId::edge(head.size).contains(&id) {
                 // Kept when the head was adopted, and lost since.
-                let edge = tiles.edge(&head, via.as_ref()).await?;
+                let edge = tiles.edge(&head, &errand).await?;
                 tiles.keep_all(&edge).await;
                 return edge.0.get(&id).cloned().ok_or_else(|| beyond(id));
             }
             if width < FULL {
                 return Err(beyond(id));
             }
-            let flight = tiles.verified.join(&id, |place| {
+            let urgency = errand.urgency.clone();
+            let flight = tiles.verified.join(&id, &urgency, |place| {
                 let (sender, receiver) = watch::channel(None);
                 let tiles = Arc::clone(&tiles);
                 let work = async move {
-                    let tile = tiles.verify(&head, id, via.as_ref()).await;
+                    let tile = tiles.verify(&head, id, &errand).await;
                     match &tile {
                         Ok(tile) => tiles.remember(id, tile, false),
                         Err(_) => place.leave(),
@@ -200,11 +201,11 @@ impl Tiles {
         self: &Arc<Self>,
         head: &Arc<Head>,
         id: TileId,
-        via: Option<&HeaderValue>,
+        errand: &Errand,
     ) -> Result<Tile, SumdbError> {
         let (above, slot) = id.parent();
         let (tile, parent) =
-            try_join(self.fetch(id, FULL, via), self.tile(head, above, via)).await?;
+            try_join(self.fetch(id, FULL, errand), self.tile(head, above, errand)).await?;
         if tile.subtree(0..usize::from(FULL)) == parent.hash(slot) {
             Ok(tile)
         } else {
@@ -214,11 +215,7 @@ impl Tiles {
     }
 
     /// The tiles on the edge of a signed tree, which together must give its root.
-    async fn edge(
-        self: &Arc<Self>,
-        head: &Head,
-        via: Option<&HeaderValue>,
-    ) -> Result<Edge, SumdbError> {
+    async fn edge(self: &Arc<Self>, head: &Head, errand: &Errand) -> Result<Edge, SumdbError> {
         let ids = TileId::edge(head.size);
         let mut known = HashMap::new();
         for id in &ids {
@@ -229,10 +226,10 @@ impl Tiles {
         let from_kept = !known.is_empty();
         let missing = ids.iter().filter(|id| !known.contains_key(id));
         let mut edge = known.clone();
-        edge.extend(self.fetch_all(missing, head, via).await?);
+        edge.extend(self.fetch_all(missing, head, errand).await?);
         if !gives_root(&edge, head) && from_kept {
             // Perhaps this head contradicts what is kept; only what comes from the same place can tell.
-            edge.extend(self.fetch_all(known.keys(), head, via).await?);
+            edge.extend(self.fetch_all(known.keys(), head, errand).await?);
         }
         if gives_root(&edge, head) {
             return Ok(Edge(edge));
@@ -250,10 +247,10 @@ impl Tiles {
         self: &Arc<Self>,
         ids: impl Iterator<Item = &TileId>,
         head: &Head,
-        via: Option<&HeaderValue>,
+        errand: &Errand,
     ) -> Result<Vec<(TileId, Tile)>, SumdbError> {
         let fetch = ids.map(|id| async move {
-            let tile = self.fetch(*id, id.width(head.size), via).await?;
+            let tile = self.fetch(*id, id.width(head.size), errand).await?;
             Ok::<_, SumdbError>((*id, tile))
         });
         try_join_all(fetch).await
@@ -263,9 +260,9 @@ impl Tiles {
     pub(super) async fn first(
         self: &Arc<Self>,
         head: &Head,
-        via: Option<&HeaderValue>,
+        errand: &Errand,
     ) -> Result<Edge, SumdbError> {
-        self.edge(head, via).await
+        self.edge(head, errand).await
     }
 
     /// Verifies that `new` continues `old`. `Ok(None)` means that it does not, although its own tiles are in order: a
@@ -274,9 +271,9 @@ impl Tiles {
         self: &Arc<Self>,
         old: &Head,
         new: &Head,
-        via: Option<&HeaderValue>,
+        errand: &Errand,
     ) -> Result<Option<Edge>, SumdbError> {
-        let mut known = self.edge(new, via).await?.0;
+        let mut known = self.edge(new, errand).await?.0;
         let nodes = roots(old.size);
         let mut wanted: Vec<TileId> = Vec::new();
         for node in &nodes {
@@ -295,8 +292,9 @@ impl Tiles {
             }
         }
         let missing = wanted.iter().filter(|id| !kept.contains_key(id));
-        let fetch = missing
-            .map(|id| async move { Ok::<_, SumdbError>((*id, self.fetch(*id, FULL, via).await?)) });
+        let fetch = missing.map(|id| async move {
+            Ok::<_, SumdbError>((*id, self.fetch(*id, FULL, errand).await?))
+        });
         kept.extend(try_join_all(fetch).await?);
         for id in wanted {
             let (above, slot) = id.parent();
@@ -305,7 +303,7 @@ impl Tiles {
             let mut tile = kept.remove(&id).ok_or_else(|| beyond(id))?;
             if !fits(&tile) {
                 self.reject(id, FULL);
-                tile = self.fetch(id, FULL, via).await?;
+                tile = self.fetch(id, FULL, errand).await?;
             }
             if !fits(&tile) {
                 self.reject(id, FULL);
@@ -332,14 +330,14 @@ impl Tiles {
         self: &Arc<Self>,
         id: TileId,
         width: u16,
-        via: Option<&HeaderValue>,
+        errand: &Errand,
     ) -> Result<Tile, SumdbError> {
-        match self.fetch_exactly(id, width, via).await {
+        match self.fetch_exactly(id, width, errand).await {
             Err(
                 error
                 @ (SumdbError::Unknown { .. } | SumdbError::Refused(_) | SumdbError::Fault(_)),
             ) if width < FULL => {
-                match self.fetch_exactly(id, FULL, via).await {
+                match self.fetch_exactly(id, FULL, errand).await {
                     Ok(full) => full.narrowed(width).ok_or_else(|| beyond(id)),
                     // That there is no full one yet says nothing.
                     Err(_) => Err(error),
@@ -354,19 +352,19 @@ impl Tiles {
         self: &Arc<Self>,
         id: TileId,
         width: u16,
-        via: Option<&HeaderValue>,
+        errand: &Errand,
     ) -> Result<Tile, SumdbError> {
         if let Some(tile) = self.coming.get(&(id, width)) {
             return Ok(tile);
         }
-        let flight = self.fetches.join(&(id, width), |place| {
+        let flight = self.fetches.join(&(id, width), &errand.urgency, |place| {
             let (sender, receiver) = watch::channel(None);
             let tiles = Arc::clone(self);
             let ask = Ask {
                 path: id.path(width),
                 lookup: None,
                 max: u64::from(FULL) * 32,
-                via: via.cloned(),
+                errand: errand.clone(),
             };
             let work = async move {
                 let tile = match tiles.transport.get(&ask).await {

@@ -154,6 +154,12 @@ struct AlarmLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct GuessLabels {
+    kind: &'static str,
+    outcome: GuessOutcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DirectLabels {
     what: &'static str,
     outcome: &'static str,
@@ -218,6 +224,49 @@ pub struct EngineMetrics {
     pub refreshes: Counter,
     /// Files served although their checksum database could not be reached, and not verified since.
     pub unsettled: Gauge,
+    /// Of what is fetched before it is asked for.
+    pub ahead: AheadMetrics,
+}
+
+/// What became of a guess.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum GuessOutcome {
+    /// It is made.
+    Made,
+    /// Somebody has asked for it.
+    Used,
+    /// Nobody has, for long.
+    Wasted,
+    /// It could not be had.
+    Failed,
+}
+
+impl EncodeLabelValue for GuessOutcome {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> std::fmt::Result {
+        let word = match self {
+            GuessOutcome::Made => "made",
+            GuessOutcome::Used => "used",
+            GuessOutcome::Wasted => "wasted",
+            GuessOutcome::Failed => "failed",
+        };
+        word.encode(encoder)
+    }
+}
+
+/// Metrics of what is fetched before it is asked for.
+#[derive(Clone, Default)]
+pub struct AheadMetrics {
+    guesses: Family<GuessLabels, Counter>,
+    /// Bytes of guessed files that nobody has asked for yet.
+    pub bytes: Gauge,
+}
+
+impl AheadMetrics {
+    /// Counts a guess of a kind of file (`info`, `mod`, `zip`) with what became of it.
+    pub fn guess(&self, kind: &'static str, outcome: GuessOutcome) {
+        let labels = GuessLabels { kind, outcome };
+        self.guesses.get_or_create(&labels).inc();
+    }
 }
 
 /// Metrics that are looked up when somebody reads them.
@@ -432,6 +481,17 @@ impl Metrics {
             "background_refreshes",
             "Answers asked for again before they got old",
             engine.refreshes.clone(),
+        );
+        registry.register(
+            "ahead_guesses",
+            "Files fetched before anybody asked for them, and what became of that",
+            engine.ahead.guesses.clone(),
+        );
+        registry.register_with_unit(
+            "ahead_unused",
+            "Size of guessed files that nobody has asked for yet",
+            Unit::Bytes,
+            engine.ahead.bytes.clone(),
         );
         registry.register_with_unit(
             "upstream_fetch",

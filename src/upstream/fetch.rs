@@ -3,12 +3,12 @@
 use std::future::Future;
 use std::time::Duration;
 
-use http::HeaderValue;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Upstream;
 use super::error::{Failure, SourceError};
-use crate::breaker::{Pass, Stopped};
+use crate::breaker::{BreakerState, Pass, Stopped};
+use crate::errand::Errand;
 use crate::gomod::ModulePath;
 
 /// The first pause before asking again; doubled each time, and cut by a random part ("full jitter").
@@ -32,8 +32,8 @@ pub struct Want<'a> {
     pub large: bool,
     /// How long the head of the answer may take, where that is not the upstream's usual time.
     pub first_byte: Option<Duration>,
-    /// The `Via` of the request that wants it, so that a loop through several servers is noticed.
-    pub via: Option<&'a HeaderValue>,
+    /// On whose behalf.
+    pub errand: &'a Errand,
 }
 
 /// One request with everything that belongs to it.
@@ -73,12 +73,17 @@ impl Upstream {
         if let Some(why) = self.breaker.stopped() {
             return Err(stopped(why));
         }
+        let urgency = &want.errand.urgency;
         // The place first: a probe of the breaker must not wait for one.
-        let place = timeout_at(until, self.limits.place(want.module, want.large)).await;
+        let place = timeout_at(until, self.limits.place(want.module, want.large, urgency)).await;
         let Ok(Some(_place)) = place else {
             self.metrics.fetched("busy", self.clock.instant() - began);
             return Err(SourceError::Busy);
         };
+        if urgency.is_guess() && self.breaker.state() != BreakerState::Closed {
+            // Whether it is well again is tried with something that is wanted.
+            return Err(SourceError::Open(Duration::ZERO));
+        }
         let pass = self.breaker.pass().map_err(stopped)?;
         let result = self.attempts(want, until, attempt).await;
         self.report(want, &pass, &result);
@@ -97,22 +102,34 @@ impl Upstream {
         until: Instant,
         attempt: &mut A,
     ) -> Result<A::Done, SourceError> {
-        self.budget.earn();
+        let urgency = &want.errand.urgency;
+        if !urgency.is_guess() {
+            self.budget.earn();
+        }
         let (mut made, mut counted, mut hung) = (0, 0, 0);
         loop {
             made += 1;
+            let guessed = urgency.is_guess();
             let failure = match attempt.run(self, until).await {
                 Ok(done) => return Ok(done),
                 Err(failure) => failure,
             };
-            counted = if attempt.progressed() { 1 } else { counted + 1 };
-            hung += u32::from(matches!(failure, Failure::Timeout(_)));
+            if matches!(failure, Failure::Limited { .. }) {
+                *self.limited.lock() = Some(self.clock.instant());
+            }
+            if !guessed {
+                counted = if attempt.progressed() { 1 } else { counted + 1 };
+                hung += u32::from(matches!(failure, Failure::Timeout(_)));
+            }
             tracing::debug!(upstream = %self.label, path = want.path, attempt = made, %failure, "an attempt failed");
             let failed = |failure| SourceError::Failed {
                 failure,
                 attempts: made,
             };
-            let spent = counted >= self.settings.attempts || hung >= self.settings.timeouts;
+            // A guess is made once; of one that somebody has come to wait for that attempt does not count.
+            let spent = counted >= self.settings.attempts
+                || hung >= self.settings.timeouts
+                || urgency.is_guess();
             if !failure.may_pass() || spent {
                 return Err(failed(failure));
             }
@@ -125,7 +142,7 @@ impl Upstream {
                 } => *after,
                 _ => {
                     let most = FIRST_PAUSE
-                        .saturating_mul(1 << (counted - 1).min(10))
+                        .saturating_mul(1 << u32::saturating_sub(counted, 1).min(10))
                         .min(LONGEST_PAUSE);
                     most.mul_f64(fastrand::f64())
                 }
@@ -154,6 +171,8 @@ impl Upstream {
                     self.breaker.pause((*after).min(LONGEST_REST));
                 }
             }
+            // Guesses are not waited for long.
+            Failure::Timeout(_) if want.errand.urgency.is_guess() => self.breaker.neutral(pass),
             failure if failure.is_outage() => {
                 let hung = want
                     .module

@@ -1,49 +1,145 @@
-//! Places at an upstream. One module takes at most half of them, so that fetches of it that hang leave room for others;
-//! zips take at most three quarters, so that small files do not wait for many large ones.
+//! Places at an upstream, in two classes: what is waited for goes before what is guessed, in the queue and in number.
+//!
+//! One module takes at most half of the places, so that fetches of it that hang leave room for others; zips take at
+//! most three quarters, so that small files do not wait for many large ones; and guesses at most half.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
 
+use crate::errand::Urgency;
 use crate::gomod::ModulePath;
+
+/// While something large that is waited for arrives, a guess pauses this long …
+const YIELD: Duration = Duration::from_millis(25);
+/// … whenever so much of it has come. Bytes.
+const YIELD_EVERY: u64 = 64 << 10;
 
 /// Places of one upstream, and within it of each module that is being fetched.
 pub struct Limits {
-    all: Arc<Semaphore>,
-    large: Arc<Semaphore>,
+    state: Arc<Mutex<State>>,
     places: usize,
+    /// Large bodies that are waited for and arriving.
+    arriving: watch::Sender<usize>,
+}
+
+struct State {
+    free: Free,
+    /// In order; those whose module or kind has its share are passed over. Bounded by the number of flights.
+    awaited: VecDeque<Waiter>,
+    guessed: VecDeque<Waiter>,
+}
+
+/// How many more may have a place.
+struct Free {
+    all: usize,
+    large: usize,
+    guesses: usize,
     per_module: usize,
-    /// Only modules with a fetch under way or waiting; bounded by the number of flights.
-    modules: Arc<Mutex<HashMap<ModulePath, Arc<Semaphore>>>>,
+    /// Places taken, of modules that have any.
+    modules: HashMap<ModulePath, usize>,
+}
+
+/// What a place is wanted for.
+#[derive(Clone)]
+struct Wish {
+    module: Option<ModulePath>,
+    large: bool,
+    guess: bool,
+}
+
+struct Waiter {
+    wish: Wish,
+    served: oneshot::Sender<Place>,
 }
 
 /// A place, given back when dropped.
 pub struct Place {
-    _all: OwnedSemaphorePermit,
-    _large: Option<OwnedSemaphorePermit>,
-    _module: Option<ModulePlace>,
+    state: Arc<Mutex<State>>,
+    wish: Wish,
 }
 
-struct ModulePlace {
-    permit: Option<OwnedSemaphorePermit>,
-    module: ModulePath,
-    semaphore: Option<Arc<Semaphore>>,
-    modules: Arc<Mutex<HashMap<ModulePath, Arc<Semaphore>>>>,
-}
-
-impl Drop for ModulePlace {
+impl Drop for Place {
     fn drop(&mut self) {
-        drop(self.permit.take());
-        let mut modules = self.modules.lock();
-        drop(self.semaphore.take());
-        // Only the map's is left: nobody has or waits for a place of this module.
-        if modules
-            .get(&self.module)
-            .is_some_and(|left| Arc::strong_count(left) == 1)
+        let served = {
+            let mut state = self.state.lock();
+            state.free.put(&self.wish);
+            self.serve(&mut state)
+        };
+        for (waiter, place) in served {
+            // If nobody waits any more, the place comes back by being dropped here, outside the lock.
+            let _ = waiter.send(place);
+        }
+    }
+}
+
+impl Place {
+    /// Takes places for those who wait, as far as there are any.
+    fn serve(&self, state: &mut State) -> Vec<(oneshot::Sender<Place>, Place)> {
+        let mut served = Vec::new();
+        let State {
+            free,
+            awaited,
+            guessed,
+        } = state;
+        for queue in [awaited, guessed] {
+            let mut at = 0;
+            while free.all > 0 && at < queue.len() {
+                if queue[at].served.is_closed() {
+                    queue.remove(at);
+                } else if free.take(&queue[at].wish) {
+                    let Some(waiter) = queue.remove(at) else {
+                        break;
+                    };
+                    let (state, wish) = (Arc::clone(&self.state), waiter.wish);
+                    served.push((waiter.served, Place { state, wish }));
+                } else {
+                    at += 1;
+                }
+            }
+        }
+        served
+    }
+}
+
+impl Free {
+    /// Takes a place, if this wish may have one.
+    fn take(&mut self, wish: &Wish) -> bool {
+        let of_module = |module| self.modules.get(module).copied().unwrap_or_default();
+        let full = self.all == 0
+            || (wish.large && self.large == 0)
+            || (wish.guess && self.guesses == 0)
+            || wish
+                .module
+                .as_ref()
+                .is_some_and(|module| of_module(module) >= self.per_module);
+        if full {
+            return false;
+        }
+        self.all -= 1;
+        self.large -= usize::from(wish.large);
+        self.guesses -= usize::from(wish.guess);
+        if let Some(module) = &wish.module {
+            *self.modules.entry(module.clone()).or_default() += 1;
+        }
+        true
+    }
+
+    fn put(&mut self, wish: &Wish) {
+        self.all += 1;
+        self.large += usize::from(wish.large);
+        self.guesses += usize::from(wish.guess);
+        if let Some(module) = &wish.module
+            && let Some(taken) = self.modules.get_mut(module)
         {
-            modules.remove(&self.module);
+            *taken -= 1;
+            if *taken == 0 {
+                self.modules.remove(module);
+            }
         }
     }
 }
@@ -51,104 +147,245 @@ impl Drop for ModulePlace {
 impl Limits {
     /// `places` requests at once.
     pub fn new(places: usize) -> Self {
-        Limits {
-            all: Arc::new(Semaphore::new(places)),
-            large: Arc::new(Semaphore::new((places - places / 4).max(1))),
-            places,
+        let free = Free {
+            all: places,
+            large: (places - places / 4).max(1),
+            guesses: (places / 2).max(1),
             per_module: (places / 2).max(1),
-            modules: Arc::default(),
+            modules: HashMap::new(),
+        };
+        Limits {
+            state: Arc::new(Mutex::new(State {
+                free,
+                awaited: VecDeque::new(),
+                guessed: VecDeque::new(),
+            })),
+            places,
+            arriving: watch::Sender::new(0),
         }
     }
 
-    /// Waits for a place; `large` for a fetch that may take long.
-    pub async fn place(&self, module: Option<&ModulePath>, large: bool) -> Option<Place> {
-        let module = match module {
-            Some(module) => Some(self.module_place(module).await?),
-            None => None,
+    /// Waits for a place; `large` for a fetch that may take long. A guess that is promoted meanwhile goes over to those
+    /// that are waited for.
+    pub async fn place(
+        &self,
+        module: Option<&ModulePath>,
+        large: bool,
+        urgency: &Urgency,
+    ) -> Option<Place> {
+        let wish = |guess| Wish {
+            module: module.cloned(),
+            large,
+            guess,
         };
-        let large = match large {
-            true => Some(Arc::clone(&self.large).acquire_owned().await.ok()?),
-            false => None,
-        };
-        let all = Arc::clone(&self.all).acquire_owned().await.ok()?;
-        Some(Place {
-            _all: all,
-            _large: large,
-            _module: module,
-        })
+        if urgency.is_guess() {
+            tokio::select! {
+                biased;
+                () = urgency.promoted() => {}
+                place = self.wait(wish(true)) => return place,
+            }
+        }
+        self.wait(wish(false)).await
     }
 
-    async fn module_place(&self, module: &ModulePath) -> Option<ModulePlace> {
-        let semaphore = {
-            let mut modules = self.modules.lock();
-            let entry = modules.entry(module.clone());
-            Arc::clone(entry.or_insert_with(|| Arc::new(Semaphore::new(self.per_module))))
+    async fn wait(&self, wish: Wish) -> Option<Place> {
+        let served = {
+            let mut state = self.state.lock();
+            let before = match wish.guess {
+                true => !state.guessed.is_empty() || !state.awaited.is_empty(),
+                false => false,
+            };
+            // Those who wait before it are passed over if it could not help them.
+            if !before && state.free.take(&wish) {
+                let state = Arc::clone(&self.state);
+                return Some(Place { state, wish });
+            }
+            let (served, place) = oneshot::channel();
+            let queue = match wish.guess {
+                true => &mut state.guessed,
+                false => &mut state.awaited,
+            };
+            queue.push_back(Waiter { wish, served });
+            place
         };
-        let mut place = ModulePlace {
-            permit: None,
-            module: module.clone(),
-            semaphore: Some(Arc::clone(&semaphore)),
-            modules: Arc::clone(&self.modules),
-        };
-        place.permit = Some(semaphore.acquire_owned().await.ok()?);
-        Some(place)
+        served.await.ok()
+    }
+
+    /// Something large begins to arrive.
+    pub fn arrival(&self) -> Arrival<'_> {
+        Arrival {
+            limits: self,
+            counted: false,
+            since: 0,
+        }
     }
 
     /// Places taken.
     pub fn in_use(&self) -> usize {
-        self.places - self.all.available_permits()
+        self.places - self.state.lock().free.all
+    }
+}
+
+/// Something large that arrives; a guess makes room for what is waited for.
+pub struct Arrival<'a> {
+    limits: &'a Limits,
+    counted: bool,
+    /// Bytes since it last made room.
+    since: u64,
+}
+
+impl Arrival<'_> {
+    /// So many bytes have come. Of a guess the next ones wait, while something is arriving that somebody waits for:
+    /// not for long, because the bandwidth need not be the same.
+    pub async fn came(&mut self, bytes: u64, urgency: &Urgency) {
+        if !urgency.is_guess() {
+            if !self.counted {
+                self.counted = true;
+                self.limits.arriving.send_modify(|count| *count += 1);
+            }
+            return;
+        }
+        self.since += bytes;
+        if self.since < YIELD_EVERY || *self.limits.arriving.borrow() == 0 {
+            return;
+        }
+        self.since = 0;
+        let mut arriving = self.limits.arriving.subscribe();
+        let free = async {
+            tokio::select! {
+                () = urgency.promoted() => {}
+                // The sender is in `self.limits`.
+                _ = arriving.wait_for(|count| *count == 0) => {}
+            }
+        };
+        let _ = timeout(YIELD, free).await;
+    }
+}
+
+impl Drop for Arrival<'_> {
+    fn drop(&mut self) {
+        if self.counted {
+            self.limits.arriving.send_modify(|count| *count -= 1);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::errand::Errand;
     use futures_util::FutureExt;
+
+    fn module(name: &str) -> ModulePath {
+        ModulePath::parse(&format!("example.com/{name}")).unwrap()
+    }
 
     #[tokio::test]
     async fn a_module_takes_half_and_leaves_nothing_behind() {
         let limits = Limits::new(4);
-        let hog = ModulePath::parse("example.com/hog").unwrap();
-        let other = ModulePath::parse("example.com/other").unwrap();
-        let first = limits.place(Some(&hog), false).await.unwrap();
-        let second = limits.place(Some(&hog), false).await.unwrap();
-        let waiting = limits.place(Some(&hog), false);
+        let awaited = Urgency::default();
+        let (hog, other) = (module("hog"), module("other"));
+        let first = limits.place(Some(&hog), false, &awaited).await.unwrap();
+        let second = limits.place(Some(&hog), false, &awaited).await.unwrap();
+        let waiting = limits.place(Some(&hog), false, &awaited);
         tokio::pin!(waiting);
         assert!((&mut waiting).now_or_never().is_none());
-        let third = limits.place(Some(&other), false).await.unwrap();
+        let third = limits.place(Some(&other), false, &awaited).await.unwrap();
         assert_eq!(limits.in_use(), 3);
         drop(first);
         let fourth = waiting.await.unwrap();
         drop((second, third, fourth));
         assert_eq!(limits.in_use(), 0);
-        assert!(limits.modules.lock().is_empty());
+        let state = limits.state.lock();
+        assert!(state.free.modules.is_empty() && state.awaited.is_empty());
     }
 
     #[tokio::test]
     async fn zips_leave_a_quarter_to_small_files() {
         let limits = Limits::new(8);
-        let module = |n: u32| ModulePath::parse(&format!("example.com/m{n}")).unwrap();
+        let awaited = Urgency::default();
+        let module = |n: u32| module(&format!("m{n}"));
         let mut zips = Vec::new();
         for n in 0..6 {
-            zips.push(limits.place(Some(&module(n)), true).await.unwrap());
+            zips.push(
+                limits
+                    .place(Some(&module(n)), true, &awaited)
+                    .await
+                    .unwrap(),
+            );
         }
-        assert!(
+        let at_once = |n, large| {
             limits
-                .place(Some(&module(7)), true)
+                .place(Some(&module(n)), large, &awaited)
                 .now_or_never()
-                .is_none()
+        };
+        assert!(at_once(7, true).is_none());
+        let small = at_once(8, false);
+        assert!(small.is_some());
+        assert!(at_once(9, false).is_some());
+    }
+
+    #[tokio::test]
+    async fn what_is_waited_for_overtakes_what_is_guessed() {
+        let limits = Limits::new(4);
+        let awaited = Urgency::default();
+        let (first, second) = (Errand::guess().urgency, Errand::guess().urgency);
+        let third = Errand::guess().urgency;
+        let one = limits.place(None, false, &first).await.unwrap();
+        let two = limits.place(None, false, &first).await.unwrap();
+        // Guesses have had their half.
+        let (mut later, mut last) = (
+            Box::pin(limits.place(None, false, &second)),
+            Box::pin(limits.place(None, false, &third)),
         );
-        assert!(
-            limits
-                .place(Some(&module(8)), false)
-                .now_or_never()
-                .is_some()
-        );
-        assert!(
-            limits
-                .place(Some(&module(9)), false)
-                .now_or_never()
-                .is_some()
-        );
+        assert!((&mut later).now_or_never().is_none());
+        assert!((&mut last).now_or_never().is_none());
+        let three = limits.place(None, false, &awaited).await.unwrap();
+        let four = limits.place(None, false, &awaited).await.unwrap();
+        let mut client = Box::pin(limits.place(None, false, &awaited));
+        assert!((&mut client).now_or_never().is_none());
+        // Who is waited for comes next, although it came last; then a guess that was promoted, then the others.
+        drop(one);
+        let client = client.now_or_never().unwrap().unwrap();
+        third.promote();
+        assert!((&mut last).now_or_never().is_none());
+        drop(three);
+        let last = last.now_or_never().unwrap().unwrap();
+        drop(two);
+        assert!(later.now_or_never().is_some());
+        drop((four, client, last));
+        assert_eq!(limits.in_use(), 0);
+    }
+
+    #[tokio::test]
+    async fn who_does_not_wait_any_more_takes_nothing() {
+        let limits = Limits::new(1);
+        let awaited = Urgency::default();
+        let place = limits.place(None, false, &awaited).await.unwrap();
+        let mut gone = Box::pin(limits.place(None, false, &awaited));
+        assert!((&mut gone).now_or_never().is_none());
+        drop(gone);
+        drop(place);
+        assert!(limits.place(None, false, &awaited).now_or_never().is_some());
+        assert_eq!(limits.in_use(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_large_guess_makes_room_while_it_arrives() {
+        let limits = Limits::new(4);
+        let (awaited, guess) = (Urgency::default(), Errand::guess().urgency);
+        let mut guessed = limits.arrival();
+        assert!(guessed.came(1 << 20, &guess).now_or_never().is_some());
+        let mut wanted = limits.arrival();
+        wanted.came(1, &awaited).await;
+        let began = tokio::time::Instant::now();
+        guessed.came(1 << 20, &guess).await;
+        assert!(began.elapsed() >= YIELD);
+        drop(wanted);
+        assert!(guessed.came(1 << 20, &guess).now_or_never().is_some());
+        let mut wanted = limits.arrival();
+        wanted.came(1, &awaited).await;
+        guess.promote();
+        assert!(guessed.came(1 << 20, &guess).now_or_never().is_some());
     }
 }

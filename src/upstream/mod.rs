@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderValue;
+use parking_lot::Mutex;
 use url::Url;
 
 pub use chain::{ChainError, ChainSpec, Fall, SourceSpec};
@@ -38,6 +39,9 @@ use crate::clock::SharedClock;
 use crate::credentials::Credentials;
 use crate::telemetry::metrics::UpstreamMetrics;
 use budget::Budget;
+
+/// How long an upstream that was asked too much is asked for nothing that nobody waits for.
+const REST: Duration = Duration::from_secs(60);
 
 /// How an upstream is used.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +71,8 @@ pub struct Upstream {
     limits: Limits,
     breaker: Breaker,
     budget: Budget,
+    /// When it last said that it was asked too much.
+    limited: Mutex<Option<std::time::Instant>>,
     clock: SharedClock,
     metrics: UpstreamMetrics,
 }
@@ -102,6 +108,7 @@ impl Upstream {
             limits: Limits::new(settings.concurrency),
             breaker: Breaker::new(settings.breaker, Arc::clone(&clock)),
             budget: Budget::new(Arc::clone(&clock)),
+            limited: Mutex::default(),
             clock,
         }
     }
@@ -119,6 +126,15 @@ impl Upstream {
     /// Whether requests are let through, for `/readyz` and metrics.
     pub fn breaker_state(&self) -> BreakerState {
         self.breaker.state()
+    }
+
+    /// Whether it is not well, or has lately been asked more than it likes: then only what is needed is asked for.
+    pub fn wants_rest(&self) -> bool {
+        let now = self.clock.instant();
+        let lately = |at: std::time::Instant| now.saturating_duration_since(at) < REST;
+        self.breaker.stopped().is_some()
+            || self.breaker_state() != BreakerState::Closed
+            || self.limited.lock().is_some_and(lately)
     }
 
     /// Requests under way.

@@ -13,6 +13,8 @@ use super::error::Failure;
 use super::fetch::Want;
 use super::{Upstream, local, text};
 
+/// A guess that is not answered within this is given up: then who wants it has most of their time left.
+const GUESS_PATIENCE: Duration = Duration::from_secs(2);
 /// Of an error's body, what is read.
 const ERROR_BODY: usize = 4096;
 /// An error's body is waited for at most this long.
@@ -35,7 +37,7 @@ impl Upstream {
             extra.contains_key(IF_NONE_MATCH) || extra.contains_key(IF_MODIFIED_SINCE);
         let mut request = self.client.get(url).headers(extra);
         // Who asked us comes first: a server further on may find itself there.
-        for hop in want.via.iter().copied().chain([&self.via]) {
+        for hop in want.errand.via.iter().chain([&self.via]) {
             request = request.header(VIA, hop);
         }
         if let Some(value) = &self.authorization {
@@ -43,7 +45,21 @@ impl Upstream {
         }
         let patience = want.first_byte.unwrap_or(self.settings.first_byte_timeout);
         let head_by = until.min(Instant::now() + patience);
-        let response = match timeout_at(head_by, request.send()).await {
+        let urgency = &want.errand.urgency;
+        let wait = async {
+            let mut answer = std::pin::pin!(request.send());
+            if urgency.is_guess() {
+                let guess_by = head_by.min(Instant::now() + GUESS_PATIENCE);
+                match timeout_at(guess_by, answer.as_mut()).await {
+                    Err(late) if urgency.is_guess() => return Err(late),
+                    // Somebody has come to wait for it.
+                    Err(_) => {}
+                    answered => return answered,
+                }
+            }
+            timeout_at(head_by, answer).await
+        };
+        let response = match wait.await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(classify(&error)),
             Err(_) => return Err(Failure::Timeout("no answer")),

@@ -238,8 +238,12 @@ impl<S: Sink> Attempt for ZipAttempt<'_, S> {
                 let total = response
                     .content_length()
                     .filter(|_| coding == Coding::Identity);
-                if total.is_some_and(|total| total > self.stream.max) {
-                    return Err(Failure::TooLarge(self.stream.max));
+                let max = match self.want.errand.urgency.is_guess() {
+                    true => self.stream.max.min(self.want.max),
+                    false => self.stream.max,
+                };
+                if total.is_some_and(|total| total > max) {
+                    return Err(Failure::TooLarge(max));
                 }
                 self.stream.begin(total, upstream.label()).await?;
                 Skip::over(self.stream)
@@ -289,6 +293,7 @@ impl<S: Sink> ZipAttempt<'_, S> {
         until: Instant,
     ) -> Result<(), Failure> {
         let end = Instant::now() + WHOLE;
+        let mut arrival = upstream.limits.arrival();
         let mut gunzip = (coding == Coding::Gzip).then(|| MultiGzDecoder::new(Vec::new()));
         let bad_gzip = |error: std::io::Error| Failure::Broken(format!("bad gzip: {error}"));
         loop {
@@ -300,6 +305,8 @@ impl<S: Sink> ZipAttempt<'_, S> {
                 Ok(Err(error)) => return Err(classify_body(&error)),
                 Err(_) => return Err(Failure::Timeout("its answer stalled")),
             };
+            let bytes = chunk.len() as u64;
+            arrival.came(bytes, &self.want.errand.urgency).await;
             match &mut gunzip {
                 None => self.pass(&mut skip, chunk).await?,
                 Some(decoder) => {

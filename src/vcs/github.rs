@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use url::{Host, Url};
 
 use crate::clock::{Millis, SharedClock};
+use crate::errand::Urgency;
 use crate::flights::{Flights, Outcome, outcome};
 use crate::gomod::time::CommitTime;
 
@@ -198,7 +199,7 @@ impl GithubApp {
         if let Some(token) = self.kept() {
             return Ok(token);
         }
-        let flight = self.asking.join(&(), |place| {
+        let flight = self.asking.join(&(), &Urgency::default(), |place| {
             let (sender, receiver) = watch::channel(None);
             let app = Arc::clone(self);
             let work = async move {

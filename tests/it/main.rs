@@ -25,6 +25,7 @@
 
 mod support;
 
+mod ahead;
 mod cache;
 mod crash;
 mod direct;

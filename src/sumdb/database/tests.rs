@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use super::super::testing::{Signer, TestLog};
 use super::*;
 use crate::clock::SystemClock;
+use crate::errand::Errand;
 use crate::telemetry::metrics::Metrics;
 
 const NAME: &str = "localhost.localdev/sumdb";
@@ -148,7 +149,7 @@ async fn fresh(server: &Arc<Server>) -> (Arc<Database>, Arc<Memory>) {
 async fn ask(database: &Arc<Database>, n: u64) -> Result<Sums, SumdbError> {
     let module = ModulePath::parse(&format!("a.com/m{n}")).unwrap();
     let version = Version::parse("v1.0.0").unwrap();
-    database.sums(&module, &version, None).await
+    database.sums(&module, &version, &Errand::default()).await
 }
 
 fn expected(n: u64, salt: &str) -> Sums {
@@ -195,12 +196,12 @@ async fn consistency_of_every_pair_of_sizes_below_300() {
     let (database, _) = fresh(&server).await;
     for size in 0..300 {
         let head = server.log.lock().head(size);
-        database.merge(head, None).await.unwrap();
+        database.merge(head, &Errand::default()).await.unwrap();
         assert_eq!(database.status().size, Some(size));
     }
     for size in 0..300 {
         let head = server.log.lock().head(size);
-        database.merge(head, None).await.unwrap();
+        database.merge(head, &Errand::default()).await.unwrap();
         assert_eq!(database.status().size, Some(299));
     }
     // In leaps, with nothing kept but what the first head needed.
@@ -211,7 +212,7 @@ async fn consistency_of_every_pair_of_sizes_below_300() {
         let (database, _) = fresh(&server).await;
         for size in [old, new, old] {
             let head = server.log.lock().head(size);
-            database.merge(head, None).await.unwrap();
+            database.merge(head, &Errand::default()).await.unwrap();
         }
         assert_eq!(database.status().size, Some(new));
     }
@@ -239,7 +240,11 @@ async fn tiles_are_fetched_once_ever_and_records_too() {
     }
     assert!(server.asked.lock().is_empty());
     assert_eq!(
-        database.latest(None, false).await.unwrap().body,
+        database
+            .latest(&Errand::default(), false)
+            .await
+            .unwrap()
+            .body,
         server.log.lock().note(70_000)
     );
 }
@@ -375,7 +380,16 @@ async fn c80_forks_raise_an_alarm_that_lasts() {
         server.asked.lock().clear();
         assert_eq!(ask(&database, 5).await, Ok(expected(5, "")));
         assert!(matches!(ask(&database, 7).await, Err(SumdbError::Fork(_))));
-        assert_eq!(Some(database.latest(None, false).await.unwrap().body), note);
+        assert_eq!(
+            Some(
+                database
+                    .latest(&Errand::default(), false)
+                    .await
+                    .unwrap()
+                    .body
+            ),
+            note
+        );
         assert!(server.asked.lock().is_empty());
         // Acknowledged: asked again, and if it is honest again, all is well.
         assert_eq!(database.acknowledge().await, 1);
@@ -432,7 +446,7 @@ async fn tiles_for_clients() {
     let (database, state) = fresh(&server).await;
     let get = async |path: &str| {
         database
-            .tile(TilePath::parse(path).unwrap(), None)
+            .tile(TilePath::parse(path).unwrap(), &Errand::default())
             .await
             .map(|found| found.body)
     };
@@ -462,7 +476,10 @@ async fn tiles_for_clients() {
     server.gone.lock().insert("tile/8/0/000.p/7".to_owned());
     let (other, _) = fresh(&server).await;
     let gone = other
-        .tile(TilePath::parse("tile/8/0/000.p/7").unwrap(), None)
+        .tile(
+            TilePath::parse("tile/8/0/000.p/7").unwrap(),
+            &Errand::default(),
+        )
         .await;
     assert!(matches!(gone, Err(SumdbError::Unknown { .. })), "{gone:?}");
     assert!(matches!(
@@ -527,7 +544,9 @@ async fn what_found_no_room_is_kept_once_there_is_room() {
     let database = open(&server, &state).await;
     ask(&database, 300).await.unwrap();
     for path in ["tile/8/1/000.p/2", "tile/8/0/001", "tile/8/0/002.p/88"] {
-        let tile = database.tile(TilePath::parse(path).unwrap(), None).await;
+        let tile = database
+            .tile(TilePath::parse(path).unwrap(), &Errand::default())
+            .await;
         assert_eq!(tile.unwrap().body, server.answer(path).unwrap(), "{path}");
     }
 }

@@ -1,0 +1,239 @@
+//! What has been guessed and not been asked for yet, and what became of earlier guesses: where they are wasted, fewer
+//! are made.
+
+use std::collections::HashMap;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::Client;
+use crate::protocol::{FileKey, Kind};
+use crate::telemetry::metrics::{AheadMetrics, GuessOutcome};
+
+/// What nobody has asked for within this was guessed in vain.
+const WASTED: Duration = Duration::from_secs(300);
+
+/// How many guesses of a kind may be open: one more for each that is used, one less for each that is wasted.
+struct Allowance {
+    now: usize,
+    least: usize,
+    most: usize,
+}
+
+impl Allowance {
+    fn of(kind: Kind) -> Self {
+        let (now, least, most) = match kind {
+            Kind::Info | Kind::Mod => (1024, 16, 2048),
+            Kind::Zip => (384, 4, 768),
+        };
+        Allowance { now, least, most }
+    }
+
+    fn used(&mut self) {
+        self.now = (self.now + 1).min(self.most);
+    }
+
+    fn wasted(&mut self) {
+        self.now = self.now.saturating_sub(1).max(self.least);
+    }
+}
+
+/// Guesses that are open.
+pub(super) struct Ledger {
+    /// As many as are in `state.open`, to be looked at without the lock.
+    count: AtomicUsize,
+    state: Mutex<State>,
+    metrics: AheadMetrics,
+}
+
+struct State {
+    /// Bounded by the allowances.
+    open: HashMap<FileKey, Guess>,
+    /// In the order of time; some, but not more than as many again, are closed already.
+    order: VecDeque<(Instant, FileKey)>,
+    per_kind: [(usize, Allowance); 3],
+    /// Bytes of what has landed.
+    bytes: u64,
+}
+
+struct Guess {
+    client: Client,
+    at: Instant,
+    bytes: u64,
+}
+
+impl Ledger {
+    pub(super) fn new(metrics: AheadMetrics) -> Self {
+        let kinds = [Kind::Info, Kind::Mod, Kind::Zip];
+        Ledger {
+            count: AtomicUsize::new(0),
+            metrics,
+            state: Mutex::new(State {
+                open: HashMap::new(),
+                order: VecDeque::new(),
+                per_kind: kinds.map(|kind| (0, Allowance::of(kind))),
+                bytes: 0,
+            }),
+        }
+    }
+
+    /// Whether another guess of this kind may be made.
+    pub(super) fn allows(&self, kind: Kind) -> bool {
+        let state = self.state.lock();
+        let (open, allowance) = &state.per_kind[kind as usize];
+        *open < allowance.now
+    }
+
+    /// Bytes that guesses have taken which nobody has asked for yet.
+    pub(super) fn bytes(&self) -> u64 {
+        self.state.lock().bytes
+    }
+
+    /// A guess is made for this client.
+    pub(super) fn open(&self, key: &FileKey, client: Client, now: Instant) {
+        let mut state = self.state.lock();
+        let guess = Guess {
+            client,
+            at: now,
+            bytes: 0,
+        };
+        if state.open.insert(key.clone(), guess).is_none() {
+            state.per_kind[key.kind as usize].0 += 1;
+            self.count.fetch_add(1, Ordering::Relaxed);
+        }
+        if state.order.len() >= 2 * (state.open.len() + 64) {
+            let State { open, order, .. } = &mut *state;
+            order.retain(|(at, key)| open.get(key).is_some_and(|guess| guess.at == *at));
+        }
+        state.order.push_back((now, key.clone()));
+        self.metrics.guess(key.kind.ext(), GuessOutcome::Made);
+    }
+
+    /// It has landed, and takes so many bytes.
+    pub(super) fn landed(&self, key: &FileKey, bytes: u64) {
+        let mut state = self.state.lock();
+        let State {
+            open, bytes: sum, ..
+        } = &mut *state;
+        if let Some(guess) = open.get_mut(key) {
+            *sum += bytes - guess.bytes.min(bytes);
+            guess.bytes = bytes;
+        }
+        self.metrics.bytes.set(signed(state.bytes));
+    }
+
+    /// Nothing came of it.
+    pub(super) fn failed(&self, key: &FileKey) {
+        if self.close(&mut self.state.lock(), key).is_some() {
+            self.metrics.guess(key.kind.ext(), GuessOutcome::Failed);
+        }
+    }
+
+    /// Somebody asks for it; gives for whom it was guessed, if it was and this is the first time.
+    pub(super) fn used(&self, key: &FileKey) -> Option<Client> {
+        if self.count.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let mut state = self.state.lock();
+        let guess = self.close(&mut state, key)?;
+        state.per_kind[key.kind as usize].1.used();
+        self.metrics.guess(key.kind.ext(), GuessOutcome::Used);
+        Some(guess.client)
+    }
+
+    /// Closes guesses that are too old.
+    pub(super) fn expire(&self, now: Instant) {
+        let mut state = self.state.lock();
+        while let Some((at, key)) = state.order.front()
+            && now.saturating_duration_since(*at) >= WASTED
+        {
+            let (at, key) = (*at, key.clone());
+            state.order.pop_front();
+            if state.open.get(&key).is_some_and(|guess| guess.at == at) {
+                self.close(&mut state, &key);
+                state.per_kind[key.kind as usize].1.wasted();
+                self.metrics.guess(key.kind.ext(), GuessOutcome::Wasted);
+            }
+        }
+    }
+
+    fn close(&self, state: &mut State, key: &FileKey) -> Option<Guess> {
+        let guess = state.open.remove(key)?;
+        state.per_kind[key.kind as usize].0 -= 1;
+        state.bytes -= guess.bytes;
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        self.metrics.bytes.set(signed(state.bytes));
+        // Those in front that are closed need not wait for their time.
+        while let Some((at, key)) = state.order.front()
+            && state.open.get(key).is_none_or(|guess| guess.at != *at)
+        {
+            state.order.pop_front();
+        }
+        Some(guess)
+    }
+}
+
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gomod::{ModulePath, Version};
+
+    fn key(n: usize, kind: Kind) -> FileKey {
+        FileKey {
+            module: ModulePath::parse(&format!("example.com/m{n}")).unwrap(),
+            version: Version::parse("v1.0.0").unwrap(),
+            kind,
+        }
+    }
+
+    #[test]
+    fn guesses_shrink_where_they_are_wasted_and_grow_where_they_are_used() {
+        let ledger = Ledger::new(AheadMetrics::default());
+        #[allow(clippy::disallowed_methods)]
+        let mut now = Instant::now();
+        let mut made = 0;
+        while ledger.allows(Kind::Zip) {
+            ledger.open(&key(made, Kind::Zip), Client(1), now);
+            ledger.landed(&key(made, Kind::Zip), 10);
+            made += 1;
+        }
+        assert_eq!(ledger.bytes(), made as u64 * 10);
+        assert!(ledger.allows(Kind::Mod), "each kind has its own");
+        assert_eq!(ledger.used(&key(0, Kind::Zip)), Some(Client(1)));
+        assert_eq!(ledger.used(&key(0, Kind::Zip)), None, "only the first time");
+        now += WASTED;
+        ledger.expire(now);
+        assert_eq!(ledger.bytes(), 0);
+        let mut then = 0;
+        while ledger.allows(Kind::Zip) {
+            ledger.open(&key(then, Kind::Zip), Client(1), now);
+            then += 1;
+        }
+        assert!(then < made / 10 && then > 0, "{then} after {made}");
+        for n in 0..then {
+            assert!(ledger.used(&key(n, Kind::Zip)).is_some());
+        }
+        assert_eq!(ledger.state.lock().per_kind[2].1.now, 2 * then);
+        assert!(ledger.state.lock().order.is_empty());
+    }
+
+    #[test]
+    fn what_failed_is_neither() {
+        let ledger = Ledger::new(AheadMetrics::default());
+        #[allow(clippy::disallowed_methods)]
+        let now = Instant::now();
+        let before = ledger.state.lock().per_kind[1].1.now;
+        ledger.open(&key(1, Kind::Mod), Client(1), now);
+        ledger.failed(&key(1, Kind::Mod));
+        assert_eq!(ledger.used(&key(1, Kind::Mod)), None);
+        ledger.expire(now + WASTED);
+        assert_eq!(ledger.state.lock().per_kind[1].1.now, before);
+        assert_eq!(ledger.count.load(Ordering::Relaxed), 0);
+    }
+}

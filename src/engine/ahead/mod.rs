@@ -1,0 +1,303 @@
+//! Fetches what a client will ask for next before it does: the go.mod files that lie ahead in the graph it walks, their
+//! look-ups in the checksum database with them, then `.info` files and zips. See ARCHITECTURE.md section 13.
+//!
+//! Only what is missing starts a guess. Guesses are few, yield to whatever is waited for, and grow fewer where they turn
+//! out to be wasted.
+
+mod ledger;
+mod walk;
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::Engine;
+use super::answer::{Content, Mode};
+use crate::errand::Errand;
+use crate::flights::outcome;
+use crate::gomod::ModulePath;
+use crate::policy::Course;
+use crate::protocol::{FileKey, Key, Kind};
+use crate::store::Room;
+use crate::telemetry::metrics::AheadMetrics;
+use ledger::Ledger;
+use walk::Walk;
+
+/// Clients whose walks are followed at once, at the most.
+const WALKS: usize = 64;
+
+/// How much is guessed.
+#[derive(Clone, Copy, Debug)]
+pub struct AheadSettings {
+    /// Whether anything is.
+    pub enabled: bool,
+    /// Guesses under way at once. An eighth of them may be zips.
+    pub requests: usize,
+    /// What guessed files that nobody has asked for yet may take. Bytes.
+    pub bytes: u64,
+    /// Private modules, too.
+    pub private: bool,
+}
+
+/// Who asks, as far as can be told: whose requests belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Client(u64);
+
+impl Client {
+    /// Of this address, and if that is a front server's, behind it.
+    pub fn new(address: IpAddr, forwarded: Option<&[u8]>) -> Self {
+        let mut hasher = DefaultHasher::new();
+        (address, forwarded).hash(&mut hasher);
+        Client(hasher.finish())
+    }
+}
+
+/// What is guessed, and for whom.
+pub struct Ahead {
+    settings: AheadSettings,
+    ledger: Ledger,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Bounded by `WALKS`.
+    walks: HashMap<Client, Walk>,
+    small: usize,
+    zips: usize,
+}
+
+/// A guess's place among those under way.
+struct Slot {
+    engine: Arc<Engine>,
+    kind: Kind,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut state = self.engine.ahead.state.lock();
+        match self.kind {
+            Kind::Zip => state.zips -= 1,
+            Kind::Info | Kind::Mod => state.small -= 1,
+        }
+    }
+}
+
+impl Ahead {
+    /// With nothing under way.
+    pub fn new(settings: AheadSettings, metrics: AheadMetrics) -> Self {
+        Ahead {
+            settings,
+            ledger: Ledger::new(metrics),
+            state: Mutex::default(),
+        }
+    }
+
+    /// What a guessed zip may have. Bytes.
+    pub fn room(&self) -> u64 {
+        self.settings.bytes.saturating_sub(self.ledger.bytes())
+    }
+
+    /// Counts guesses that have become too old.
+    pub fn expire(&self, now: Instant) {
+        self.ledger.expire(now);
+    }
+
+    /// Tells a client's walk something; it begins with the first thing that is told.
+    fn tell(&self, client: Client, now: Instant, tell: impl FnOnce(&mut Walk)) {
+        let mut state = self.state.lock();
+        let walks = &mut state.walks;
+        let is_over = |walk: &Walk| now.saturating_duration_since(walk.heard()) >= walk::OVER;
+        if walks.get(&client).is_some_and(is_over) {
+            walks.remove(&client);
+        }
+        if walks.len() >= WALKS && !walks.contains_key(&client) {
+            walks.retain(|_, walk| !is_over(walk));
+            let oldest = walks.iter().min_by_key(|(_, walk)| walk.heard());
+            if let Some(oldest) = oldest.map(|(client, _)| *client)
+                && walks.len() >= WALKS
+            {
+                walks.remove(&oldest);
+            }
+        }
+        tell(walks.entry(client).or_insert_with(|| Walk::new(now)));
+    }
+
+    /// Tells a client's walk something, if it goes on.
+    fn tell_known(&self, client: Client, tell: impl FnOnce(&mut Walk)) {
+        if let Some(walk) = self.state.lock().walks.get_mut(&client) {
+            tell(walk);
+        }
+    }
+
+    /// The next guess and for whom, if another may be under way.
+    fn next(&self) -> Option<(Client, FileKey)> {
+        let most_zips = (self.settings.requests / 8).max(1);
+        let most_small = (self.settings.requests - most_zips).max(1);
+        let room_for_zip =
+            self.ledger.allows(Kind::Zip) && self.ledger.bytes() < self.settings.bytes;
+        let room_for_small = self.ledger.allows(Kind::Mod) && self.ledger.allows(Kind::Info);
+        let mut state = self.state.lock();
+        let State { walks, small, zips } = &mut *state;
+        // Whoever was heard last is in the greatest hurry.
+        let mut order: Vec<_> = walks.iter_mut().collect();
+        order.sort_unstable_by_key(|(_, walk)| std::cmp::Reverse(walk.heard()));
+        if room_for_small && *small < most_small {
+            for (client, walk) in &mut order {
+                if let Some(key) = walk.next_small() {
+                    *small += 1;
+                    return Some((**client, key));
+                }
+            }
+        }
+        if room_for_zip && *zips < most_zips {
+            for (client, walk) in &mut order {
+                if let Some(key) = walk.next_zip() {
+                    *zips += 1;
+                    return Some((**client, key));
+                }
+            }
+        }
+        None
+    }
+}
+
+impl Mode {
+    /// For whom guesses may be made, if they may.
+    fn guesses_for(&self) -> Option<Client> {
+        self.client.filter(|_| !self.cached_only && !self.no_cache)
+    }
+}
+
+impl Engine {
+    /// A client asks for something that is kept: that starts nothing, but goes on with what its own misses began.
+    pub(super) fn ahead_hit(self: &Arc<Self>, key: &FileKey, mode: &Mode) {
+        let Some(owner) = self.ahead.ledger.used(key) else {
+            return;
+        };
+        if mode.guesses_for() == Some(owner) {
+            let now = self.clock.instant();
+            self.ahead.tell_known(owner, |walk| walk.asked(key, now));
+            self.pump();
+        }
+    }
+
+    /// A client asks for something that is missing, or on its way.
+    pub(super) fn ahead_missed(self: &Arc<Self>, key: &FileKey, mode: &Mode) {
+        self.ahead.ledger.used(key);
+        let Some(client) = mode.guesses_for().filter(|_| self.may_guess(&key.module)) else {
+            return;
+        };
+        let now = self.clock.instant();
+        self.ahead.tell(client, now, |walk| walk.asked(key, now));
+        self.pump();
+    }
+
+    /// What was missing has come.
+    pub(super) fn ahead_came(self: &Arc<Self>, key: &FileKey, content: &Content, mode: &Mode) {
+        let (Kind::Mod, Content::Bytes(body), Some(client)) =
+            (key.kind, content, mode.guesses_for())
+        else {
+            return;
+        };
+        if self.may_guess(&key.module) {
+            self.ahead_learns(client, key, body);
+        }
+    }
+
+    fn ahead_learns(self: &Arc<Self>, client: Client, key: &FileKey, go_mod: &[u8]) {
+        let (module, version) = (&key.module, &key.version);
+        self.ahead
+            .tell_known(client, |walk| walk.came(module, version, go_mod));
+        self.pump();
+    }
+
+    /// Whether this module may be guessed, and what it requires: of a private one that is nobody's business.
+    fn may_guess(&self, module: &ModulePath) -> bool {
+        let settings = &self.ahead.settings;
+        settings.enabled
+            && !module.is_toolchain()
+            && match self.policy.course(module) {
+                Course::Upstream => true,
+                Course::Route(_) | Course::Private(_) => settings.private,
+                Course::Refused(_) => false,
+            }
+            && (settings.private || self.policy.private_pattern(module).is_none())
+    }
+
+    /// Starts as many guesses as may be under way.
+    fn pump(self: &Arc<Self>) {
+        while let Some((client, key)) = self.ahead.next() {
+            let slot = Slot {
+                engine: Arc::clone(self),
+                kind: key.kind,
+            };
+            if !self.may_guess(&key.module) {
+                continue;
+            }
+            let engine = Arc::clone(self);
+            tokio::spawn(async move {
+                let go_mod = engine.guess(&key, client).await;
+                drop(slot);
+                match go_mod {
+                    Some(body) => engine.ahead_learns(client, &key, &body),
+                    None => engine.pump(),
+                }
+            });
+        }
+    }
+
+    /// Fetches something that is not asked for yet. Gives the content of a go.mod.
+    async fn guess(self: &Arc<Self>, key: &FileKey, client: Client) -> Option<Bytes> {
+        if let Ok(Some(kept)) = self.at_hand(key).await {
+            return kept.body().filter(|_| key.kind == Kind::Mod);
+        }
+        // What cannot be verified now is not fetched in stock.
+        let verifiable = !self.voucher.covers(&key.module) || self.voucher.answers();
+        let idle = verifiable
+            && self.negatives.get(&Key::File(key.clone())).is_none()
+            && self.store.blobs().room() == Room::Enough
+            && self.small_flights.under_way() < self.settings.max_flights / 2
+            && self.zip_flights.under_way() < self.settings.max_zip_flights / 2;
+        if !idle || !self.sources_of(&key.module).await.welcome_guesses() {
+            return None;
+        }
+        let errand = Errand::guess();
+        let ledger = &self.ahead.ledger;
+        if key.kind == Kind::Zip {
+            let is_new = self.zip_flights.get(key).is_none();
+            let flight = self.zip_flight(key, &errand)?;
+            if is_new {
+                ledger.open(key, client, self.clock.instant());
+            }
+            let mut progress = flight.follow();
+            let end = progress.wait_for(|now| now.kept || now.end.is_some()).await;
+            match end.ok().and_then(|now| now.end.clone()) {
+                Some(Ok(verdict)) => ledger.landed(key, verdict.record.size),
+                _ => ledger.failed(key),
+            }
+            return None;
+        }
+        let is_new = self.small_flights.get(key).is_none();
+        let flight = self.small_flight(key, &errand)?;
+        if is_new {
+            ledger.open(key, client, self.clock.instant());
+        }
+        match outcome(flight).await {
+            Some(Ok(landed)) => {
+                let body = landed.file.body()?;
+                ledger.landed(key, body.len() as u64);
+                Some(body).filter(|_| key.kind == Kind::Mod)
+            }
+            _ => {
+                ledger.failed(key);
+                None
+            }
+        }
+    }
+}
