@@ -3,24 +3,53 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::mapped::Regions;
+use super::shortcut::Shortcut;
 
-/// A TCP stream and the mapped files that its answers are made of.
+/// A buffer for answers that is kept between them. Bytes.
+const KEPT: usize = 2 << 10;
+
+/// A TCP stream and the mapped files that its answers are made of; plain requests are answered here.
 pub struct Connection {
     stream: TcpStream,
+    shortcut: Shortcut,
+    /// What the short way has still to send.
+    out: Vec<u8>,
+    sent: usize,
     #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     regions: Arc<Regions>,
 }
 
 impl Connection {
     /// Over an accepted stream.
-    pub fn new(stream: TcpStream, regions: Arc<Regions>) -> Self {
-        Connection { stream, regions }
+    pub fn new(stream: TcpStream, regions: Arc<Regions>, shortcut: Shortcut) -> Self {
+        Connection {
+            stream,
+            shortcut,
+            out: Vec::new(),
+            sent: 0,
+            regions,
+        }
+    }
+
+    /// Sends what the short way has to send.
+    fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.sent < self.out.len() {
+            let rest = &self.out[self.sent..];
+            match ready!(Pin::new(&mut self.stream).poll_write(cx, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => self.sent += count,
+            }
+        }
+        self.sent = 0;
+        self.out.clear();
+        self.out.shrink_to(KEPT);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -30,7 +59,16 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
+        let this = self.get_mut();
+        loop {
+            ready!(this.poll_out(cx))?;
+            let before = buf.filled().len();
+            ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+            if !this.shortcut.take(&buf.filled()[before..], &mut this.out) {
+                return Poll::Ready(Ok(()));
+            }
+            buf.set_filled(before);
+        }
     }
 }
 
@@ -49,6 +87,8 @@ impl AsyncWrite for Connection {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        ready!(this.poll_out(cx))?;
+        this.shortcut.wrote();
         #[cfg(target_os = "linux")]
         if let Some((at, part)) = this.regions.first_in(bufs) {
             return match at {
@@ -64,11 +104,17 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        ready!(this.poll_out(cx))?;
+        ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
+        this.shortcut.flushed();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+        let this = self.get_mut();
+        ready!(this.poll_out(cx))?;
+        Pin::new(&mut this.stream).poll_shutdown(cx)
     }
 }
 

@@ -12,16 +12,18 @@ use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 
 use super::ConnectionSettings;
 use super::io::Connection;
 use super::mapped::Regions;
 use super::modules::Peer;
-use super::observe::Observer;
+use super::observe::{Observer, Outgoing};
 use super::router::Site;
+use super::shortcut::{Exchange, Shortcut};
 
 /// Pause after an error of `accept` that will not go away by trying at once (no descriptors, no memory).
 const PAUSE: Duration = Duration::from_millis(100);
@@ -141,30 +143,56 @@ async fn connection(
         regions: Arc::clone(&regions),
         address: Some(remote.ip()),
     };
+    let exchange = Arc::new(Exchange::default());
+    let shortcut = Shortcut::new(
+        Arc::clone(&site),
+        Arc::clone(&observer),
+        remote,
+        Arc::clone(&exchange),
+    );
+    let answers = Arc::clone(&exchange);
     let service = service_fn(move |request: Request<Incoming>| {
+        let answering = answers.begin();
         if let Some(entry) = site.ready(&request) {
             let response = observer.at_once(&request, remote, &entry);
+            let response = response.map(|out| Outgoing::new(out, answering));
             return Either::Left(future::ready(Ok::<_, Infallible>(response)));
         }
         let pending = observer.begin(&request, remote);
         let (site, peer) = (Arc::clone(&site), peer.clone());
         // Boxed, so that an idle connection does not hold room for it.
         Either::Right(Box::pin(async move {
-            Ok(pending.answered(site.answer(request, peer).await))
+            let response = pending.answered(site.answer(request, peer).await);
+            Ok(response.map(|out| Outgoing::new(out, answering)))
         }))
     });
+    let stream = TokioIo::new(Connection::new(stream, regions, shortcut));
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(settings.header_timeout)
+        // Its own clock does not see what the short way answers.
+        .header_read_timeout(None)
         .half_close(true)
         .max_buf_size(HEAD)
-        .serve_connection(TokioIo::new(Connection::new(stream, regions)), service);
+        .serve_connection(stream, service);
     tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stopped(&mut stop) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let patience = tokio::time::sleep(settings.header_timeout);
+    tokio::pin!(patience);
+    let mut stopping = false;
+    let ended = loop {
+        tokio::select! {
+            ended = connection.as_mut() => break ended,
+            () = stopped(&mut stop), if !stopping => {
+                stopping = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = patience.as_mut() => {
+                let since = exchange.waiting_since().unwrap_or_else(Instant::now);
+                let until = since + settings.header_timeout;
+                if until <= Instant::now() {
+                    tracing::debug!(%remote, "a connection waited too long for a request");
+                    return;
+                }
+                patience.as_mut().reset(until);
+            }
         }
     };
     if let Err(error) = ended {

@@ -13,6 +13,7 @@ mod observe;
 mod page;
 mod ready;
 mod router;
+mod shortcut;
 mod status;
 mod sumdb;
 

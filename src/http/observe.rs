@@ -1,21 +1,25 @@
 //! What is noted about every request when it ends: one access line, metrics, the request id.
 
+use std::cell::RefCell;
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use bytes::Bytes;
 use http::header::{HeaderValue, USER_AGENT};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body::{Frame, SizeHint};
+use httpdate::HttpDate;
 
 use super::X_REQUEST_ID;
 use super::ready::Entry;
-use crate::clock::SharedClock;
+use super::shortcut::Answering;
+use crate::clock::{Millis, SharedClock};
 use crate::telemetry::access::{self, AccessLine};
 use crate::telemetry::logs::{Format, LogSink};
 use crate::telemetry::metrics::{Endpoint, Outcome, RequestMetrics};
@@ -101,11 +105,14 @@ impl Observer {
         *response.headers_mut() = headers;
         let line = Line {
             began,
-            method: request.method(),
-            uri: request.uri(),
-            agent: request.headers().get(USER_AGENT),
+            method: request.method().as_str(),
+            path: request.uri().path(),
+            agent: request
+                .headers()
+                .get(USER_AGENT)
+                .map_or(&[], HeaderValue::as_bytes),
             remote,
-            id: &id,
+            id: id.to_str().unwrap_or_default(),
         };
         self.note(
             &line,
@@ -116,6 +123,45 @@ impl Observer {
             bytes,
         );
         response
+    }
+
+    /// A plain GET has come in whose answer is ready: writes that.
+    pub fn answer_at_once(
+        &self,
+        path: &str,
+        agent: &[u8],
+        remote: SocketAddr,
+        entry: &Entry,
+        out: &mut Vec<u8>,
+    ) {
+        let began = self.clock.instant();
+        let id = self.fresh_digits();
+        entry.write_head(out);
+        out.extend_from_slice(b"x-request-id: ");
+        out.extend_from_slice(&id);
+        out.extend_from_slice(b"\r\ndate: ");
+        let now = self.clock.now();
+        extend_with_date(now, out);
+        out.extend_from_slice(b"\r\n\r\n");
+        out.extend_from_slice(&entry.body);
+        let line = Line {
+            began,
+            method: "GET",
+            path,
+            agent,
+            remote,
+            // Hexadecimal digits.
+            id: std::str::from_utf8(&id).unwrap_or_default(),
+        };
+        let bytes = entry.body.len() as u64;
+        self.note(
+            &line,
+            StatusCode::OK,
+            entry.endpoint,
+            Outcome::Hit,
+            None,
+            bytes,
+        );
     }
 
     fn id(&self, headers: &HeaderMap) -> HeaderValue {
@@ -138,16 +184,16 @@ impl Observer {
             return;
         }
         let line = AccessLine {
-            method: line.method.as_str(),
-            path: line.uri.path(),
+            method: line.method,
+            path: line.path,
             status: status.as_u16(),
             bytes,
             duration: took,
             cache: outcome.as_str(),
             upstream,
-            request_id: line.id.to_str().unwrap_or_default(),
+            request_id: line.id,
             remote: line.remote,
-            user_agent: line.agent.map_or(&[], |agent| agent.as_bytes()),
+            user_agent: line.agent,
             endpoint: endpoint.as_str(),
         };
         let now = self.clock.now().0;
@@ -155,8 +201,13 @@ impl Observer {
             .write_line(|out| access::write(&line, self.format, now, out));
     }
 
-    /// Unlike any other of this process, and most likely of any other.
     fn fresh_id(&self) -> HeaderValue {
+        // Hexadecimal digits are always a valid header value.
+        HeaderValue::from_bytes(&self.fresh_digits()).unwrap_or(HeaderValue::from_static("0"))
+    }
+
+    /// Unlike any other of this process, and most likely of any other.
+    fn fresh_digits(&self) -> [u8; 20] {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let mut text = [b'0'; 20];
         let hex = |nibble: u64| b"0123456789abcdef"[(nibble & 15) as usize];
@@ -166,9 +217,25 @@ impl Observer {
                 _ => hex(number >> (44 - 4 * (at - 8))),
             };
         }
-        // Hexadecimal digits are always a valid header value.
-        HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("0"))
+        text
     }
+}
+
+/// Appends a date in the form of RFC 9110 5.6.7; formatted once a second by each thread.
+fn extend_with_date(now: Millis, out: &mut Vec<u8>) {
+    thread_local! {
+        static DATE: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
+    }
+    DATE.with_borrow_mut(|(second, text)| {
+        if *second != now.0 / 1000 {
+            *second = now.0 / 1000;
+            let time = std::time::UNIX_EPOCH + Duration::from_secs(*second);
+            text.clear();
+            // Writing to a String does not fail.
+            let _ = write!(text, "{}", HttpDate::from(time));
+        }
+        out.extend_from_slice(text.as_bytes());
+    });
 }
 
 /// A client's own id, if it is one that can stand in a log.
@@ -195,11 +262,11 @@ pub struct Pending {
 /// What a request is known by when it has ended.
 struct Line<'a> {
     began: Instant,
-    method: &'a Method,
-    uri: &'a Uri,
-    agent: Option<&'a HeaderValue>,
+    method: &'a str,
+    path: &'a str,
+    agent: &'a [u8],
     remote: SocketAddr,
-    id: &'a HeaderValue,
+    id: &'a str,
 }
 
 impl Pending {
@@ -232,11 +299,11 @@ impl Pending {
     fn ended(&self, status: StatusCode, note: &Note, bytes: u64) {
         let line = Line {
             began: self.began,
-            method: &self.method,
-            uri: &self.uri,
-            agent: self.agent.as_ref(),
+            method: self.method.as_str(),
+            path: self.uri.path(),
+            agent: self.agent.as_ref().map_or(&[], HeaderValue::as_bytes),
             remote: self.remote,
-            id: &self.id,
+            id: self.id.to_str().unwrap_or_default(),
         };
         let upstream = note.upstream.as_deref();
         self.observer
@@ -244,7 +311,44 @@ impl Pending {
     }
 }
 
-/// The body of an answer on its way out.
+/// The body of an answer on its way out, and whoever is told when it is over.
+pub struct Outgoing {
+    out: Out,
+    /// Dropped with it.
+    _answering: Answering,
+}
+
+impl Outgoing {
+    /// The body of this answer.
+    pub fn new(out: Out, answering: Answering) -> Self {
+        Outgoing {
+            out,
+            _answering: answering,
+        }
+    }
+}
+
+impl http_body::Body for Outgoing {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.get_mut().out).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.out.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.out.size_hint()
+    }
+}
+
+/// The body of an answer.
 pub enum Out {
     /// In memory, from the ready answers; empty once it has been taken.
     Ready(Bytes),

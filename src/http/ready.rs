@@ -40,6 +40,31 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Writes its head, but for the request's id and the date.
+    pub fn write_head(&self, out: &mut Vec<u8>) {
+        let mut line = |name: &[u8], value: &[u8]| {
+            out.extend_from_slice(name);
+            out.extend_from_slice(value);
+            out.extend_from_slice(b"\r\n");
+        };
+        line(b"HTTP/1.1 ", b"200 OK");
+        line(
+            b"cache-control: ",
+            cache_control(StatusCode::OK, true).as_bytes(),
+        );
+        line(b"cache-status: ", HIT.as_bytes());
+        line(b"x-content-type-options: ", b"nosniff");
+        if let Some(etag) = &self.etag {
+            line(b"etag: ", etag.as_bytes());
+        }
+        line(b"larder-verified: ", self.verified.as_str().as_bytes());
+        line(b"content-type: ", content_type(self.endpoint).as_bytes());
+        if self.endpoint == Endpoint::Zip {
+            line(b"accept-ranges: ", b"bytes");
+        }
+        line(b"content-length: ", self.length.as_bytes());
+    }
+
     /// Its headers, but for the request's id.
     pub fn headers(&self) -> HeaderMap {
         let fixed = HeaderValue::from_static;
@@ -96,7 +121,12 @@ impl Ready {
         if special || !plain {
             return None;
         }
-        let entry = self.entries.get(request.uri().path())?;
+        self.at(request.uri().path())
+    }
+
+    /// The answer to a plain GET of this path.
+    pub fn at(&self, path: &str) -> Option<Arc<Entry>> {
+        let entry = self.entries.get(path)?;
         (entry.epoch == self.epoch()).then_some(entry)
     }
 

@@ -48,6 +48,11 @@ impl Site {
         self.modules.as_ref()?.ready.get(request)
     }
 
+    /// The answer to a plain GET of this path, if it is ready.
+    pub fn ready_at(&self, path: &str) -> Option<Arc<Entry>> {
+        self.modules.as_ref()?.ready.at(path)
+    }
+
     /// Answers a request.
     pub async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
         match &self.modules {

@@ -1,0 +1,360 @@
+//! The short way: a plain request whose answer is ready is answered where it is read, below the HTTP library, which
+//! never sees it. Everything else, and everything in doubt, takes the long way.
+//!
+//! A connection takes the short way only while the library is between two requests: it has seen none, or all that it
+//! was handed were whole, single requests, each answered and flushed. See ARCHITECTURE.md section 5.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::observe::Observer;
+use super::router::Site;
+
+/// Requests longer than this take the long way. Bytes.
+const LONGEST_HEAD: usize = 4 << 10;
+
+/// What the two ways of a connection tell each other.
+#[derive(Debug)]
+pub struct Exchange {
+    began: Instant,
+    /// Requests that the library has begun to answer, and those of them whose answers have ended.
+    begun: AtomicU64,
+    ended: AtomicU64,
+    /// Since when the next request is waited for, in milliseconds after `began`, plus one; 0 while one is being answered.
+    waiting: AtomicU64,
+}
+
+impl Default for Exchange {
+    fn default() -> Self {
+        Exchange {
+            began: Instant::now(),
+            begun: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+            waiting: AtomicU64::new(1),
+        }
+    }
+}
+
+/// An answer of the library's; it has ended when this is dropped.
+#[derive(Debug)]
+pub struct Answering(Arc<Exchange>);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.ended.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Exchange {
+    /// The library has read a request.
+    pub fn begin(self: &Arc<Self>) -> Answering {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.waiting.store(0, Ordering::Relaxed);
+        Answering(Arc::clone(self))
+    }
+
+    /// Since when the next request is waited for, if one is.
+    pub fn waiting_since(&self) -> Option<Instant> {
+        let millis = self.waiting.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(self.began + Duration::from_millis(millis))
+    }
+
+    /// Everything that was asked for has been answered, and sent.
+    fn is_idle(&self) -> bool {
+        self.ended.load(Ordering::Relaxed) == self.begun.load(Ordering::Relaxed)
+    }
+
+    /// The next request is waited for from now on.
+    fn wait(&self) {
+        let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
+        self.waiting.store(millis + 1, Ordering::Relaxed);
+    }
+
+    /// The library has sent all it had to send.
+    fn flushed(&self) {
+        if self.is_idle() && self.waiting.load(Ordering::Relaxed) == 0 {
+            self.wait();
+        }
+    }
+}
+
+/// The short way of one connection.
+pub struct Shortcut {
+    site: Arc<Site>,
+    observer: Arc<Observer>,
+    remote: SocketAddr,
+    exchange: Arc<Exchange>,
+    /// What the library has been handed, if anything that is not answered yet.
+    handed: Handed,
+    /// The library has written, and not flushed since.
+    unflushed: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Handed {
+    Nothing,
+    /// Whole requests, so that nothing of a next one is left with the library once they are answered.
+    Whole,
+    /// Something else: where its requests begin and end is the library's business from now on.
+    Rest,
+}
+
+impl Shortcut {
+    /// Of a new connection.
+    pub fn new(
+        site: Arc<Site>,
+        observer: Arc<Observer>,
+        remote: SocketAddr,
+        exchange: Arc<Exchange>,
+    ) -> Self {
+        Shortcut {
+            site,
+            observer,
+            remote,
+            exchange,
+            handed: Handed::Nothing,
+            unflushed: false,
+        }
+    }
+
+    /// Takes what has been read, if it can be answered here: then the answer is appended to `out`. Else it is for the
+    /// library.
+    pub fn take(&mut self, read: &[u8], out: &mut Vec<u8>) -> bool {
+        if self.handed == Handed::Nothing
+            && !self.unflushed
+            && let Some(request) = Plain::parse(read)
+            && let Some(entry) = self.site.ready_at(request.path)
+        {
+            self.observer
+                .answer_at_once(request.path, request.agent, self.remote, &entry, out);
+            self.exchange.wait();
+            return true;
+        }
+        if !read.is_empty() {
+            self.handed = match is_one_head(read) && self.handed == Handed::Nothing {
+                true => Handed::Whole,
+                false => Handed::Rest,
+            };
+        }
+        false
+    }
+
+    /// The library writes.
+    pub fn wrote(&mut self) {
+        self.unflushed = true;
+    }
+
+    /// The library has nothing more to write.
+    pub fn flushed(&mut self) {
+        self.exchange.flushed();
+        if !self.unflushed {
+            return;
+        }
+        self.unflushed = false;
+        if self.handed == Handed::Whole && self.exchange.is_idle() {
+            self.handed = Handed::Nothing;
+        }
+    }
+}
+
+/// Whether this is the head of one request, to its end and no further, of a kind that has no body.
+fn is_one_head(read: &[u8]) -> bool {
+    let end = read.windows(4).position(|four| four == b"\r\n\r\n");
+    // The library takes lines that end with a bare LF, too.
+    let bare = |two: &[u8]| two[1] == b'\n' && two[0] != b'\r';
+    let methods: [&[u8]; 2] = [b"GET ", b"HEAD "];
+    end == read.len().checked_sub(4)
+        && methods.iter().any(|method| read.starts_with(method))
+        && !read.windows(2).any(bare)
+        && !has_header(read, b"content-length")
+        && !has_header(read, b"transfer-encoding")
+}
+
+fn has_header(head: &[u8], name: &[u8]) -> bool {
+    head.split(|byte| *byte == b'\n').any(|line| {
+        let end = line.iter().position(|byte| *byte == b':');
+        end.is_some_and(|end| line[..end].trim_ascii().eq_ignore_ascii_case(name))
+    })
+}
+
+/// A request that asks for nothing but a path.
+#[derive(Debug, PartialEq, Eq)]
+struct Plain<'a> {
+    path: &'a str,
+    agent: &'a [u8],
+}
+
+impl<'a> Plain<'a> {
+    /// Reads a whole head by the strictest reading (RFC 9112): what has anything in it that is not known to make no
+    /// difference is no plain request.
+    fn parse(read: &'a [u8]) -> Option<Self> {
+        if read.len() > LONGEST_HEAD || !read.starts_with(b"GET /") || !read.ends_with(b"\r\n\r\n")
+        {
+            return None;
+        }
+        let mut lines = Lines(&read[..read.len() - 2]);
+        let path = lines.next()?.strip_prefix(b"GET ")?;
+        let path = path.strip_suffix(b" HTTP/1.1")?;
+        // Neither a query nor a space, nor anything that is not ASCII.
+        if !path.iter().all(|byte| matches!(byte, b'!'..=b'~')) || path.contains(&b'?') {
+            return None;
+        }
+        let (mut agent, mut hosts): (&[u8], _) = (b"", 0);
+        for line in lines.by_ref() {
+            let at = line.iter().position(|byte| *byte == b':')?;
+            let (name, value) = (&line[..at], &line[at + 1..]);
+            if !value.iter().all(|byte| matches!(byte, b' '..=b'~')) {
+                return None;
+            }
+            let value = value.trim_ascii();
+            let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+            if is(b"host") {
+                hosts += 1;
+            } else if is(b"user-agent") {
+                agent = value;
+            } else if is(b"connection") {
+                if !value.eq_ignore_ascii_case(b"keep-alive") {
+                    return None;
+                }
+            } else if !is(b"accept") && !is(b"accept-encoding") && !is(b"accept-language") {
+                return None;
+            }
+        }
+        // An empty line within means that there is more behind it than one head.
+        if !lines.0.is_empty() || hosts != 1 {
+            return None;
+        }
+        let path = std::str::from_utf8(path).ok()?;
+        Some(Plain { path, agent })
+    }
+}
+
+/// Lines that end with CR LF, up to an empty one.
+struct Lines<'a>(&'a [u8]);
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let end = self.0.windows(2).position(|two| two == b"\r\n")?;
+        let (line, rest) = self.0.split_at(end);
+        if line.is_empty() {
+            return None;
+        }
+        self.0 = &rest[2..];
+        Some(line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(head: &str) -> Option<String> {
+        Plain::parse(head.as_bytes()).map(|plain| plain.path.to_owned())
+    }
+
+    #[test]
+    fn plain_requests() {
+        let go = "GET /example.com/m/@v/v1.0.0.info HTTP/1.1\r\nHost: x:1\r\nUser-Agent: Go-http-client/1.1\r\nAccept-Encoding: gzip\r\n\r\n";
+        assert_eq!(
+            Plain::parse(go.as_bytes()),
+            Some(Plain {
+                path: "/example.com/m/@v/v1.0.0.info",
+                agent: b"Go-http-client/1.1"
+            })
+        );
+        assert!(is_one_head(go.as_bytes()));
+        for fine in [
+            "GET /a%21b HTTP/1.1\r\nhost:x\r\n\r\n",
+            "GET / HTTP/1.1\r\nAccept: */*\r\nHOST: x\r\nConnection: Keep-Alive\r\n\r\n",
+        ] {
+            assert!(path(fine).is_some(), "{fine:?}");
+        }
+    }
+
+    #[test]
+    fn everything_else_takes_the_long_way() {
+        for doubtful in [
+            "",
+            "GET",
+            "GET /a HTTP/1.1\r\n",
+            "GET /a HTTP/1.1\r\nHost: x\r\n",
+            "GET /a HTTP/1.1\r\nHost: x\n\r\n\r\n",
+            "GET /a HTTP/1.1\n\nHost: x\r\n\r\n",
+            "GET /a HTTP/1.0\r\nHost: x\r\n\r\n",
+            "GET /a HTTP/1.1\r\n\r\n",
+            "GET /a HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n",
+            "GET /a?b HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET /a b HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET /\u{e9} HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET  /a HTTP/1.1\r\nHost: x\r\n\r\n",
+            "HEAD /a HTTP/1.1\r\nHost: x\r\n\r\n",
+            "POST /a HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET http://x/a HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET /a HTTP/1.1\r\nHost: x\r\nRange: bytes=0-1\r\n\r\n",
+            "GET /a HTTP/1.1\r\nHost: x\r\nIf-None-Match: *\r\n\r\n",
+            "GET /a HTTP/1.1\r\nHost: x\r\nVia: 1.1 y\r\n\r\n",
+            "GET /a HTTP/1.1\r\nHost: x\r\nAuthorization: Basic eDp5\r\n\r\n",
+            "GET /a HTTP/1.1\r\nHost: x\r\nX-Request-Id: 1\r\n\r\n",
+            "GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+            "GET /a HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\r\n",
+            "GET /a HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+            "GET /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "GET /a HTTP/1.1\r\nHost : x\r\n\r\n",
+            "GET /a HTTP/1.1\r\nHost: x\r\n Accept: y\r\n\r\n",
+            "GET /a HTTP/1.1\r\nHost: x\r\nAccept: a\u{1}b\r\n\r\n",
+            "GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET /a HTTP/1.1\r\nHost: x\r\n\r\n\r\n\r\n",
+        ] {
+            assert_eq!(path(doubtful), None, "{doubtful:?}");
+        }
+    }
+
+    #[test]
+    fn one_head() {
+        for (read, is) in [
+            ("GET /a HTTP/1.1\r\nHost: x\r\n\r\n", true),
+            ("HEAD /a HTTP/1.1\r\nHost: x\r\n\r\n", true),
+            ("GET /a HTTP/1.1\r\nHost: x\r\n\r\nG", false),
+            (
+                "GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+                false,
+            ),
+            (
+                "GET /a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n",
+                false,
+            ),
+            (
+                "GET /a HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n",
+                false,
+            ),
+            ("POST /a HTTP/1.1\r\nHost: x\r\n\r\n", false),
+            ("GET /a HTTP/1.1\r\nHos", false),
+            (
+                "GET /a HTTP/1.1\nHost: x\n\nGET /b HTTP/1.1\r\nHost: x\r\n\r\n",
+                false,
+            ),
+            ("", false),
+        ] {
+            assert_eq!(is_one_head(read.as_bytes()), is, "{read:?}");
+        }
+    }
+
+    #[test]
+    fn answers_end_when_they_are_dropped() {
+        let exchange = Arc::new(Exchange::default());
+        assert!(exchange.waiting_since().is_some());
+        let answering = exchange.begin();
+        exchange.flushed();
+        assert!(exchange.waiting_since().is_none() && !exchange.is_idle());
+        drop(answering);
+        assert!(exchange.waiting_since().is_none(), "it is not sent yet");
+        exchange.flushed();
+        assert!(exchange.waiting_since().is_some());
+    }
+}
