@@ -6,6 +6,7 @@
 //! * `bench.example/zipN`: every version's zip is N MB (10^6 bytes, exactly), one incompressible stored file.
 //! * `bench.example/sourceN`: about N MB of deflated source text in many files, with data descriptors, as the Go
 //!   command's own tools write them; unpacked about four times that.
+//! * `bench.example/versionsN`: a small module with N versions in its list.
 //! * `bench.example/anything-else`: a small module; `.info` of about 150 bytes, `.mod` of 4,096, 20 versions.
 //!
 //! With `--sumdb` it serves a checksum database of the folder's modules, too.
@@ -372,10 +373,25 @@ impl Upstream {
         }
         match kind {
             Kind::List => kept_list(&data.join(path)).map(Content::from),
-            Kind::Info | Kind::Mod | Kind::Zip => Content::file(&data.join(path)).ok(),
+            Kind::Mod | Kind::Zip => Content::file(&data.join(path)).ok(),
+            Kind::Info => {
+                let file = data.join(path);
+                let kept = Content::file(&file).ok();
+                kept.or_else(|| info_of(&file).map(Content::from))
+            }
             Kind::Latest | Kind::Lookup | Kind::Tile | Kind::Other => None,
         }
     }
+}
+
+/// An `.info` for a version of which there is a `.mod` only: a proxy that asks ahead may want it.
+fn info_of(file: &Path) -> Option<String> {
+    let escaped = file.file_name()?.to_str()?.strip_suffix(".info")?;
+    let version = unescape(escaped);
+    let go_mod = file.with_file_name(format!("{escaped}.mod"));
+    go_mod
+        .is_file()
+        .then(|| format!(r#"{{"Version":"{version}","Time":"2024-01-02T03:04:05Z"}}"#))
 }
 
 /// The list of a kept module: its file, or made of what is there.
@@ -660,7 +676,9 @@ impl Made {
             return None;
         }
         if let Kind::List = kind {
-            let lines = (0..20).map(|patch| format!("v1.0.{patch}\n"));
+            let count = name.strip_prefix("versions").map(str::parse::<u32>);
+            let count = count.and_then(Result::ok).unwrap_or(20).min(1_000_000);
+            let lines = (0..count).map(|patch| format!("v1.0.{patch}\n"));
             return Some(lines.collect::<String>().into());
         }
         let (version, _) = file.rsplit_once('.')?;

@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# Fetches what `go mod download` needs for a module's own go.mod, once, for the benchmark "graph": see README.md.
+# Fetches what the benchmark "graph" asks its upstream for, once: see README.md.
 set -euo pipefail
 
 usage() {
     cat <<'USAGE'
 Usage: benches/fetch-graph.sh MODULE@VERSION DIR
 
-Makes DIR/go.mod (the module's, without what it replaces by local folders) and DIR/modules (everything needed to
-download it, in the layout of the Go command's download cache), from wherever `go env GOPROXY` says. Does nothing
-if they are there. DIR needs room for the unpacked modules while it works, about five times their zips.
+Makes DIR/go.mod (the module's, without what it replaces by local folders) and DIR/modules (in the layout of the Go
+command's download cache), from wherever `go env GOPROXY` says: everything needed to download it, and beside that
+what a proxy could ask for ahead of its client, namely the .mod of all requirements of all requirements and the zip
+of the highest version of each module among them. Does nothing if they are there. DIR needs room for the unpacked
+modules while it works, about five times their zips.
 USAGE
 }
 
@@ -25,10 +27,10 @@ dir=$(cd "$2" && pwd)
 ready() {
     echo "ready; now:"
     echo "  export GRAPH_DATA='$dir/modules' GRAPH_MOD='$dir/go.mod'"
-    echo "  benches/run.sh graph"
+    echo "  benches/run.sh graph sumdb"
 }
 
-if [ -d "$dir/modules" ] && [ -f "$dir/go.mod" ]; then
+if [ -f "$dir/COMPLETE" ]; then
     ready
     exit 0
 fi
@@ -44,46 +46,99 @@ trap 'exit 143' TERM HUP
 cores=$(nproc)
 export GOMAXPROCS=$((cores < 4 ? cores : 4))
 export GOMODCACHE=$temp/cache GOSUMDB=off GOWORK=off GOTOOLCHAIN=local GOFLAGS='-modcacherw -mod=mod'
-mkdir "$temp/main"
-cd "$temp/main"
-
-echo "the go.mod of $query" >&2
-printf 'module fetch\n' >go.mod
-answer=$(go mod download -json "$query")
+proxy=$(go env GOPROXY)
 field() { sed -n "s/^[[:space:]]*\"$1\": \"\(.*\)\",\{0,1\}\$/\1/p" <<<"$answer"; }
-path=$(field Path)
-cp "$(field GoMod)" go.mod
-chmod u+w go.mod
 
-# Folders that a replacement names are not part of the module.
-go mod edit -json | awk '
-    # Of each replacement: the path it replaces ("Old"), and by what ("New").
-    /^\t"Replace": \[/ { replacing = 1 }
-    /^\t\]/ { replacing = 0 }
-    replacing && /"(Old|New)": \{/ { side = $1 }
-    replacing && /"Path": / {
-        path = $2
-        gsub(/[",]/, "", path)
-        if (side ~ /Old/) old = path
-        else if (path ~ /^\.\.?(\/|$)/ || path ~ /^\//) print old
-    }
-    replacing && side ~ /Old/ && /"Version": / {
-        gsub(/[",]/, "", $2)
-        old = old "@" $2
-    }' | sort -u | while read -r local; do
-    echo "without $local, which is replaced by a folder" >&2
-    go mod edit -dropreplace="$local" -droprequire="${local%@*}"
-done
-cp go.mod "$temp/go.mod"
+# What `go mod download` fetches.
+plain() {
+    local answer path
+    mkdir "$temp/main"
+    cd "$temp/main"
+    echo "the go.mod of $query" >&2
+    printf 'module fetch\n' >go.mod
+    answer=$(go mod download -json "$query")
+    path=$(field Path)
+    cp "$(field GoMod)" go.mod
+    chmod u+w go.mod
 
-echo "what $path requires" >&2
-# Only what this download asks for: the module itself is not part of it.
-rm -rf "$temp/cache"
-go mod download >&2
-find "$temp/cache/cache/download" -name '*.lock' -delete
-rm -rf "$temp/cache/cache/download/sumdb"
-mv "$temp/cache/cache/download" "$dir/modules"
-mv "$temp/go.mod" "$dir/go.mod"
+    # Folders that a replacement names are not part of the module.
+    go mod edit -json | awk '
+        # Of each replacement: the path it replaces ("Old"), and by what ("New").
+        /^\t"Replace": \[/ { replacing = 1 }
+        /^\t\]/ { replacing = 0 }
+        replacing && /"(Old|New)": \{/ { side = $1 }
+        replacing && /"Path": / {
+            path = $2
+            gsub(/[",]/, "", path)
+            if (side ~ /Old/) old = path
+            else if (path ~ /^\.\.?(\/|$)/ || path ~ /^\//) print old
+        }
+        replacing && side ~ /Old/ && /"Version": / {
+            gsub(/[",]/, "", $2)
+            old = old "@" $2
+        }' | sort -u | while read -r local; do
+        echo "without $local, which is replaced by a folder" >&2
+        go mod edit -dropreplace="$local" -droprequire="${local%@*}"
+    done
+    cp go.mod "$temp/go.mod"
+
+    echo "what $path requires" >&2
+    # Only what this download asks for: the module itself is not part of it.
+    rm -rf "$temp/cache"
+    go mod download >&2
+    find "$temp/cache/cache/download" -name '*.lock' -delete
+    rm -rf "$temp/cache/cache/download/sumdb"
+    mv "$temp/go.mod" "$dir/go.mod"
+    mv "$temp/cache/cache/download" "$dir/modules"
+}
+
+# Takes over what was fetched; what is there already stays as it is.
+take() {
+    local files=$temp/cache/cache/download
+    find "$files" \( -name '*.info' -o -name '*.mod' -o -name '*.zip' -o -name '*.ziphash' \) -printf '%P\0' |
+        tar -C "$files" --null -T - -cf - | tar -C "$dir/modules" --skip-old-files -xf -
+}
+
+# Enough left for the zips and what they unpack to. KB.
+SPACE=20000000
+
+# What a proxy may guess that its client will ask for.
+guesses() {
+    local batch
+    mkdir "$temp/old" "$temp/none"
+    cd "$temp/old"
+    # To a language of this age all requirements of all requirements belong: none are pruned.
+    cp "$dir/go.mod" go.mod
+    go mod edit -go=1.16 -toolchain=none
+    export GOPROXY="file://$dir/modules,$proxy"
+    echo "all that its requirements require" >&2
+    go mod graph -go=1.16 >"$temp/graph"
+    take
+
+    # The highest version of each: "~" sorts before the end of a line, as a pre-release does before its release.
+    tr ' ' '\n' <"$temp/graph" | grep @ | grep -Ev '^(go|toolchain)@' | sort -u |
+        awk -F@ '{ key = $2; sub(/\+incompatible$/, "", key); gsub(/-/, "~", key); print $1, key, $2 }' |
+        sort -k1,1 -k2,2V | awk '{ last[$1] = $3 } END { for (module in last) print module "@" last[module] }' |
+        sort >"$temp/highest"
+    echo "the highest versions of $(wc -l <"$temp/highest") modules" >&2
+    cd "$temp/none"
+    printf 'module fetch\n' >go.mod
+    while mapfile -t -n 40 batch && [ "${#batch[@]}" -gt 0 ]; do
+        if [ "$(df -kP "$dir" | awk 'NR == 2 { print $4 }')" -lt "$SPACE" ]; then
+            echo "less than $((SPACE / 1000000)) GB are free: no further zips" >&2
+            break
+        fi
+        go mod download "${batch[@]}"
+    done <"$temp/highest"
+    take
+}
+
+# Beginnings of an earlier run are used.
+if [ ! -d "$dir/modules" ] || [ ! -f "$dir/go.mod" ]; then
+    plain
+fi
+guesses
+date >"$dir/COMPLETE"
 du -sh "$dir/modules" >&2
 for kind in info mod zip; do
     echo "$(find "$dir/modules" -name "*.$kind" | wc -l) .$kind" >&2
