@@ -8,9 +8,9 @@ Usage: benches/fetch-graph.sh MODULE@VERSION DIR
 
 Makes DIR/go.mod (the module's, without what it replaces by local folders) and DIR/modules (in the layout of the Go
 command's download cache), from wherever `go env GOPROXY` says: everything needed to download it, and beside that
-what a proxy could ask for ahead of its client, namely the .mod of all requirements of all requirements and the zip
-of the highest version of each module among them. Does nothing if they are there. DIR needs room for the unpacked
-modules while it works, about five times their zips.
+what a proxy could ask for: the .mod of all requirements of all requirements, the zip of the highest version of each
+module among them, and the zip of each version of which the download needs the .mod only. Does nothing if they are
+there. DIR needs room for the unpacked modules while it works, about five times their zips.
 USAGE
 }
 
@@ -86,10 +86,12 @@ plain() {
     # Only what this download asks for: the module itself is not part of it.
     rm -rf "$temp/cache"
     go mod download >&2
-    find "$temp/cache/cache/download" -name '*.lock' -delete
-    rm -rf "$temp/cache/cache/download/sumdb"
+    # The names of versions, "!x" turned back into "X".
+    find "$temp/cache/cache/download" -name '*.mod' -printf '%P\n' |
+        sed -e 's#/@v/#@#; s#\.mod$##' -e 's/!\(.\)/\U\1/g' >"$dir/plain"
+    mkdir -p "$dir/modules"
+    take
     mv "$temp/go.mod" "$dir/go.mod"
-    mv "$temp/cache/cache/download" "$dir/modules"
 }
 
 # Takes over what was fetched; what is there already stays as it is.
@@ -102,7 +104,7 @@ take() {
 # Enough left for the zips and what they unpack to. KB.
 SPACE=20000000
 
-# What a proxy may guess that its client will ask for.
+# What a proxy may ask for, because it guesses that its client will, or because it always wants a version whole.
 guesses() {
     local batch
     mkdir "$temp/old" "$temp/none"
@@ -119,8 +121,8 @@ guesses() {
     tr ' ' '\n' <"$temp/graph" | grep @ | grep -Ev '^(go|toolchain)@' | sort -u |
         awk -F@ '{ key = $2; sub(/\+incompatible$/, "", key); gsub(/-/, "~", key); print $1, key, $2 }' |
         sort -k1,1 -k2,2V | awk '{ last[$1] = $3 } END { for (module in last) print module "@" last[module] }' |
-        sort >"$temp/highest"
-    echo "the highest versions of $(wc -l <"$temp/highest") modules" >&2
+        sort -u - "$dir/plain" >"$temp/versions"
+    echo "zips of $(wc -l <"$temp/versions") versions" >&2
     cd "$temp/none"
     printf 'module fetch\n' >go.mod
     while mapfile -t -n 40 batch && [ "${#batch[@]}" -gt 0 ]; do
@@ -129,12 +131,12 @@ guesses() {
             break
         fi
         go mod download "${batch[@]}"
-    done <"$temp/highest"
+    done <"$temp/versions"
     take
 }
 
 # Beginnings of an earlier run are used.
-if [ ! -d "$dir/modules" ] || [ ! -f "$dir/go.mod" ]; then
+if [ ! -f "$dir/go.mod" ] || [ ! -f "$dir/plain" ]; then
     plain
 fi
 guesses
