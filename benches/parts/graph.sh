@@ -13,18 +13,19 @@ graph_ready() {
 
 # graph_download URL CASE WHOSE [GOSUMDB]: one download into an empty module cache, recorded.
 graph_download() {
-    local cache=$FAST/modcache work=$FAST/main began
-    rm -rf "$cache" "$work"
+    local cache=$FAST/modcache work=$FAST/main gopath=$FAST/gopath began
+    rm -rf "$cache" "$work" "$gopath"
     mkdir -p "$cache" "$work"
     cp "$GRAPH_MOD" "$work/go.mod"
     began=$EPOCHREALTIME
-    # Nothing of this user's own settings: the same graph by the same rules everywhere.
+    # Nothing of this user's own settings: the same graph by the same rules everywhere. What the Go command knows of
+    # checksum databases is below GOPATH, and must not outlive this database.
     (cd "$work" && env -u GOPRIVATE -u GONOPROXY -u GONOSUMDB -u GOINSECURE -u GOVCS \
         GOENV=off GOWORK=off GOTOOLCHAIN=local GOFLAGS='-modcacherw -mod=mod' \
-        GOPROXY="$1" GOSUMDB="${4:-off}" GOMODCACHE="$cache" \
+        GOPROXY="$1" GOSUMDB="${4:-off}" GOMODCACHE="$cache" GOPATH="$gopath" \
         timeout 600 go mod download) >"$TEMP/go.log" 2>&1 || fail "go mod download: $(tail -n 5 "$TEMP/go.log")"
     record "$2" "$3" "$(calc "$EPOCHREALTIME - $began")"
-    rm -rf "$cache" "$work"
+    rm -rf "$cache" "$work" "$gopath"
 }
 
 part_graph() {
