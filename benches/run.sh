@@ -4,7 +4,7 @@ set -euo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(dirname "$HERE")
-ALL_PARTS=(hits zips miss graph sumdb hung start idle)
+ALL_PARTS=(hits zips miss graph sumdb hung growth start idle)
 
 usage() {
     cat <<USAGE
@@ -17,10 +17,11 @@ Parts: ${ALL_PARTS[*]} (all, when none is given)
 
 Environment:
   LARDER       the program to measure (default: built with cargo build --release --locked)
-  BENCH_TOOLS  folder with emulated-upstream and bench-client (default: built likewise)
+  BENCH_TOOLS  folder with emulated-upstream, bench-client and fill-store (default: built likewise)
   GRAPH_DATA, GRAPH_MOD  for the parts "graph" and "sumdb": a folder in the download-cache layout and the go.mod to
                download, as benches/fetch-graph.sh makes them
-  TMPDIR       where temporary data goes (up to 1 GB; an ordinary disk is right)
+  GROWTH_SIZES for the part "growth": numbers of kept versions, the smallest first
+  TMPDIR       where temporary data goes (up to 5 GB; an ordinary disk is right)
 USAGE
 }
 
@@ -51,10 +52,10 @@ done
     TICKS=$(getconf CLK_TCK)
     if $QUICK; then
         ROUNDS=1 FEW_ROUNDS=1 HIT_SECONDS=1 MANY=1000 ZIP_MEGABYTES=400 SLOW_SECONDS=3 STARTS=3
-        MISS_MODULES='zip1 zip20 source20'
+        MISS_MODULES='zip1 zip20 source20' GROWTH_SIZES=${GROWTH_SIZES:-1000 20000}
     else
         FEW_ROUNDS=$((ROUNDS < 3 ? ROUNDS : 3)) HIT_SECONDS=3 MANY=10000 ZIP_MEGABYTES=8000 SLOW_SECONDS=8 STARTS=15
-        MISS_MODULES='zip1 zip20 zip80 zip200 source20 source80'
+        MISS_MODULES='zip1 zip20 zip80 zip200 source20 source80' GROWTH_SIZES=${GROWTH_SIZES:-1000 100000 1000000}
     fi
 }
 
@@ -98,7 +99,7 @@ if [ -z "${LARDER:-}" ]; then
 fi
 if [ -z "${BENCH_TOOLS:-}" ]; then
     say "building the benchmarks' own tools"
-    (cd "$ROOT" && cargo build --release --locked --example emulated-upstream --example bench-client)
+    (cd "$ROOT" && cargo build --release --locked --example emulated-upstream --example bench-client --example fill-store)
     BENCH_TOOLS=$(target)/release/examples
 fi
 TOOLS=$(cd "$BENCH_TOOLS" && pwd)
