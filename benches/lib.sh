@@ -179,6 +179,51 @@ CONF
     fail "nginx did not start: $(cat "$home/start.err" "$home/error.log")"
 }
 
+# peer_ready: sets PEER to the goproxy program, built once; fails if there is none.
+peer_ready() {
+    local folder=${XDG_CACHE_HOME:-$HOME/.cache}/larder-bench built
+    if [ -n "${PEER:-}" ]; then
+        [ -x "$PEER" ] || fail "PEER is no program: $PEER"
+        return
+    fi
+    [ -z "${PEER_MISSING:-}" ] || return 1
+    # Another version is another file.
+    built=$folder/goproxy-$(cksum <"$HERE/peer/go.mod" | cut -d ' ' -f 1)
+    if [ ! -x "$built" ]; then
+        say "building the goproxy program (set PEER to measure beside another one)"
+        mkdir -p "$folder"
+        if ! (cd "$HERE/peer" && GOWORK=off GOFLAGS=-mod=readonly go build -trimpath -o "$built" \
+            github.com/goproxy/goproxy/cmd/goproxy) >"$TEMP/peer.log" 2>&1; then
+            PEER_MISSING=yes
+            say "no rows beside goproxy: it cannot be built: $(tail -n 1 "$TEMP/peer.log")"
+            line peer "rows beside goproxy are left out: it could not be built" "" "" "" "" ""
+            return 1
+        fi
+    fi
+    PEER=$built
+}
+
+# start_peer DIR: sets PEER_URL and PEER_PID. It keeps what it fetches in DIR.
+start_peer() {
+    local port log
+    port=$(free_port)
+    log=$(mktemp "$TEMP/peer.XXXXXX.err")
+    # Its fetches are the Go command's: nothing of this user's own settings.
+    env -u GOPRIVATE -u GONOPROXY -u GONOSUMDB -u GOINSECURE -u GOVCS GOENV=off GOPROXY="$UPSTREAM" GOSUMDB=off \
+        "$PEER" server --address "127.0.0.1:$port" --cacher-dir "$1" --temp-dir "$TEMP" >"$log" 2>&1 &
+    PEER_PID=$!
+    STARTED+=("$PEER_PID")
+    PEER_URL=http://127.0.0.1:$port
+    for _ in $(seq 100); do
+        if curl -s --max-time 1 -o "$TEMP/probe" "$PEER_URL/"; then
+            return
+        fi
+        alive "$PEER_PID" || break
+        sleep 0.05
+    done
+    fail "goproxy did not start: $(tail -n 5 "$log")"
+}
+
 # family PID: a process and its children.
 family() {
     echo "$1"
@@ -278,10 +323,23 @@ with_range() {
     printf '%s' "$text"
 }
 
-# verdict VALUE TARGET: whether a median is within its target; nothing without one.
+# verdict VALUE TARGET: whether a median is within its target, "1.1" at the most or ">=2.7"; nothing without one.
 verdict() {
     [ -n "$2" ] || return 0
-    awk -v value="$1" -v target="$2" 'BEGIN { printf value <= target ? "yes" : "no" }'
+    awk -v value="$1" -v target="$2" 'BEGIN {
+        least = sub(/^>=/, "", target)
+        printf((least ? value >= target + 0 : value <= target + 0) ? "yes" : "no")
+    }'
+}
+
+# bound TARGET [UNIT]: for the table.
+bound() {
+    local unit=${2:+ $2}
+    case $1 in
+        '') ;;
+        '>='*) printf '≥ %s%s' "${1#>=}" "$unit" ;;
+        *) printf '≤ %s%s' "$1" "$unit" ;;
+    esac
 }
 
 line() { printf '| %s | %s | %s | %s | %s | %s | %s |\n' "$@" >>"$TEMP/table"; }
@@ -291,17 +349,19 @@ row() {
     local part=$1 title=$2 values=$TEMP/values/$3.larder others=$TEMP/values/$3.$4 target=${5:-} ratios=$TEMP/values/$3.ratio
     paste "$values" "$others" | awk '{ print ($2 == 0 ? 0 : $1 / $2) }' >"$ratios"
     line "$part" "$title" "$(short "$(median_of "$values")")" "$4 $(short "$(median_of "$others")")" \
-        "$(with_range "$ratios")" "${target:+≤ $target}" "$(verdict "$(median_of "$ratios")" "$target")"
+        "$(with_range "$ratios")" "$(bound "$target")" "$(verdict "$(median_of "$ratios")" "$target")"
 }
 
 # row_alone PART TITLE CASE [TARGET] [UNIT]: a figure with a target of its own.
 row_alone() {
     local part=$1 title=$2 values=$TEMP/values/$3.larder target=${4:-} unit=${5:-}
-    line "$part" "$title" "$(with_range "$values")" "" "" "${target:+≤ $target $unit}" \
+    line "$part" "$title" "$(with_range "$values")" "" "" "$(bound "$target" "$unit")" \
         "$(verdict "$(median_of "$values")" "$target")"
 }
 
-# in_turn ROUND: both servers, in an order that changes with every round.
+# in_turn ROUND SERVER...: all of them, in an order that changes with every round.
 in_turn() {
-    if [ $(($1 % 2)) -eq 1 ]; then echo "larder nginx"; else echo "nginx larder"; fi
+    local first=$(($1 % ($# - 1)))
+    shift
+    echo "${@:first+1}" "${@:1:first}"
 }

@@ -8,16 +8,19 @@ ALL_PARTS=(hits zips miss graph sumdb hung growth start idle)
 
 usage() {
     cat <<USAGE
-Usage: benches/run.sh [--quick] [--rounds N] [PART...]
+Usage: benches/run.sh [--quick] [--rounds N] [--write] [PART...]
 
 Parts: ${ALL_PARTS[*]} (all, when none is given)
 
   --quick      one short round of everything, to see that it works; its figures mean little
   --rounds N   rounds of each part (default 5)
+  --write      put the table into docs/performance.md, in place of the one there
 
 Environment:
   LARDER       the program to measure (default: built with cargo build --release --locked)
   BENCH_TOOLS  folder with emulated-upstream, bench-client and fill-store (default: built likewise)
+  PEER         the goproxy program to measure beside (default: built with go from benches/peer/, kept in
+               \${XDG_CACHE_HOME:-~/.cache}/larder-bench; without it, its rows are left out)
   GRAPH_DATA, GRAPH_MOD  for the parts "graph" and "sumdb": a folder in the download-cache layout and the go.mod to
                download, as benches/fetch-graph.sh makes them
   GROWTH_SIZES for the part "growth": numbers of kept versions, the smallest first
@@ -25,10 +28,12 @@ Environment:
 USAGE
 }
 
-ROUNDS=5 QUICK=false PARTS=()
+COMMAND="benches/run.sh $*"
+ROUNDS=5 QUICK=false WRITE=false PARTS=()
 while [ $# -gt 0 ]; do
     case $1 in
         --quick) QUICK=true ;;
+        --write) WRITE=true ;;
         --rounds)
             ROUNDS=${2:-}
             [[ $ROUNDS =~ ^[1-9][0-9]?$ ]] || { usage >&2; exit 2; }
@@ -42,6 +47,7 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
+COMMAND=${COMMAND% }
 [ "${#PARTS[@]}" -gt 0 ] || PARTS=("${ALL_PARTS[@]}")
 
 # How much of everything; read by the parts.
@@ -113,17 +119,40 @@ trap 'exit 143' TERM HUP
 mkdir "$TEMP/values"
 : >"$TEMP/table"
 
-print_table() {
+# first OF: the version number that a program prints.
+first() { sed -n 's/^[^0-9]*\([0-9][0-9.]*[0-9]\).*/\1/p; q' <<<"$1"; }
+
+# report: the table, and on what it was measured.
+report() {
+    local cpu peer=''
     [ -s "$TEMP/table" ] || return 0
+    cpu=$(sed -n 's/^model name[[:space:]]*: //p' /proc/cpuinfo | head -n 1)
+    [ -z "${PEER:-}" ] || peer=", goproxy $(first "$("$PEER" --version 2>&1)")"
     echo
-    echo "$VERSION, $(nginx -v 2>&1 | sed 's/.*: //'), $CORES cores, load $LOAD at the beginning, rounds: $ROUNDS$($QUICK && echo ', --quick')"
+    echo "$VERSION beside nginx $(first "$(nginx -v 2>&1)")$peer$(! command -v go >/dev/null || echo ", go $(first "$(go version)")"); $CORES cores of ${cpu:-$(uname -m)}, Linux $(uname -r | cut -d - -f 1); load $LOAD at the beginning; $(date -u +%F); \`$COMMAND\` ($ROUNDS rounds)"
     echo
     echo "| part | what | Larder | compared with | ratio (range) | target | met |"
     echo "|---|---|---|---|---|---|---|"
     cat "$TEMP/table"
+    echo
+}
+
+# write_report: puts it into the page about performance, between its two marks.
+write_report() {
+    local page=$ROOT/docs/performance.md
+    report >"$TEMP/report"
+    awk -v report="$TEMP/report" '
+        /^<!-- the table ends -->$/ { inside = 0 }
+        !inside
+        /^<!-- the table begins -->$/ {
+            inside = 1
+            while ((getline line <report) > 0) print line
+        }' "$page" >"$TEMP/page"
+    cat "$TEMP/page" >"$page"
+    say "written to $page"
 }
 # Also of what is done when something fails half-way.
-trap 'print_table; cleanup' EXIT
+trap 'report; cleanup' EXIT
 
 LOAD=$(cut -d ' ' -f 1 /proc/loadavg)
 if awk -v load="$LOAD" -v cores="$CORES" 'BEGIN { exit !(load > cores / 2) }'; then
@@ -132,3 +161,4 @@ fi
 for part in "${PARTS[@]}"; do
     "part_$part"
 done
+! $WRITE || write_report

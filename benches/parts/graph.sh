@@ -1,5 +1,5 @@
-# `go mod download` of a real graph: straight to the emulated upstream, through an empty Larder, through a full one.
-# Sourced by run.sh.
+# `go mod download` of a real graph: straight to the emulated upstream, through an empty Larder and through a full one,
+# and through goproxy likewise. Sourced by run.sh.
 # shellcheck shell=bash
 
 # The bytes that an unpacked module cache and its zips may take. KB.
@@ -56,15 +56,28 @@ part_graph() {
         graph_download "$LARDER_URL" graph-warm larder
         record graph-warm-requests larder "$(graph_requests)"
         stop "$LARDER_PID"
+        peer_ready || continue
+        say "graph: round $round of $FEW_ROUNDS: through an empty goproxy, and a full one"
+        rm -rf "$TEMP/graph"
+        start_peer "$TEMP/graph"
+        graph_download "$PEER_URL" graph-cold goproxy
+        graph_download "$PEER_URL" graph-warm goproxy
+        stop "$PEER_PID"
     done
     stop "$UPSTREAM_PID"
     rm -rf "$TEMP/graph" "$FAST"
-    row graph "cold, seconds" graph-cold straight 1.1
-    row graph "warm, seconds" graph-warm straight
+    row graph "cold, seconds" graph-cold straight 0.5
+    row graph "warm, seconds" graph-warm straight 0.30
+    if [ -f "$TEMP/values/graph-cold.goproxy" ]; then
+        row graph "cold, seconds" graph-cold goproxy
+        row graph "warm, seconds" graph-warm goproxy
+    fi
+    row graph "cold: requests to the upstream" graph-requests straight 2
     for kind in info mod zip; do
         row graph "cold: $kind requests to the upstream" "graph-$kind" straight
     done
-    row graph "cold: MB from the upstream" graph-bytes straight
+    row graph "cold: MB from the upstream" graph-bytes straight 1.10
+    row_alone graph "cold: requests that the upstream answers with 404" graph-unknown
     row_alone graph "warm: requests to the upstream" graph-warm-requests
 }
 
@@ -91,4 +104,6 @@ graph_counts() {
         bytes=$((bytes + $(upstream_count "${kind}_bytes")))
     done
     record graph-bytes "$1" "$(calc "$bytes / 1e6")"
+    record graph-requests "$1" "$(graph_requests)"
+    record graph-unknown "$1" "$(upstream_count not_found)"
 }

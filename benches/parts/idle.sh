@@ -38,7 +38,8 @@ part_idle() {
     done
     stop "$UPSTREAM_PID"
     rm -rf "$TEMP/idle"
-    row_alone idle "resident memory after the start, MB" idle-rss 30 MB
+    row_alone idle "resident memory after the start, MB" idle-rss 15 MB
     row_alone idle "resident memory per idle connection (of 1,000), KiB" idle-connection 30 KiB
     row idle "the same beside nginx" idle-connection nginx
+    row idle "resident memory after the start, MB" idle-rss nginx
 }

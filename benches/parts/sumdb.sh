@@ -47,7 +47,7 @@ part_sumdb() {
     rm -rf "$TEMP/graph" "$FAST"
     row sumdb "cold, verified by Larder, against unverified, seconds" sumdb-verified off 1.05
     row sumdb "warm, clients with GOSUMDB, against off, seconds" sumdb-client off 1.1
-    row sumdb "cold, clients with GOSUMDB, against straight, seconds" sumdb-cold straight 1.1
+    row sumdb "cold, clients with GOSUMDB, against straight, seconds" sumdb-cold straight 0.5
     row_alone sumdb "cold: look-ups at the upstream" sumdb-lookups
     row_alone sumdb "cold: tiles at the upstream" sumdb-tiles
     row_alone sumdb "warm: requests to the upstream" sumdb-warm-requests

@@ -1,4 +1,4 @@
-# Hits of zips: CPU per GB, and memory with slow readers, against nginx with sendfile. Sourced by run.sh.
+# Hits of zips: CPU per GB, and memory with slow readers, beside nginx with sendfile and goproxy. Sourced by run.sh.
 # shellcheck shell=bash
 
 # zips_one CASE WHOSE PID URL READERS REQUESTS: one run, recorded. REQUESTS per reader.
@@ -26,7 +26,7 @@ zips_slow() {
 }
 
 part_zips() {
-    local round whose size readers requests path pid url case
+    local round whose size readers requests path pid url case target servers='larder nginx'
     say "zips: keeping 1, 20 and 200 MB"
     start_upstream
     start_larder "$TEMP/zips"
@@ -36,6 +36,13 @@ part_zips() {
     sleep 2
     start_nginx "$TEMP/zips/modules" sendfile
     same_bytes bench.example/zip20/@v/v1.0.0.zip "$LARDER_URL" "$NGINX_URL"
+    if peer_ready; then
+        servers+=' goproxy'
+        start_peer "$TEMP/zips-peer"
+        for size in 1 20 200; do
+            get_all "$PEER_URL/bench.example/zip$size/@v/v1.0.0.zip"
+        done
+    fi
 
     for round in $(seq 0 "$ROUNDS"); do
         say "zips: round $round of $ROUNDS$([ "$round" -gt 0 ] || echo ' (to warm up, not counted)')"
@@ -46,10 +53,12 @@ part_zips() {
                 case=$size-$readers
                 if [ "$round" -eq 0 ]; then requests=1 case=warm; fi
                 path=bench.example/zip$size/@v/v1.0.0.zip
-                for whose in $(in_turn "$round"); do
+                # shellcheck disable=SC2086
+                for whose in $(in_turn "$round" $servers); do
                     case $whose in
                         larder) pid=$LARDER_PID url=$LARDER_URL ;;
                         nginx) pid=$NGINX_PID url=$NGINX_URL ;;
+                        goproxy) pid=$PEER_PID url=$PEER_URL ;;
                     esac
                     zips_one "$case" "$whose" "$pid" "$url/$path" "$readers" "$requests"
                 done
@@ -57,6 +66,8 @@ part_zips() {
         done
     done
     stop "$LARDER_PID" "$NGINX_PID"
+    [[ $servers != *goproxy ]] || stop "$PEER_PID"
+    rm -rf "$TEMP/zips-peer"
 
     path=bench.example/zip200/@v/v1.0.0.zip
     for round in $(seq "$FEW_ROUNDS"); do
@@ -72,13 +83,16 @@ part_zips() {
     rm -rf "$TEMP/zips"
 
     for size in 1 20 200; do
+        [ "$size" -eq 1 ] && target=1.3 || target=1.1
         for readers in 1 16; do
             case=$size-$readers
-            # No target was set for 1 MB.
-            row zips "$size MB, $readers at a time: CPU ms per GB" "zips-cpu-$case" nginx "$([ "$size" -eq 1 ] || echo 1.2)"
+            row zips "$size MB, $readers at a time: CPU ms per GB" "zips-cpu-$case" nginx "$target"
             row zips "$size MB, $readers at a time: MB/s" "zips-rate-$case" nginx
+            [[ $servers == *goproxy ]] || continue
+            row zips "$size MB, $readers at a time: CPU ms per GB" "zips-cpu-$case" goproxy
+            row zips "$size MB, $readers at a time: MB/s" "zips-rate-$case" goproxy
         done
     done
-    row_alone zips "64 slow readers of one 200 MB zip: memory growth, MB" zips-slow 16 MB
+    row_alone zips "64 slow readers of one 200 MB zip: memory growth, MB" zips-slow 8 MB
     row zips "the same beside nginx" zips-slow nginx
 }
