@@ -105,7 +105,8 @@ if [ -z "${LARDER:-}" ]; then
 fi
 if [ -z "${BENCH_TOOLS:-}" ]; then
     say "building the benchmarks' own tools"
-    (cd "$ROOT" && cargo build --release --locked --example emulated-upstream --example bench-client --example fill-store)
+    (cd "$ROOT" && cargo build --release --locked \
+        --example emulated-upstream --example bench-client --example fill-store)
     BENCH_TOOLS=$(target)/release/examples
 fi
 TOOLS=$(cd "$BENCH_TOOLS" && pwd)
@@ -124,12 +125,15 @@ first() { sed -n 's/^[^0-9]*\([0-9][0-9.]*[0-9]\).*/\1/p; q' <<<"$1"; }
 
 # report: the table, and on what it was measured.
 report() {
-    local cpu peer=''
+    local cpu programs
     [ -s "$TEMP/table" ] || return 0
     cpu=$(sed -n 's/^model name[[:space:]]*: //p' /proc/cpuinfo | head -n 1)
-    [ -z "${PEER:-}" ] || peer=", goproxy $(first "$("$PEER" --version 2>&1)")"
+    programs="$VERSION beside nginx $(first "$(nginx -v 2>&1)")"
+    [ -z "${PEER:-}" ] || programs+=", goproxy $(first "$("$PEER" --version 2>&1)")"
+    ! command -v go >/dev/null || programs+=", go $(first "$(go version)")"
     echo
-    echo "$VERSION beside nginx $(first "$(nginx -v 2>&1)")$peer$(! command -v go >/dev/null || echo ", go $(first "$(go version)")"); $CORES cores of ${cpu:-$(uname -m)}, Linux $(uname -r | cut -d - -f 1); load $LOAD at the beginning; $(date -u +%F); \`$COMMAND\` ($ROUNDS rounds)"
+    echo "$programs; $CORES cores of ${cpu:-$(uname -m)}, Linux $(uname -r | cut -d - -f 1)."
+    echo "$(date -u +%F), \`$COMMAND\`, rounds: $ROUNDS, load at the beginning: $LOAD."
     echo
     echo "| part | what | Larder | compared with | ratio (range) | target | met |"
     echo "|---|---|---|---|---|---|---|"
@@ -151,6 +155,7 @@ write_report() {
     cat "$TEMP/page" >"$page"
     say "written to $page"
 }
+
 # Also of what is done when something fails half-way.
 trap 'report; cleanup' EXIT
 

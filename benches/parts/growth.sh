@@ -39,7 +39,7 @@ growth_start() {
     record "$2-$1" larder "$(number first_answer_ms "$TEMP/started")"
 }
 
-# rested PID: waits until a server does nothing on its own any more, and prints the CPU time it took until then. Seconds.
+# rested PID: waits until a server does nothing on its own any more, and prints the CPU time that it has taken. Seconds.
 rested() {
     local before now quiet=0
     now=$(cpu_ms "$1")
@@ -85,7 +85,7 @@ part_growth() {
     sync
     for count in $GROWTH_SIZES; do
         say "growth: starting with $(growth_name "$count") versions"
-        # Its first start looks through what an earlier version of its rules may have let in, and reads all of sled's log.
+        # The first start reads all that was written, and looks through what is kept, as after a change of its rules.
         growth_start "$count" growth-first-start
         rested "$LARDER_PID" >"$TEMP/rested"
         stop "$LARDER_PID"
@@ -169,8 +169,9 @@ growth_rows() {
         row_alone growth "$name: resident memory after hits, MB" "growth-rss-hits-$count" \
             "$([ "$count" -lt 1000000 ] || echo 64)" MB
         if [ "$count" -ge $((2 * GROWTH_LIST)) ]; then
-            row_alone growth "$name: list of one module's $GROWTH_LIST, one client: p50 ms" "growth-list-one-$count" 5 ms
-            row_alone growth "$name: list of one module's $GROWTH_LIST, 64 connections: p50 ms" "growth-list-64-$count" 5 ms
+            title="$name: list of one module's $GROWTH_LIST"
+            row_alone growth "$title, one client: p50 ms" "growth-list-one-$count" 5 ms
+            row_alone growth "$title, 64 connections: p50 ms" "growth-list-64-$count" 5 ms
         fi
         [ "$count" != "$few" ] || continue
         # Hits from memory and hits from disk.
