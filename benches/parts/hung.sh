@@ -37,7 +37,10 @@ hung_round() {
         >"$TEMP/hung.out" 2>&1 &
     reader=$!
     STARTED+=("$reader")
-    sleep 0.5
+    for _ in $(seq 50); do
+        [ "$(upstream_count hanging)" -lt "$2" ] || break
+        sleep 0.1
+    done
     record "$case-waiting" larder "$(upstream_count hanging)"
     # There and back, so that neither is always the first; all of it before the fetches time out after 20 s.
     # shellcheck disable=SC2046
