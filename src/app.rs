@@ -131,7 +131,12 @@ pub async fn serve(
     let face = Arc::new(Face {
         engine: Arc::clone(&engine),
         access: access(config, local, &tokens),
-        ready: Ready::new(config.store.hot / 8 * 5, Arc::clone(engine.epoch())),
+        ready: Ready::new(
+            config.store.hot / 8 * 5,
+            descriptors / 4,
+            Arc::clone(engine.epoch()),
+            Arc::clone(&clock),
+        ),
         metrics: Arc::clone(&metrics),
         base_path: config.server.base_path.clone(),
         public_url: config.server.public_url.clone(),

@@ -1,6 +1,8 @@
 //! What the engine answers with.
 
+use std::fs::File;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,6 +10,7 @@ use http::HeaderValue;
 
 use super::ahead::Client;
 use super::zip::ZipFlight;
+use crate::clock::Millis;
 use crate::errand::Errand;
 use crate::store::{BlobFile, Verified};
 
@@ -55,6 +58,60 @@ pub struct Answer {
     pub age: Option<Duration>,
     /// The source that was asked for it now.
     pub from: Option<Arc<str>>,
+    /// Of something that changes and is asked for often: how long it may be given again.
+    pub lease: Option<Lease>,
+    /// Of a kept file whose content is in memory now: where to read it again.
+    pub file: Option<Arc<File>>,
+}
+
+/// How long an answer that changes may be given again without asking the engine: while it is fresh, and nothing newer is
+/// known.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    /// When it was fetched.
+    pub fetched: Millis,
+    /// When it is not fresh any more.
+    pub until: Millis,
+    current: Current,
+}
+
+impl Lease {
+    /// Of what is current, from when it was `fetched` for `ttl`.
+    pub fn new(fetched: Millis, ttl: Duration, current: Current) -> Self {
+        let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        Lease {
+            fetched,
+            until: Millis(fetched.0.saturating_add(ttl)),
+            current,
+        }
+    }
+
+    /// Whether it may be given again.
+    pub fn holds(&self, now: Millis) -> bool {
+        now < self.until && self.current.is()
+    }
+}
+
+/// Whether something is still the latest that is known.
+#[derive(Clone, Debug)]
+pub struct Current(Arc<AtomicBool>);
+
+impl Default for Current {
+    fn default() -> Self {
+        Current(Arc::new(AtomicBool::new(true)))
+    }
+}
+
+impl Current {
+    /// It is.
+    pub fn is(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// It is not any more.
+    pub fn end(&self) {
+        self.0.store(false, Ordering::Release);
+    }
 }
 
 /// What a request allows.

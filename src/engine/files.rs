@@ -25,6 +25,8 @@ use crate::protocol::{FileKey, Key, Kind};
 use crate::store::{self, Beside, BlobFile, FileRecord, Room};
 use crate::upstream::{Fetched, Want, ZipStream};
 
+/// Smaller files take less memory than what is needed to read them again. Bytes.
+const WORTH_A_FILE: u64 = 1024;
 /// How long an answer waits for the disk to take what was answered before it.
 const PUBLISH_WAIT: Duration = Duration::from_secs(2);
 /// The largest zip (`golang.org/x/mod/zip.MaxZipFile`). Bytes.
@@ -132,7 +134,13 @@ impl Engine {
         if !self.voucher.allows(key, kept.record.verified) {
             return Ok(None);
         }
-        let file = HotFile::from(&kept);
+        let mut file = HotFile::from(&kept);
+        if kept.record.size > WORTH_A_FILE
+            && matches!(kept.content, store::Content::Bytes(_))
+            && let Ok(Some(open)) = self.store.blobs().open(key).await
+        {
+            file.is_in(open);
+        }
         // Open files only: a small one is kept ready by whoever asked, and need not be in memory twice.
         if matches!(kept.content, store::Content::File(_)) {
             self.put_hot(key, &file, epoch);
@@ -200,6 +208,8 @@ impl Engine {
             cache: CacheStatus::Stale(age.as_secs()),
             age: Some(age),
             from: None,
+            lease: None,
+            file: None,
         })
     }
 
@@ -354,6 +364,8 @@ impl Engine {
                 },
                 age: None,
                 from,
+                lease: None,
+                file: None,
                 content: Content::Growing(flight),
             }),
             Some(Err(error)) => Err(error),

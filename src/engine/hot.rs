@@ -1,5 +1,6 @@
 //! Small ready answers in memory, and open files of larger ones; bounded.
 
+use std::fs::File;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 
-use super::answer::{Answer, CacheStatus, Content, etag};
+use super::answer::{Answer, CacheStatus, Content, Current, etag};
 use crate::protocol::{FileKey, Kind, MetaKey};
 use crate::store::{self, BlobFile, FileRecord, KeptFile, MetaRecord, Verified};
 
@@ -23,6 +24,7 @@ pub struct HotFile {
     content: HotContent,
     etag: Option<HeaderValue>,
     verified: Verified,
+    file: Option<Arc<File>>,
 }
 
 #[derive(Clone)]
@@ -43,6 +45,16 @@ impl HotFile {
             content,
             etag: etag(tag),
             verified: record.verified,
+            file: None,
+        }
+    }
+
+    /// Its content, which is in memory, can be read again from this file.
+    pub fn is_in(&mut self, file: BlobFile) {
+        if let HotContent::Bytes(bytes) = &self.content
+            && bytes.len() as u64 == file.size
+        {
+            self.file = Some(file.file);
         }
     }
 
@@ -67,6 +79,8 @@ impl HotFile {
             cache,
             age: None,
             from,
+            lease: None,
+            file: self.file.clone(),
         }
     }
 }
@@ -89,8 +103,9 @@ impl Weighter<FileKey, HotFile> for Weigh {
     }
 }
 
-impl Weighter<MetaKey, HotMeta> for Weigh {
-    fn weight(&self, _key: &MetaKey, meta: &HotMeta) -> u64 {
+impl Weighter<MetaKey, Held> for Weigh {
+    fn weight(&self, _key: &MetaKey, held: &Held) -> u64 {
+        let meta = &held.meta;
         (meta.record.body.len() + meta.record.unlisted.len()) as u64 + OVERHEAD
     }
 }
@@ -104,6 +119,23 @@ pub struct HotMeta {
     pub body: Bytes,
     /// Names the body.
     pub etag: Option<HeaderValue>,
+    /// Whether it is the one in memory: what was given of it elsewhere holds as long.
+    pub current: Current,
+}
+
+/// A changing answer in memory. When it leaves, because of a newer one or for want of room, it is current no more.
+#[derive(Clone)]
+struct Held {
+    meta: HotMeta,
+    _end: Arc<EndsWith>,
+}
+
+struct EndsWith(Current);
+
+impl Drop for EndsWith {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 struct BodyOf(Arc<MetaRecord>);
@@ -122,6 +154,7 @@ impl From<MetaRecord> for HotMeta {
             body: Bytes::from_owner(BodyOf(Arc::clone(&record))),
             record,
             etag,
+            current: Current::default(),
         }
     }
 }
@@ -129,7 +162,7 @@ impl From<MetaRecord> for HotMeta {
 /// The memory tier.
 pub struct Hot {
     files: Cache<FileKey, HotFile, Weigh>,
-    metas: Cache<MetaKey, HotMeta, Weigh>,
+    metas: Cache<MetaKey, Held, Weigh>,
 }
 
 impl Hot {
@@ -167,11 +200,23 @@ impl Hot {
 
     /// A changing answer, of whatever age.
     pub fn meta(&self, key: &MetaKey) -> Option<HotMeta> {
-        self.metas.get(key)
+        self.metas.get(key).map(|held| held.meta)
     }
 
     /// Remembers a changing answer.
     pub fn put_meta(&self, key: MetaKey, meta: HotMeta) {
-        self.metas.insert(key, meta);
+        let end = EndsWith(meta.current.clone());
+        let held = Held {
+            meta,
+            _end: Arc::new(end),
+        };
+        self.metas.insert(key, held);
+    }
+
+    /// What was given of a changing answer holds no more.
+    pub fn end_meta(&self, key: &MetaKey) {
+        if let Some(held) = self.metas.get(key) {
+            held.meta.current.end();
+        }
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::Engine;
-use super::answer::{Answer, CacheStatus, Content, Mode};
+use super::answer::{Answer, CacheStatus, Content, Lease, Mode};
 use super::error::{Class, EngineError};
 use super::files::{MAX_INFO, not_kept, too_many};
 use super::hot::HotMeta;
@@ -56,8 +56,14 @@ impl Engine {
                 };
             }
             if let Some(kept) = kept.as_ref().filter(|kept| self.is_fresh(&kept.record)) {
-                self.recent.asked(key, kept.record.fetched);
-                return Ok(self.answer(kept, CacheStatus::Hit, None));
+                let fetched = kept.record.fetched;
+                let mut answer = self.answer(kept, CacheStatus::Hit, None);
+                // It is counted often enough to be asked for again in time.
+                if self.recent.asked(key, fetched) {
+                    let current = kept.current.clone();
+                    answer.lease = Some(Lease::new(fetched, self.settings.ttl, current));
+                }
+                return Ok(answer);
             }
         }
         let cache = match (&kept, mode.no_cache) {
@@ -228,6 +234,7 @@ impl Engine {
             }
             Err(error) => {
                 self.negatives.put(&as_key, &error);
+                self.hot.end_meta(&key);
                 if !error.is_absent() {
                     tracing::debug!(resource = %key, %error, "asking failed");
                 }
@@ -362,6 +369,8 @@ impl Engine {
             cache,
             age: Some(self.age(meta)),
             from,
+            lease: None,
+            file: None,
         }
     }
 

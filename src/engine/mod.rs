@@ -30,7 +30,7 @@ use tokio::sync::Semaphore;
 
 use ahead::Ahead;
 pub use ahead::{AheadSettings, Client};
-pub use answer::{Answer, CacheStatus, Content, Mode};
+pub use answer::{Answer, CacheStatus, Content, Lease, Mode};
 pub use databases::{Kept, Network, Ways};
 pub use direct::{Direct, MakeProxy};
 pub use error::{Class, EngineError};

@@ -24,17 +24,20 @@ struct Use {
 }
 
 impl Recent {
-    /// A fresh copy, fetched at that time, was the answer.
-    pub fn asked(&self, key: &MetaKey, fetched: Millis) {
+    /// A fresh copy, fetched at that time, was the answer. Whether that was often.
+    pub fn asked(&self, key: &MetaKey, fetched: Millis) -> bool {
         let mut map = self.map.lock();
         if let Some(entry) = map.get_mut(key) {
             if entry.fetched != fetched {
                 *entry = Use { fetched, hits: 0 };
             }
             entry.hits = entry.hits.saturating_add(1);
-        } else if map.len() < ENTRIES {
+            return entry.hits >= OFTEN;
+        }
+        if map.len() < ENTRIES {
             map.insert(key.clone(), Use { fetched, hits: 1 });
         }
+        false
     }
 
     /// Takes out what was fetched before `due` and asked for often since; forgets what is older than `old`.

@@ -9,18 +9,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::mapped::Regions;
-use super::shortcut::Shortcut;
-
-/// A buffer for answers that is kept between them. Bytes.
-const KEPT: usize = 2 << 10;
+use super::shortcut::{Shortcut, Unsent};
 
 /// A TCP stream and the mapped files that its answers are made of; plain requests are answered here.
 pub struct Connection {
     stream: TcpStream,
     shortcut: Shortcut,
     /// What the short way has still to send.
-    out: Vec<u8>,
-    sent: usize,
+    out: Unsent,
     #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     regions: Arc<Regions>,
 }
@@ -31,24 +27,25 @@ impl Connection {
         Connection {
             stream,
             shortcut,
-            out: Vec::new(),
-            sent: 0,
+            out: Unsent::default(),
             regions,
         }
     }
 
     /// Sends what the short way has to send.
     fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.sent < self.out.len() {
-            let rest = &self.out[self.sent..];
-            match ready!(Pin::new(&mut self.stream).poll_write(cx, rest))? {
+        while !self.out.is_sent() {
+            let stream = Pin::new(&mut self.stream);
+            let left = self.out.left();
+            let written = match left[1].is_empty() {
+                true => stream.poll_write(cx, &left[0]),
+                false => stream.poll_write_vectored(cx, &left),
+            };
+            match ready!(written)? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                count => self.sent += count,
+                count => self.out.advance(count),
             }
         }
-        self.sent = 0;
-        self.out.clear();
-        self.out.shrink_to(KEPT);
         Poll::Ready(Ok(()))
     }
 }

@@ -153,8 +153,9 @@ async fn connection(
     let answers = Arc::clone(&exchange);
     let service = service_fn(move |request: Request<Incoming>| {
         let answering = answers.begin();
-        if let Some(entry) = site.ready(&request) {
-            let response = observer.at_once(&request, remote, &entry);
+        if let Some(entry) = site.ready(&request)
+            && let Some(response) = observer.at_once(&request, remote, &entry)
+        {
             let response = response.map(|out| Outgoing::new(out, answering));
             return Either::Left(future::ready(Ok::<_, Infallible>(response)));
         }

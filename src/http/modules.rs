@@ -294,7 +294,13 @@ fn respond(
 fn ready(asked: &Asked, answer: &Answer, status: StatusCode) -> Option<Entry> {
     let whole_hit = answer.cache == CacheStatus::Hit && status == StatusCode::OK;
     // What nobody has vouched for yet may still be taken back.
-    let settled = asked.endpoint == Endpoint::Info || answer.verified != Some(Verified::None);
+    let settled = match asked.key {
+        Key::File(_) => {
+            answer.verified.is_some()
+                && (asked.endpoint == Endpoint::Info || answer.verified != Some(Verified::None))
+        }
+        Key::Meta(_) => answer.lease.is_some(),
+    };
     if asked.guarded || !whole_hit || !settled {
         return None;
     }
@@ -305,9 +311,11 @@ fn ready(asked: &Asked, answer: &Answer, status: StatusCode) -> Option<Entry> {
         endpoint: asked.endpoint,
         epoch: asked.epoch,
         etag: answer.etag.clone(),
-        verified: answer.verified?,
+        verified: answer.verified,
+        lease: answer.lease.clone(),
         length: HeaderValue::from(body.len()),
         body: body.clone(),
+        file: answer.file.clone(),
     })
 }
 
@@ -458,6 +466,8 @@ mod tests {
             age: None,
             cache: CacheStatus::Hit,
             from: None,
+            lease: None,
+            file: None,
         };
         assert!(ready(&asked, &answer, StatusCode::OK).is_some());
         assert!(ready(&asked, &answer, StatusCode::NOT_MODIFIED).is_none());

@@ -18,7 +18,7 @@ use httpdate::HttpDate;
 
 use super::X_REQUEST_ID;
 use super::ready::Entry;
-use super::shortcut::Answering;
+use super::shortcut::{Answering, Unsent};
 use crate::clock::{Millis, SharedClock};
 use crate::telemetry::access::{self, AccessLine};
 use crate::telemetry::logs::{Format, LogSink};
@@ -90,15 +90,16 @@ impl Observer {
         request: &Request<B>,
         remote: SocketAddr,
         entry: &Entry,
-    ) -> Response<Out> {
+    ) -> Option<Response<Out>> {
         let began = self.clock.instant();
+        let content = entry.content()?;
         let id = self.id(request.headers());
-        let mut headers = entry.headers();
+        let mut headers = entry.headers(self.clock.now());
         headers.insert(X_REQUEST_ID, id.clone());
         let body = if request.method() == Method::HEAD {
             Bytes::new()
         } else {
-            entry.body.clone()
+            content
         };
         let bytes = body.len() as u64;
         let mut response = Response::new(Out::Ready(body));
@@ -122,28 +123,36 @@ impl Observer {
             None,
             bytes,
         );
-        response
+        Some(response)
     }
 
-    /// A plain GET has come in whose answer is ready: writes that.
+    /// A plain GET has come in whose answer is ready: writes that. Gives where its body begins; `None`, and
+    /// nothing is written, if it cannot be had at once.
     pub fn answer_at_once(
         &self,
         path: &str,
         agent: &[u8],
         remote: SocketAddr,
         entry: &Entry,
-        out: &mut Vec<u8>,
-    ) {
+        unsent: &mut Unsent,
+    ) -> Option<usize> {
+        let out = &mut unsent.bytes;
         let began = self.clock.instant();
+        let length = entry.length.to_str().ok()?.parse().ok()?;
+        let start = out.len();
         let id = self.fresh_digits();
-        entry.write_head(out);
+        let now = self.clock.now();
+        entry.write_head(now, out);
         out.extend_from_slice(b"x-request-id: ");
         out.extend_from_slice(&id);
         out.extend_from_slice(b"\r\ndate: ");
-        let now = self.clock.now();
         extend_with_date(now, out);
         out.extend_from_slice(b"\r\n\r\n");
-        out.extend_from_slice(&entry.body);
+        let body = out.len();
+        if !entry.write_content(length, out, &mut unsent.rest) {
+            out.truncate(start);
+            return None;
+        }
         let line = Line {
             began,
             method: "GET",
@@ -153,15 +162,9 @@ impl Observer {
             // Hexadecimal digits.
             id: std::str::from_utf8(&id).unwrap_or_default(),
         };
-        let bytes = entry.body.len() as u64;
-        self.note(
-            &line,
-            StatusCode::OK,
-            entry.endpoint,
-            Outcome::Hit,
-            None,
-            bytes,
-        );
+        let (endpoint, bytes) = (entry.endpoint, length as u64);
+        self.note(&line, StatusCode::OK, endpoint, Outcome::Hit, None, bytes);
+        Some(body)
     }
 
     fn id(&self, headers: &HeaderMap) -> HeaderValue {

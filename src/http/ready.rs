@@ -1,14 +1,17 @@
 //! Answers that are ready to be sent, by the path as it stands in the request: a hit of a small immutable file costs one
 //! look-up and no parsing. Such a file never changes and the rules in force are those of the start, so an answer that was
-//! right once stays right, unless the engine takes a file back: then its epoch moves on, and all entries with it.
+//! right once stays right, unless the engine takes a file back: then its epoch moves on, and all entries with it. Lists
+//! and such, if they are asked for often, are ready as long as the engine would give the same: their lease ends with
+//! their freshness, or when anything newer is known.
 
+use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RANGE, VIA,
-    X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RANGE,
+    VIA, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use quick_cache::Weighter;
@@ -16,48 +19,66 @@ use quick_cache::sync::Cache;
 
 use super::modules::{HIT, content_type};
 use super::{CACHE_STATUS, LARDER_VERIFIED};
+use crate::clock::{Millis, SharedClock};
+use crate::engine::Lease;
 use crate::protocol::cache_control;
 use crate::store::Verified;
 use crate::telemetry::metrics::Endpoint;
 
 /// What an entry costs beside its body and path, as measured. Bytes.
 const OVERHEAD: u64 = 600;
+/// Larger bodies are not copied behind their heads. Bytes.
+const COPIED: usize = 16 << 10;
+/// Of 256 bodies that are read from files, so many are kept in memory.
+const PROMOTED: u8 = 8;
 
 /// The answer to a hit of a file, without what differs from request to request and what is the same for all.
+#[derive(Clone)]
 pub struct Entry {
     /// What it answers.
     pub endpoint: Endpoint,
     /// Names the body.
     pub etag: Option<HeaderValue>,
-    /// What vouches for it.
-    pub verified: Verified,
+    /// What vouches for it, if it is a file.
+    pub verified: Option<Verified>,
+    /// How long it may be given, if it is something that changes.
+    pub lease: Option<Lease>,
     /// Of the body.
     pub length: HeaderValue,
-    /// Its body.
+    /// Its body; empty if that is in the file only.
     pub body: Bytes,
+    /// Where the body can be read, if it is not empty.
+    pub file: Option<Arc<File>>,
     /// The engine's epoch before it was asked.
     pub epoch: u64,
 }
 
 impl Entry {
     /// Writes its head, but for the request's id and the date.
-    pub fn write_head(&self, out: &mut Vec<u8>) {
+    pub fn write_head(&self, now: Millis, out: &mut Vec<u8>) {
         let mut line = |name: &[u8], value: &[u8]| {
             out.extend_from_slice(name);
             out.extend_from_slice(value);
             out.extend_from_slice(b"\r\n");
         };
         line(b"HTTP/1.1 ", b"200 OK");
+        let immutable = self.lease.is_none();
         line(
             b"cache-control: ",
-            cache_control(StatusCode::OK, true).as_bytes(),
+            cache_control(StatusCode::OK, immutable).as_bytes(),
         );
         line(b"cache-status: ", HIT.as_bytes());
         line(b"x-content-type-options: ", b"nosniff");
         if let Some(etag) = &self.etag {
             line(b"etag: ", etag.as_bytes());
         }
-        line(b"larder-verified: ", self.verified.as_str().as_bytes());
+        if let Some(verified) = self.verified {
+            line(b"larder-verified: ", verified.as_str().as_bytes());
+        }
+        if let Some(lease) = &self.lease {
+            let age = now.since(lease.fetched).as_secs();
+            line(b"age: ", HeaderValue::from(age).as_bytes());
+        }
         line(b"content-type: ", content_type(self.endpoint).as_bytes());
         if self.endpoint == Endpoint::Zip {
             line(b"accept-ranges: ", b"bytes");
@@ -65,17 +86,57 @@ impl Entry {
         line(b"content-length: ", self.length.as_bytes());
     }
 
+    /// The body, if it is at hand: a file is read only as far as that needs no waiting for the disk.
+    pub fn content(&self) -> Option<Bytes> {
+        let (Some(file), true) = (&self.file, self.body.is_empty()) else {
+            return Some(self.body.clone());
+        };
+        let length = self.length.to_str().ok()?.parse().ok()?;
+        let mut body = vec![0; length];
+        read_at_once(file, &mut body).then(|| body.into())
+    }
+
+    /// As `content`, appended to `out` if it is small, else to be sent from where it is; false, and nothing is, if it is
+    /// not at hand.
+    pub fn write_content(&self, length: usize, out: &mut Vec<u8>, rest: &mut Bytes) -> bool {
+        let (Some(file), true) = (&self.file, self.body.is_empty()) else {
+            if length > COPIED {
+                *rest = self.body.clone();
+            } else {
+                out.extend_from_slice(&self.body);
+            }
+            return true;
+        };
+        let start = out.len();
+        out.resize(start + length, 0);
+        let read = read_at_once(file, &mut out[start..]);
+        if !read {
+            out.truncate(start);
+        }
+        read
+    }
+
     /// Its headers, but for the request's id.
-    pub fn headers(&self) -> HeaderMap {
+    pub fn headers(&self, now: Millis) -> HeaderMap {
         let fixed = HeaderValue::from_static;
         let mut headers = HeaderMap::with_capacity(super::modules::HEADERS);
-        headers.insert(CACHE_CONTROL, fixed(cache_control(StatusCode::OK, true)));
+        let immutable = self.lease.is_none();
+        headers.insert(
+            CACHE_CONTROL,
+            fixed(cache_control(StatusCode::OK, immutable)),
+        );
         headers.insert(CACHE_STATUS, fixed(HIT));
         headers.insert(X_CONTENT_TYPE_OPTIONS, fixed("nosniff"));
         if let Some(etag) = &self.etag {
             headers.insert(ETAG, etag.clone());
         }
-        headers.insert(LARDER_VERIFIED, fixed(self.verified.as_str()));
+        if let Some(verified) = self.verified {
+            headers.insert(LARDER_VERIFIED, fixed(verified.as_str()));
+        }
+        if let Some(lease) = &self.lease {
+            let age = now.since(lease.fetched).as_secs();
+            headers.insert(AGE, HeaderValue::from(age));
+        }
         headers.insert(CONTENT_TYPE, content_type(self.endpoint));
         if self.endpoint == Endpoint::Zip {
             headers.insert(ACCEPT_RANGES, fixed("bytes"));
@@ -83,6 +144,21 @@ impl Entry {
         headers.insert(CONTENT_LENGTH, self.length.clone());
         headers
     }
+}
+
+/// Fills the buffer from the beginning of a file, if that is in the page cache.
+#[cfg(target_os = "linux")]
+fn read_at_once(file: &File, buffer: &mut [u8]) -> bool {
+    use rustix::io::{ReadWriteFlags, preadv2};
+    let length = buffer.len();
+    let mut buffers = [std::io::IoSliceMut::new(buffer)];
+    preadv2(file, &mut buffers, 0, ReadWriteFlags::NOWAIT) == Ok(length)
+}
+
+/// Elsewhere nobody can promise not to wait.
+#[cfg(not(target_os = "linux"))]
+fn read_at_once(_file: &File, _buffer: &mut [u8]) -> bool {
+    false
 }
 
 #[derive(Clone)]
@@ -97,16 +173,25 @@ impl Weighter<Box<str>, Arc<Entry>> for Weigh {
 /// Ready answers; bounded.
 pub struct Ready {
     entries: Cache<Box<str>, Arc<Entry>, Weigh>,
+    /// The same without their bodies, for those that have a file: many more than have room with them.
+    files: Cache<Box<str>, Arc<Entry>, Weigh>,
     epoch: Arc<AtomicU64>,
+    clock: SharedClock,
 }
 
 impl Ready {
-    /// With at most `bytes` in all. Entries of an earlier `epoch` are not answered.
-    pub fn new(bytes: u64, epoch: Arc<AtomicU64>) -> Self {
-        let items = usize::try_from(bytes / OVERHEAD).unwrap_or(usize::MAX);
+    /// With at most `bytes` in all, and as many open files. Entries of an earlier `epoch` are not answered.
+    pub fn new(bytes: u64, descriptors: usize, epoch: Arc<AtomicU64>, clock: SharedClock) -> Self {
+        let cache = |bytes: u64| {
+            let items = usize::try_from(bytes / OVERHEAD).unwrap_or(usize::MAX);
+            Cache::with_weighter(items.max(16), bytes.max(1), Weigh)
+        };
+        let for_files = (bytes / 3).min(descriptors as u64 * OVERHEAD);
         Ready {
-            entries: Cache::with_weighter(items.max(16), bytes.max(1), Weigh),
+            entries: cache(bytes - for_files),
+            files: cache(for_files),
             epoch,
+            clock,
         }
     }
 
@@ -121,13 +206,20 @@ impl Ready {
         if special || !plain {
             return None;
         }
-        self.at(request.uri().path())
+        let entry = self.at(request.uri().path())?;
+        // Of what changes a client may want the newest.
+        let fresh = entry.lease.is_some() && headers.contains_key(CACHE_CONTROL);
+        (!fresh).then_some(entry)
     }
 
     /// The answer to a plain GET of this path.
     pub fn at(&self, path: &str) -> Option<Arc<Entry>> {
-        let entry = self.entries.get(path)?;
-        (entry.epoch == self.epoch()).then_some(entry)
+        let entry = self.entries.get(path).or_else(|| self.files.get(path))?;
+        let holds = match &entry.lease {
+            None => entry.epoch == self.epoch(),
+            Some(lease) => lease.holds(self.clock.now()),
+        };
+        holds.then_some(entry)
     }
 
     /// The epoch of answers that are asked for now.
@@ -137,11 +229,34 @@ impl Ready {
 
     /// Keeps an answer to requests for this path.
     pub fn put(&self, path: &str, entry: Entry) {
+        if entry.file.is_some() {
+            let without = Entry {
+                body: Bytes::new(),
+                ..entry.clone()
+            };
+            self.files.insert(path.into(), Arc::new(without));
+        }
+        let entry = Entry {
+            file: None,
+            ..entry
+        };
         self.entries.insert(path.into(), Arc::new(entry));
+    }
+
+    /// A body has been read from its file. Now and then one is kept in memory: most likely what is asked for most.
+    pub fn was_read(&self, path: &str, entry: &Entry, body: &[u8]) {
+        if fastrand::u8(..) < PROMOTED {
+            let entry = Entry {
+                body: Bytes::copy_from_slice(body),
+                file: None,
+                ..entry.clone()
+            };
+            self.entries.insert(path.into(), Arc::new(entry));
+        }
     }
 
     /// Bytes held.
     pub fn weight(&self) -> u64 {
-        self.entries.weight()
+        self.entries.weight() + self.files.weight()
     }
 }

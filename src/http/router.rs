@@ -53,6 +53,13 @@ impl Site {
         self.modules.as_ref()?.ready.at(path)
     }
 
+    /// A ready answer's body was read from its file.
+    pub fn was_read(&self, path: &str, entry: &Entry, body: &[u8]) {
+        if let Some(face) = &self.modules {
+            face.ready.was_read(path, entry, body);
+        }
+    }
+
     /// Answers a request.
     pub async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
         match &self.modules {

@@ -4,11 +4,13 @@
 //! A connection takes the short way only while the library is between two requests: it has seen none, or all that it
 //! was handed were whole, single requests, each answered and flushed. See ARCHITECTURE.md section 5.
 
+use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::observe::Observer;
@@ -16,6 +18,8 @@ use super::router::Site;
 
 /// Requests longer than this take the long way. Bytes.
 const LONGEST_HEAD: usize = 4 << 10;
+/// A buffer for answers that is kept between them. Bytes.
+const KEPT: usize = 8 << 10;
 
 /// What the two ways of a connection tell each other.
 #[derive(Debug)]
@@ -82,6 +86,41 @@ impl Exchange {
     }
 }
 
+/// An answer that has still to be sent.
+#[derive(Debug, Default)]
+pub struct Unsent {
+    /// Its head, and its body if that is small.
+    pub bytes: Vec<u8>,
+    /// Its body if it is not.
+    pub rest: Bytes,
+    sent: usize,
+}
+
+impl Unsent {
+    /// What is left, in two parts.
+    pub fn left(&self) -> [IoSlice<'_>; 2] {
+        let at = self.sent.min(self.bytes.len());
+        let rest = &self.rest[self.sent - at..];
+        [IoSlice::new(&self.bytes[at..]), IoSlice::new(rest)]
+    }
+
+    /// Whether nothing is.
+    pub fn is_sent(&self) -> bool {
+        self.sent >= self.bytes.len() + self.rest.len()
+    }
+
+    /// So much of it has been sent.
+    pub fn advance(&mut self, count: usize) {
+        self.sent += count;
+        if self.is_sent() {
+            self.sent = 0;
+            self.bytes.clear();
+            self.bytes.shrink_to(KEPT);
+            self.rest = Bytes::new();
+        }
+    }
+}
+
 /// The short way of one connection.
 pub struct Shortcut {
     site: Arc<Site>,
@@ -121,16 +160,20 @@ impl Shortcut {
         }
     }
 
-    /// Takes what has been read, if it can be answered here: then the answer is appended to `out`. Else it is for the
+    /// Takes what has been read, if it can be answered here: then `out`, which is empty, is the answer. Else it is for the
     /// library.
-    pub fn take(&mut self, read: &[u8], out: &mut Vec<u8>) -> bool {
+    pub fn take(&mut self, read: &[u8], out: &mut Unsent) -> bool {
         if self.handed == Handed::Nothing
             && !self.unflushed
             && let Some(request) = Plain::parse(read)
             && let Some(entry) = self.site.ready_at(request.path)
+            && let Some(body) =
+                self.observer
+                    .answer_at_once(request.path, request.agent, self.remote, &entry, out)
         {
-            self.observer
-                .answer_at_once(request.path, request.agent, self.remote, &entry, out);
+            if entry.file.is_some() {
+                self.site.was_read(request.path, &entry, &out.bytes[body..]);
+            }
             self.exchange.wait();
             return true;
         }

@@ -36,4 +36,5 @@ mod herd;
 mod live;
 mod operations;
 mod protocol;
+mod ready;
 mod sumdb;
