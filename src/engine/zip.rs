@@ -102,6 +102,11 @@ impl ZipFlight {
         self.progress.subscribe()
     }
 
+    /// How many follow it.
+    pub fn followers(&self) -> usize {
+        self.progress.receiver_count()
+    }
+
     /// The growing file; there as soon as anything is written.
     pub fn file(&self) -> Option<Arc<File>> {
         self.spool

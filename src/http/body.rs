@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use futures_util::stream;
 use http_body::{Frame, SizeHint};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::mapped::Regions;
 use crate::engine::{Progress, ZipFlight};
@@ -23,6 +25,13 @@ use crate::engine::{Progress, ZipFlight};
 const WORTH_MAPPING: u64 = 32 << 10;
 /// One frame of a body. Bytes.
 const FRAME: u64 = 2 << 20;
+
+/// Where more than so many follow a zip, they take it in larger parts: …
+const CROWD: usize = 8;
+/// … of so much, bytes, …
+const GATHERED: u64 = 256 << 10;
+/// … or what has come within this.
+const GATHERING: Duration = Duration::from_millis(10);
 
 /// Part of a whole file.
 pub fn file(regions: &Arc<Regions>, file: &Arc<File>, range: Range<u64>) -> io::Result<Body> {
@@ -116,6 +125,12 @@ pub fn growing(regions: &Arc<Regions>, flight: &Arc<ZipFlight>, followers: &Gaug
 impl Follower {
     async fn next(&mut self) -> io::Result<Option<Bytes>> {
         let position = self.position;
+        if position > 0 && self.flight.followers() > CROWD {
+            let enough =
+                |now: &Progress| now.released() >= position + GATHERED || now.end.is_some();
+            // Not there in time, the flight's end included, is looked at below.
+            let _ = timeout(GATHERING, self.progress.wait_for(enough)).await;
+        }
         let (released, ended) = {
             let ready = |now: &Progress| now.released() > position || now.end.is_some();
             let now = self

@@ -32,6 +32,13 @@ const JITTER: usize = 3;
 /// The first run over the requirements is over when so many requests in a row are not of it.
 const STRAGGLERS: usize = 3;
 
+/// A zip is asked for out of its turn if so many that were guessed before it are not asked for yet.
+const PASSED_OVER: usize = 16;
+/// So many such make a picky client, …
+const PICKY: usize = 4;
+/// … of whose zips so many are guessed, and two more for each that it takes.
+const MODEST: usize = 24;
+
 /// A module at a version: where it stands among the walk's nodes.
 type Id = u32;
 
@@ -78,6 +85,8 @@ struct Node {
     whole: bool,
     /// Nobody's requirement that explains why it was asked for, or in the order of the main module's own.
     is_root: bool,
+    /// That of its `.info` among those that were asked for.
+    rank: u32,
     guessed: Guessed,
     content: Option<GoMod>,
     followed: Followed,
@@ -160,8 +169,37 @@ impl Run {
 #[derive(Debug, Default)]
 struct Zips {
     /// By rank, which is that of the `.info` among those that were asked for, then by path.
-    waiting: BTreeSet<(u32, ModulePath, Id)>,
+    waiting: BTreeSet<Turn>,
     ranks: u32,
+    /// Guessed, and not asked for yet.
+    open: BTreeSet<Turn>,
+    guessed: usize,
+    asked: usize,
+    /// How many more were asked for out of their turn than in turn, lately.
+    odd: usize,
+}
+
+/// When a zip's turn is.
+type Turn = (u32, ModulePath, Id);
+
+impl Zips {
+    /// One is asked for whose turn this would be.
+    fn asked(&mut self, turn: &Turn) {
+        self.asked += 1;
+        self.waiting.remove(turn);
+        let passed_over = self.open.range(..turn).take(PASSED_OVER).count();
+        self.open.remove(turn);
+        self.odd = match passed_over >= PASSED_OVER {
+            true => (self.odd + 1).min(2 * PICKY),
+            false => self.odd.saturating_sub(1),
+        };
+    }
+
+    /// Whether another may be guessed. A client that takes them in another order compiles a program, and will not take
+    /// all: then not many more than it has taken.
+    fn may_go_on(&self) -> bool {
+        self.odd < PICKY || self.guessed < MODEST + 2 * self.asked
+    }
 }
 
 impl Walk {
@@ -244,14 +282,19 @@ impl Walk {
 
     /// The next zip to be guessed.
     pub fn next_zip(&mut self) -> Option<FileKey> {
-        while self.stage == Stage::Fetching
-            && let Some((_, module, id)) = self.zips.waiting.pop_first()
-        {
-            let node = &mut self.nodes[id as usize];
+        if self.stage < Stage::Fetching || !self.zips.may_go_on() {
+            return None;
+        }
+        while let Some(turn) = self.zips.waiting.pop_first() {
+            let (_, module, id) = &turn;
+            let node = &mut self.nodes[*id as usize];
             // A higher version may have turned up since.
-            if !node.guessed.zip && self.selected.get(&module) == Some(&id) {
+            if !node.guessed.zip && self.selected.get(module) == Some(id) {
                 node.guessed.zip = true;
-                return Some(node.key(Kind::Zip));
+                let key = node.key(Kind::Zip);
+                self.zips.guessed += 1;
+                self.zips.open.insert(turn);
+                return Some(key);
             }
         }
         None
@@ -288,6 +331,7 @@ impl Walk {
             asked: false,
             whole: false,
             is_root: false,
+            rank: u32::MAX,
             guessed: Guessed::default(),
             content: None,
             followed: Followed::No,
@@ -337,6 +381,7 @@ impl Walk {
 
     fn asked_zip(&mut self, id: Id) {
         let node = &self.nodes[id as usize];
+        self.zips.asked(&(node.rank, node.module.clone(), id));
         if node.asked && !node.is_root {
             self.want_all();
         }
@@ -387,18 +432,21 @@ impl Walk {
     }
 
     fn want_zip(&mut self, id: Id) {
-        self.want_zip_at(id, u32::MAX);
+        let rank = self.nodes[id as usize].rank;
+        self.want_zip_at(id, rank);
     }
 
     fn want_zip_at(&mut self, id: Id, rank: u32) {
-        let node = &self.nodes[id as usize];
-        if node.guessed.zip {
-            return;
+        let node = &mut self.nodes[id as usize];
+        let before = (node.rank, node.module.clone(), id);
+        let turn = (rank, node.module.clone(), id);
+        node.rank = rank;
+        self.zips.waiting.remove(&before);
+        if self.zips.open.remove(&before) {
+            self.zips.open.insert(turn);
+        } else if !node.guessed.zip {
+            self.zips.waiting.insert(turn);
         }
-        self.zips
-            .waiting
-            .remove(&(u32::MAX, node.module.clone(), id));
-        self.zips.waiting.insert((rank, node.module.clone(), id));
     }
 
     /// Follows the requirements of a go.mod that is there, as far as the client will.

@@ -235,3 +235,35 @@ fn language_versions() {
         assert_eq!(at_least_1_17(go), pruned, "{go}");
     }
 }
+
+#[test]
+fn who_takes_zips_in_another_order_gets_few_more() {
+    let start = |n: u32| {
+        let mut walk = Walk::new(Scene::new("").now);
+        for n in 0..n {
+            walk.asked(&key(&format!("a.io/m{n:03}@v1.0.0.mod")), walk.heard());
+        }
+        for _ in 0..100 {
+            assert!(walk.next_zip().is_some());
+        }
+        walk
+    };
+    let rest = |walk: &mut Walk| std::iter::from_fn(|| walk.next_zip()).count();
+    // In their order, but for what the number of requests under way does to it.
+    let mut walk = start(300);
+    for n in [1, 0, 3, 2, 5, 4, 7, 8, 6] {
+        walk.asked(&key(&format!("a.io/m{n:03}@v1.0.0.zip")), walk.heard());
+    }
+    assert_eq!(rest(&mut walk), 200);
+    // As a program imports them.
+    let mut walk = start(300);
+    for n in [250, 40, 90, 60, 290] {
+        walk.asked(&key(&format!("a.io/m{n:03}@v1.0.0.zip")), walk.heard());
+    }
+    assert_eq!(rest(&mut walk), 0);
+    // If it takes most of them in the end, it gets the others, too.
+    for n in 0..100 {
+        walk.asked(&key(&format!("a.io/m{n:03}@v1.0.0.zip")), walk.heard());
+    }
+    assert_eq!(rest(&mut walk), 198);
+}
