@@ -133,7 +133,7 @@ pub async fn serve(
         access: access(config, local, &tokens),
         ready: Ready::new(
             config.store.hot / 8 * 5,
-            descriptors / 4,
+            ready_files(descriptors),
             Arc::clone(engine.epoch()),
             Arc::clone(&clock),
         ),
@@ -157,7 +157,8 @@ pub async fn serve(
     let connections = Arc::new(Connections::default());
     let limits = ConnectionSettings {
         max: match config.server.max_connections {
-            0 => (descriptors - DESCRIPTORS_KEPT.min(descriptors / 4)).clamp(64, 1 << 20),
+            0 => (descriptors - DESCRIPTORS_KEPT.min(descriptors / 4) - ready_files(descriptors))
+                .clamp(64, 1 << 20),
             given => given,
         },
         header_timeout: config.server.request_header_timeout,
@@ -382,9 +383,17 @@ fn engine_settings(config: &Config) -> Settings {
             enabled: config.ahead.enabled,
             requests: config.ahead.requests,
             bytes: config.ahead.bytes,
-            private: config.ahead.include_private,
+            include_private: config.ahead.include_private,
         },
         settle_every: config.sumdb.settle_every,
+    }
+}
+
+/// How many descriptors ready answers may hold: few where there are few.
+fn ready_files(descriptors: usize) -> usize {
+    match descriptors {
+        ..16_384 => descriptors / 8,
+        _ => (descriptors / 2).min(16_384),
     }
 }
 

@@ -4,11 +4,12 @@
 //! overtakes the second wherever they meet; and a guess that somebody comes to wait for is one no longer, nor is what
 //! it waits for itself.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
 use http::HeaderValue;
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// Somebody's wish, as it is passed on from room to room.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +18,8 @@ pub struct Errand {
     pub via: Option<HeaderValue>,
     /// Whether anybody waits for it.
     pub urgency: Urgency,
+    /// When whoever waits must have an answer, if that is not counted from when it is begun.
+    pub until: Option<Instant>,
 }
 
 impl Errand {
@@ -24,6 +27,7 @@ impl Errand {
     pub fn guess() -> Self {
         Errand {
             via: None,
+            until: None,
             urgency: Urgency(Some(Arc::new(Guess::default()))),
         }
     }
@@ -34,6 +38,7 @@ impl From<Option<HeaderValue>> for Errand {
     fn from(via: Option<HeaderValue>) -> Self {
         Errand {
             via,
+            until: None,
             urgency: Urgency::default(),
         }
     }
@@ -46,8 +51,10 @@ pub struct Urgency(Option<Arc<Guess>>);
 #[derive(Debug, Default)]
 struct Guess {
     awaited: watch::Sender<bool>,
-    /// Other guesses that this one waits for; each is dropped when it is promoted. As many as one piece of work joins.
-    needs: Mutex<Vec<Urgency>>,
+    /// When somebody came to wait for it.
+    since: OnceLock<Instant>,
+    /// Other guesses that this one waits for; who works on them holds them. As many as one piece of work joins at a time.
+    needs: Mutex<Vec<Weak<Guess>>>,
 }
 
 impl Urgency {
@@ -59,21 +66,34 @@ impl Urgency {
     /// Somebody waits for it from now on, and so for whatever it waits for.
     pub fn promote(&self) {
         let Some(guess) = &self.0 else { return };
-        if guess.awaited.send_replace(true) {
-            return;
+        let mut left = vec![Arc::clone(guess)];
+        while let Some(guess) = left.pop() {
+            // Before it is told: who is told may ask.
+            guess.since.get_or_init(Instant::now);
+            if !guess.awaited.send_replace(true) {
+                let needs = std::mem::take(&mut *guess.needs.lock());
+                left.extend(needs.iter().filter_map(Weak::upgrade));
+            }
         }
-        let needs = std::mem::take(&mut *guess.needs.lock());
-        needs.iter().for_each(Urgency::promote);
+    }
+
+    /// Since when somebody waits for what was a guess.
+    pub fn awaited_since(&self) -> Option<Instant> {
+        self.0.as_ref().and_then(|guess| guess.since.get().copied())
     }
 
     /// This work waits for `other`, which is somebody else's.
     pub fn joins(&self, other: &Urgency) {
-        if !other.is_guess() {
+        let Some(needed) = other.0.as_ref().filter(|_| other.is_guess()) else {
             return;
-        }
+        };
         match &self.0 {
+            Some(guess) if Arc::ptr_eq(guess, needed) => {}
             Some(guess) if self.is_guess() => {
-                guess.needs.lock().push(other.clone());
+                let mut needs = guess.needs.lock();
+                needs.retain(|need| need.strong_count() > 0);
+                needs.push(Arc::downgrade(needed));
+                drop(needs);
                 // It may have been promoted just before that.
                 if !self.is_guess() {
                     other.promote();
@@ -119,5 +139,16 @@ mod tests {
         b.urgency.joins(&a.urgency);
         a.urgency.promote();
         assert!(!b.urgency.is_guess());
+    }
+
+    #[test]
+    fn nothing_is_held_that_nobody_works_on() {
+        let (a, b) = (Errand::guess(), Errand::guess());
+        a.urgency.joins(&b.urgency);
+        b.urgency.joins(&a.urgency);
+        a.urgency.joins(&a.urgency);
+        let seen = Arc::downgrade(a.urgency.0.as_ref().unwrap());
+        drop((a, b));
+        assert!(seen.upgrade().is_none());
     }
 }

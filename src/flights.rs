@@ -124,6 +124,12 @@ where
         Some(followed)
     }
 
+    /// Whether the flight for `key` is one that nobody waits for.
+    fn is_guess(&self, key: &K) -> bool {
+        let map = self.map.lock();
+        map.get(key).is_some_and(|flight| flight.urgency.is_guess())
+    }
+
     /// The flight for `key`, if one is under way.
     pub fn get(&self, key: &K) -> Option<F> {
         let map = self.map.lock();
@@ -133,6 +139,32 @@ where
     /// How many are under way.
     pub fn under_way(&self) -> usize {
         self.map.lock().len()
+    }
+}
+
+impl<K, T, E> Flights<K, Outcome<Result<T, E>>>
+where
+    K: Eq + Hash + Clone + Send + 'static,
+    T: Clone + Send + Sync + 'static,
+    E: Clone + Send + Sync + 'static,
+{
+    /// Joins the flight for `key`, or starts one, and waits for its outcome: `None` if there are too many, and within it if
+    /// its task died. What began as a guess is not tried hard, so its failure is no answer to who waits: then once more.
+    pub async fn outcome<W>(
+        &self,
+        key: &K,
+        urgency: &Urgency,
+        start: impl Fn(Place<K, Outcome<Result<T, E>>>) -> (Outcome<Result<T, E>>, W),
+    ) -> Option<Option<Result<T, E>>>
+    where
+        W: Future<Output = ()> + Send + 'static,
+    {
+        let of_a_guess = !urgency.is_guess() && self.is_guess(key);
+        let first = outcome(self.join(key, urgency, &start)?).await;
+        if of_a_guess && !matches!(first, Some(Ok(_))) {
+            return Some(outcome(self.join(key, urgency, &start)?).await);
+        }
+        Some(first)
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::error::{Class, EngineError};
-use crate::errand::Errand;
+use crate::errand::{Errand, Urgency};
 use crate::flights::{Flights, Outcome, outcome};
 use crate::store::{DatabaseFacts, Room, Store, StoreError};
 use crate::sumdb::{Ask, State, StateError, SumdbError, Transport};
@@ -73,9 +73,10 @@ impl Network {
         {
             return Ok(upstream);
         }
-        let flight = self.choosing.join(&(), &errand.urgency, |place| {
+        let flight = self.choosing.join(&(), &Urgency::default(), |place| {
             let (sender, receiver) = watch::channel(None);
-            let (network, errand) = (Arc::clone(self), errand.clone());
+            // Somebody waits, if not now: the way is kept for long.
+            let (network, errand) = (Arc::clone(self), Errand::from(errand.via.clone()));
             let work = async move {
                 let chosen = network.choose(&errand).await;
                 match &chosen {

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 use super::answer::{Answer, CacheStatus, Content, Mode};
 use super::error::{Class, EngineError};
 use super::hot::HotFile;
-use super::sources::Sources;
+use super::sources::{PATIENCE, Sources};
 use super::vouch::{Vouched, Vouching};
 use super::zip::{self, EndGuard, SpoolSink, ZipFlight};
 use super::{Engine, hex};
@@ -36,46 +36,35 @@ const MAX_MOD: u64 = 16 << 20;
 /// The largest `.info` that makes sense. Bytes.
 pub(super) const MAX_INFO: u64 = 1 << 20;
 
-/// After this a guess that somebody has come to wait for has been tried as hard as what is waited for: its first
-/// attempt is given up before.
-const TRIAL: Duration = Duration::from_millis(2500);
-
-/// A fetch that may begin as a guess: such a one asks once and not everybody, so its failure need not be the last word.
-struct Trial {
-    guess: bool,
-    began: Instant,
-}
-
-/// What to do about a guess that has failed. Nobody can join it any more.
-enum Trialled {
+/// What becomes of a fetch that began as a guess and has failed: such a one asks once and not everybody, so that need
+/// not be the last word. Nobody can join it any more.
+enum Trial {
     /// Nobody waits for it.
     Forget,
-    /// Somebody does, and it was not tried hard.
-    Again,
-    /// It was.
+    /// Somebody does: it is fetched as for anybody, within what is left of their time.
+    Again(Errand),
+    /// Asking again would not help.
     Final,
 }
 
 impl Trial {
-    fn begin(errand: &Errand) -> Self {
-        Trial {
-            guess: errand.urgency.is_guess(),
-            began: Instant::now(),
-        }
-    }
+    /// With less than this left nothing can come of it.
+    const LEAST: Duration = Duration::from_millis(500);
 
-    fn was_a_guess(&self) -> bool {
-        self.guess
-    }
-
-    fn verdict(&self, errand: &Errand) -> Trialled {
-        if errand.urgency.is_guess() {
-            Trialled::Forget
-        } else if self.began.elapsed() < TRIAL {
-            Trialled::Again
-        } else {
-            Trialled::Final
+    fn of(errand: &Errand, error: &EngineError) -> Self {
+        let Some(since) = errand.urgency.awaited_since() else {
+            return Trial::Forget;
+        };
+        let until = since + PATIENCE;
+        // Its content would be the same.
+        let is_judged = matches!(error.class, Class::Rejected | Class::Unvouched);
+        if is_judged || until < Instant::now() + Self::LEAST {
+            return Trial::Final;
         }
+        Trial::Again(Errand {
+            until: Some(until),
+            ..Errand::from(errand.via.clone())
+        })
     }
 }
 
@@ -231,19 +220,20 @@ impl Engine {
             })));
             return;
         }
-        let trial = Trial::begin(&errand);
+        let guess = errand.urgency.is_guess();
         // Boxed, here and below: what fetching needs is given back before keeping begins.
         let mut fetched = Box::pin(self.fetch_small(&key, &errand)).await;
-        if fetched.is_err() && trial.was_a_guess() {
+        if guess && let Err(error) = &fetched {
             place.leave();
-            match trial.verdict(&errand) {
-                // Nobody waits, and it was not tried hard: it says nothing.
-                Trialled::Forget => {
+            match Trial::of(&errand, error) {
+                Trial::Forget => {
                     landed.send_replace(fetched.err().map(Err));
                     return;
                 }
-                Trialled::Again => fetched = Box::pin(self.fetch_small(&key, &errand)).await,
-                Trialled::Final => {}
+                Trial::Again(errand) => {
+                    fetched = Box::pin(self.fetch_small(&key, &errand)).await;
+                }
+                Trial::Final => {}
             }
         }
         match fetched {
@@ -422,19 +412,17 @@ impl Engine {
         if let Ok(Some(_)) = self.kept(&key).await {
             return flight.is_kept();
         }
-        let trial = Trial::begin(&errand);
+        let guess = errand.urgency.is_guess();
         let mut fetched = Box::pin(self.fetch_zip(&key, &errand, vouching, flight)).await;
-        if let Err(error) = &fetched
-            && trial.was_a_guess()
-        {
+        if guess && let Err(error) = &fetched {
             place.leave();
-            match trial.verdict(&errand) {
-                Trialled::Forget => return flight.end(Err(error.clone())),
-                Trialled::Again if flight.begin_again() => {
+            match Trial::of(&errand, error) {
+                Trial::Forget => return flight.end(Err(error.clone())),
+                Trial::Again(errand) if flight.begin_again() => {
                     let vouching = self.voucher.begin(&key, &errand);
                     fetched = Box::pin(self.fetch_zip(&key, &errand, vouching, flight)).await;
                 }
-                Trialled::Again | Trialled::Final => {}
+                Trial::Again(_) | Trial::Final => {}
             }
         }
         match fetched {

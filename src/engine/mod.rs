@@ -223,9 +223,9 @@ impl Engine {
         self.hot.weight()
     }
 
-    /// Brings the metrics of guesses up to date.
-    pub fn count_guesses(&self) {
-        self.ahead.expire(self.clock.instant());
+    /// Gives up guesses that nobody has used for long, and walks that are over.
+    pub fn tidy_guesses(&self) {
+        self.ahead.tidy(self.clock.instant());
     }
 
     /// Fetches under way.
@@ -237,6 +237,7 @@ impl Engine {
 
     /// Asks again for what is asked for often and soon gets old; at most `most` at once. Gives how many were asked.
     pub async fn refresh_due(self: &Arc<Self>, most: usize) -> usize {
+        self.tidy_guesses();
         let now = self.clock.now().0;
         let ttl = u64::try_from(self.settings.ttl.as_millis()).unwrap_or(u64::MAX);
         let due = Millis(now.saturating_sub(ttl / 4 * 3));

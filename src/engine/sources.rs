@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::direct::{self, Direct, Found};
 use super::error::{Class, EngineError};
+use crate::errand::Errand;
 use crate::gomod::ModulePath;
 use crate::protocol::{FileKey, Key};
 use crate::upstream::{
@@ -18,7 +19,7 @@ use crate::upstream::{
 use crate::vcs::direct::Lodging;
 
 /// A fetch that has not shown a byte is given up after this: clients are answered within 45 s.
-const PATIENCE: Duration = Duration::from_secs(42);
+pub(super) const PATIENCE: Duration = Duration::from_secs(42);
 /// What a source gets at the least.
 const LEAST: Duration = Duration::from_secs(3);
 
@@ -222,7 +223,7 @@ impl Sources {
             known,
             check,
         };
-        self.walk(what, key.module(), &mut small).await
+        self.walk(what, key.module(), want.errand, &mut small).await
     }
 
     /// Fetches a zip into `stream`; says from where.
@@ -259,16 +260,17 @@ impl Sources {
             }
         }
         let mut zip = Zip { key, want, stream };
-        Ok(self.walk(what, &key.module, &mut zip).await?.1)
+        Ok(self.walk(what, &key.module, want.errand, &mut zip).await?.1)
     }
 
     async fn walk<A: Ask>(
         &self,
         what: &str,
         module: &ModulePath,
+        errand: &Errand,
         ask: &mut A,
     ) -> Result<(A::Found, Arc<str>), EngineError> {
-        let until = Instant::now() + PATIENCE;
+        let until = errand.until.unwrap_or(Instant::now() + PATIENCE);
         let mut tried = Tried::default();
         for (at, (source, fall)) in self.0.iter().enumerate() {
             let left = if ask.began() {

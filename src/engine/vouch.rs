@@ -74,6 +74,8 @@ pub struct Vouching {
     key: FileKey,
     asked: Option<watch::Receiver<Option<Result<Said, Refusal>>>>,
     until: Instant,
+    /// It began for a guess: then the databases were not asked hard.
+    for_a_guess: bool,
 }
 
 /// Why no database vouches for a version, with the name of the one it is about.
@@ -168,6 +170,7 @@ impl Voucher {
             key: key.clone(),
             asked,
             until: Instant::now() + patience,
+            for_a_guess: errand.urgency.is_guess(),
         }
     }
 
@@ -393,6 +396,8 @@ impl Vouching {
         match self.judge(&refusal) {
             Judgement::Refuse(error) => Err(error),
             Judgement::Pin => voucher.pin(key, h1, from, true).await,
+            // Nothing is kept unverified in stock, and who has come to wait for it has the databases asked again.
+            Judgement::Later if self.for_a_guess => Err(voucher.unavailable(key, &refusal)),
             Judgement::Later => {
                 *voucher.in_vain.lock() = Some(Instant::now());
                 let pin = voucher.store.pin(key).await?;

@@ -123,17 +123,14 @@ impl ZipFlight {
     /// Back to nothing, for another try; false if anybody may have seen a part of it. In one step, because what was
     /// still being written may have let a follower begin.
     pub fn begin_again(&self) -> bool {
-        let forgotten = self.progress.send_if_modified(|progress| {
+        self.progress.send_if_modified(|progress| {
             let unseen = !progress.may_begin();
             if unseen {
                 *progress = Progress::default();
+                *self.spool.lock() = None;
             }
             unseen
-        });
-        if forgotten {
-            *self.spool.lock() = None;
-        }
-        forgotten
+        })
     }
 
     /// Tells followers to look at what is kept.
@@ -292,9 +289,17 @@ fn write(
             .write_at(&piece, offset)
             .map_err(|error| error.to_string())?;
         offset += piece.len() as u64;
-        flight
-            .progress
-            .send_modify(|progress| progress.written = offset);
+        flight.progress.send_if_modified(|progress| {
+            // Else it has begun again meanwhile, in another spool.
+            let spool_now = flight.spool.lock();
+            let same = spool_now
+                .as_ref()
+                .is_some_and(|now| std::ptr::eq(now.as_ref(), spool));
+            if same {
+                progress.written = offset;
+            }
+            same
+        });
     }
     Ok(())
 }

@@ -45,6 +45,9 @@ impl Connection {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 count => self.out.advance(count),
             }
+            if self.out.is_sent() {
+                self.shortcut.sent();
+            }
         }
         Poll::Ready(Ok(()))
     }

@@ -2,7 +2,7 @@
 //! never sees it. Everything else, and everything in doubt, takes the long way.
 //!
 //! A connection takes the short way only while the library is between two requests: it has seen none, or all that it
-//! was handed were whole, single requests, each answered and flushed. See ARCHITECTURE.md section 5.
+//! was handed were whole, single requests, each answered and flushed. See ARCHITECTURE.md section 8.
 
 use std::io::IoSlice;
 use std::net::SocketAddr;
@@ -136,8 +136,9 @@ pub struct Shortcut {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Handed {
     Nothing,
-    /// Whole requests, so that nothing of a next one is left with the library once they are answered.
-    Whole,
+    /// A whole request, so that nothing of a next one is left with the library once it is answered; and how many it had
+    /// begun to answer before.
+    Whole(u64),
     /// Something else: where its requests begin and end is the library's business from now on.
     Rest,
 }
@@ -174,12 +175,12 @@ impl Shortcut {
             if entry.file.is_some() {
                 self.site.was_read(request.path, &entry, &out.bytes[body..]);
             }
-            self.exchange.wait();
+            self.exchange.waiting.store(0, Ordering::Relaxed);
             return true;
         }
         if !read.is_empty() {
             self.handed = match is_one_head(read) && self.handed == Handed::Nothing {
-                true => Handed::Whole,
+                true => Handed::Whole(self.exchange.begun.load(Ordering::Relaxed)),
                 false => Handed::Rest,
             };
         }
@@ -194,13 +195,18 @@ impl Shortcut {
     /// The library has nothing more to write.
     pub fn flushed(&mut self) {
         self.exchange.flushed();
-        if !self.unflushed {
-            return;
-        }
         self.unflushed = false;
-        if self.handed == Handed::Whole && self.exchange.is_idle() {
+        if let Handed::Whole(before) = self.handed
+            && self.exchange.begun.load(Ordering::Relaxed) > before
+            && self.exchange.is_idle()
+        {
             self.handed = Handed::Nothing;
         }
+    }
+
+    /// The answer that was given is sent.
+    pub fn sent(&self) {
+        self.exchange.wait();
     }
 }
 

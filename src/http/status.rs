@@ -141,7 +141,7 @@ pub async fn metrics(State(face): State<Arc<Face>>) -> Response<Body> {
     gauges
         .hot
         .set(signed(face.engine.hot_weight() + face.ready.weight()));
-    face.engine.count_guesses();
+    face.engine.tidy_guesses();
     gauges.descriptors.set(signed(super::open_descriptors()));
     if let Some(sources) = face.engine.known_sources() {
         for upstream in sources.upstreams() {

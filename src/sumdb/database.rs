@@ -20,8 +20,8 @@ use super::seams::{Ask, State, StateError, Transport};
 use super::tile::{FULL, TileId, TilePath};
 use super::tiles::{Tiles, store};
 use crate::clock::{Millis, SharedClock};
-use crate::errand::Errand;
-use crate::flights::{Flights, Outcome, outcome};
+use crate::errand::{Errand, Urgency};
+use crate::flights::{Flights, Outcome};
 use crate::gomod::{ModulePath, Version};
 use crate::telemetry::metrics::SumdbMetrics;
 
@@ -218,13 +218,13 @@ impl Database {
         {
             return Err(error);
         }
-        let flight = self.lookups.join(&key, &errand.urgency, |place| {
+        let flight = self.lookups.outcome(&key, &errand.urgency, |place| {
             let (sender, receiver) = watch::channel(None);
             let (database, key, errand) = (Arc::clone(self), key.clone(), errand.clone());
             let (module, version) = (module.clone(), version.clone());
             let work = async move {
                 let result = database.look_up(&key, &module, &version, &errand).await;
-                database.noted(&key, &result);
+                database.noted(&key, &result, &errand.urgency);
                 match &result {
                     Ok(body) => database.records.insert(key.clone(), (body.clone(), false)),
                     Err(_) => place.leave(),
@@ -240,8 +240,9 @@ impl Database {
             };
             (receiver, work)
         });
-        let body = outcome(flight.ok_or(SumdbError::Overloaded)?)
+        let body = flight
             .await
+            .ok_or(SumdbError::Overloaded)?
             .unwrap_or_else(|| Err(SumdbError::Fault("the look-up ended unexpectedly".into())))?;
         Ok(Found { body, kept: false })
     }
@@ -440,12 +441,12 @@ impl Database {
 
     /// Asks for the latest head and joins it with what is known.
     async fn refresh(self: &Arc<Self>, errand: &Errand) -> Result<(), SumdbError> {
-        let flight = self.refreshes.join(&(), &errand.urgency, |place| {
+        let flight = self.refreshes.outcome(&(), &errand.urgency, |place| {
             let (sender, receiver) = watch::channel(None);
             let (database, errand) = (Arc::clone(self), errand.clone());
             let work = async move {
                 let result = database.ask_latest(&errand).await;
-                database.noted("latest", &result);
+                database.noted("latest", &result, &errand.urgency);
                 if result.is_err() {
                     place.leave();
                 }
@@ -453,8 +454,9 @@ impl Database {
             };
             (receiver, work)
         });
-        outcome(flight.ok_or(SumdbError::Overloaded)?)
+        flight
             .await
+            .ok_or(SumdbError::Overloaded)?
             .unwrap_or_else(|| Err(SumdbError::Fault("the fetch ended unexpectedly".into())))
     }
 
@@ -538,7 +540,7 @@ impl Database {
             found => return found,
         }
         self.not_closed()?;
-        let flight = self.tile_flights.join(&path, &errand.urgency, |place| {
+        let flight = self.tile_flights.outcome(&path, &errand.urgency, |place| {
             let (sender, receiver) = watch::channel(None);
             let (database, errand) = (Arc::clone(self), errand.clone());
             let work = async move {
@@ -554,8 +556,9 @@ impl Database {
             };
             (receiver, work)
         });
-        let body = outcome(flight.ok_or(SumdbError::Overloaded)?)
+        let body = flight
             .await
+            .ok_or(SumdbError::Overloaded)?
             .unwrap_or_else(|| Err(SumdbError::Fault("the fetch ended unexpectedly".into())))?;
         Ok(Found { body, kept: false })
     }
@@ -667,7 +670,7 @@ impl Database {
     }
 
     /// Counts, logs and remembers how asking the database went.
-    fn noted<T>(&self, what: &str, result: &Result<T, SumdbError>) {
+    fn noted<T>(&self, what: &str, result: &Result<T, SumdbError>, urgency: &Urgency) {
         let word = match result {
             Ok(_) => "ok",
             Err(SumdbError::Unknown { .. }) => "unknown",
@@ -677,6 +680,10 @@ impl Database {
             Err(_) => "unavailable",
         };
         self.metrics.asked(word);
+        if word == "unavailable" && urgency.is_guess() {
+            // It was not waited for long.
+            return;
+        }
         let database = self.name();
         let answered = self.answers.swap(word != "unavailable", Ordering::Relaxed);
         if !answered && word != "unavailable" {

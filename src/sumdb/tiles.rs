@@ -16,7 +16,7 @@ use super::merkle::{Hash, Node, fold, roots};
 use super::seams::{Ask, State, Transport};
 use super::tile::{FULL, Tile, TileId};
 use crate::errand::Errand;
-use crate::flights::{Flights, Outcome, outcome};
+use crate::flights::{Flights, Outcome};
 
 /// Verified tiles in memory at the most; 8 KiB each.
 const MEMORY: usize = 256;
@@ -139,10 +139,10 @@ impl Tiles {
             if width < FULL {
                 return Err(beyond(id));
             }
-            let urgency = errand.urgency.clone();
-            let flight = tiles.verified.join(&id, &urgency, |place| {
+            let flight = tiles.verified.outcome(&id, &errand.urgency, |place| {
                 let (sender, receiver) = watch::channel(None);
                 let tiles = Arc::clone(&tiles);
+                let (head, errand) = (Arc::clone(&head), errand.clone());
                 let work = async move {
                     let tile = tiles.verify(&head, id, &errand).await;
                     match &tile {
@@ -156,7 +156,7 @@ impl Tiles {
                 };
                 (receiver, work)
             });
-            landed(flight).await
+            landed(flight.await)
         }
         .boxed()
     }
@@ -357,7 +357,8 @@ impl Tiles {
         if let Some(tile) = self.coming.get(&(id, width)) {
             return Ok(tile);
         }
-        let flight = self.fetches.join(&(id, width), &errand.urgency, |place| {
+        let key = (id, width);
+        let flight = self.fetches.outcome(&key, &errand.urgency, |place| {
             let (sender, receiver) = watch::channel(None);
             let tiles = Arc::clone(self);
             let ask = Ask {
@@ -379,7 +380,7 @@ impl Tiles {
             };
             (receiver, work)
         });
-        landed(flight).await
+        landed(flight.await)
     }
 
     /// Fetches under way.
@@ -394,10 +395,9 @@ impl Tiles {
     }
 }
 
-async fn landed(flight: Option<Outcome<Result<Tile, SumdbError>>>) -> Result<Tile, SumdbError> {
-    let flight = flight.ok_or(SumdbError::Overloaded)?;
-    outcome(flight)
-        .await
+fn landed(outcome: Option<Option<Result<Tile, SumdbError>>>) -> Result<Tile, SumdbError> {
+    outcome
+        .ok_or(SumdbError::Overloaded)?
         .unwrap_or_else(|| Err(SumdbError::Fault("the fetch ended unexpectedly".into())))
 }
 

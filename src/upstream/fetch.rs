@@ -1,9 +1,10 @@
 //! One fetch from one upstream: attempts, and what lies between them.
 
 use std::future::Future;
+use std::pin::pin;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::Upstream;
 use super::error::{Failure, SourceError};
@@ -19,6 +20,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const WORTH_WAITING: Duration = Duration::from_secs(5);
 /// However long an upstream asks to be left alone, it is tried again after this.
 const LONGEST_REST: Duration = Duration::from_secs(30);
+/// A guess that has no place, or then no answer, within this is given up: who wants it then has most of their time left.
+pub(super) const GUESS_PATIENCE: Duration = Duration::from_secs(2);
+
 /// What is wanted of an upstream.
 #[derive(Clone, Debug)]
 pub struct Want<'a> {
@@ -75,7 +79,17 @@ impl Upstream {
         }
         let urgency = &want.errand.urgency;
         // The place first: a probe of the breaker must not wait for one.
-        let place = timeout_at(until, self.limits.place(want.module, want.large, urgency)).await;
+        let place = async {
+            let mut place = pin!(self.limits.place(want.module, want.large, urgency));
+            if urgency.is_guess() {
+                let first = timeout(GUESS_PATIENCE, place.as_mut()).await;
+                if first.is_ok() || urgency.is_guess() {
+                    return first.ok().flatten();
+                }
+            }
+            place.await
+        };
+        let place = timeout_at(until, place).await;
         let Ok(Some(_place)) = place else {
             self.metrics.fetched("busy", self.clock.instant() - began);
             return Err(SourceError::Busy);
@@ -157,6 +171,7 @@ impl Upstream {
 
     /// Tells the breaker how it went.
     fn report<T>(&self, want: &Want<'_>, pass: &Pass, result: &Result<T, SourceError>) {
+        let is_guess = want.errand.urgency.is_guess();
         let Err(error) = result else {
             return self.breaker.success(pass);
         };
@@ -167,12 +182,13 @@ impl Upstream {
             Failure::Absent { .. } | Failure::Refused { .. } => self.breaker.success(pass),
             Failure::Limited { after, .. } => {
                 self.breaker.neutral(pass);
-                if let Some(after) = after {
+                // What guesses provoked is no reason to let clients wait.
+                if let Some(after) = after.as_ref().filter(|_| !is_guess) {
                     self.breaker.pause((*after).min(LONGEST_REST));
                 }
             }
-            // Guesses are not waited for long.
-            Failure::Timeout(_) if want.errand.urgency.is_guess() => self.breaker.neutral(pass),
+            // It was tried once, and not for long.
+            _ if is_guess => self.breaker.neutral(pass),
             failure if failure.is_outage() => {
                 let hung = want
                     .module

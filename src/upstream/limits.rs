@@ -191,12 +191,8 @@ impl Limits {
     async fn wait(&self, wish: Wish) -> Option<Place> {
         let served = {
             let mut state = self.state.lock();
-            let before = match wish.guess {
-                true => !state.guessed.is_empty() || !state.awaited.is_empty(),
-                false => false,
-            };
-            // Those who wait before it are passed over if it could not help them.
-            if !before && state.free.take(&wish) {
+            // Those who wait could not have it: they are served as soon as they can.
+            if state.free.take(&wish) {
                 let state = Arc::clone(&self.state);
                 return Some(Place { state, wish });
             }

@@ -10,11 +10,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::client::with_causes;
 use super::error::Failure;
-use super::fetch::Want;
+use super::fetch::{GUESS_PATIENCE, Want};
 use super::{Upstream, local, text};
 
-/// A guess that is not answered within this is given up: then who wants it has most of their time left.
-const GUESS_PATIENCE: Duration = Duration::from_secs(2);
 /// Of an error's body, what is read.
 const ERROR_BODY: usize = 4096;
 /// An error's body is waited for at most this long.
@@ -48,7 +46,8 @@ impl Upstream {
         let urgency = &want.errand.urgency;
         let wait = async {
             let mut answer = std::pin::pin!(request.send());
-            if urgency.is_guess() {
+            // A look-up has its own time: the database may have to look for the version itself.
+            if urgency.is_guess() && want.first_byte.is_none() {
                 let guess_by = head_by.min(Instant::now() + GUESS_PATIENCE);
                 match timeout_at(guess_by, answer.as_mut()).await {
                     Err(late) if urgency.is_guess() => return Err(late),

@@ -272,6 +272,54 @@ fn guesses_that_fail_say_nothing() {
 }
 
 #[test]
+fn guesses_that_fail_are_not_held_against_the_upstream() {
+    let children: Vec<_> = (0..20).map(|n| old(&format!("example.com/n{n}"))).collect();
+    let parent = children.iter().fold(old("example.com/a"), |parent, child| {
+        parent.requires(&child.path, "v1.0.0")
+    });
+    let up = FakeUpstream::serving(&children);
+    up.add(&parent);
+    up.add(&old("example.com/x"));
+    for child in &children {
+        up.rule_n(&child.url("mod"), 1, Fault::status(502));
+    }
+    let larder = larder().of(&up).set("upstream.attempts", "1").start();
+    larder.get(&url("a", "mod")).ok();
+    larder.get(&url("x", "mod")).ok();
+    until("all guesses have failed", || {
+        (guesses(&larder, "mod", "failed") == 20).then_some(())
+    });
+    for child in &children {
+        assert_eq!(larder.get(&child.url("mod")).ok(), child.mod_bytes());
+    }
+}
+
+#[test]
+fn a_guess_that_could_not_be_verified_in_time_is_verified_for_who_asks() {
+    let modules = world();
+    let log = sumdb::Log::of(&modules);
+    log.fill(600, "other");
+    let up = FakeUpstream::serving(&modules);
+    log.install(&up);
+    let larder = larder().of(&up).sumdb(&log.verifier()).start();
+    larder.get(&url("z", "mod")).ok();
+    let slow = up.gated("*/lookup/example.com/b@*");
+    larder.get(&url("a", "mod")).ok();
+    larder.get(&url("x", "mod")).ok();
+    slow.wait_arrived(1);
+    let answer = std::thread::scope(|scope| {
+        let answer = scope.spawn(|| larder.get(&url("b", "mod")));
+        until("the client waits for it", || {
+            (guesses(&larder, "mod", "used") == 1).then_some(())
+        });
+        slow.open();
+        answer.join().unwrap()
+    });
+    answer.ok();
+    assert_eq!(answer.header("larder-verified"), Some("sumdb"));
+}
+
+#[test]
 fn a_guess_that_hangs_does_not_hold_up_who_comes_to_wait_for_it() {
     let up = FakeUpstream::serving(&world());
     up.rule_n("*/b/@v/*.mod", 1, Fault::hang());

@@ -99,9 +99,13 @@ impl Ledger {
             at: now,
             bytes: 0,
         };
-        if state.open.insert(key.clone(), guess).is_none() {
-            state.per_kind[key.kind as usize].0 += 1;
-            self.count.fetch_add(1, Ordering::Relaxed);
+        match state.open.insert(key.clone(), guess) {
+            // It was there, and is not any more.
+            Some(old) => state.bytes -= old.bytes,
+            None => {
+                state.per_kind[key.kind as usize].0 += 1;
+                self.count.fetch_add(1, Ordering::Relaxed);
+            }
         }
         if state.order.len() >= 2 * (state.open.len() + 64) {
             let State { open, order, .. } = &mut *state;
@@ -118,7 +122,7 @@ impl Ledger {
             open, bytes: sum, ..
         } = &mut *state;
         if let Some(guess) = open.get_mut(key) {
-            *sum += bytes - guess.bytes.min(bytes);
+            *sum = *sum - guess.bytes + bytes;
             guess.bytes = bytes;
         }
         self.metrics.bytes.set(signed(state.bytes));

@@ -23,7 +23,7 @@ use crate::flights::outcome;
 use crate::gomod::ModulePath;
 use crate::policy::Course;
 use crate::protocol::{FileKey, Key, Kind};
-use crate::store::Room;
+use crate::store::{self, Room};
 use crate::telemetry::metrics::AheadMetrics;
 use ledger::Ledger;
 use walk::Walk;
@@ -41,7 +41,7 @@ pub struct AheadSettings {
     /// What guessed files that nobody has asked for yet may take. Bytes.
     pub bytes: u64,
     /// Private modules, too.
-    pub private: bool,
+    pub include_private: bool,
 }
 
 /// Who asks, as far as can be told: whose requests belong together.
@@ -103,21 +103,15 @@ impl Ahead {
         self.settings.bytes.saturating_sub(self.ledger.bytes())
     }
 
-    /// Counts guesses that have become too old.
-    pub fn expire(&self, now: Instant) {
-        self.ledger.expire(now);
-    }
-
     /// Tells a client's walk something; it begins with the first thing that is told.
     fn tell(&self, client: Client, now: Instant, tell: impl FnOnce(&mut Walk)) {
         let mut state = self.state.lock();
         let walks = &mut state.walks;
-        let is_over = |walk: &Walk| now.saturating_duration_since(walk.heard()) >= walk::OVER;
-        if walks.get(&client).is_some_and(is_over) {
+        if walks.get(&client).is_some_and(|walk| walk.is_over(now)) {
             walks.remove(&client);
         }
         if walks.len() >= WALKS && !walks.contains_key(&client) {
-            walks.retain(|_, walk| !is_over(walk));
+            walks.retain(|_, walk| !walk.is_over(now));
             let oldest = walks.iter().min_by_key(|(_, walk)| walk.heard());
             if let Some(oldest) = oldest.map(|(client, _)| *client)
                 && walks.len() >= WALKS
@@ -135,21 +129,31 @@ impl Ahead {
         }
     }
 
+    /// Forgets walks that are over.
+    pub fn tidy(&self, now: Instant) {
+        self.ledger.expire(now);
+        self.state.lock().walks.retain(|_, walk| !walk.is_over(now));
+    }
+
     /// The next guess and for whom, if another may be under way.
-    fn next(&self) -> Option<(Client, FileKey)> {
+    fn next(&self, now: Instant) -> Option<(Client, FileKey)> {
+        self.ledger.expire(now);
         let most_zips = (self.settings.requests / 8).max(1);
         let most_small = (self.settings.requests - most_zips).max(1);
         let room_for_zip =
             self.ledger.allows(Kind::Zip) && self.ledger.bytes() < self.settings.bytes;
-        let room_for_small = self.ledger.allows(Kind::Mod) && self.ledger.allows(Kind::Info);
+        let small_allowed = [Kind::Info, Kind::Mod].map(|kind| self.ledger.allows(kind));
         let mut state = self.state.lock();
         let State { walks, small, zips } = &mut *state;
         // Whoever was heard last is in the greatest hurry.
-        let mut order: Vec<_> = walks.iter_mut().collect();
+        let mut order: Vec<_> = walks
+            .iter_mut()
+            .filter(|(_, walk)| !walk.is_over(now))
+            .collect();
         order.sort_unstable_by_key(|(_, walk)| std::cmp::Reverse(walk.heard()));
-        if room_for_small && *small < most_small {
+        if *small < most_small {
             for (client, walk) in &mut order {
-                if let Some(key) = walk.next_small() {
+                if let Some(key) = walk.next_small(|kind| small_allowed[kind as usize]) {
                     *small += 1;
                     return Some((**client, key));
                 }
@@ -212,8 +216,11 @@ impl Engine {
 
     fn ahead_learns(self: &Arc<Self>, client: Client, key: &FileKey, go_mod: &[u8]) {
         let (module, version) = (&key.module, &key.version);
-        self.ahead
-            .tell_known(client, |walk| walk.came(module, version, go_mod));
+        // Read before the walks are locked.
+        if let Some(needs) = walk::Needs::read(go_mod) {
+            self.ahead
+                .tell_known(client, |walk| walk.came(module, version, needs));
+        }
         self.pump();
     }
 
@@ -224,15 +231,32 @@ impl Engine {
             && !module.is_toolchain()
             && match self.policy.course(module) {
                 Course::Upstream => true,
-                Course::Route(_) | Course::Private(_) => settings.private,
+                Course::Route(_) | Course::Private(_) => settings.include_private,
                 Course::Refused(_) => false,
             }
-            && (settings.private || self.policy.private_pattern(module).is_none())
+            && (settings.include_private || self.policy.private_pattern(module).is_none())
+    }
+
+    /// Whether this is a moment for guesses at all.
+    fn is_at_leisure(&self) -> bool {
+        // What cannot be verified now is not fetched in stock.
+        let verifiable = self.voucher.databases().is_empty() || self.voucher.answers();
+        verifiable
+            && self.store.blobs().room() == Room::Enough
+            && self.small_flights.under_way() < self.settings.max_flights / 2
+            && self.zip_flights.under_way() < self.settings.max_zip_flights / 2
+            && (self.ahead.settings.include_private
+                || self
+                    .known_sources()
+                    .is_some_and(|sources| sources.proxies_only().welcome_guesses()))
     }
 
     /// Starts as many guesses as may be under way.
     fn pump(self: &Arc<Self>) {
-        while let Some((client, key)) = self.ahead.next() {
+        if !self.is_at_leisure() {
+            return;
+        }
+        while let Some((client, key)) = self.ahead.next(self.clock.instant()) {
             let slot = Slot {
                 engine: Arc::clone(self),
                 kind: key.kind,
@@ -254,40 +278,30 @@ impl Engine {
 
     /// Fetches something that is not asked for yet. Gives the content of a go.mod.
     async fn guess(self: &Arc<Self>, key: &FileKey, client: Client) -> Option<Bytes> {
-        if let Ok(Some(kept)) = self.at_hand(key).await {
-            return kept.body().filter(|_| key.kind == Kind::Mod);
+        if self.store.record(key).await.ok()?.is_some() {
+            // It is kept, and nobody has asked for it now: it is not worth a place in memory.
+            return match key.kind {
+                Kind::Mod => self.kept_body(key).await,
+                Kind::Info | Kind::Zip => None,
+            };
         }
-        // What cannot be verified now is not fetched in stock.
-        let verifiable = !self.voucher.covers(&key.module) || self.voucher.answers();
-        let idle = verifiable
-            && self.negatives.get(&Key::File(key.clone())).is_none()
-            && self.store.blobs().room() == Room::Enough
-            && self.small_flights.under_way() < self.settings.max_flights / 2
-            && self.zip_flights.under_way() < self.settings.max_zip_flights / 2;
-        if !idle || !self.sources_of(&key.module).await.welcome_guesses() {
+        if self.negatives.get(&Key::File(key.clone())).is_some()
+            || !self.sources_of(&key.module).await.welcome_guesses()
+        {
             return None;
         }
-        let errand = Errand::guess();
-        let ledger = &self.ahead.ledger;
         if key.kind == Kind::Zip {
-            let is_new = self.zip_flights.get(key).is_none();
-            let flight = self.zip_flight(key, &errand)?;
-            if is_new {
-                ledger.open(key, client, self.clock.instant());
-            }
-            let mut progress = flight.follow();
-            let end = progress.wait_for(|now| now.kept || now.end.is_some()).await;
-            match end.ok().and_then(|now| now.end.clone()) {
-                Some(Ok(verdict)) => ledger.landed(key, verdict.record.size),
-                _ => ledger.failed(key),
-            }
+            self.guess_zip(key, client).await;
             return None;
         }
-        let is_new = self.small_flights.get(key).is_none();
-        let flight = self.small_flight(key, &errand)?;
-        if is_new {
+        let ledger = &self.ahead.ledger;
+        if self.small_flights.get(key).is_none() {
             ledger.open(key, client, self.clock.instant());
         }
+        let Some(flight) = self.small_flight(key, &Errand::guess()) else {
+            ledger.failed(key);
+            return None;
+        };
         match outcome(flight).await {
             Some(Ok(landed)) => {
                 let body = landed.file.body()?;
@@ -298,6 +312,29 @@ impl Engine {
                 ledger.failed(key);
                 None
             }
+        }
+    }
+
+    async fn guess_zip(self: &Arc<Self>, key: &FileKey, client: Client) {
+        let ledger = &self.ahead.ledger;
+        if self.zip_flights.get(key).is_none() {
+            ledger.open(key, client, self.clock.instant());
+        }
+        let Some(flight) = self.zip_flight(key, &Errand::guess()) else {
+            return ledger.failed(key);
+        };
+        let mut progress = flight.follow();
+        let end = progress.wait_for(|now| now.kept || now.end.is_some()).await;
+        match end.ok().and_then(|now| now.end.clone()) {
+            Some(Ok(verdict)) => ledger.landed(key, verdict.record.size),
+            _ => ledger.failed(key),
+        }
+    }
+
+    async fn kept_body(&self, key: &FileKey) -> Option<Bytes> {
+        match self.store.file(key).await.ok()??.content {
+            store::Content::Bytes(body) => Some(body),
+            store::Content::File(_) => None,
         }
     }
 }

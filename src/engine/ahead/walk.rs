@@ -20,11 +20,13 @@ const WALKING: usize = 2;
 /// … if it was within this time.
 const WITHIN: Duration = Duration::from_secs(2);
 /// A walk is over when nothing has been heard of it for so long.
-pub const OVER: Duration = Duration::from_secs(10);
+const OVER: Duration = Duration::from_secs(10);
 /// Module versions of one walk that are looked at.
 const NODES: usize = 4096;
 /// Requirements of one go.mod that are looked at.
 const REQUIREMENTS: usize = 1024;
+/// The largest go.mod that is looked into. Bytes.
+const LARGEST: usize = 1 << 20;
 /// So many of the modules that come next in the order of paths are guessed.
 const WINDOW: usize = 16;
 /// Several requests are under way at once, so paths may come a little out of order: compared with as many.
@@ -202,6 +204,33 @@ impl Zips {
     }
 }
 
+/// What a go.mod says of what is needed below it.
+#[derive(Debug)]
+pub struct Needs {
+    /// Its own requirements are all.
+    pruned: bool,
+    requires: Vec<(ModulePath, Version)>,
+}
+
+impl Needs {
+    /// None of one that is larger than any that makes sense.
+    pub fn read(go_mod: &[u8]) -> Option<Self> {
+        if go_mod.len() > LARGEST {
+            return None;
+        }
+        let parsed = |(path, version): (String, String)| {
+            let module = ModulePath::parse(&path).ok()?;
+            let version = Version::parse(&version).ok()?;
+            version.fits(&module).then_some((module, version))
+        };
+        let requires = modfile::requirements(go_mod).into_iter();
+        Some(Needs {
+            pruned: modfile::go_version(go_mod).is_some_and(|go| at_least_1_17(&go)),
+            requires: requires.take(REQUIREMENTS).filter_map(parsed).collect(),
+        })
+    }
+}
+
 impl Walk {
     /// Of a client that was not heard of before.
     pub fn new(now: Instant) -> Self {
@@ -241,43 +270,43 @@ impl Walk {
         }
     }
 
+    /// Whether nothing has been heard of the client for so long, or so much has, that it begins anew.
+    pub fn is_over(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.heard) >= OVER || self.nodes.len() >= NODES
+    }
+
     /// A go.mod is there, whoever asked for it.
-    pub fn came(&mut self, module: &ModulePath, version: &Version, go_mod: &[u8]) {
+    pub fn came(&mut self, module: &ModulePath, version: &Version, needs: Needs) {
         let Some(id) = self.id(module, version) else {
             return;
         };
         if self.nodes[id as usize].content.is_some() {
             return;
         }
-        let go = modfile::go_version(go_mod);
-        let pruned = go.is_some_and(|go| at_least_1_17(&go));
-        let requires = modfile::requirements(go_mod)
-            .into_iter()
-            .take(REQUIREMENTS)
-            .filter_map(|(path, version)| {
-                let module = ModulePath::parse(&path).ok()?;
-                let version = Version::parse(&version).ok()?;
-                version.fits(&module).then_some((module, version))
-            });
-        let requires = requires.filter_map(|(module, version)| self.id(&module, &version));
+        let pruned = needs.pruned;
+        let requires = needs.requires.iter();
+        let requires = requires.filter_map(|(module, version)| self.id(module, version));
         let requires = requires.collect();
         self.nodes[id as usize].content = Some(GoMod { pruned, requires });
         self.follow(id);
     }
 
-    /// The next file to be guessed that is small.
-    pub fn next_small(&mut self) -> Option<FileKey> {
+    /// The next file to be guessed that is small, of the kinds allowed.
+    pub fn next_small(&mut self, allowed: impl Fn(Kind) -> bool) -> Option<FileKey> {
         if self.stage < Stage::Walking {
             return None;
         }
-        while let Some((id, kind)) = self.small.pop_front() {
+        while let Some(at) = self.small.iter().position(|(_, kind)| allowed(*kind)) {
+            let Some((id, kind)) = self.small.remove(at) else {
+                break;
+            };
             let node = &self.nodes[id as usize];
             // The client may have been faster.
             if kind != Kind::Mod || !node.asked {
                 return Some(node.key(kind));
             }
         }
-        self.next_in_run()
+        self.next_in_run().filter(|_| allowed(Kind::Mod))
     }
 
     /// The next zip to be guessed.
@@ -342,7 +371,12 @@ impl Walk {
 
     fn asked_mod(&mut self, id: Id) {
         let path = self.nodes[id as usize].module.clone();
-        let in_run = self.run.takes(&path);
+        let mut in_run = self.run.takes(&path);
+        if self.run.position().is_none() && !self.nodes[id as usize].whole {
+            // Nothing explains it but another run: of another program, perhaps.
+            self.run = Run::default();
+            in_run = self.run.takes(&path);
+        }
         let node = &mut self.nodes[id as usize];
         if node.asked {
             return;

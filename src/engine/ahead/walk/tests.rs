@@ -53,7 +53,11 @@ impl Scene {
         self.came(&asked);
         let mut guessed = Vec::new();
         loop {
-            let Some(key) = self.walk.next_small().or_else(|| self.walk.next_zip()) else {
+            let Some(key) = self
+                .walk
+                .next_small(|_| true)
+                .or_else(|| self.walk.next_zip())
+            else {
                 self.fetched.extend(guessed.iter().cloned());
                 return guessed;
             };
@@ -65,7 +69,8 @@ impl Scene {
     fn came(&mut self, key: &FileKey) {
         let name = format!("{}@{}", key.module, key.version);
         if let (Kind::Mod, Some(text)) = (key.kind, self.mods.get(&name)) {
-            self.walk.came(&key.module, &key.version, text.as_bytes());
+            let needs = Needs::read(text.as_bytes()).unwrap();
+            self.walk.came(&key.module, &key.version, needs);
         }
     }
 
@@ -216,7 +221,8 @@ fn it_does_not_grow_without_bounds() {
         }
         let asked = key(&format!("a.io/m{round}@v1.0.0.mod"));
         walk.asked(&asked, now);
-        walk.came(&asked.module, &asked.version, text.as_bytes());
+        let needs = Needs::read(text.as_bytes()).unwrap();
+        walk.came(&asked.module, &asked.version, needs);
     }
     assert_eq!(walk.nodes.len(), NODES);
     assert!(walk.small.len() <= NODES);
