@@ -441,9 +441,9 @@ fn start_jobs(
     let stop = stop.clone();
     tokio::spawn(async move {
         if let Some(rebuild) = rebuild {
-            rebuild.run(stop).await;
+            rebuild.run(stop.clone()).await;
         }
-        tally.run().await;
+        tally.run(stop).await;
     });
 }
 

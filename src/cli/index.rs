@@ -3,6 +3,7 @@
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -11,7 +12,7 @@ use super::{exit, small_runtime};
 use crate::clock::SharedClock;
 use crate::config::{Environment, Overrides, load};
 use crate::store::rebuild::{self, Progress, Summary};
-use crate::store::{DataDir, StoreError};
+use crate::store::{DataDir, StoreError, Totals};
 
 #[derive(Subcommand)]
 pub enum IndexCommand {
@@ -79,6 +80,7 @@ async fn rebuild_index(data: &DataDir, clock: &SharedClock) -> Result<ExitCode, 
     let bar = spinner();
     let summary =
         rebuild::rebuild(&data.store, &data.modules, clock, |seen| told(&bar, seen)).await?;
+    data.store.count(true, |_| Duration::ZERO).await?;
     bar.finish_and_clear();
     print_bad(&summary, "left out");
     say!(
@@ -91,7 +93,8 @@ async fn rebuild_index(data: &DataDir, clock: &SharedClock) -> Result<ExitCode, 
 }
 
 async fn verify(data: &DataDir, repair: bool, clock: &SharedClock) -> Result<ExitCode, StoreError> {
-    let (files, bytes) = rebuild::totals(&data.store).await?;
+    // What is looked through anyway is counted as well, should the totals ever be wrong.
+    let Totals { files, bytes, .. } = data.store.count(true, |_| Duration::ZERO).await?;
     let bar = bar(bytes);
     let summary = rebuild::verify(&data.store, &data.modules, repair, clock, |seen| {
         told(&bar, seen)

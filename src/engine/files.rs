@@ -260,7 +260,7 @@ impl Engine {
                 }
                 match self.store.publish_bytes(&key, body, &record, &beside).await {
                     Ok(()) => {
-                        self.counted(&record, &beside);
+                        self.show_totals();
                         self.put_hot(&key, &file, epoch);
                     }
                     Err(error) => self.not_kept(&key, &error),
@@ -440,7 +440,7 @@ impl Engine {
                     .publish_spool(&key, &spool, &verdict.h1, &verdict.record, &verdict.beside)
                     .await
                 {
-                    Ok(()) => self.counted(&verdict.record, &verdict.beside),
+                    Ok(()) => self.show_totals(),
                     Err(error) => self.not_kept(&key, &error),
                 }
             }
@@ -533,15 +533,15 @@ impl Engine {
         }
     }
 
-    fn counted(&self, record: &FileRecord, beside: &Beside) {
-        self.metrics.files.inc();
-        if beside.unsettled.is_some() {
-            // Counted anew whenever all of them have been looked through.
-            self.metrics.unsettled.inc();
-        }
-        self.metrics
-            .bytes
-            .inc_by(i64::try_from(record.size).unwrap_or(i64::MAX));
+    /// Shows in the metrics how much is kept, once that is known.
+    pub fn show_totals(&self) {
+        let Some(totals) = self.store.totals() else {
+            return;
+        };
+        let shown = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.metrics.files.set(shown(totals.files));
+        self.metrics.bytes.set(shown(totals.bytes));
+        self.metrics.unsettled.set(shown(totals.unsettled));
     }
 }
 

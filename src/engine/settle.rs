@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures_util::StreamExt;
 use futures_util::stream;
+use tokio::time::Instant;
 
 use super::Engine;
 use super::error::{Class, EngineError};
@@ -23,6 +24,9 @@ const TIMES_UNKNOWN: u32 = 3;
 const IN_VAIN: u32 = 16;
 /// How often what is pinned because its database does not know it is asked about. Milliseconds.
 const PINNED_PAUSE: u64 = 3_600_000;
+
+/// Rest after each page of what is kept that is looked through, in times of what the page took.
+const LOOK_REST: u32 = 2;
 
 /// What a round of settling has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,18 +56,12 @@ impl Engine {
         let mut done = Settled::default();
         let mut after: Option<String> = None;
         let in_vain = AtomicU32::new(0);
-        let mut seen: u64 = 0;
         loop {
             let page = self.store.unsettled(after.as_deref()).await?;
             let Some((last, _)) = page.last() else {
-                let left = seen.saturating_sub(done.settled + done.withdrawn);
-                self.metrics
-                    .unsettled
-                    .set(i64::try_from(left).unwrap_or(i64::MAX));
                 return Ok(done);
             };
             after = Some(last.clone());
-            seen += page.len() as u64;
             let now = self.clock.now();
             let due = page.into_iter().filter(|(_, it)| it.not_before <= now);
             let steps = stream::iter(due).map(|(name, record)| {
@@ -112,7 +110,7 @@ impl Engine {
         let file = self.store.record(&key).await?;
         let Some((file, h1)) = file.and_then(|file| file.h1.clone().map(|h1| (file, h1))) else {
             self.store.remove_unsettled(&key).await?;
-            self.metrics.unsettled.dec();
+            self.show_totals();
             return Ok(Step::Settled);
         };
         if !self.voucher.covers(&key.module) {
@@ -169,7 +167,6 @@ impl Engine {
             // It has been fetched anew meanwhile.
             return Ok(Step::Open);
         }
-        self.metrics.unsettled.dec();
         self.changed(key);
         Ok(Step::Settled)
     }
@@ -236,7 +233,6 @@ impl Engine {
         }
         tracing::error!(file = %key, %why, "a kept file is taken back");
         self.metrics.rejected.inc();
-        self.metrics.unsettled.dec();
         self.withdraw(key).await?;
         Ok(Step::Withdrawn)
     }
@@ -252,14 +248,16 @@ impl Engine {
     pub fn changed(&self, key: &FileKey) {
         self.epoch.fetch_add(1, Ordering::Release);
         self.hot.remove_file(key);
+        self.show_totals();
     }
 
-    /// Counts what is still to be vouched for, and marks what was kept under other rules: what a database covers now, and
+    /// Marks what was kept under other rules: what a database covers now, and
     /// none has vouched for yet, is asked about.
     pub async fn look_through_kept(&self, rules: &str) -> Result<(), EngineError> {
         if self.store.rules().await?.as_deref() != Some(rules) {
             let mut after: Option<String> = None;
             loop {
+                let begun = Instant::now();
                 let page = self.store.files(after.as_deref()).await?;
                 let Some((last, _)) = page.last() else { break };
                 after = Some(last.clone());
@@ -273,13 +271,12 @@ impl Engine {
                 self.store
                     .mark_unsettled(unvouched, self.clock.now())
                     .await?;
+                // Looking through millions takes a part of one core only.
+                tokio::time::sleep(begun.elapsed() * LOOK_REST).await;
             }
             self.store.put_rules(rules).await?;
         }
-        let count = self.store.count_unsettled().await?;
-        self.metrics
-            .unsettled
-            .set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.show_totals();
         Ok(())
     }
 }

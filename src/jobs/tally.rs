@@ -1,9 +1,17 @@
-//! Counts what is kept, after the start and after a rebuild, for metrics and the page.
+//! Says what is kept, for metrics and the page. A store of an earlier version, or one whose totals were damaged, is counted
+//! first, at leisure.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
 
 use crate::engine::Engine;
-use crate::store::rebuild;
+
+/// Rest after each step of counting, in times of what the step took: hits come first.
+const REST: u32 = 4;
+/// The same, at the least.
+const REST_MIN: Duration = Duration::from_millis(5);
 
 /// The job.
 pub struct Tally {
@@ -12,14 +20,15 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Runs once. What is kept in the meantime is counted by a file or two wrongly at the most.
-    pub async fn run(self) {
-        match rebuild::totals(self.engine.store()).await {
-            Ok((files, bytes)) => {
-                let metrics = self.engine.metrics();
-                metrics.files.set(i64::try_from(files).unwrap_or(i64::MAX));
-                metrics.bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
-            }
+    /// Runs once, or until `stop` turns true.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        let rest = |took: Duration| (took * REST).max(REST_MIN);
+        let counted = tokio::select! {
+            counted = self.engine.store().count(false, rest) => counted,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        match counted {
+            Ok(_) => self.engine.show_totals(),
             Err(error) => tracing::warn!(%error, "what is kept could not be counted"),
         }
     }

@@ -54,6 +54,46 @@ async fn story(index: &dyn Index) {
     );
     assert!(index.scan("none/", None, 10).await.unwrap().is_empty());
 
+    // The totals go with what is kept.
+    let file = |size| {
+        FileRecord {
+            size,
+            sha256: "0".repeat(64),
+            h1: None,
+            from: "here".into(),
+            seen: crate::clock::Millis(1),
+            verified: Verified::None,
+            by: None,
+        }
+        .encode()
+    };
+    while !index.count(false).await.unwrap() {}
+    let before = index.totals().unwrap();
+    assert_eq!(before.files, 2);
+    let many = (0..50_u64).map(|n| index.commit(vec![Change::Put(format!("file/n{n}"), file(n))]));
+    futures_util::future::join_all(many).await;
+    index
+        .commit(vec![
+            Change::Put("file/n7".into(), file(1000)),
+            Change::Put("file/n7".into(), file(100)),
+            Change::Remove("file/n9".into()),
+            Change::Remove("file/none".into()),
+            put("unsettled/n1", ""),
+        ])
+        .await
+        .unwrap();
+    let old = index.get("file/n7").await.unwrap();
+    assert!(index.swap("file/n7", old, file(10)).await.unwrap());
+    let expected = Totals {
+        files: before.files + 49,
+        bytes: (0..50).sum::<u64>() - 7 - 9 + 10,
+        unsettled: 1,
+    };
+    assert_eq!(index.totals(), Some(expected));
+    let mut anew = true;
+    while !index.count(std::mem::take(&mut anew)).await.unwrap() {}
+    assert_eq!(index.totals(), Some(expected));
+
     // Many at once: each is answered only when it is in.
     let many = (0..200).map(|n| async move {
         let key = format!("many/{n:03}");
@@ -93,7 +133,22 @@ async fn sled_and_again_after_reopening() {
     assert!(index.get("file/a").await.is_err());
     let again = open();
     assert_eq!(again.get("file/a").await.unwrap().unwrap(), b"5");
+    assert_eq!(again.totals().unwrap().files, 51);
+    // As an index of an earlier version has it: counted, with changes meanwhile.
+    again
+        .commit(vec![Change::Remove("totals".into())])
+        .await
+        .unwrap();
     again.close().await;
+    let older = open();
+    assert_eq!(older.totals(), None);
+    let change = older.commit(vec![Change::Remove("file/a".into())]);
+    let (changed, first) = futures_util::future::join(change, older.count(false)).await;
+    changed.unwrap();
+    assert!(!first.unwrap());
+    while !older.count(false).await.unwrap() {}
+    assert_eq!(older.totals().unwrap().files, 50);
+    older.close().await;
 }
 
 #[test]

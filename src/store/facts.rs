@@ -173,22 +173,6 @@ impl Store {
         Ok(self.index.commit(changes).await?)
     }
 
-    /// How many files are still to be vouched for.
-    pub async fn count_unsettled(&self) -> Result<u64, StoreError> {
-        let (mut count, mut after): (u64, Option<String>) = (0, None);
-        loop {
-            let page = self
-                .index
-                .scan(layout::UNSETTLED, after.as_deref(), PAGE)
-                .await?;
-            let Some((last, _)) = page.last() else {
-                return Ok(count);
-            };
-            after = Some(last.clone());
-            count += page.len() as u64;
-        }
-    }
-
     /// By which rules what is kept was last looked through.
     pub async fn rules(&self) -> Result<Option<String>, StoreError> {
         let bytes = self.index.get(layout::RULES).await?;

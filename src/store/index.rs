@@ -3,6 +3,8 @@
 use async_trait::async_trait;
 use thiserror::Error;
 
+use super::totals::Totals;
+
 /// One change to the index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -47,6 +49,14 @@ pub trait Index: Send + Sync + 'static {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<(String, Vec<u8>)>, IndexError>;
+
+    /// How much is kept: right in every moment, since it changes in one step with what it counts, also when the process is
+    /// killed. `None` until it has been counted.
+    fn totals(&self) -> Option<Totals>;
+
+    /// Counts a few more entries, changes meanwhile being seen to; says whether the totals are known now. With `anew`, it
+    /// begins again, whatever was known.
+    async fn count(&self, anew: bool) -> Result<bool, IndexError>;
 
     /// Whether it can answer and the last change went through.
     fn healthy(&self) -> bool;

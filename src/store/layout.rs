@@ -21,6 +21,8 @@ pub const TOKEN: &str = "token/";
 /// Prefix of what is known of checksum databases.
 pub const SUMDB: &str = "sumdb/";
 
+/// How much is kept.
+pub const TOTALS: &str = "totals";
 /// By which rules what is kept was last looked through: which databases, which modules they cover.
 pub const RULES: &str = "rules";
 

@@ -25,11 +25,14 @@ mod record;
 mod sled_index;
 mod spool;
 mod tokens;
+mod totals;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use thiserror::Error;
+use tokio::time::Instant;
 
 pub use blobs::{BlobError, BlobFile, Blobs};
 pub use dir::{DataDir, DataDirError};
@@ -43,6 +46,7 @@ pub use record::{
 };
 pub use sled_index::SledIndex;
 pub use spool::{Spool, SpoolError};
+pub use totals::Totals;
 
 use crate::gomod::H1;
 use crate::protocol::{FileKey, MetaKey};
@@ -224,6 +228,32 @@ impl Store {
             return Ok(None);
         };
         Ok(sound(&name, MetaRecord::decode(&bytes)))
+    }
+
+    /// How much is kept; `None` until it has been counted, see [`Store::count`].
+    pub fn totals(&self) -> Option<Totals> {
+        self.index.totals()
+    }
+
+    /// Counts what is kept if nobody has, or, with `anew`, in any case. Rests after each step for as long as `rest` says,
+    /// told how long the step took.
+    pub async fn count(
+        &self,
+        anew: bool,
+        rest: impl Fn(Duration) -> Duration,
+    ) -> Result<Totals, StoreError> {
+        let mut anew = anew;
+        loop {
+            let begun = Instant::now();
+            let done = self.index.count(std::mem::take(&mut anew)).await?;
+            if let Some(totals) = self.totals().filter(|_| done) {
+                return Ok(totals);
+            }
+            let rest = rest(begun.elapsed());
+            if !rest.is_zero() {
+                tokio::time::sleep(rest).await;
+            }
+        }
     }
 
     /// Ends the store: everything acknowledged is on disk when this returns.

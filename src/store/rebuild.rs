@@ -258,25 +258,6 @@ async fn drop_gone(store: &Store, modules: &Path, summary: &mut Summary) -> Resu
     }
 }
 
-/// How many files the index knows, and their bytes.
-pub async fn totals(store: &Store) -> Result<(u64, u64), StoreError> {
-    let (mut files, mut bytes) = (0, 0);
-    let mut after: Option<String> = None;
-    loop {
-        let page = store.index().scan(FILES, after.as_deref(), PAGE).await?;
-        let Some((last, _)) = page.last() else {
-            return Ok((files, bytes));
-        };
-        after = Some(last.clone());
-        files += page.len() as u64;
-        bytes += page
-            .iter()
-            .filter_map(|(_, value)| FileRecord::decode(value).ok())
-            .map(|record| record.size)
-            .sum::<u64>();
-    }
-}
-
 /// Reads every file that the index knows and compares it with what was recorded. With `repair`, what is not in order
 /// is removed, so that it is fetched again.
 pub async fn verify(

@@ -10,6 +10,8 @@ use thiserror::Error;
 use crate::clock::Millis;
 use crate::gomod::info;
 
+use super::totals::Totals;
+
 /// Version of the encoding; the first byte of every value.
 const FORMAT: u8 = 1;
 /// The same, of values that are kept as they are.
@@ -234,6 +236,7 @@ value!(
     MetaRecord,
     PinRecord,
     TokenRecord,
+    Totals,
     UnsettledRecord
 );
 

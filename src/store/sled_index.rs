@@ -7,6 +7,7 @@
 //! * a flush survives the end of the process at once, a power cut after up to 500 ms: enough, because a file is
 //!   on disk before its record is written, and a record that is lost means that the file is fetched again.
 
+use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,11 +19,15 @@ use parking_lot::RwLock;
 use tokio::sync::{mpsc, oneshot};
 
 use super::index::{Change, Index, IndexError};
+use super::layout;
+use super::totals::{COUNTED, Count, Step, Totals};
 
 /// Commits waiting for the writer at the most; further ones wait for room.
 const QUEUE: usize = 1024;
 /// Changes in one batch at the most.
 const BATCH: usize = 4096;
+/// Entries counted at once, while commits wait.
+const COUNTED_AT_ONCE: usize = 500;
 /// Tries to reopen at once, and the pause between them.
 const REOPEN_TRIES: u32 = 20;
 const REOPEN_PAUSE: Duration = Duration::from_millis(25);
@@ -43,11 +48,14 @@ struct Shared {
     /// `None` while it is being reopened, and after the end. Guards no await and no slow call.
     db: RwLock<Option<sled::Db>>,
     healthy: AtomicBool,
+    /// The writer changes it, after each batch; others read it. Guards no await and no slow call.
+    count: RwLock<Count>,
 }
 
 enum Job {
     Commit(Vec<Change>, oneshot::Sender<Result<(), IndexError>>),
     Swap(Swap, oneshot::Sender<Result<bool, IndexError>>),
+    Count(bool, oneshot::Sender<Result<bool, IndexError>>),
     Close(oneshot::Sender<()>),
 }
 
@@ -89,11 +97,13 @@ pub fn open_db(path: &Path, cache: u64) -> Result<sled::Db, OpenError> {
 impl SledIndex {
     /// Takes over an open, migrated database. `path` and `cache` (bytes) are for reopening it.
     pub fn new(db: sled::Db, path: PathBuf, cache: u64) -> std::io::Result<Self> {
+        let count = known_count(&db).map_err(std::io::Error::other)?;
         let shared = Arc::new(Shared {
             path,
             cache,
             db: RwLock::new(Some(db)),
             healthy: AtomicBool::new(true),
+            count: RwLock::new(count),
         });
         let (queue, jobs) = mpsc::channel(QUEUE);
         let writer = Arc::clone(&shared);
@@ -104,24 +114,34 @@ impl SledIndex {
     }
 }
 
+/// What is known of the totals when a database is opened: what it says, nothing at all if it is empty, or that they must
+/// be counted.
+fn known_count(db: &sled::Db) -> Result<Count, sled::Error> {
+    if let Some(bytes) = db.get(layout::TOTALS)? {
+        match Totals::decode(&bytes) {
+            Ok(totals) => return Ok(Count::Done(totals)),
+            Err(error) => tracing::warn!(%error, "what is kept must be counted anew"),
+        }
+    }
+    for prefix in COUNTED {
+        if db.scan_prefix(prefix).next().transpose()?.is_some() {
+            return Ok(Count::begin());
+        }
+    }
+    Ok(Count::Done(Totals::default()))
+}
+
 /// The writer thread: takes what is waiting, writes it in one batch, flushes, answers all.
 fn write(shared: &Shared, mut jobs: mpsc::Receiver<Job>) {
     while let Some(job) = jobs.blocking_recv() {
         let mut waiting = Vec::new();
-        let mut batch = sled::Batch::default();
-        let (mut closing, mut swapping) = (None, None);
-        let mut changes = 0;
+        let mut changes = Vec::new();
+        let (mut closing, mut swapping, mut counting) = (None, None, None);
         let mut next = Some(job);
         while let Some(job) = next {
             match job {
                 Job::Commit(list, answer) => {
-                    changes += list.len();
-                    for change in list {
-                        match change {
-                            Change::Put(key, value) => batch.insert(key.as_bytes(), value),
-                            Change::Remove(key) => batch.remove(key.as_bytes()),
-                        }
-                    }
+                    changes.extend(list);
                     waiting.push(answer);
                 }
                 // After what came before it, and before what comes after.
@@ -129,18 +149,22 @@ fn write(shared: &Shared, mut jobs: mpsc::Receiver<Job>) {
                     swapping = Some((swap, answer));
                     break;
                 }
+                Job::Count(anew, answer) => {
+                    counting = Some((anew, answer));
+                    break;
+                }
                 Job::Close(answer) => {
                     closing = Some(answer);
                     break;
                 }
             }
-            next = if changes < BATCH {
+            next = if changes.len() < BATCH {
                 jobs.try_recv().ok()
             } else {
                 None
             };
         }
-        let mut result = shared.apply(batch);
+        let mut result = shared.apply(changes);
         if let Err(error) = &result {
             tracing::error!(%error, "writing to the index failed; reopening it");
         }
@@ -152,6 +176,11 @@ fn write(shared: &Shared, mut jobs: mpsc::Receiver<Job>) {
             let swapped = result.clone().and_then(|()| shared.swap(swap));
             result = swapped.clone().map(drop);
             let _ = answer.send(swapped);
+        }
+        if let Some((anew, answer)) = counting {
+            let counted = result.clone().and_then(|()| shared.count_on(anew));
+            result = counted.clone().map(drop);
+            let _ = answer.send(counted);
         }
         if result.is_err() && closing.is_none() {
             closing = reopen_in_time(shared, &mut jobs);
@@ -171,7 +200,9 @@ fn reopen_in_time(shared: &Shared, jobs: &mut mpsc::Receiver<Job>) -> Option<one
         while let Ok(job) = jobs.try_recv() {
             match job {
                 Job::Commit(_, answer) => drop(answer.send(Err(IndexError::Unavailable))),
-                Job::Swap(_, answer) => drop(answer.send(Err(IndexError::Unavailable))),
+                Job::Swap(_, answer) | Job::Count(_, answer) => {
+                    drop(answer.send(Err(IndexError::Unavailable)))
+                }
                 Job::Close(answer) => return Some(answer),
             }
         }
@@ -180,33 +211,88 @@ fn reopen_in_time(shared: &Shared, jobs: &mut mpsc::Receiver<Job>) -> Option<one
 }
 
 impl Shared {
-    fn apply(&self, batch: sled::Batch) -> Result<(), IndexError> {
+    /// Does something with the database that writes; a panic inside sled becomes an error.
+    fn with_db<T>(
+        &self,
+        work: impl FnOnce(&sled::Db) -> Result<T, sled::Error>,
+    ) -> Result<T, IndexError> {
         let guard = self.db.read();
         let db = guard.as_ref().ok_or(IndexError::Unavailable)?;
-        let written = catch_unwind(AssertUnwindSafe(|| {
-            db.apply_batch(batch)?;
-            db.flush()
-        }));
-        match written {
-            Ok(Ok(_)) => Ok(()),
+        match catch_unwind(AssertUnwindSafe(|| work(db))) {
+            Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => Err(IndexError::Failed(error.to_string())),
             Err(_) => Err(IndexError::Failed("sled panicked".into())),
         }
     }
 
-    fn swap(&self, swap: Swap) -> Result<bool, IndexError> {
-        let guard = self.db.read();
-        let db = guard.as_ref().ok_or(IndexError::Unavailable)?;
-        let swapped = catch_unwind(AssertUnwindSafe(|| {
-            let swapped = db.compare_and_swap(swap.key, swap.expected, Some(swap.value))?;
-            db.flush()?;
-            Ok::<_, sled::Error>(swapped.is_ok())
-        }));
-        match swapped {
-            Ok(Ok(swapped)) => Ok(swapped),
-            Ok(Err(error)) => Err(IndexError::Failed(error.to_string())),
-            Err(_) => Err(IndexError::Failed("sled panicked".into())),
+    /// Writes changes and the totals after them as one batch, and flushes.
+    fn apply(&self, changes: Vec<Change>) -> Result<(), IndexError> {
+        self.with_db(|db| {
+            self.write(db, changes)?;
+            db.flush().map(drop)
+        })
+    }
+
+    /// The writer alone gets here, so what it reads stays true until it writes.
+    fn write(&self, db: &sled::Db, changes: Vec<Change>) -> Result<(), sled::Error> {
+        let before = self.count.read().clone();
+        let old = |key: &str| Ok::<_, sled::Error>(db.get(key)?.map(|value| value.to_vec()));
+        let mut step = Step::new(before.clone(), old);
+        for change in &changes {
+            match change {
+                Change::Put(key, value) => step.change(key, Some(value))?,
+                Change::Remove(key) => step.change(key, None)?,
+            }
         }
+        let after = step.end();
+        let mut batch = sled::Batch::default();
+        for change in changes {
+            match change {
+                Change::Put(key, value) => batch.insert(key.as_bytes(), value),
+                Change::Remove(key) => batch.remove(key.as_bytes()),
+            }
+        }
+        if let Some(totals) = after.done().filter(|_| after != before) {
+            batch.insert(layout::TOTALS, totals.encode());
+        }
+        db.apply_batch(batch)?;
+        *self.count.write() = after;
+        Ok(())
+    }
+
+    /// Counts a page, or notes the totals when there is nothing left to count.
+    fn count_on(&self, anew: bool) -> Result<bool, IndexError> {
+        self.with_db(|db| {
+            if anew {
+                // First of all: half a count must not be taken for a whole one after a crash.
+                db.remove(layout::TOTALS)?;
+                *self.count.write() = Count::begin();
+            }
+            let before = self.count.read().clone();
+            let Some((prefix, after)) = before.next() else {
+                return Ok(true);
+            };
+            let page = page(db, prefix, Some(after), COUNTED_AT_ONCE)?;
+            let count = before.clone().page(prefix, &page);
+            if let Some(totals) = count.done() {
+                db.insert(layout::TOTALS, totals.encode())?;
+                db.flush()?;
+            }
+            let done = count.done().is_some();
+            *self.count.write() = count;
+            Ok(done)
+        })
+    }
+
+    fn swap(&self, swap: Swap) -> Result<bool, IndexError> {
+        self.with_db(|db| {
+            let same = db.get(&swap.key)?.as_deref() == swap.expected.as_deref();
+            if same {
+                self.write(db, vec![Change::Put(swap.key, swap.value)])?;
+            }
+            db.flush()?;
+            Ok(same)
+        })
     }
 
     /// Whether it is open again; if not, after a pause.
@@ -224,6 +310,8 @@ impl Shared {
         }
         match opened {
             Ok(db) => {
+                // What was being written may be in it or not.
+                *self.count.write() = known_count(&db).unwrap_or_else(|_| Count::begin());
                 *self.db.write() = Some(db);
                 self.healthy.store(true, Ordering::Relaxed);
                 tracing::info!("the index is open again");
@@ -254,6 +342,30 @@ impl Shared {
             tracing::error!(%error, "the last flush of the index failed");
         }
     }
+}
+
+fn page(
+    db: &sled::Db,
+    prefix: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<(String, Vec<u8>)>, sled::Error> {
+    let from = match after {
+        Some(after) if after >= prefix => Bound::Excluded(after.as_bytes()),
+        _ => Bound::Included(prefix.as_bytes()),
+    };
+    db.range::<&[u8], _>((from, Bound::Unbounded))
+        .take_while(|entry| {
+            entry
+                .as_ref()
+                .map_or(true, |(key, _)| key.starts_with(prefix.as_bytes()))
+        })
+        .take(limit)
+        .map(|entry| {
+            let (key, value) = entry?;
+            Ok((String::from_utf8_lossy(&key).into_owned(), value.to_vec()))
+        })
+        .collect()
 }
 
 #[async_trait]
@@ -312,26 +424,24 @@ impl Index for SledIndex {
         let scan = tokio::task::spawn_blocking(move || {
             let guard = shared.db.read();
             let db = guard.as_ref().ok_or(IndexError::Unavailable)?;
-            let from = match &after {
-                Some(after) if *after >= prefix => std::ops::Bound::Excluded(after.as_bytes()),
-                _ => std::ops::Bound::Included(prefix.as_bytes()),
-            };
-            db.range::<&[u8], _>((from, std::ops::Bound::Unbounded))
-                .take_while(|entry| {
-                    entry
-                        .as_ref()
-                        .map_or(true, |(key, _)| key.starts_with(prefix.as_bytes()))
-                })
-                .take(limit)
-                .map(|entry| {
-                    let (key, value) =
-                        entry.map_err(|error| IndexError::Failed(error.to_string()))?;
-                    Ok((String::from_utf8_lossy(&key).into_owned(), value.to_vec()))
-                })
-                .collect()
+            page(db, &prefix, after.as_deref(), limit)
+                .map_err(|error| IndexError::Failed(error.to_string()))
         });
         scan.await
             .map_err(|error| IndexError::Failed(error.to_string()))?
+    }
+
+    fn totals(&self) -> Option<Totals> {
+        self.shared.count.read().done()
+    }
+
+    async fn count(&self, anew: bool) -> Result<bool, IndexError> {
+        let (answer, result) = oneshot::channel();
+        self.queue
+            .send(Job::Count(anew, answer))
+            .await
+            .map_err(|_| IndexError::Unavailable)?;
+        result.await.map_err(|_| IndexError::Unavailable)?
     }
 
     fn healthy(&self) -> bool {
