@@ -8,6 +8,7 @@
 //! implementation passes the same conformance tests (`conformance.rs`).
 
 mod blobs;
+mod compact;
 #[cfg(test)]
 mod conformance;
 mod dir;

@@ -1,7 +1,8 @@
 //! Values in the index: one version byte, JSON, and a CRC-32 of both, because sled does not notice a flipped bit. What
-//! must be given back byte for byte stands in place of the JSON as it is, under a version byte of its own.
+//! must be given back byte for byte stands in place of the JSON as it is, under a version byte of its own; and so do
+//! records of files in their compact form (`compact.rs`), those in JSON being read as well.
 //!
-//! JSON tolerates fields that a later version adds and is readable in `larder index dump`.
+//! JSON tolerates fields that a later version adds. `larder index dump` shows all as JSON.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -10,12 +11,15 @@ use thiserror::Error;
 use crate::clock::Millis;
 use crate::gomod::info;
 
+use super::compact;
 use super::totals::Totals;
 
 /// Version of the encoding; the first byte of every value.
 const FORMAT: u8 = 1;
 /// The same, of values that are kept as they are.
 const RAW: u8 = 2;
+/// The same, of records of files in their compact form.
+const COMPACT: u8 = 3;
 
 /// What vouches for a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,6 +159,9 @@ pub enum Damaged {
     /// Something that is kept as it is, of this many bytes.
     #[error("it is not JSON but {0} bytes kept as they are")]
     Raw(usize),
+    /// Not the compact record expected.
+    #[error("it cannot be read")]
+    Compact,
     /// Not the JSON expected.
     #[error("it cannot be read: {0}")]
     Json(#[from] serde_json::Error),
@@ -203,6 +210,9 @@ pub fn shown(bytes: &[u8]) -> Result<String, Damaged> {
     match opened(bytes)? {
         (FORMAT, json) => Ok(String::from_utf8_lossy(json).into_owned()),
         (RAW, value) => Ok(serde_json::to_string(&String::from_utf8_lossy(value))?),
+        (COMPACT, value) => Ok(serde_json::to_string(
+            &compact::decode(value).ok_or(Damaged::Compact)?,
+        )?),
         (other, _) => Err(Damaged::Format(other)),
     }
 }
@@ -231,14 +241,29 @@ macro_rules! value {
         }
     )*};
 }
-value!(
-    FileRecord,
-    MetaRecord,
-    PinRecord,
-    TokenRecord,
-    Totals,
-    UnsettledRecord
-);
+
+impl FileRecord {
+    /// As it stands in the index.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(192);
+        bytes.push(COMPACT);
+        match compact::encode(self, &mut bytes) {
+            Some(()) => sealed(bytes),
+            // Nothing that Larder computes comes here.
+            None => encode(self),
+        }
+    }
+
+    /// Reads a value of the index back, also one of the time when they were JSON.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
+        match opened(bytes)? {
+            (COMPACT, value) => compact::decode(value).ok_or(Damaged::Compact),
+            _ => decode(bytes),
+        }
+    }
+}
+
+value!(MetaRecord, PinRecord, TokenRecord, Totals, UnsettledRecord);
 
 #[cfg(test)]
 mod tests {
@@ -247,8 +272,8 @@ mod tests {
     fn record() -> FileRecord {
         FileRecord {
             size: 7,
-            sha256: "00ff".into(),
-            h1: Some("h1:x=".into()),
+            sha256: "00ff".repeat(16),
+            h1: Some(format!("h1:{}=", "A".repeat(43))),
             from: "proxy.example.com".into(),
             seen: Millis(12),
             verified: Verified::None,
@@ -268,6 +293,32 @@ mod tests {
             }
         }
         assert!(FileRecord::decode(&[]).is_err());
+    }
+
+    #[test]
+    fn records_in_json_are_read_and_shown_alike() {
+        let (old, new) = (encode(&record()), record().encode());
+        assert!(new.len() < old.len() && new[0] == COMPACT);
+        assert_eq!(FileRecord::decode(&old).unwrap(), record());
+        assert_eq!(shown(&old).unwrap(), shown(&new).unwrap());
+        let odd = FileRecord {
+            sha256: "00ff".into(),
+            ..record()
+        };
+        assert_eq!(FileRecord::decode(&odd.encode()).unwrap(), odd);
+    }
+
+    #[test]
+    fn sealed_garbage_is_damaged_and_no_panic() {
+        for version in [COMPACT, 4, 255] {
+            for length in 0..100 {
+                let mut bytes = vec![version];
+                bytes.extend(std::iter::repeat_n(0xff, length));
+                assert!(FileRecord::decode(&sealed(bytes.clone())).is_err());
+                assert!(shown(&sealed(bytes)).is_err());
+            }
+        }
+        assert!(PinRecord::decode(&record().encode()).is_err());
     }
 
     #[test]
