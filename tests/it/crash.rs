@@ -120,6 +120,50 @@ fn c51_kill_9_while_small_files_and_lists_are_written() {
     }
 }
 
+/// The number that the totals in the index have under this name, and how many files it knows.
+fn recorded(larder: &Larder) -> (usize, usize) {
+    let dump = larder.run(&["index", "dump"]);
+    let files = dump.stdout.lines().filter(|line| line.starts_with("file/"));
+    let totals = dump
+        .stdout
+        .lines()
+        .find_map(|line| line.strip_prefix("totals\t{\"files\":"));
+    let totals = totals.and_then(|rest| rest.split(',').next()?.parse().ok());
+    // Killed before anything was kept, it has none.
+    (totals.unwrap_or(0), files.count())
+}
+
+#[test]
+fn kill_9_leaves_totals_that_are_right() {
+    let up = FakeUpstream::start();
+    let mut larder = larder().of(&up).start();
+    for round in 0..8 {
+        let name = |n: usize| format!("example.com/t{round}m{n}x");
+        let modules: Vec<Module> = (0..20).map(|n| Module::new(&name(n), "v1.0.0")).collect();
+        for module in &modules {
+            up.add(module);
+        }
+        up.forget();
+        std::thread::scope(|scope| {
+            for quarter in modules.chunks(5) {
+                let addr = larder.addr();
+                scope.spawn(move || {
+                    for module in quarter {
+                        for kind in ["info", "mod", "zip"] {
+                            let _ = Request::get(&module.url(kind)).try_send(addr);
+                        }
+                    }
+                });
+            }
+            up.wait("some requests", |all| all.len() > 5 + round * 6);
+            larder.kill9();
+        });
+        let (totals, files) = recorded(&larder);
+        assert_eq!(totals, files, "round {round}");
+        larder.restart();
+    }
+}
+
 #[test]
 fn c51_kill_9_while_the_index_is_rebuilt() {
     let modules: Vec<Module> = (0..60)

@@ -53,6 +53,57 @@ fn a_restart_keeps_everything() {
     assert_eq!(up.total(), 4);
 }
 
+/// What is kept, as the metrics have it once they have it.
+#[track_caller]
+fn totals(larder: &Larder, files: u64) -> Vec<String> {
+    until("the totals", || {
+        let metrics = larder.metrics();
+        let known = format!("larder_store_files {files}\n");
+        metrics.contains(&known).then(|| {
+            let of_store = |line: &&str| line.starts_with("larder_store_");
+            metrics
+                .lines()
+                .filter(of_store)
+                .map(str::to_owned)
+                .collect()
+        })
+    })
+}
+
+#[test]
+fn the_totals_are_the_same_after_any_end() {
+    let (up, module, mut larder) = filled();
+    let before = totals(&larder, 3);
+    assert_eq!(larder.stop(), 0);
+    larder.restart();
+    assert_eq!(totals(&larder, 3), before);
+    larder.kill9();
+    larder.restart();
+    assert_eq!(totals(&larder, 3), before);
+    // What is fetched a second time counts once.
+    larder.stop();
+    fs::remove_file(larder.blob(&module.url("zip"))).unwrap();
+    larder.restart();
+    larder.get(&module.url("zip")).ok();
+    until("the zip to be kept again", || {
+        larder.blob(&module.url("zip")).exists().then_some(())
+    });
+    assert_eq!(totals(&larder, 3), before);
+    up.add(&Module::new("example.com/Upper", "v1.1.0"));
+    larder.get("/example.com/!upper/@v/v1.1.0.info").ok();
+    let more = totals(&larder, 4);
+    larder.stop();
+    fs::remove_dir_all(larder.data_dir().join("index")).unwrap();
+    larder.restart();
+    assert_eq!(totals(&larder, 4), more);
+    larder.stop();
+    let dump = larder.run(&["index", "dump", "--prefix", "totals"]);
+    assert!(dump.stdout.contains("\"files\":4"), "{dump:?}");
+    larder.run(&["index", "verify"]).expect(0);
+    larder.restart();
+    assert_eq!(totals(&larder, 4), more);
+}
+
 #[test]
 fn a_zip_received_whole_survives_kill_9_a_second_later() {
     let (_up, module, mut larder) = filled();
