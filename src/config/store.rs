@@ -18,7 +18,7 @@ section! {
         reserve: u64 = "512MB" => size();
 
         /// Memory for the index.
-        index_cache: u64 = "32MB" => size().between(1 << 20, 1 << 40);
+        index_cache: u64 = "16MB" => size().between(1 << 20, 1 << 40);
 
         /// Memory for small answers that are ready to be sent; 0 for none.
         hot: u64 = "32MB" => size().between(0, 1 << 40);

@@ -120,7 +120,7 @@ fn the_defaults_are_those_promised() {
     assert_eq!(config.admin.listen, None);
     assert!(config.store.data_dir.ends_with("home/.local/share/larder"));
     assert_eq!(config.store.reserve, 512_000_000);
-    assert_eq!(config.store.index_cache, 32_000_000);
+    assert_eq!(config.store.index_cache, 16_000_000);
     assert_eq!(config.store.hot, 32_000_000);
     assert_eq!(
         (config.store.max_flights, config.store.max_zip_flights),
