@@ -135,7 +135,10 @@ fn what_turns_out_wrong_is_taken_back() {
             (answer.status != 200).then(|| answer.refuses(&[502]))
         });
         assert!(text.contains("SECURITY ERROR"), "{text}");
-        assert!(!larder.blob(&path).exists());
+        // The record goes first, then the file.
+        until("the file to be gone", || {
+            (!larder.blob(&path).exists()).then_some(())
+        });
         // Upstream is asked every time from here on.
         let asked = world.up.count(&path);
         larder.get(&path).refuses(&[502]);
