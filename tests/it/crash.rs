@@ -86,30 +86,42 @@ fn c51_kill_9_in_the_middle_of_twenty_fetches_thirty_times() {
     larder.run(&["index", "verify"]).expect(0);
 }
 
+/// Has 20 new modules asked for by several clients at once, and is killed in the middle of it.
+fn killed_while_asked(
+    larder: &mut Larder,
+    up: &FakeUpstream,
+    round: usize,
+    name: &str,
+    paths: impl Fn(&Module) -> [String; 3] + Sync,
+) -> Vec<Module> {
+    let name = |n: usize| format!("example.com/{name}{round}m{n}x");
+    let modules: Vec<Module> = (0..20).map(|n| Module::new(&name(n), "v1.0.0")).collect();
+    for module in &modules {
+        up.add(module);
+    }
+    up.forget();
+    std::thread::scope(|scope| {
+        for quarter in modules.chunks(5) {
+            let (addr, paths) = (larder.addr(), &paths);
+            scope.spawn(move || {
+                for path in quarter.iter().flat_map(paths) {
+                    let _ = Request::get(&path).try_send(addr);
+                }
+            });
+        }
+        up.wait("some requests", |all| all.len() > 5 + round * 6);
+        larder.kill9();
+    });
+    modules
+}
+
 #[test]
 fn c51_kill_9_while_small_files_and_lists_are_written() {
     let up = FakeUpstream::start();
     let mut larder = larder().of(&up).start();
     for round in 0..8 {
-        let name = |n: usize| format!("example.com/r{round}m{n}x");
-        let modules: Vec<Module> = (0..20).map(|n| Module::new(&name(n), "v1.0.0")).collect();
-        for module in &modules {
-            up.add(module);
-        }
-        up.forget();
-        std::thread::scope(|scope| {
-            for quarter in modules.chunks(5) {
-                let addr = larder.addr();
-                scope.spawn(move || {
-                    for module in quarter {
-                        for path in [module.list_url(), module.url("info"), module.url("mod")] {
-                            let _ = Request::get(&path).try_send(addr);
-                        }
-                    }
-                });
-            }
-            up.wait("some requests", |all| all.len() > 5 + round * 6);
-            larder.kill9();
+        let modules = killed_while_asked(&mut larder, &up, round, "r", |module| {
+            [module.list_url(), module.url("info"), module.url("mod")]
         });
         larder.restart();
         for module in &modules {
@@ -138,25 +150,8 @@ fn kill_9_leaves_totals_that_are_right() {
     let up = FakeUpstream::start();
     let mut larder = larder().of(&up).start();
     for round in 0..8 {
-        let name = |n: usize| format!("example.com/t{round}m{n}x");
-        let modules: Vec<Module> = (0..20).map(|n| Module::new(&name(n), "v1.0.0")).collect();
-        for module in &modules {
-            up.add(module);
-        }
-        up.forget();
-        std::thread::scope(|scope| {
-            for quarter in modules.chunks(5) {
-                let addr = larder.addr();
-                scope.spawn(move || {
-                    for module in quarter {
-                        for kind in ["info", "mod", "zip"] {
-                            let _ = Request::get(&module.url(kind)).try_send(addr);
-                        }
-                    }
-                });
-            }
-            up.wait("some requests", |all| all.len() > 5 + round * 6);
-            larder.kill9();
+        killed_while_asked(&mut larder, &up, round, "t", |module| {
+            ["info", "mod", "zip"].map(|kind| module.url(kind))
         });
         let (totals, files) = recorded(&larder);
         assert_eq!(totals, files, "round {round}");
