@@ -149,11 +149,13 @@ where
     E: Clone + Send + Sync + 'static,
 {
     /// Joins the flight for `key`, or starts one, and waits for its outcome: `None` if there are too many, and within it if
-    /// its task died. What began as a guess is not tried hard, so its failure is no answer to who waits: then once more.
+    /// its task died. What began as a guess is not tried hard, so its failure is no answer to who waits: then once more,
+    /// unless the error says that trying is no use (`again`).
     pub async fn outcome<W>(
         &self,
         key: &K,
         urgency: &Urgency,
+        again: impl Fn(&E) -> bool,
         start: impl Fn(Place<K, Outcome<Result<T, E>>>) -> (Outcome<Result<T, E>>, W),
     ) -> Option<Option<Result<T, E>>>
     where
@@ -161,7 +163,12 @@ where
     {
         let of_a_guess = !urgency.is_guess() && self.is_guess(key);
         let first = outcome(self.join(key, urgency, &start)?).await;
-        if of_a_guess && !matches!(first, Some(Ok(_))) {
+        let useless = match &first {
+            Some(Ok(_)) => true,
+            Some(Err(error)) => !again(error),
+            None => false,
+        };
+        if of_a_guess && !useless {
             return Some(outcome(self.join(key, urgency, &start)?).await);
         }
         Some(first)

@@ -296,6 +296,12 @@ pub fn database_error(what: &str, database: &str, error: &SumdbError) -> EngineE
         )
         .and("What is kept here goes on being served.")
         .and(format!("Larder's operator looks into it (`larder sumdb status`) and ends the alarm with: larder sumdb acknowledge {database}")),
+        SumdbError::Alarmed(words) => EngineError::new(
+            Class::Rejected,
+            format!("SECURITY ERROR: {what}: {words}; larder has raised an alarm and takes nothing new on trust"),
+        )
+        .and("What is kept here goes on being served.")
+        .and(format!("Larder's operator looks into it (`larder sumdb status`) and ends the alarm with: larder sumdb acknowledge {database}")),
         SumdbError::Overloaded => {
             let mut refused = reason(Class::Overloaded, "larder asks it as much as it may already");
             refused.retry_after = Some(Duration::from_secs(2));

@@ -126,6 +126,15 @@ impl Voucher {
         self.databases.iter().all(|database| database.answers())
     }
 
+    /// The alarm of a database that no operator has acknowledged: until then nothing new is taken on trust.
+    fn alarm(&self) -> Option<Refusal> {
+        self.databases.iter().find_map(|database| {
+            let error = database.alarm()?;
+            let database = database.name().into();
+            Some(Refusal { database, error })
+        })
+    }
+
     /// Whether a kept file may be served as it is: under `refuse`, what could not be verified when it came may not.
     pub fn allows(&self, key: &FileKey, verified: Verified) -> bool {
         self.settings.serve_unverified
@@ -191,12 +200,13 @@ impl Voucher {
                     return Ok(Said { sums, by });
                 }
                 Err(error) => {
-                    // One that does not know it says less than one that could not be asked.
-                    let says_more = refusal
-                        .as_ref()
-                        .is_none_or(|known| matches!(known.error, SumdbError::Unknown { .. }));
-                    let go_on =
-                        error.is_unavailable() || matches!(error, SumdbError::Unknown { .. });
+                    // One that does not know it says less than one that could not be asked, which may know it; one that
+                    // gave what is forged says more than all others.
+                    let grave = error.is_grave();
+                    let says_more = grave
+                        || refusal
+                            .as_ref()
+                            .is_none_or(|known| matches!(known.error, SumdbError::Unknown { .. }));
                     if matches!(error, SumdbError::Unknown { .. }) {
                         *self.in_vain.lock() = None;
                     }
@@ -206,7 +216,7 @@ impl Voucher {
                             error,
                         });
                     }
-                    if !go_on {
+                    if grave {
                         break;
                     }
                 }
@@ -417,12 +427,15 @@ impl Vouching {
 
     fn judge(&self, refusal: &Refusal) -> Judgement {
         let (voucher, key) = (&self.voucher, &self.key);
+        // The look-up may have ended before the alarm was raised, or not at all.
+        let alarm = voucher.alarm().filter(|_| !refusal.error.is_grave());
+        let refusal = alarm.as_ref().unwrap_or(refusal);
         match &refusal.error {
             SumdbError::Unknown { .. } if voucher.settings.pin_unknown => Judgement::Pin,
             SumdbError::Unknown { text, .. } => {
                 Judgement::Refuse(voucher.not_known(key, &refusal.database, text))
             }
-            error if !error.is_unavailable() => {
+            error if error.is_grave() => {
                 Judgement::Refuse(database_error(&what(key), &refusal.database, error))
             }
             _ if voucher.settings.serve_unverified => Judgement::Later,

@@ -11,7 +11,8 @@ pub enum AlarmKind {
     /// The database has signed two histories that contradict each other. New modules are refused until an operator
     /// has acknowledged it.
     Fork,
-    /// A tile that came does not belong to the tree. What depends on it was refused.
+    /// A tile that came does not belong to the tree. What depends on it was refused; what does not verify in full is
+    /// refused, too, until an operator has acknowledged it.
     Inconsistent,
 }
 

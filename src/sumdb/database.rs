@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::alarm::{Alarm, AlarmKind};
-use super::error::SumdbError;
+use super::error::{SumdbError, both};
 use super::head::Head;
 use super::key::VerifierKey;
 use super::merkle::{Hash, Node, fold, leaf, roots};
@@ -216,15 +216,19 @@ impl Database {
         if let Some((until, error)) = self.unknown.get(&key)
             && self.clock.now() < until
         {
-            return Err(error);
+            return Err(self.while_alarmed(error));
         }
-        let flight = self.lookups.outcome(&key, &errand.urgency, |place| {
+        let again = SumdbError::may_be_retried;
+        let flight = self.lookups.outcome(&key, &errand.urgency, again, |place| {
             let (sender, receiver) = watch::channel(None);
             let (database, key, errand) = (Arc::clone(self), key.clone(), errand.clone());
             let (module, version) = (module.clone(), version.clone());
             let work = async move {
                 let result = database.look_up(&key, &module, &version, &errand).await;
+                // A fork that was seen meanwhile counts for this look-up as well.
+                let result = result.and_then(|body| database.not_forked().map(|()| body));
                 database.noted(&key, &result, &errand.urgency);
+                let result = result.map_err(|error| database.while_alarmed(error));
                 match &result {
                     Ok(body) => database.records.insert(key.clone(), (body.clone(), false)),
                     Err(_) => place.leave(),
@@ -285,8 +289,12 @@ impl Database {
         };
         // The newest head first: against it the heads of all the records are checked as prefixes.
         let first = timeout(FIRST_HEAD, self.some_head(errand));
-        let (body, _) = tokio::join!(self.transport.get(&ask), first);
-        let body = body?;
+        let (body, first) = tokio::join!(self.transport.get(&ask), first);
+        // Without a record there is nothing that could prove itself: then the graver one of both answers counts.
+        let body = body.map_err(|error| match first {
+            Ok(Err(of_head)) if of_head.is_grave() => error.or_graver(of_head),
+            _ => error,
+        })?;
         let forged = |why: String| SumdbError::Forged(format!("its record of {key}: {why}"));
         let record = Record::parse(&body).map_err(|error| forged(error.to_string()))?;
         let sums = record.sums(module, version);
@@ -314,10 +322,13 @@ impl Database {
                 (Ok(latest), hash)
             }
         };
-        latest.map_err(needed)?;
-        if hash.map_err(needed)? != record.leaf() {
-            return Err(forged("it is not in the tree".into()));
-        }
+        let lies_there = hash
+            .map_err(needed)
+            .and_then(|hash| match hash == record.leaf() {
+                true => Ok(()),
+                false => Err(forged("it is not in the tree".into())),
+            });
+        both(latest.map_err(needed), lies_there)?;
         self.heard();
         Ok(body)
     }
@@ -401,12 +412,42 @@ impl Database {
             return Ok(latest);
         }
         let hashes = self.tiles.hashes(&latest, &roots(head.size), errand).await;
-        let hashes = self.watched(hashes).await?;
+        let hashes = match self.watched(hashes).await {
+            Ok(hashes) => hashes,
+            Err(error) => return Err(self.other_tree(head, &latest, error, errand).await),
+        };
         if fold(&hashes) != head.root {
             return Err(self.fork(&latest, head).await);
         }
         self.consistent.insert(name, ());
         Ok(latest)
+    }
+
+    /// The latest tree could not show whether an older head is a prefix of it: perhaps because whoever was asked has
+    /// another tree, a smaller one. Then that tree's own tiles may prove it, which is graver than `error`.
+    async fn other_tree(
+        self: &Arc<Self>,
+        head: &Arc<Head>,
+        latest: &Arc<Head>,
+        error: SumdbError,
+        errand: &Errand,
+    ) -> SumdbError {
+        // Whoever does not answer will not answer more questions.
+        let answers = error.is_grave()
+            || matches!(
+                error,
+                SumdbError::Unknown { .. } | SumdbError::Refused(_) | SumdbError::Fault(_)
+            );
+        if !answers {
+            return error;
+        }
+        let another = self.tiles.is_another(head, errand).await;
+        match self.watched(another).await {
+            Ok(true) => self.fork(latest, head).await,
+            Ok(false) => error,
+            Err(other) if other.is_grave() => error.or_graver(other),
+            Err(_) => error,
+        }
     }
 
     async fn reload(&self) -> Result<(), SumdbError> {
@@ -441,19 +482,21 @@ impl Database {
 
     /// Asks for the latest head and joins it with what is known.
     async fn refresh(self: &Arc<Self>, errand: &Errand) -> Result<(), SumdbError> {
-        let flight = self.refreshes.outcome(&(), &errand.urgency, |place| {
-            let (sender, receiver) = watch::channel(None);
-            let (database, errand) = (Arc::clone(self), errand.clone());
-            let work = async move {
-                let result = database.ask_latest(&errand).await;
-                database.noted("latest", &result, &errand.urgency);
-                if result.is_err() {
-                    place.leave();
-                }
-                sender.send_replace(Some(result));
-            };
-            (receiver, work)
-        });
+        let flight =
+            self.refreshes
+                .outcome(&(), &errand.urgency, SumdbError::may_be_retried, |place| {
+                    let (sender, receiver) = watch::channel(None);
+                    let (database, errand) = (Arc::clone(self), errand.clone());
+                    let work = async move {
+                        let result = database.ask_latest(&errand).await;
+                        database.noted("latest", &result, &errand.urgency);
+                        if result.is_err() {
+                            place.leave();
+                        }
+                        sender.send_replace(Some(result));
+                    };
+                    (receiver, work)
+                });
         flight
             .await
             .ok_or(SumdbError::Overloaded)?
@@ -540,22 +583,25 @@ impl Database {
             found => return found,
         }
         self.not_closed()?;
-        let flight = self.tile_flights.outcome(&path, &errand.urgency, |place| {
-            let (sender, receiver) = watch::channel(None);
-            let (database, errand) = (Arc::clone(self), errand.clone());
-            let work = async move {
-                let result = match path.tile {
-                    Some(_) => database.hash_tile(path.id(), path.width, &errand).await,
-                    None => database.data_tile(path, &errand).await,
+        let again = SumdbError::may_be_retried;
+        let flight = self
+            .tile_flights
+            .outcome(&path, &errand.urgency, again, |place| {
+                let (sender, receiver) = watch::channel(None);
+                let (database, errand) = (Arc::clone(self), errand.clone());
+                let work = async move {
+                    let result = match path.tile {
+                        Some(_) => database.hash_tile(path.id(), path.width, &errand).await,
+                        None => database.data_tile(path, &errand).await,
+                    };
+                    let result = database.watched(result).await;
+                    if result.is_err() {
+                        place.leave();
+                    }
+                    sender.send_replace(Some(result));
                 };
-                let result = database.watched(result).await;
-                if result.is_err() {
-                    place.leave();
-                }
-                sender.send_replace(Some(result));
-            };
-            (receiver, work)
-        });
+                (receiver, work)
+            });
         let body = flight
             .await
             .ok_or(SumdbError::Overloaded)?
@@ -641,8 +687,8 @@ impl Database {
             errand: errand.clone(),
         };
         let leaves = self.tiles.tile(&head, path.id(), errand);
-        let (body, leaves) =
-            futures_util::future::try_join(self.transport.get(&ask), leaves).await?;
+        let (body, leaves) = tokio::join!(self.transport.get(&ask), leaves);
+        let (body, leaves) = both(body, leaves)?;
         let records = texts(&body).filter(|records| records.len() == width);
         let records = records
             .ok_or_else(|| SumdbError::Forged(format!("{path} does not hold {width} records")))?;
@@ -674,9 +720,7 @@ impl Database {
         let word = match result {
             Ok(_) => "ok",
             Err(SumdbError::Unknown { .. }) => "unknown",
-            Err(SumdbError::Forged(_) | SumdbError::Inconsistent(_) | SumdbError::Fork(_)) => {
-                "forged"
-            }
+            Err(error) if error.is_grave() => "forged",
             Err(_) => "unavailable",
         };
         self.metrics.asked(word);
@@ -697,7 +741,7 @@ impl Database {
                 let until = Millis(self.clock.now().0.saturating_add(ttl));
                 self.unknown.insert(what.to_owned(), (until, error.clone()));
             }
-            SumdbError::Forged(_) | SumdbError::Inconsistent(_) | SumdbError::Fork(_) => {
+            error if error.is_grave() => {
                 tracing::error!(database, what, %error, "an answer of the checksum database failed verification");
             }
             // Once is enough to know.
@@ -741,17 +785,41 @@ impl Database {
 
     /// An error while there is a fork that no operator has acknowledged.
     fn not_forked(&self) -> Result<(), SumdbError> {
-        let alarmed = self
-            .now
-            .lock()
-            .alarms
-            .iter()
-            .any(|alarm| alarm.kind == AlarmKind::Fork && !alarm.acknowledged);
         self.not_closed()?;
-        if alarmed {
+        if self.is_open(AlarmKind::Fork) {
             Err(self.forked_error())
         } else {
             Ok(())
+        }
+    }
+
+    fn is_open(&self, kind: AlarmKind) -> bool {
+        let open = |alarm: &Alarm| alarm.kind == kind && !alarm.acknowledged;
+        self.now.lock().alarms.iter().any(open)
+    }
+
+    /// The refusal of whatever this database cannot prove, while an alarm stands that no operator has acknowledged.
+    pub fn alarm(&self) -> Option<SumdbError> {
+        if self.is_open(AlarmKind::Fork) {
+            return Some(self.forked_error());
+        }
+        self.is_open(AlarmKind::Inconsistent).then(|| {
+            SumdbError::Alarmed(format!(
+                "the checksum database {} has given a tile that does not belong to the tree it has signed",
+                self.name()
+            ))
+        })
+    }
+
+    /// While an alarm stands nothing passes as "not known" or "not available". What verifies is believed all the same,
+    /// since it proves itself; but not while there is a fork.
+    fn while_alarmed(&self, error: SumdbError) -> SumdbError {
+        match self.alarm() {
+            Some(SumdbError::Alarmed(why)) if !error.is_grave() => {
+                SumdbError::Alarmed(format!("{why}, and now: {error}"))
+            }
+            Some(alarm) if !error.is_grave() => alarm,
+            _ => error,
         }
     }
 

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, try_join, try_join_all};
+use futures_util::future::{BoxFuture, join, join_all};
 use quick_cache::sync::Cache;
 use tokio::sync::watch;
 
-use super::error::SumdbError;
+use super::error::{SumdbError, all, both};
 use super::head::Head;
 use super::merkle::{Hash, Node, fold, roots};
 use super::seams::{Ask, State, Transport};
@@ -112,7 +112,7 @@ impl Tiles {
         ids.sort_unstable();
         ids.dedup();
         let read = ids.iter().map(|id| self.tile(head, *id, errand));
-        let tiles: HashMap<_, _> = ids.iter().copied().zip(try_join_all(read).await?).collect();
+        let tiles: HashMap<_, _> = ids.iter().copied().zip(all(read).await?).collect();
         nodes.iter().map(|node| hash_in(&tiles, *node)).collect()
     }
 
@@ -139,23 +139,26 @@ impl Tiles {
             if width < FULL {
                 return Err(beyond(id));
             }
-            let flight = tiles.verified.outcome(&id, &errand.urgency, |place| {
-                let (sender, receiver) = watch::channel(None);
-                let tiles = Arc::clone(&tiles);
-                let (head, errand) = (Arc::clone(&head), errand.clone());
-                let work = async move {
-                    let tile = tiles.verify(&head, id, &errand).await;
-                    match &tile {
-                        Ok(tile) => tiles.remember(id, tile, false),
-                        Err(_) => place.leave(),
-                    }
-                    sender.send_replace(Some(tile.clone()));
-                    if let Ok(tile) = &tile {
-                        tiles.store(id, tile).await;
-                    }
-                };
-                (receiver, work)
-            });
+            let flight =
+                tiles
+                    .verified
+                    .outcome(&id, &errand.urgency, SumdbError::may_be_retried, |place| {
+                        let (sender, receiver) = watch::channel(None);
+                        let tiles = Arc::clone(&tiles);
+                        let (head, errand) = (Arc::clone(&head), errand.clone());
+                        let work = async move {
+                            let tile = tiles.verify(&head, id, &errand).await;
+                            match &tile {
+                                Ok(tile) => tiles.remember(id, tile, false),
+                                Err(_) => place.leave(),
+                            }
+                            sender.send_replace(Some(tile.clone()));
+                            if let Ok(tile) = &tile {
+                                tiles.store(id, tile).await;
+                            }
+                        };
+                        (receiver, work)
+                    });
             landed(flight.await)
         }
         .boxed()
@@ -204,8 +207,8 @@ impl Tiles {
         errand: &Errand,
     ) -> Result<Tile, SumdbError> {
         let (above, slot) = id.parent();
-        let (tile, parent) =
-            try_join(self.fetch(id, FULL, errand), self.tile(head, above, errand)).await?;
+        let asked = join(self.fetch(id, FULL, errand), self.tile(head, above, errand)).await;
+        let (tile, parent) = both(asked.0, asked.1)?;
         if tile.subtree(0..usize::from(FULL)) == parent.hash(slot) {
             Ok(tile)
         } else {
@@ -253,7 +256,7 @@ impl Tiles {
             let tile = self.fetch(*id, id.width(head.size), errand).await?;
             Ok::<_, SumdbError>((*id, tile))
         });
-        try_join_all(fetch).await
+        all(fetch).await
     }
 
     /// Verifies the edge of a first head: there is no older one that it could contradict.
@@ -285,37 +288,94 @@ impl Tiles {
         }
         // From the top down, so that each one's parent is verified before it.
         wanted.sort_unstable_by_key(|id| std::cmp::Reverse(id.level));
-        let mut kept = HashMap::new();
+        let mut tiles: HashMap<TileId, Result<Tile, SumdbError>> = HashMap::new();
         for id in &wanted {
             if let Some(tile) = self.kept(*id, FULL).await? {
-                kept.insert(*id, tile);
+                tiles.insert(*id, Ok(tile));
             }
         }
-        let missing = wanted.iter().filter(|id| !kept.contains_key(id));
-        let fetch = missing.map(|id| async move {
-            Ok::<_, SumdbError>((*id, self.fetch(*id, FULL, errand).await?))
-        });
-        kept.extend(try_join_all(fetch).await?);
+        let missing = wanted.iter().filter(|id| !tiles.contains_key(id));
+        let fetch = missing.map(|id| async move { (*id, self.fetch(*id, FULL, errand).await) });
+        tiles.extend(join_all(fetch).await);
+        // What is missing ends this only when all that is there has been looked at: some of it may be forged, or prove
+        // that there are two histories.
+        let mut gravest: Option<SumdbError> = None;
+        let mut failed = |error: SumdbError| {
+            gravest = Some(match gravest.take() {
+                Some(known) => known.or_graver(error),
+                None => error,
+            });
+        };
         for id in wanted {
             let (above, slot) = id.parent();
-            let place = known.get(&above).and_then(|parent| parent.hash(slot));
-            let fits = |tile: &Tile| tile.subtree(0..usize::from(FULL)) == place && place.is_some();
-            let mut tile = kept.remove(&id).ok_or_else(|| beyond(id))?;
-            if !fits(&tile) {
+            let Some(place) = known.get(&above).and_then(|parent| parent.hash(slot)) else {
+                // The one above failed, and has said so.
+                continue;
+            };
+            let fits = |tile: &Tile| tile.subtree(0..usize::from(FULL)) == Some(place);
+            let mut tile = tiles.remove(&id).unwrap_or_else(|| Err(beyond(id)));
+            if tile.as_ref().is_ok_and(|tile| !fits(tile)) {
                 self.reject(id, FULL);
-                tile = self.fetch(id, FULL, errand).await?;
+                tile = self.fetch(id, FULL, errand).await;
             }
-            if !fits(&tile) {
-                self.reject(id, FULL);
-                return Err(inconsistent(id));
+            match tile {
+                Ok(tile) if fits(&tile) => {
+                    known.insert(id, tile);
+                }
+                Ok(_) => {
+                    self.reject(id, FULL);
+                    failed(inconsistent(id));
+                }
+                Err(error) => failed(error),
             }
-            known.insert(id, tile);
+        }
+        if self.contradicted(&known).await? {
+            return Ok(None);
+        }
+        if let Some(error) = gravest {
+            return Err(error);
         }
         let hashes: Vec<Hash> = nodes
             .iter()
             .map(|node| hash_in(&known, *node))
             .collect::<Result<_, _>>()?;
         Ok((fold(&hashes) == old.root).then_some(Edge(known)))
+    }
+
+    /// Whether the tree that `head` signs, an older one than the latest, contradicts what is kept: to be asked when the
+    /// latest tree cannot show whether it is a prefix of it, since whoever was asked does not have, or does not give, all
+    /// of the latest tree. Its own tiles may prove that it is another one.
+    pub(super) async fn is_another(
+        self: &Arc<Self>,
+        head: &Head,
+        errand: &Errand,
+    ) -> Result<bool, SumdbError> {
+        let edge = self.edge(head, errand).await?;
+        self.contradicted(&edge.0).await
+    }
+
+    /// Whether tiles that verify under one signed head differ from kept ones, which verify under another: as far as a
+    /// tile is in both trees, it is the same in both.
+    async fn contradicted(&self, tiles: &HashMap<TileId, Tile>) -> Result<bool, SumdbError> {
+        for (id, tile) in tiles {
+            let Some(kept) = self.kept_as_known(*id).await? else {
+                continue;
+            };
+            let width = kept.width().min(tile.width());
+            if kept.narrowed(width) != tile.narrowed(width) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// As much of a tile as is kept.
+    async fn kept_as_known(&self, id: TileId) -> Result<Option<Tile>, SumdbError> {
+        if let Some(known) = self.memory.get(&id) {
+            return Ok(Some(known.tile));
+        }
+        let bytes = self.state.tile(&id.path(FULL)).await.map_err(store)?;
+        Ok(bytes.and_then(Tile::new))
     }
 
     /// Keeps what verified a head that has been adopted.
@@ -340,6 +400,7 @@ impl Tiles {
                 match self.fetch_exactly(id, FULL, errand).await {
                     Ok(full) => full.narrowed(width).ok_or_else(|| beyond(id)),
                     // That there is no full one yet says nothing.
+                    Err(full) if full.is_grave() => Err(full),
                     Err(_) => Err(error),
                 }
             }
@@ -358,28 +419,30 @@ impl Tiles {
             return Ok(tile);
         }
         let key = (id, width);
-        let flight = self.fetches.outcome(&key, &errand.urgency, |place| {
-            let (sender, receiver) = watch::channel(None);
-            let tiles = Arc::clone(self);
-            let ask = Ask {
-                path: id.path(width),
-                lookup: None,
-                max: u64::from(FULL) * 32,
-                errand: errand.clone(),
-            };
-            let work = async move {
-                let tile = match tiles.transport.get(&ask).await {
-                    Ok(bytes) => sized(&ask.path, bytes, width),
-                    Err(error) => Err(error),
-                };
-                match &tile {
-                    Ok(tile) => tiles.coming.insert((id, width), tile.clone()),
-                    Err(_) => place.leave(),
-                }
-                sender.send_replace(Some(tile));
-            };
-            (receiver, work)
-        });
+        let flight =
+            self.fetches
+                .outcome(&key, &errand.urgency, SumdbError::may_be_retried, |place| {
+                    let (sender, receiver) = watch::channel(None);
+                    let tiles = Arc::clone(self);
+                    let ask = Ask {
+                        path: id.path(width),
+                        lookup: None,
+                        max: u64::from(FULL) * 32,
+                        errand: errand.clone(),
+                    };
+                    let work = async move {
+                        let tile = match tiles.transport.get(&ask).await {
+                            Ok(bytes) => sized(&ask.path, bytes, width),
+                            Err(error) => Err(error),
+                        };
+                        match &tile {
+                            Ok(tile) => tiles.coming.insert((id, width), tile.clone()),
+                            Err(_) => place.leave(),
+                        }
+                        sender.send_replace(Some(tile));
+                    };
+                    (receiver, work)
+                });
         landed(flight.await)
     }
 

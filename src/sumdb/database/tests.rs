@@ -401,6 +401,154 @@ async fn c80_forks_raise_an_alarm_that_lasts() {
     }
 }
 
+/// Another history of the same database, with less in it: whole tiles of the known tree are missing there, so that its
+/// records and heads cannot be compared with that tree. What can be compared decides.
+#[tokio::test]
+async fn c80_a_smaller_other_tree_is_a_fork_although_tiles_are_missing() {
+    for (known, keep, size, looked_up) in [
+        (600, 0, 300, vec![599, 3]),
+        (600, 0, 500, vec![599, 3]),
+        (600, 200, 300, vec![599, 3]),
+        // Of a tree so large there must be something to compare with.
+        (70_000, 100, 600, vec![3]),
+    ] {
+        for looked_up in looked_up {
+            for asked in [5, 250, size - 1] {
+                let case = format!("{keep} of {known} kept, {size}, {looked_up}, {asked}");
+                let server = Server::new(known, "");
+                let (database, state) = fresh(&server).await;
+                ask(&database, looked_up).await.unwrap();
+                let mut evil = TestLog::new(Signer::new(NAME, 7), keep, "");
+                for n in keep..size {
+                    evil.add(n, "evil");
+                }
+                *server.log.lock() = evil;
+                *server.size.lock() = size;
+                if asked == looked_up {
+                    continue;
+                }
+                let refused = ask(&database, asked).await.unwrap_err();
+                assert!(
+                    matches!(refused, SumdbError::Fork(_)),
+                    "{case}: {refused:?}"
+                );
+                let lookup = lookup_key(&format!("a.com/m{asked}@v1.0.0"));
+                assert!(!state.map.lock().contains_key(&lookup), "{case}");
+                // Nothing new from then on, whatever is or is not answered.
+                server.down.store(true, Ordering::Relaxed);
+                let refused = ask(&database, 7).await.unwrap_err();
+                assert!(
+                    matches!(refused, SumdbError::Fork(_)),
+                    "{case}: {refused:?}"
+                );
+                assert_eq!(ask(&database, looked_up).await, Ok(expected(looked_up, "")));
+            }
+        }
+    }
+}
+
+/// A mirror that is behind has less, and nothing else.
+#[tokio::test]
+async fn a_mirror_that_is_behind_is_no_alarm() {
+    for size in [100, 256, 300, 512, 599] {
+        let server = Server::new(600, "");
+        let (database, _) = fresh(&server).await;
+        ask(&database, 599).await.unwrap();
+        *server.log.lock() = TestLog::new(Signer::new(NAME, 7), size, "");
+        *server.size.lock() = size;
+        for asked in [5, size - 1] {
+            if let Err(error) = ask(&database, asked).await {
+                assert!(error.is_unavailable(), "{size} {asked}: {error:?}");
+            }
+        }
+        assert!(database.status().alarms.is_empty(), "{size}");
+    }
+}
+
+/// "Not there" must not hide what was proven at the same time.
+#[tokio::test]
+async fn the_gravest_of_several_outcomes_decides() {
+    // The first head's tree is forged, and the version is not known.
+    let server = Server::new(600, "");
+    let forged = |path: &str| {
+        let mut forged = server.answer(path).unwrap().to_vec();
+        forged[3] ^= 1;
+        server.lie(path, forged);
+    };
+    let (database, _) = fresh(&server).await;
+    forged("tile/8/1/000.p/2");
+    let refused = ask(&database, 1000).await.unwrap_err();
+    assert!(
+        matches!(refused, SumdbError::Inconsistent(_)),
+        "{refused:?}"
+    );
+    // On the way to a newer head one tile is missing, and another one is forged.
+    for (gone, lie) in [
+        ("tile/8/0/001", "tile/8/0/000"),
+        ("tile/8/0/000", "tile/8/0/001"),
+    ] {
+        server.lies.lock().clear();
+        *server.size.lock() = 300;
+        let (database, _) = fresh(&server).await;
+        ask(&database, 299).await.unwrap();
+        database.tiles.clear();
+        *server.size.lock() = 600;
+        server.gone.lock().insert(gone.to_owned());
+        forged(lie);
+        let refused = ask(&database, 550).await;
+        if lie == "tile/8/0/001" {
+            let refused = refused.unwrap_err();
+            assert!(
+                matches!(refused, SumdbError::Inconsistent(_)),
+                "{lie}: {refused:?}"
+            );
+        }
+        server.gone.lock().clear();
+    }
+    // The narrow tile is missing, and the full one in its place is no tile at all.
+    server.lies.lock().clear();
+    *server.size.lock() = 300;
+    let (database, _) = fresh(&server).await;
+    server.gone.lock().insert("tile/8/0/001.p/44".to_owned());
+    server.lie("tile/8/0/001", "<html>");
+    let refused = ask(&database, 290).await.unwrap_err();
+    assert!(matches!(refused, SumdbError::Forged(_)), "{refused:?}");
+}
+
+#[tokio::test]
+async fn while_an_alarm_stands_nothing_passes_as_unavailable_or_unknown() {
+    let server = Server::new(600, "");
+    let (database, state) = fresh(&server).await;
+    ask(&database, 599).await.unwrap();
+    let mut forged = server.answer("tile/8/0/000").unwrap().to_vec();
+    forged[3] ^= 1;
+    server.lie("tile/8/0/000", forged);
+    let refused = ask(&database, 5).await.unwrap_err();
+    assert!(
+        matches!(refused, SumdbError::Inconsistent(_)),
+        "{refused:?}"
+    );
+    server.lies.lock().clear();
+    for database in [database, open(&server, &state).await] {
+        server.down.store(true, Ordering::Relaxed);
+        let refused = ask(&database, 7).await.unwrap_err();
+        assert!(matches!(refused, SumdbError::Alarmed(_)), "{refused:?}");
+        server.down.store(false, Ordering::Relaxed);
+        for _ in 0..2 {
+            let refused = ask(&database, 1000).await.unwrap_err();
+            assert!(matches!(refused, SumdbError::Alarmed(_)), "{refused:?}");
+        }
+        assert_eq!(ask(&database, 599).await, Ok(expected(599, "")));
+    }
+    // What proves itself is believed; and all is as ever once somebody has looked into it.
+    let database = open(&server, &state).await;
+    assert_eq!(ask(&database, 300).await, Ok(expected(300, "")));
+    assert_eq!(database.acknowledge().await, 1);
+    server.down.store(true, Ordering::Relaxed);
+    let refused = ask(&database, 7).await.unwrap_err();
+    assert!(matches!(refused, SumdbError::Fault(_)), "{refused:?}");
+}
+
 #[tokio::test]
 async fn older_honest_heads_are_no_alarm_and_unknown_records_are_remembered() {
     let server = Server::new(600, "");

@@ -313,3 +313,63 @@ fn forgeries_are_never_served_unverified() {
     larder.get(&wrong.url("zip")).refuses(&[502]);
     vouched_for(&larder, &world.first);
 }
+
+/// While its alarm stands, a database that is silent, or says "not known", is not taken for one that is merely away.
+#[test]
+fn while_a_forged_tile_s_alarm_stands_nothing_is_served_unverified() {
+    let world = world();
+    let unknown = Module::new("example.com/unknown", "v1.0.0");
+    world.up.add(&unknown);
+    let mut larder = world
+        .larder()
+        .no_breaker()
+        .set("upstream.attempts", "1")
+        .set("sumdb.on_unknown", "pin")
+        .set("sumdb.patience", "1s")
+        .set("ahead.enabled", "false")
+        .start();
+    vouched_for(&larder, &world.last);
+    world.log.flip(0, 0, 3);
+    refused(&larder, &world.first);
+    wait_alarm(&larder, &world.log, "inconsistent");
+    for _ in 0..2 {
+        let text = refused(&larder, &unknown);
+        assert!(text.contains("larder sumdb acknowledge"), "{text}");
+        for fault in [Fault::status(500), Fault::hang()] {
+            world.up.rule("*/lookup/*", fault);
+            let text = refused(&larder, &world.second);
+            assert!(text.contains("larder sumdb acknowledge"), "{text}");
+            world.up.clear_rules();
+        }
+        vouched_for(&larder, &world.last);
+        larder.stop();
+        larder.restart();
+    }
+    larder
+        .run(&["sumdb", "acknowledge", &world.log.name()])
+        .expect(0);
+    let answer = larder.get(&unknown.url("mod"));
+    assert_eq!((answer.status, verified(&answer)), (200, "pin"));
+}
+
+/// Two databases: one cannot be reached, the other one forges.
+#[test]
+fn of_several_databases_the_one_that_forges_decides() {
+    let other = Log::named("sum.example.com", 9);
+    other.fill(300, "o");
+    let world = world();
+    other.install(&world.up);
+    let away = FakeUpstream::start();
+    let address = Log::named("away.example.com", 8).with_url(&away.url());
+    away.rule("*", Fault::status(500));
+    let larder = larder()
+        .of(&world.up)
+        .no_breaker()
+        .set("upstream.attempts", "1")
+        .sumdb(&address)
+        .sumdb(&world.log.verifier())
+        .start();
+    world.log.flip(0, 0, 3);
+    refused(&larder, &world.first);
+    vouched_for(&larder, &world.last);
+}

@@ -1,6 +1,7 @@
 //! A database that tells two stories (checklist 80).
 
 use super::*;
+use crate::support::sumdb::Partials;
 
 /// Other histories from the same key: what they are, and what they look like to whoever saw the first.
 fn other_histories(log: &Log) -> [(&'static str, Log); 3] {
@@ -239,4 +240,96 @@ fn an_older_head_of_the_same_history_is_no_alarm() {
         larder.get(&world.lookup(&world.second)).ok(),
         world.log.body(world.log.id(&world.second), 400).as_bytes()
     );
+}
+
+/// Of the tree that is known, an evil one of the same key lacks whole tiles: what cannot be compared for want of them must
+/// not pass for a database that cannot be reached.
+#[test]
+fn c80_a_fork_with_a_smaller_tree_is_no_database_that_cannot_be_reached() {
+    for (keep, size, partials) in [
+        (10, 400, Partials::All),
+        (10, 270, Partials::UntilFull),
+        (200, 500, Partials::UntilFull),
+    ] {
+        let what = format!("{keep} kept, {size} in all");
+        let world = world();
+        let honest = world.log.copy();
+        let larder = world
+            .larder()
+            .no_breaker()
+            .set("sumdb.on_unknown", "pin")
+            .start();
+        vouched_for(&larder, &world.first);
+        let (evil, third) = (
+            honest.fork(keep),
+            Module::new("example.com/third", "v1.0.0"),
+        );
+        world.up.add(&third);
+        evil.add(&world.second);
+        evil.add(&third);
+        evil.fill(size, "evil");
+        evil.partials(partials);
+        world.log.become_like(&evil);
+        let mut forked = Forked {
+            world,
+            honest,
+            larder,
+        };
+        forked.new_modules_are_refused(&what);
+        wait_alarm(&forked.larder, &forked.honest, "fork");
+        refused(&forked.larder, &third);
+        forked.the_old_story_goes_on(&what);
+        // Not even when nobody says anything any more, nor after a restart.
+        forked.world.up.rule("/sumdb/*", Fault::status(503));
+        forked.larder.stop();
+        forked.larder.restart();
+        forked.new_modules_are_refused(&what);
+        let text = refused(&forked.larder, &third);
+        assert!(text.contains("larder sumdb acknowledge"), "{what}: {text}");
+        vouched_for(&forked.larder, &forked.world.first);
+        forked.world.up.clear_rules();
+        forked.world.log.become_like(&forked.honest);
+        acknowledge(&forked.larder, &forked.honest);
+        wait_calm(&forked.larder, &forked.honest);
+        vouched_for(&forked.larder, &forked.world.second);
+    }
+}
+
+/// What was served unverified before the alarm is not vouched for by the database that forks, and not given up either.
+#[test]
+fn while_an_alarm_stands_what_is_to_be_verified_stays_so() {
+    let world = world();
+    let honest = world.log.copy();
+    let larder = world
+        .larder()
+        .no_breaker()
+        .set("upstream.attempts", "1")
+        .set("sumdb.settle_every", "200ms")
+        .start();
+    vouched_for(&larder, &world.first);
+    world.up.rule("*/lookup/*", Fault::status(500));
+    let path = world.second.url("mod");
+    let answer = larder.get(&path);
+    assert_eq!((answer.status, verified(&answer)), (200, "none"));
+    world.log.become_like(&other_histories(&honest)[1].1);
+    world.up.clear_rules();
+    wait_alarm(&larder, &honest, "fork");
+    // Many rounds of asking again.
+    let asked = world.up.paths().len();
+    let answer = larder.get(&world.second.url("zip"));
+    assert_eq!(answer.status, 502, "{}", answer.describe());
+    std::thread::sleep(std::time::Duration::from_millis(800)); // Four rounds: that nothing comes of them cannot be waited for.
+    let answer = larder.get(&path);
+    assert_eq!((answer.status, verified(&answer)), (200, "none"));
+    assert!(
+        world.up.paths()[asked..]
+            .iter()
+            .all(|path| !path.contains("/lookup/")),
+        "a database that forks is not asked"
+    );
+    world.log.become_like(&honest);
+    acknowledge(&larder, &honest);
+    until("it to be verified", || {
+        (verified(&larder.get(&path)) == "sumdb").then_some(())
+    });
 }
