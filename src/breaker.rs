@@ -157,6 +157,11 @@ impl Breaker {
         }
     }
 
+    /// When the upstream last answered sensibly.
+    pub fn last_success(&self) -> Option<Instant> {
+        self.state.lock().last_success
+    }
+
     /// The upstream answered sensibly, be it 404.
     pub fn success(&self, _pass: &Pass) {
         let now = self.clock.instant();

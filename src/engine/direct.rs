@@ -169,13 +169,27 @@ fn verdict(what: &str, error: DirectError) -> EngineError {
     if class == Class::Ours {
         return EngineError::ours(format!("{what}: larder could not make the zip"));
     }
+    let said_by_all = is_said(&error);
     let mut lines = text.lines();
     let first = lines.next().unwrap_or_default();
     let first = match class {
         Class::Absent { .. } => format!("not found: {what}: {first}"),
         _ => format!("{what}: {first}"),
     };
-    lines.fold(EngineError::new(class, first), EngineError::and)
+    let mut verdict = lines.fold(EngineError::new(class, first), EngineError::and);
+    verdict.said_by_all = said_by_all;
+    verdict
+}
+
+/// Whether it is known of the module or its repository that there is no such thing. A repository that is not there may
+/// only want a login, and what the rules in force forbid says nothing of what there is.
+fn is_said(error: &DirectError) -> bool {
+    match error {
+        DirectError::Resolve(error) => matches!(error, ResolveError::None(_)),
+        DirectError::Layout(_) => true,
+        DirectError::Version(error) => !matches!(error, NoVersion::Repo(_)),
+        DirectError::Pack(_) => false,
+    }
 }
 
 fn of_resolving(error: &ResolveError) -> Class {

@@ -51,6 +51,19 @@ pub struct EngineError {
     pub cached: bool,
     /// It holds for this request only: no cache may keep it.
     pub passing: bool,
+    /// That it does not exist was just said by every source that may have it.
+    pub said_by_all: bool,
+    /// It was said a while ago, and nobody can be asked now.
+    pub stale: Option<Stale>,
+}
+
+/// How old something is that is said again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stale {
+    /// Since it was said.
+    pub age: Duration,
+    /// Since it should have been asked again.
+    pub over: Duration,
 }
 
 impl EngineError {
@@ -63,6 +76,8 @@ impl EngineError {
             upstream: None,
             cached: false,
             passing: false,
+            said_by_all: false,
+            stale: None,
         }
     }
 

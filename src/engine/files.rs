@@ -97,10 +97,13 @@ impl Engine {
             return Err(Self::from_negative(error));
         }
         self.ahead_missed(key, mode);
+        let errand = mode.errand();
         if key.kind == Kind::Zip {
-            return self.missed_zip(key, &mode.errand()).await;
+            let asking = self.missed_zip(key, &errand);
+            return self.or_absent_file(key, asking).await;
         }
-        let answer = self.missed_small(key, &mode.errand()).await?;
+        let asking = self.missed_small(key, &errand);
+        let answer = self.or_absent_file(key, asking).await?;
         self.ahead_came(key, &answer.content, mode);
         Ok(answer)
     }
@@ -253,6 +256,7 @@ impl Engine {
                     self.negatives.version_exists(&key);
                     self.outdate_list(&key);
                 }
+                self.absences.appeared(&Key::File(key.clone())).await;
                 if !stored {
                     self.metrics.unkept.inc();
                     self.pin_alone(&key, &beside).await;
@@ -267,7 +271,7 @@ impl Engine {
                 }
             }
             Err(error) => {
-                self.negatives.put(&Key::File(key.clone()), &error);
+                self.remember_no(&Key::File(key.clone()), &error);
                 self.noted(&key, &error);
                 place.leave();
                 landed.send_replace(Some(Err(error)));
@@ -429,7 +433,9 @@ impl Engine {
             Ok(verdict) => {
                 let verdict = Arc::new(verdict);
                 flight.end(Ok(Arc::clone(&verdict)));
-                self.negatives.forget(&Key::File(key.clone()));
+                let as_key = Key::File(key.clone());
+                self.negatives.forget(&as_key);
+                self.absences.appeared(&as_key).await;
                 let Some(spool) = flight.spool().filter(|_| verdict.stored) else {
                     self.metrics.unkept.inc();
                     self.pin_alone(&key, &verdict.beside).await;
@@ -445,7 +451,7 @@ impl Engine {
                 }
             }
             Err(error) => {
-                self.negatives.put(&Key::File(key.clone()), &error);
+                self.remember_no(&Key::File(key.clone()), &error);
                 self.noted(&key, &error);
                 place.leave();
                 flight.end(Err(error));

@@ -87,7 +87,11 @@ impl Engine {
                     }
                 }
             }
-            (Some(flight), _) => outcome(flight).await,
+            (Some(flight), Some(_)) => outcome(flight).await,
+            (Some(flight), None) => {
+                let wait = (!mode.no_cache).then_some(self.settings.refresh_wait);
+                Some(self.new_answer(key, wait, flight).await)
+            }
         };
         match (landed, kept) {
             // Derived from something that is itself past its time.
@@ -104,6 +108,20 @@ impl Engine {
             (None, Some(kept)) => Ok(self.stale(key, &kept, "the fetch ended unexpectedly")),
             (None, None) => Err(EngineError::ours("the fetch ended unexpectedly")),
         }
+    }
+
+    /// The outcome for whoever has nothing older.
+    async fn new_answer(
+        &self,
+        key: &MetaKey,
+        wait: Option<Duration>,
+        flight: Outcome<MetaOutcome>,
+    ) -> MetaOutcome {
+        let asking = async {
+            let landed = outcome(flight).await;
+            landed.unwrap_or_else(|| Err(EngineError::ours("the fetch ended unexpectedly")))
+        };
+        self.or_absence(&Key::Meta(key.clone()), wait, asking).await
     }
 
     /// Waits until a flight that is under way has ended: it may have its answer from before this client asked.
@@ -136,7 +154,10 @@ impl Engine {
             Some(flight) if kept.is_some() => timeout(self.settings.refresh_wait, outcome(flight))
                 .await
                 .unwrap_or(None),
-            Some(flight) => outcome(flight).await,
+            Some(flight) => {
+                let wait = Some(self.settings.refresh_wait);
+                Some(self.new_answer(key, wait, flight).await)
+            }
             None => Some(Err(too_many())),
         };
         match (landed, kept) {
@@ -229,11 +250,12 @@ impl Engine {
                 self.hot.put_meta(key.clone(), meta.clone());
                 self.negatives.forget(&as_key);
                 landed.send_replace(Some(Ok(meta.clone())));
+                self.absences.appeared(&as_key).await;
                 let changed = before.is_none_or(|before| before.body != meta.body);
                 self.keep_meta(&key, &meta.record, changed).await;
             }
             Err(error) => {
-                self.negatives.put(&as_key, &error);
+                self.remember_no(&as_key, &error);
                 self.hot.end_meta(&key);
                 if !error.is_absent() {
                     tracing::debug!(resource = %key, %error, "asking failed");
@@ -300,7 +322,9 @@ impl Engine {
                 Err(error) if error.is_absent() => {
                     match derivation(errand).run(key, None).await {
                         // Why it was not found in the first place says more.
-                        Err(derived) if derived.is_absent() => Err(error),
+                        Err(derived) if derived.is_absent() && derived.stale.is_none() => {
+                            Err(error)
+                        }
                         other => other,
                     }
                 }

@@ -4,6 +4,7 @@
 //! A request comes in as a [`Key`] and a [`Mode`] and leaves as an [`Answer`] or an [`EngineError`]. Fetches run in
 //! tasks of their own (flights); a client that goes away disturbs nobody.
 
+mod absent;
 mod ahead;
 mod answer;
 mod databases;
@@ -28,6 +29,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use absent::Absences;
 use ahead::Ahead;
 pub use ahead::{AheadSettings, Client};
 pub use answer::{Answer, CacheStatus, Content, Lease, Mode};
@@ -93,6 +95,7 @@ pub struct Engine {
     epoch: Arc<AtomicU64>,
     hot: Hot,
     negatives: Negatives,
+    absences: Arc<Absences>,
     recent: Recent,
     /// Places for small files that have been answered and are being made durable.
     publishing: Semaphore,
@@ -120,6 +123,7 @@ impl Engine {
                 settings.refused_ttl,
                 Arc::clone(&clock),
             ),
+            absences: Absences::new(store.clone(), Arc::clone(&clock)),
             recent: Recent::default(),
             publishing: Semaphore::new(PUBLISHING),
             small_flights: Flights::new(settings.max_flights, flights()),
@@ -252,6 +256,12 @@ impl Engine {
             futures_util::future::join_all(flights.into_iter().map(flights::outcome)).await;
         }
         keys.len()
+    }
+
+    /// Remembers an answer that says "no" with authority.
+    fn remember_no(&self, key: &Key, error: &EngineError) {
+        self.negatives.put(key, error);
+        self.absences.note(key, error);
     }
 
     fn from_negative(mut error: EngineError) -> EngineError {

@@ -1,4 +1,5 @@
-//! What does not exist, remembered for a short while. In memory only: a restart may well ask again.
+//! What does not exist, remembered for a short while, in which nobody is asked. What is left of it after that is in
+//! `absent.rs`.
 
 use std::time::Duration;
 
@@ -6,7 +7,7 @@ use quick_cache::sync::Cache;
 
 use super::error::{Class, EngineError};
 use crate::clock::{Millis, SharedClock};
-use crate::protocol::{FileKey, Key, Kind};
+use crate::protocol::{FileKey, Key, Kind, Meta, MetaKey};
 
 /// Entries at the most.
 const ENTRIES: usize = 16 * 1024;
@@ -43,6 +44,9 @@ impl Negatives {
     /// Remembers an answer that says "no" with authority. That of a canonical `.info` is not remembered: a new tag is
     /// usable at once.
     pub fn put(&self, key: &Key, error: &EngineError) {
+        if error.stale.is_some() {
+            return;
+        }
         let ttl = match error.class {
             Class::Absent { .. } => self.ttl,
             Class::Refused => self.refused_ttl,
@@ -66,10 +70,14 @@ impl Negatives {
         self.cache.insert(key.clone(), (until, error.clone()));
     }
 
-    /// A version exists after all: its other files may, too.
+    /// A version exists after all: its other files may, too, and so does its module.
     pub fn version_exists(&self, info: &FileKey) {
         for kind in [Kind::Mod, Kind::Zip] {
             self.cache.remove(&Key::File(info.sibling(kind)));
+        }
+        for meta in [Meta::List, Meta::Latest] {
+            let module = info.module.clone();
+            self.cache.remove(&Key::Meta(MetaKey { module, meta }));
         }
     }
 

@@ -36,7 +36,11 @@ pub enum Source {
 
 /// The chain, with its parts made.
 #[derive(Clone)]
-pub struct Sources(Vec<(Source, Fall)>);
+pub struct Sources {
+    list: Vec<(Source, Fall)>,
+    /// There are others, which are not to be asked this time.
+    partial: bool,
+}
 
 /// Where all modules come from.
 #[derive(Clone)]
@@ -92,6 +96,14 @@ impl Fault {
         }
     }
 
+    /// Whether the source itself has said that it does not exist.
+    fn is_said(&self) -> bool {
+        match self {
+            Fault::Upstream(_, error) => error.is_absent(),
+            Fault::Direct(error) => error.said_by_all,
+        }
+    }
+
     /// What we cannot store from one source we cannot store from another.
     fn is_ours(&self) -> bool {
         match self {
@@ -144,18 +156,25 @@ impl Fault {
 impl Sources {
     /// In order.
     pub fn new(sources: Vec<(Source, Fall)>) -> Self {
-        Sources(sources)
+        Sources {
+            list: sources,
+            partial: false,
+        }
     }
 
     /// Only the upstreams, up to the first source that is none.
     pub fn proxies_only(&self) -> Self {
         let is_proxy = |(source, _): &&(Source, Fall)| matches!(source, Source::Proxy(_));
-        Sources(self.0.iter().take_while(is_proxy).cloned().collect())
+        let list: Vec<_> = self.list.iter().take_while(is_proxy).cloned().collect();
+        Sources {
+            partial: self.partial || list.len() < self.list.len(),
+            list,
+        }
     }
 
     /// Whether what is only guessed may be asked for: there is somebody, who is well and does not want to be left alone.
     pub fn welcome_guesses(&self) -> bool {
-        match self.0.first() {
+        match self.list.first() {
             Some((Source::Proxy(upstream), _)) => !upstream.wants_rest(),
             Some((Source::Direct(_), _)) => true,
             Some((Source::Off, _)) | None => false,
@@ -164,7 +183,7 @@ impl Sources {
 
     /// The upstreams in it.
     pub fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
-        self.0.iter().filter_map(|(source, _)| match source {
+        self.list.iter().filter_map(|(source, _)| match source {
             Source::Proxy(upstream) => Some(upstream),
             Source::Direct(_) | Source::Off => None,
         })
@@ -172,7 +191,7 @@ impl Sources {
 
     /// How long an answer may take that needs a fetch from a repository, if these may do that.
     pub fn patience(&self) -> Option<Duration> {
-        let direct = self.0.iter().filter_map(|(source, _)| match source {
+        let direct = self.list.iter().filter_map(|(source, _)| match source {
             Source::Direct(direct) => Some(direct.patience()),
             Source::Proxy(_) | Source::Off => None,
         });
@@ -272,7 +291,7 @@ impl Sources {
     ) -> Result<(A::Found, Arc<str>), EngineError> {
         let until = errand.until.unwrap_or(Instant::now() + PATIENCE);
         let mut tried = Tried::default();
-        for (at, (source, fall)) in self.0.iter().enumerate() {
+        for (at, (source, fall)) in self.list.iter().enumerate() {
             let left = if ask.began() {
                 PATIENCE
             } else {
@@ -299,13 +318,21 @@ impl Sources {
                 break;
             }
         }
-        Err(tried.verdict(what))
+        let mut verdict = tried.verdict(what);
+        verdict.said_by_all &= !self.partial;
+        Err(verdict)
+    }
+
+    /// Whether one of the upstreams has answered anybody since then.
+    pub fn has_answered_since(&self, then: std::time::Instant) -> bool {
+        self.upstreams()
+            .any(|upstream| upstream.has_answered_since(then))
     }
 
     /// Among how many upstreams the time is shared: this one and those that are asked whatever becomes of it.
     fn sharers(&self, at: usize) -> u32 {
         let mut sharers = 1;
-        for pair in self.0[at..].windows(2) {
+        for pair in self.list[at..].windows(2) {
             match pair {
                 [(_, Fall::AnyError), (Source::Proxy(_), _)] => sharers += 1,
                 _ => break,
@@ -379,6 +406,7 @@ impl Tried {
             }
         };
         verdict.upstream = upstream;
+        verdict.said_by_all = !self.faults.is_empty() && self.faults.iter().all(Fault::is_said);
         verdict
     }
 }

@@ -2,7 +2,8 @@
 
 use axum::body::Body;
 use http::header::{
-    CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    AGE, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use http::{Response, StatusCode};
 
@@ -34,6 +35,7 @@ pub fn status(class: Class) -> StatusCode {
 
 fn outcome(error: &EngineError) -> Outcome {
     match error.class {
+        Class::Absent { .. } if error.stale.is_some() => Outcome::Stale,
         Class::Absent { .. } | Class::Refused if error.cached => Outcome::Negative,
         Class::Absent { .. } => Outcome::Absent,
         Class::Refused => Outcome::Refused,
@@ -64,12 +66,15 @@ pub fn response(error: &EngineError, endpoint: Endpoint) -> Response<Body> {
     if error.passing {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
-    let cache = if error.cached {
-        "larder; hit; detail=negative"
-    } else {
-        "larder; fwd=miss"
+    let cache = match error.stale {
+        Some(stale) => super::stale(stale.over.as_secs()),
+        None if error.cached => HeaderValue::from_static("larder; hit; detail=negative"),
+        None => HeaderValue::from_static("larder; fwd=miss"),
     };
-    headers.insert(super::CACHE_STATUS, HeaderValue::from_static(cache));
+    headers.insert(super::CACHE_STATUS, cache);
+    if let Some(stale) = error.stale {
+        headers.insert(AGE, HeaderValue::from(stale.age.as_secs()));
+    }
     response.extensions_mut().insert(Note {
         endpoint,
         outcome: outcome(error),

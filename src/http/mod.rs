@@ -20,7 +20,7 @@ mod sumdb;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 
 pub use access::Access;
 pub use holder::port_holder;
@@ -40,6 +40,12 @@ pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 pub const LARDER_VERIFIED: HeaderName = HeaderName::from_static("larder-verified");
 /// Names a request in answers and logs.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// `Cache-Status` of what is past its time by so many seconds, given because nobody can be asked.
+fn stale(over: u64) -> HeaderValue {
+    let text = format!("larder; hit; ttl=-{over}; detail=stale");
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("larder; hit; detail=stale"))
+}
 
 /// What the face shows and asks.
 pub struct Face {

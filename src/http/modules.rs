@@ -404,13 +404,7 @@ fn cache_status(cache: CacheStatus) -> (HeaderValue, Outcome) {
         CacheStatus::Miss { stored: false } => (fixed("larder; fwd=miss"), Outcome::Miss),
         CacheStatus::Refreshed => (fixed("larder; fwd=stale; stored"), Outcome::Refreshed),
         CacheStatus::Forced => (fixed("larder; fwd=request; stored"), Outcome::Refreshed),
-        CacheStatus::Stale(over) => {
-            let text = format!("larder; hit; ttl=-{over}; detail=stale");
-            (
-                HeaderValue::try_from(text).unwrap_or(fixed("larder; hit; detail=stale")),
-                Outcome::Stale,
-            )
-        }
+        CacheStatus::Stale(over) => (super::stale(over), Outcome::Stale),
     }
 }
 

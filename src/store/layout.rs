@@ -11,6 +11,8 @@ pub const FILE: &str = "file/";
 pub const META: &str = "meta/";
 /// Prefix of what queries said of versions they resolved to.
 pub const STAND_IN: &str = "stand/";
+/// Prefix of what every source has said does not exist.
+pub const ABSENT: &str = "absent/";
 
 /// Prefix of first-seen hashes.
 pub const PIN: &str = "pin/";

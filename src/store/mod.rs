@@ -7,6 +7,7 @@
 //! [`Index`] and [`Blobs`] are the two seams for other places to keep things (PostgreSQL, object storage); every
 //! implementation passes the same conformance tests (`conformance.rs`).
 
+mod absent;
 mod blobs;
 mod compact;
 #[cfg(test)]
@@ -35,6 +36,7 @@ use bytes::Bytes;
 use thiserror::Error;
 use tokio::time::Instant;
 
+pub use absent::{AbsentChange, AbsentRecord};
 pub use blobs::{BlobError, BlobFile, Blobs};
 pub use dir::{DataDir, DataDirError};
 pub use disk::{Disk, Room};

@@ -11,6 +11,7 @@ use thiserror::Error;
 use crate::clock::Millis;
 use crate::gomod::info;
 
+use super::absent::AbsentSet;
 use super::compact;
 use super::totals::Totals;
 
@@ -263,7 +264,14 @@ impl FileRecord {
     }
 }
 
-value!(MetaRecord, PinRecord, TokenRecord, Totals, UnsettledRecord);
+value!(
+    AbsentSet,
+    MetaRecord,
+    PinRecord,
+    TokenRecord,
+    Totals,
+    UnsettledRecord
+);
 
 #[cfg(test)]
 mod tests {

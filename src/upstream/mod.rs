@@ -137,6 +137,11 @@ impl Upstream {
             || self.limited.lock().is_some_and(lately)
     }
 
+    /// Whether it has answered a request since then.
+    pub fn has_answered_since(&self, then: std::time::Instant) -> bool {
+        self.breaker.last_success().is_some_and(|last| last >= then)
+    }
+
     /// Requests under way.
     pub fn in_flight(&self) -> usize {
         self.limits.in_use()

@@ -130,6 +130,64 @@ fn c132_c135_a_day_s_work_cold_then_warm_then_with_the_world_gone() {
     go.ok(&["list", "-m", "-versions", "example.com/lib"]);
 }
 
+/// What a developer or a build does with packages rather than modules; each as on a new machine. The `go` command asks for
+/// every longer path first, and needs its 404 there.
+const BY_PACKAGE: [&[&str]; 5] = [
+    &["install", "example.com/lib/cmd/tool@v1.1.0"],
+    &["run", "example.com/lib/cmd/tool@v1.1.0"],
+    &["get", "example.com/lib/sub"],
+    &["get", "-u", "./..."],
+    &["get", "-tool", "example.com/lib/cmd/tool@latest"],
+];
+
+fn by_package(larder: &Larder, when: &str) {
+    std::thread::scope(|scope| {
+        for arguments in BY_PACKAGE {
+            scope.spawn(move || {
+                let go = Go::new(&larder.url());
+                go.module(&["example.com/lib v1.0.0"]);
+                let text = go.read("go.mod").replace("go 1.20", "go 1.24");
+                go.write("go.mod", &text);
+                let main = "package main\n\nimport \"example.com/lib/sub\"\n\nfunc main() { println(sub.Name) }\n";
+                go.write("main.go", main);
+                let output = go.run(arguments);
+                assert!(output.ok, "{when}: go {arguments:?}: {output:#?}");
+            });
+        }
+    });
+}
+
+#[test]
+fn packages_can_be_had_again_on_a_day_without_upstream() {
+    let mut up = FakeUpstream::serving(&world());
+    let mut larder = larder()
+        .of(&up)
+        .set("freshness.ttl", "1ms")
+        .set("freshness.negative_ttl", "1ms")
+        .start();
+    by_package(&larder, "warming up");
+    let day = |larder: &Larder, up: &mut FakeUpstream, when: &str| {
+        for status in [429, 503] {
+            up.rule("*", Fault::status(status));
+            by_package(larder, &format!("{status} {when}"));
+            up.clear_rules();
+        }
+        up.rule("*", Fault::status(503).header("Retry-After", "3600"));
+        by_package(larder, &format!("503 with Retry-After {when}"));
+        up.clear_rules();
+        up.rule("*", Fault::hang());
+        by_package(larder, &format!("hung {when}"));
+        up.clear_rules();
+        up.stop();
+        by_package(larder, &format!("refused {when}"));
+        up.restart();
+    };
+    day(&larder, &mut up, "at first");
+    assert_eq!(larder.stop(), 0);
+    larder.restart();
+    day(&larder, &mut up, "after a restart");
+}
+
 #[test]
 fn c135_a_second_download_causes_no_upstream_traffic_at_all() {
     let (up, larder) = start(&world());

@@ -149,22 +149,209 @@ fn negatives_of_files_are_dropped_when_the_info_succeeds() {
     assert_eq!(larder.get(&module.url("zip")).ok(), module.zip_bytes());
 }
 
-#[test]
-fn negatives_are_never_served_stale() {
-    let mut up = FakeUpstream::start();
-    let larder = larder()
-        .of(&up)
-        .set("freshness.negative_ttl", "200ms")
-        .start();
-    let path = "/example.com/m/@v/list";
-    larder.get(path).refuses(&[404]);
-    up.stop();
-    // While it is fresh it is an answer, afterwards nobody knows.
-    let answer = until("no more 404", || {
+const NO: [&str; 6] = [
+    "/example.com/m/cmd/x/@v/list",
+    "/example.com/m/cmd/x/@latest",
+    "/example.com/m/cmd/x/@v/main.info",
+    "/example.com/m/cmd/x/@v/v1.0.0.info",
+    "/example.com/m/cmd/x/@v/v1.0.0.mod",
+    "/example.com/m/cmd/x/@v/v1.0.0.zip",
+];
+
+/// Asks until the answer is a kept 404 that is past its time.
+#[track_caller]
+fn stale_no(larder: &Larder, path: &str) -> Response {
+    until(&format!("a kept 404 for {path}"), || {
         let answer = larder.get(path);
-        (answer.status != 404).then_some(answer)
+        answer.refuses(&[404]);
+        answer.is_stale().then_some(answer)
+    })
+}
+
+fn forgetful(up: &FakeUpstream) -> server::Builder {
+    larder()
+        .of(up)
+        .set("freshness.negative_ttl", "1ms")
+        .no_breaker()
+}
+
+#[test]
+fn a_no_that_every_source_gave_is_left_when_nobody_can_be_asked() {
+    let mut up = FakeUpstream::start();
+    up.rule(
+        "/example.com/gone/*",
+        Fault::status(410).body("withdrawn\n"),
+    );
+    let mut larder = forgetful(&up).start();
+    let gone = "/example.com/gone/@v/v1.0.0.info";
+    for path in NO {
+        larder.get(path).refuses(&[404]);
+    }
+    larder.get(gone).refuses(&[410]);
+    // It is asked again each time as long as somebody answers.
+    for path in NO {
+        let answer = larder.get(path);
+        answer.refuses(&[404]);
+        assert!(!answer.is_stale(), "{}", answer.describe());
+    }
+    let stays = |larder: &Larder| {
+        for path in NO {
+            let answer = stale_no(larder, path);
+            let text = answer.text();
+            assert!(text.contains("cannot ask again"), "{text}");
+            assert!(answer.header("Age").is_some());
+            assert_eq!(answer.header("Cache-Control"), Some("public, max-age=60"));
+        }
+        larder.get(gone).refuses(&[410]);
+    };
+    for status in [429, 503] {
+        up.rule("*", Fault::status(status));
+        stays(&larder);
+        up.clear_rules();
+    }
+    up.stop();
+    stays(&larder);
+    // Nobody has said anything of these.
+    larder
+        .get("/example.com/other/@v/list")
+        .refuses(&[502, 503, 504]);
+    larder.kill9();
+    larder.restart();
+    stays(&larder);
+    // "Ask again" is done as well as it can be.
+    let forced = larder.get_with(NO[0], "Cache-Control", "no-cache");
+    assert!(forced.is_stale(), "{}", forced.describe());
+    assert!(larder.metrics().contains(r#"outcome="stale""#));
+}
+
+#[test]
+fn a_kept_no_does_not_wait_for_an_upstream_that_hangs() {
+    let up = FakeUpstream::start();
+    let larder = forgetful(&up).start();
+    for path in NO {
+        larder.get(path).refuses(&[404]);
+    }
+    up.rule("*", Fault::hang());
+    for (paths, patience) in [(&NO[..3], 4), (&NO[3..], 9)] {
+        let started = std::time::Instant::now();
+        std::thread::scope(|scope| {
+            for path in paths {
+                scope.spawn(|| stale_no(&larder, path));
+            }
+        });
+        let took = started.elapsed().as_secs();
+        assert!(took < patience, "{took} s");
+    }
+}
+
+#[test]
+fn a_kept_no_does_not_hide_what_comes_slowly() {
+    let up = FakeUpstream::start();
+    let larder = forgetful(&up).set("freshness.refresh_wait", "2s").start();
+    let module = Module::new("example.com/m", "v1.0.0");
+    let other = Module::new("example.com/other", "v1.0.0");
+    for kind in ["info", "mod", "zip"] {
+        larder.get(&module.url(kind)).refuses(&[404]);
+    }
+    larder.get(&module.list_url()).refuses(&[404]);
+    up.add(&module);
+    up.add(&other);
+    // Nothing else is answered meanwhile, so it might be hanging; but not for long.
+    let slow = std::time::Duration::from_millis(2500);
+    up.rule("/example.com/m/*", Fault::delay(slow));
+    assert_eq!(larder.get(&module.url("mod")).ok(), module.mod_bytes());
+    // Somebody else is answered, so it is not: that is seen when the moment for a refresh is over.
+    let list = std::thread::scope(|scope| {
+        let list = scope.spawn(|| larder.get(&module.list_url()));
+        up.wait_count(&module.list_url(), 2);
+        larder.get(&other.url("info")).ok();
+        list.join().unwrap()
     });
-    answer.refuses(&[502, 503, 504]);
+    assert_eq!(list.ok(), b"v1.0.0\n", "{}", list.describe());
+}
+
+#[test]
+fn what_appears_is_not_missing_any_more() {
+    let mut up = FakeUpstream::start();
+    let larder = forgetful(&up).start();
+    let module = Module::new("example.com/m", "v1.0.0");
+    let paths = [module.url("mod"), module.url("zip"), module.list_url()];
+    for path in &paths {
+        larder.get(path).refuses(&[404]);
+    }
+    up.add(&module);
+    larder.get(&module.url("info")).ok();
+    up.stop();
+    for path in &paths {
+        until("the 404 to be dropped", || {
+            let answer = larder.get(path);
+            (answer.status != 404).then(|| answer.refuses(&[502, 503, 504]))
+        });
+    }
+}
+
+#[test]
+fn only_a_no_of_every_source_is_kept() {
+    let (first, mut second) = (FakeUpstream::start(), FakeUpstream::start());
+    let chain = format!("{},{}", first.url(), second.url());
+    let mut larder = larder()
+        .upstream(&chain)
+        .set("freshness.negative_ttl", "1ms")
+        .no_breaker()
+        .start();
+    let faults = |larder: &Larder| {
+        for path in NO {
+            larder.get(path).refuses(&[502, 503, 504]);
+        }
+    };
+    second.rule("*", Fault::status(500));
+    faults(&larder);
+    // Whoever is asked for nothing has not said anything.
+    for path in NO {
+        larder.get_kept(path).refuses(&[404]);
+    }
+    larder.stop();
+    larder.restart_with(|builder| builder.upstream("off"));
+    for path in NO {
+        larder.get(path).refuses(&[404]);
+    }
+    larder.stop();
+    larder.restart_with(|builder| builder.upstream(&chain));
+    faults(&larder);
+    second.clear_rules();
+    for path in NO {
+        larder.get(path).refuses(&[404]);
+    }
+    second.stop();
+    for path in NO {
+        stale_no(&larder, path);
+    }
+}
+
+#[test]
+fn names_at_random_do_not_fill_the_index() {
+    let _heavy = heavy();
+    let up = FakeUpstream::start();
+    let larder = larder().of(&up).start();
+    let size = || -> u64 {
+        let files = larder.files("index");
+        files
+            .iter()
+            .map(|file| file.metadata().map_or(0, |it| it.len()))
+            .sum()
+    };
+    std::thread::scope(|scope| {
+        for client in 0..4 {
+            let larder = &larder;
+            scope.spawn(move || {
+                for n in 0..1500 {
+                    let path = format!("/example.com/c{client}/n{n}/@v/list");
+                    larder.get(&path).refuses(&[404]);
+                }
+            });
+        }
+    });
+    assert!(size() < 8 << 20, "{}", size());
 }
 
 #[test]

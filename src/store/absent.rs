@@ -1,0 +1,369 @@
+//! What every source has said does not exist: the last answer that is left when nobody can be asked.
+//!
+//! Anybody can ask for names that do not exist, so what is kept of them is bounded by its form: each name belongs to one
+//! of `SETS` records by its hash, and each record has room for `WAYS` names. Nothing has to be counted or read at start.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Change, Store, StoreError, layout, sound};
+use crate::clock::Millis;
+use crate::protocol::Key;
+
+/// Records of the index that hold absences.
+const SETS: u16 = 8192;
+/// Names in each of them.
+const WAYS: usize = 8;
+/// Longer names are not kept. Bytes.
+const LONGEST_NAME: usize = 512;
+/// Of what was said, so many lines are kept …
+const LINES: usize = 2;
+/// … of so many bytes each.
+const LONGEST_LINE: usize = 200;
+/// How long an absence is worth something without having been confirmed: 30 days.
+const LIFETIME: u64 = 30 * 24 * 3600 * 1000;
+/// One that is confirmed again is written again only after this: an hour. Milliseconds.
+const REWRITE: u64 = 3600 * 1000;
+/// Confirmations beyond this count no more.
+const CONFIRMED: u8 = 3;
+
+/// That something does not exist, as every source that may have it said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AbsentRecord {
+    /// What: a path as in requests.
+    name: String,
+    /// They said that it is gone (410).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gone: bool,
+    /// The first lines of their words.
+    pub words: Vec<String>,
+    /// Who said so last, as shown to people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// When.
+    pub at: Millis,
+    /// How often it has been said again, an hour later or more.
+    #[serde(default)]
+    confirmed: u8,
+}
+
+impl AbsentRecord {
+    /// Said now; `None` if it is too long to be kept.
+    pub fn new(
+        key: &Key,
+        gone: bool,
+        words: &[String],
+        from: Option<&str>,
+        at: Millis,
+    ) -> Option<Self> {
+        let name = key.to_string();
+        let cut = |line: &String| line[..line.floor_char_boundary(LONGEST_LINE)].to_owned();
+        (name.len() <= LONGEST_NAME).then(|| AbsentRecord {
+            name,
+            gone,
+            words: words.iter().take(LINES).map(cut).collect(),
+            from: from.map(|from| from[..from.floor_char_boundary(LONGEST_LINE)].to_owned()),
+            at,
+            confirmed: 0,
+        })
+    }
+
+    fn is_over(&self, now: Millis) -> bool {
+        now.0.saturating_sub(self.at.0) >= LIFETIME
+    }
+}
+
+/// One record of the index: names that share it by their hash.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AbsentSet {
+    names: Vec<AbsentRecord>,
+}
+
+impl AbsentSet {
+    fn get(&self, name: &str) -> Option<&AbsentRecord> {
+        self.names.iter().find(|record| record.name == name)
+    }
+
+    /// Whether a record would change it: it is new, or old enough to be written again.
+    fn wants(&self, record: &AbsentRecord) -> bool {
+        let Some(known) = self.get(&record.name) else {
+            return true;
+        };
+        known.gone != record.gone || record.at.0.saturating_sub(known.at.0) >= REWRITE
+    }
+
+    fn remove(&mut self, name: &str) -> bool {
+        let before = self.names.len();
+        self.names.retain(|record| record.name != name);
+        self.names.len() < before
+    }
+
+    /// Whether a name that is not in it pushes out another one.
+    fn is_full(&self) -> bool {
+        self.names.len() >= WAYS
+    }
+
+    /// Puts a record in. If there is no room, the one that is worth least goes, of several the oldest; `related` says
+    /// which names are near to modules that are kept here.
+    fn put(&mut self, mut record: AbsentRecord, related: &[bool]) {
+        if let Some(known) = self.get(&record.name) {
+            record.confirmed = known.confirmed.saturating_add(1).min(CONFIRMED);
+            self.remove(&record.name);
+        } else if self.is_full() {
+            let worth = |(at, record): &(usize, &AbsentRecord)| {
+                let related = related.get(*at).copied().unwrap_or_default();
+                (u8::from(related) + record.confirmed, record.at)
+            };
+            let least = self.names.iter().enumerate().min_by_key(worth);
+            if let Some(at) = least.map(|(at, _)| at) {
+                self.names.remove(at);
+            }
+        }
+        self.names.push(record);
+    }
+}
+
+/// A change of what is known to be absent.
+#[derive(Clone, Debug)]
+pub enum AbsentChange {
+    /// It has been said of this.
+    Said(AbsentRecord),
+    /// It is there.
+    Appeared(String),
+}
+
+impl AbsentChange {
+    fn name(&self) -> &str {
+        match self {
+            AbsentChange::Said(record) => &record.name,
+            AbsentChange::Appeared(name) => name,
+        }
+    }
+}
+
+fn set_key(name: &str) -> String {
+    let hash = Sha256::digest(name.as_bytes());
+    let set = u16::from_be_bytes([hash[0], hash[1]]) % SETS;
+    format!("{}{set:04x}", layout::ABSENT)
+}
+
+impl Store {
+    async fn absent_set(&self, key: &str, now: Millis) -> Result<AbsentSet, StoreError> {
+        let bytes = self.index.get(key).await?;
+        let set = bytes.and_then(|bytes| sound(key, AbsentSet::decode(&bytes)));
+        let mut set = set.unwrap_or_default();
+        set.names.retain(|record| !record.is_over(now));
+        Ok(set)
+    }
+
+    /// What was last said by every source, if it was that this does not exist.
+    pub async fn absent(&self, key: &Key, now: Millis) -> Result<Option<AbsentRecord>, StoreError> {
+        let name = key.to_string();
+        let set = self.absent_set(&set_key(&name), now).await?;
+        Ok(set.get(&name).cloned())
+    }
+
+    /// Makes changes, in one step. Only one caller at a time may do this. `may_write` is asked before something is written
+    /// that was not known, or was known for long.
+    pub async fn change_absent(
+        &self,
+        changes: Vec<AbsentChange>,
+        now: Millis,
+        mut may_write: impl FnMut() -> bool + Send,
+    ) -> Result<(), StoreError> {
+        let mut changed: Vec<(String, AbsentSet)> = Vec::new();
+        for change in changes {
+            let key = set_key(change.name());
+            let at = changed.iter().position(|(other, _)| *other == key);
+            let mut set = match at {
+                Some(at) => changed.swap_remove(at).1,
+                None => self.absent_set(&key, now).await?,
+            };
+            let differs = match change {
+                AbsentChange::Appeared(name) => set.remove(&name),
+                AbsentChange::Said(record) if set.wants(&record) && may_write() => {
+                    let related = match set.is_full() && set.get(&record.name).is_none() {
+                        true => self.related(&set).await?,
+                        false => Vec::new(),
+                    };
+                    set.put(record, &related);
+                    true
+                }
+                AbsentChange::Said(_) => false,
+            };
+            if differs || at.is_some() {
+                changed.push((key, set));
+            }
+        }
+        let write = |(key, set): (String, AbsentSet)| match set.names.is_empty() {
+            true => Change::Remove(key),
+            false => Change::Put(key, set.encode()),
+        };
+        let changes: Vec<_> = changed.into_iter().map(write).collect();
+        if !changes.is_empty() {
+            self.index.commit(changes).await?;
+        }
+        Ok(())
+    }
+
+    /// Of each name, whether a file of a module above or below it is kept.
+    async fn related(&self, set: &AbsentSet) -> Result<Vec<bool>, StoreError> {
+        let mut related = Vec::with_capacity(set.names.len());
+        for record in &set.names {
+            let module = record.name.split("/@").next().unwrap_or_default();
+            related.push(self.is_near_kept(module).await?);
+        }
+        Ok(related)
+    }
+
+    async fn is_near_kept(&self, module: &str) -> Result<bool, StoreError> {
+        let mut prefix = format!("{}{module}/", layout::FILE);
+        let mut above = Some(module);
+        loop {
+            if !self.index.scan(&prefix, None, 1).await?.is_empty() {
+                return Ok(true);
+            }
+            above = above.and_then(|path| path.rsplit_once('/')).map(|it| it.0);
+            let Some(path) = above else {
+                return Ok(false);
+            };
+            prefix = format!("{}{path}/@v/", layout::FILE);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::gomod::{ModulePath, Version};
+    use crate::protocol::{FileKey, Kind, Meta, MetaKey};
+    use crate::store::{Beside, DataDir, FileRecord, Verified};
+    use std::collections::HashSet;
+    use std::sync::Arc;
+
+    const DAY: u64 = 24 * 3600 * 1000;
+
+    fn key(path: &str) -> Key {
+        Key::Meta(MetaKey {
+            module: ModulePath::parse(path).unwrap(),
+            meta: Meta::List,
+        })
+    }
+
+    fn said(path: &str, at: u64) -> AbsentRecord {
+        let words = ["not found: none of it".to_owned()];
+        AbsentRecord::new(&key(path), false, &words, None, Millis(at)).unwrap()
+    }
+
+    fn names(set: &AbsentSet) -> HashSet<String> {
+        set.names.iter().map(|record| record.name.clone()).collect()
+    }
+
+    #[test]
+    fn what_is_worth_least_goes_first() {
+        let mut set = AbsentSet::default();
+        for n in 0..WAYS {
+            set.put(said(&format!("example.com/m{n}"), n as u64), &[]);
+        }
+        // Confirmed later: worth more than what has been said once.
+        assert!(!set.wants(&said("example.com/m0", REWRITE - 1)));
+        let again = said("example.com/m0", DAY);
+        assert!(set.wants(&again));
+        set.put(again, &[]);
+        // m1 is the oldest now, but near to something that is kept.
+        let related: Vec<_> = set
+            .names
+            .iter()
+            .map(|it| it.name.contains("/m1/"))
+            .collect();
+        set.put(said("example.com/new", DAY), &related);
+        assert_eq!(set.names.len(), WAYS);
+        let left = names(&set);
+        assert!(!left.contains("example.com/m2/@v/list"), "{left:?}");
+        for kept in ["m0", "m1", "m3", "new"] {
+            assert!(
+                left.contains(&format!("example.com/{kept}/@v/list")),
+                "{left:?}"
+            );
+        }
+        // However many strangers come, they push out each other.
+        for n in 0..100 {
+            let related: Vec<_> = set.names.iter().map(|it| !it.name.contains("/x")).collect();
+            set.put(said(&format!("example.com/x{n}"), DAY + n), &related);
+        }
+        let left = names(&set);
+        assert_eq!(left.iter().filter(|name| name.contains("/x")).count(), 1);
+        assert!(set.remove("example.com/x99/@v/list") && !set.remove("example.com/x99/@v/list"));
+    }
+
+    #[test]
+    fn records_are_small_whatever_is_asked_for() {
+        let words = vec!["é".repeat(5000); 8];
+        let record = AbsentRecord::new(&key("example.com/m"), true, &words, Some("p"), Millis(1));
+        let set = AbsentSet {
+            names: vec![record.unwrap()],
+        };
+        assert!(set.encode().len() < LONGEST_NAME + LINES * LONGEST_LINE + 200);
+        assert_eq!(AbsentSet::decode(&set.encode()).unwrap(), set);
+        let long = format!("example.com/{}", "a/".repeat(300) + "a");
+        assert!(AbsentRecord::new(&key(&long), false, &[], None, Millis(1)).is_none());
+    }
+
+    #[tokio::test]
+    async fn they_are_kept_dropped_and_get_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataDir::open(folder.path(), 0, 1 << 20, &(Arc::new(SystemClock) as _)).unwrap();
+        let store = &data.store;
+        let put = |path: &str, at| vec![AbsentChange::Said(said(path, at))];
+        let at = async |path, now| store.absent(&key(path), Millis(now)).await.unwrap();
+        let change = |changes| store.change_absent(changes, Millis(DAY), || true);
+        change(put("example.com/m", DAY)).await.unwrap();
+        let found = at("example.com/m", DAY).await.unwrap();
+        assert_eq!((found.gone, found.at), (false, Millis(DAY)));
+        assert_eq!(at("example.com/other", DAY).await, None);
+        assert_eq!(at("example.com/m", DAY + LIFETIME).await, None);
+        let refused = store.change_absent(put("example.com/n", DAY), Millis(DAY), || false);
+        refused.await.unwrap();
+        assert_eq!(at("example.com/n", DAY).await, None);
+        let gone = AbsentChange::Appeared(key("example.com/m").to_string());
+        change(vec![gone]).await.unwrap();
+        assert_eq!(at("example.com/m", DAY).await, None);
+        assert!(
+            store
+                .index()
+                .scan(layout::ABSENT, None, 9)
+                .await
+                .unwrap()
+                .is_empty()
+        );
+
+        let file = FileKey {
+            module: ModulePath::parse("example.com/m").unwrap(),
+            version: Version::parse("v1.0.0").unwrap(),
+            kind: Kind::Mod,
+        };
+        let record = FileRecord {
+            size: 1,
+            sha256: "00".repeat(32),
+            h1: None,
+            from: String::new(),
+            seen: Millis(1),
+            verified: Verified::None,
+            by: None,
+        };
+        let beside = Beside::default();
+        let published = store.publish_bytes(&file, "m".into(), &record, &beside);
+        published.await.unwrap();
+        for (path, near) in [
+            ("example.com/m/cmd/x", true),
+            ("example.com", true),
+            ("example.com/m", true),
+            ("example.com/mm", false),
+            ("example.org/m/cmd", false),
+        ] {
+            assert_eq!(store.is_near_kept(path).await.unwrap(), near, "{path}");
+        }
+        store.close().await;
+    }
+}
