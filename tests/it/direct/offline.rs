@@ -50,6 +50,38 @@ fn what_is_not_kept_is_trouble_without_the_host() {
 }
 
 #[test]
+fn what_was_not_there_is_not_there_without_the_host() {
+    let mut scene = released();
+    let negative_ttl = |builder: Builder| builder.set("freshness.negative_ttl", "1ms");
+    let mut larder = negative_ttl(scene.larder().no_breaker()).start();
+    // What `go install corp.example.com/lib/cmd/x@v1.0.0` asks for beside the module itself.
+    let longer = |end: &str| format!("/{LIB}/cmd/x/{end}");
+    let paths = ["@v/list", "@latest", "@v/v1.0.0.info", "@v/main.info"].map(longer);
+    let version = query_path(LIB, "v1.9.0");
+    let all = || paths.iter().chain([&version]);
+    larder.get(&file_path(LIB, "v1.0.0", "info")).ok();
+    // A list may also be empty: then that is what is kept.
+    let known: Vec<_> = all().map(|path| (path, larder.get(path).status)).collect();
+    assert!(
+        known.iter().all(|(_, status)| [200, 404].contains(status)),
+        "{known:?}"
+    );
+    larder.get(&version).refuses(&[404]);
+    scene.host.stop();
+    let same = |larder: &Larder| {
+        for (path, status) in &known {
+            let answer = larder.get(path);
+            assert_eq!(answer.status, *status, "{}", answer.describe());
+        }
+    };
+    same(&larder);
+    larder.stop();
+    larder.restart();
+    same(&larder);
+    assert!(larder.get(&version).is_stale());
+}
+
+#[test]
 fn every_part_is_made_of_one_fetch() {
     // `.info` was asked for; `.mod` and zip come from what is there then.
     let mut scene = released();
