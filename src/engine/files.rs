@@ -98,12 +98,16 @@ impl Engine {
         }
         self.ahead_missed(key, mode);
         let errand = mode.errand();
-        if key.kind == Kind::Zip {
-            let asking = self.missed_zip(key, &errand);
-            return self.or_absent_file(key, asking).await;
-        }
-        let asking = self.missed_small(key, &errand);
-        let answer = self.or_absent_file(key, asking).await?;
+        let answer = match key.kind {
+            Kind::Zip => {
+                let asking = self.missed_zip(key, &errand);
+                self.or_absent_file(key, asking).await?
+            }
+            Kind::Info | Kind::Mod => {
+                let asking = self.missed_small(key, &errand);
+                self.or_absent_file(key, asking).await?
+            }
+        };
         self.ahead_came(key, &answer.content, mode);
         Ok(answer)
     }
@@ -286,6 +290,11 @@ impl Engine {
     ) -> Result<(Bytes, FileRecord, Beside, Arc<str>), EngineError> {
         let path = key.to_string();
         let vouching = (key.kind == Kind::Mod).then(|| self.voucher.begin(key, errand));
+        if let Some(vouching) = &vouching
+            && self.has_sibling(key).await
+        {
+            vouching.found();
+        }
         let max = if key.kind == Kind::Mod {
             MAX_MOD
         } else {
@@ -483,10 +492,14 @@ impl Engine {
         let sources = self.sources_for(&key.module, errand).await;
         // What will be refused in the end need not be fetched to the end; but whether it exists is said first.
         let mut begun = flight.follow();
+        if self.has_sibling(key).await {
+            vouching.found();
+        }
         let doomed = async {
             if begun.wait_for(|now| now.from.is_some()).await.is_err() {
                 std::future::pending::<()>().await;
             }
+            vouching.found();
             vouching.doomed().await
         };
         let what = what(key);
@@ -496,6 +509,22 @@ impl Engine {
             error = doomed => return Err(error),
         };
         zip::check(key, flight, stream, vouching, &from, self.clock.now()).await
+    }
+
+    /// Whether another file of the version is kept: then it exists.
+    async fn has_sibling(&self, key: &FileKey) -> bool {
+        for kind in [Kind::Info, Kind::Mod, Kind::Zip] {
+            if kind == key.kind {
+                continue;
+            }
+            let sibling = key.sibling(kind);
+            if self.hot.file(&sibling).is_some()
+                || matches!(self.store.record(&sibling).await, Ok(Some(_)))
+            {
+                return true;
+            }
+        }
+        false
     }
 
     /// Where a module comes from; a guess at a public one goes to no repository.

@@ -1,7 +1,7 @@
 //! Who vouches for a file before it is kept: a checksum database, or, for what none covers, the h1 it had when it was
 //! first seen.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -72,9 +72,23 @@ pub struct Vouched {
 pub struct Vouching {
     voucher: Arc<Voucher>,
     key: FileKey,
-    asked: Option<watch::Receiver<Option<Result<Said, Refusal>>>>,
+    errand: Errand,
+    asked: Option<Asked>,
+    /// Where the answer of a look-up that has not begun yet will be told.
+    answer_to: Mutex<Option<watch::Sender<Option<Result<Said, Refusal>>>>>,
+    /// When the flight began.
+    since: Instant,
+    begun: OnceLock<Begun>,
+}
+
+/// What a look-up answers, once it does.
+type Asked = watch::Receiver<Option<Result<Said, Refusal>>>;
+
+/// A look-up under way.
+#[derive(Clone, Copy)]
+struct Begun {
     until: Instant,
-    /// It began for a guess: then the databases were not asked hard.
+    /// It began for a guess: then the databases are not asked hard.
     for_a_guess: bool,
 }
 
@@ -156,30 +170,32 @@ impl Voucher {
         format!("{}; not {}", names.join(" "), self.policy.unlisted())
     }
 
-    /// A flight for this `.mod` or `.zip` begins: so does its look-up.
+    /// A flight for this `.mod` or `.zip` begins. Its look-up does as soon as the file is known to exist
+    /// ([`Vouching::found`]): what nobody has is no business of a database.
     pub fn begin(self: &Arc<Self>, key: &FileKey, errand: &Errand) -> Vouching {
-        let in_vain = *self.in_vain.lock();
-        let patience = match in_vain.filter(|_| self.settings.serve_unverified) {
-            Some(at) if at.elapsed() < LATELY => NO_PATIENCE,
-            Some(_) => SHORT_PATIENCE,
-            None => self.settings.patience,
-        };
-        let patience = patience.min(self.settings.patience);
-        let asked = self.covers(&key.module).then(|| {
-            let (sender, receiver) = watch::channel(None);
-            let (voucher, key, errand) = (Arc::clone(self), key.clone(), errand.clone());
-            tokio::spawn(async move {
-                let said = voucher.ask(&key.module, &key.version, &errand).await;
-                sender.send_replace(Some(said));
-            });
-            receiver
-        });
+        let (sender, receiver) = watch::channel(None);
+        let covered = self.covers(&key.module);
         Vouching {
             voucher: Arc::clone(self),
             key: key.clone(),
-            asked,
-            until: Instant::now() + patience,
-            for_a_guess: errand.urgency.is_guess(),
+            errand: errand.clone(),
+            asked: covered.then_some(receiver),
+            answer_to: Mutex::new(covered.then_some(sender)),
+            since: Instant::now(),
+            begun: OnceLock::new(),
+        }
+    }
+
+    /// Until when a file waits for a look-up that begins now, in a flight that began then.
+    fn waits_until(&self, since: Instant) -> Instant {
+        let now = Instant::now();
+        let whole = self.settings.patience;
+        let in_vain = *self.in_vain.lock();
+        match in_vain.filter(|_| self.settings.serve_unverified) {
+            Some(at) if at.elapsed() < LATELY => now + NO_PATIENCE.min(whole),
+            Some(_) => now + SHORT_PATIENCE.min(whole),
+            // The file itself may have used that up.
+            None => (since + whole).max(now + SHORT_PATIENCE.min(whole)),
         }
     }
 
@@ -349,6 +365,23 @@ impl Voucher {
 }
 
 impl Vouching {
+    /// The file exists: the databases are asked about it, if they are not already.
+    pub fn found(&self) {
+        self.begun.get_or_init(|| Begun {
+            until: self.voucher.waits_until(self.since),
+            for_a_guess: self.errand.urgency.is_guess(),
+        });
+        let Some(answer_to) = self.answer_to.lock().take() else {
+            return;
+        };
+        let (voucher, key) = (Arc::clone(&self.voucher), self.key.clone());
+        let errand = self.errand.clone();
+        tokio::spawn(async move {
+            let said = voucher.ask(&key.module, &key.version, &errand).await;
+            answer_to.send_replace(Some(said));
+        });
+    }
+
     /// Says, whenever it is asked, what the header may promise before the end: a whole file is only released if this
     /// vouches for it.
     pub fn foresight(&self) -> Foresight {
@@ -382,7 +415,10 @@ impl Vouching {
         let Some(mut asked) = self.asked.clone() else {
             return voucher.pin(key, h1, from, false).await;
         };
-        let said = match timeout_at(self.until, asked.wait_for(Option::is_some)).await {
+        self.found();
+        let begun = self.begun.get().copied();
+        let until = begun.map_or_else(Instant::now, |begun| begun.until);
+        let said = match timeout_at(until, asked.wait_for(Option::is_some)).await {
             Ok(Ok(said)) => said.clone(),
             Ok(Err(_)) => None,
             Err(_) => {
@@ -407,7 +443,9 @@ impl Vouching {
             Judgement::Refuse(error) => Err(error),
             Judgement::Pin => voucher.pin(key, h1, from, true).await,
             // Nothing is kept unverified in stock, and who has come to wait for it has the databases asked again.
-            Judgement::Later if self.for_a_guess => Err(voucher.unavailable(key, &refusal)),
+            Judgement::Later if begun.is_some_and(|begun| begun.for_a_guess) => {
+                Err(voucher.unavailable(key, &refusal))
+            }
             Judgement::Later => {
                 *voucher.in_vain.lock() = Some(Instant::now());
                 let pin = voucher.store.pin(key).await?;
@@ -454,7 +492,7 @@ enum Judgement {
 /// What may be promised of a file that is still coming.
 #[derive(Clone, Debug)]
 pub struct Foresight {
-    asked: Option<watch::Receiver<Option<Result<Said, Refusal>>>>,
+    asked: Option<Asked>,
 }
 
 impl Foresight {
