@@ -2,6 +2,8 @@
 
 use crate::support::*;
 
+mod answers;
+
 /// A module from before pruned graphs: whoever wants it wants all that it requires.
 fn old(path: &str) -> Module {
     Module::new(path, "v1.0.0").gomod(&format!("module {path}\n\ngo 1.16\n"))

@@ -26,7 +26,8 @@ impl Allowance {
     fn of(kind: Kind) -> Self {
         let (now, least, most) = match kind {
             Kind::Info | Kind::Mod => (1024, 16, 2048),
-            Kind::Zip => (384, 4, 768),
+            // A client that wants the graph only takes none of them.
+            Kind::Zip => (12, 4, 768),
         };
         Allowance { now, least, most }
     }
@@ -84,6 +85,19 @@ impl Ledger {
         let state = self.state.lock();
         let (open, allowance) = &state.per_kind[kind as usize];
         *open < allowance.now
+    }
+
+    /// Whether another zip may be guessed for a client that has asked for some, or for none yet. What others left lying
+    /// says nothing about one that takes them: its own walk keeps count.
+    pub(super) fn allows_zip(&self, takes_zips: bool) -> bool {
+        let state = self.state.lock();
+        let (open, allowance) = &state.per_kind[Kind::Zip as usize];
+        *open
+            < if takes_zips {
+                allowance.most
+            } else {
+                allowance.now
+            }
     }
 
     /// Bytes that guesses have taken which nobody has asked for yet.
@@ -219,7 +233,8 @@ mod tests {
             ledger.open(&key(then, Kind::Zip), Client(1), now);
             then += 1;
         }
-        assert!(then < made / 10 && then > 0, "{then} after {made}");
+        assert_eq!((made, then), (12, 4));
+        assert!(ledger.allows_zip(true) && !ledger.allows_zip(false));
         for n in 0..then {
             assert!(ledger.used(&key(n, Kind::Zip)).is_some());
         }

@@ -1,7 +1,7 @@
 //! Fetches what a client will ask for next before it does: the go.mod files that lie ahead in the graph it walks, their
 //! look-ups in the checksum database with them, then `.info` files and zips. See ARCHITECTURE.md section 13.
 //!
-//! Only what is missing starts a guess. Guesses are few, yield to whatever is waited for, and grow fewer where they turn
+//! Only what was missing and has come starts a guess: nothing is asked about what may not exist. Guesses are few, yield to whatever is waited for, and grow fewer where they turn
 //! out to be wasted.
 
 mod ledger;
@@ -22,7 +22,7 @@ use crate::errand::Errand;
 use crate::flights::outcome;
 use crate::gomod::ModulePath;
 use crate::policy::Course;
-use crate::protocol::{FileKey, Key, Kind};
+use crate::protocol::{FileKey, Key, Kind, Meta, MetaKey};
 use crate::store::{self, Room};
 use crate::telemetry::metrics::AheadMetrics;
 use ledger::Ledger;
@@ -70,6 +70,14 @@ struct State {
     walks: HashMap<Client, Walk>,
     small: usize,
     zips: usize,
+}
+
+/// What has become of a guess, with the content of a go.mod.
+enum Guessed {
+    Landed(Option<Bytes>),
+    /// It was there already, whoever wanted it.
+    Kept(Option<Bytes>),
+    Failed,
 }
 
 /// A guess's place among those under way.
@@ -140,8 +148,9 @@ impl Ahead {
         self.ledger.expire(now);
         let most_zips = (self.settings.requests / 8).max(1);
         let most_small = (self.settings.requests - most_zips).max(1);
-        let room_for_zip =
-            self.ledger.allows(Kind::Zip) && self.ledger.bytes() < self.settings.bytes;
+        let room_for_zip = self.ledger.bytes() < self.settings.bytes;
+        // Of those who have asked for no zip yet, nobody knows whether they will.
+        let zips_allowed = [false, true].map(|takes_zips| self.ledger.allows_zip(takes_zips));
         let small_allowed = [Kind::Info, Kind::Mod].map(|kind| self.ledger.allows(kind));
         let mut state = self.state.lock();
         let State { walks, small, zips } = &mut *state;
@@ -161,7 +170,9 @@ impl Ahead {
         }
         if room_for_zip && *zips < most_zips {
             for (client, walk) in &mut order {
-                if let Some(key) = walk.next_zip() {
+                if zips_allowed[usize::from(walk.takes_zips())]
+                    && let Some(key) = walk.next_zip()
+                {
                     *zips += 1;
                     return Some((**client, key));
                 }
@@ -184,34 +195,54 @@ impl Engine {
         let Some(owner) = self.ahead.ledger.used(key) else {
             return;
         };
-        if mode.guesses_for() == Some(owner) {
-            let now = self.clock.instant();
-            self.ahead.tell_known(owner, |walk| walk.asked(key, now));
-            self.pump();
-        }
+        let is_own = mode.guesses_for() == Some(owner);
+        let now = self.clock.instant();
+        self.ahead.tell_known(owner, |walk| match is_own {
+            true => {
+                walk.asked(key, now);
+                walk.got(key, now);
+            }
+            false => walk.given_up(key),
+        });
+        self.pump();
     }
 
-    /// A client asks for something that is missing, or on its way.
+    /// A client asks for something that is missing, or on its way: whether it exists is not known yet.
     pub(super) fn ahead_missed(self: &Arc<Self>, key: &FileKey, mode: &Mode) {
         self.ahead.ledger.used(key);
-        let Some(client) = mode.guesses_for().filter(|_| self.may_guess(&key.module)) else {
-            return;
-        };
-        let now = self.clock.instant();
-        self.ahead.tell(client, now, |walk| walk.asked(key, now));
-        self.pump();
+        if let Some(client) = self.client_of(&key.module, mode) {
+            let now = self.clock.instant();
+            self.ahead.tell(client, now, |walk| walk.asked(key, now));
+        }
     }
 
     /// What was missing has come.
     pub(super) fn ahead_came(self: &Arc<Self>, key: &FileKey, content: &Content, mode: &Mode) {
-        let (Kind::Mod, Content::Bytes(body), Some(client)) =
-            (key.kind, content, mode.guesses_for())
-        else {
+        let Some(client) = self.client_of(&key.module, mode) else {
             return;
         };
-        if self.may_guess(&key.module) {
-            self.ahead_learns(client, key, body);
+        let now = self.clock.instant();
+        self.ahead.tell_known(client, |walk| walk.got(key, now));
+        match (key.kind, content) {
+            (Kind::Mod, Content::Bytes(body)) => self.ahead_learns(client, key, body),
+            _ => self.pump(),
         }
+    }
+
+    /// A client has been told which versions of a module there are, or the latest.
+    pub(super) fn ahead_listed(&self, key: &MetaKey, mode: &Mode) {
+        if matches!(key.meta, Meta::List | Meta::Latest)
+            && let Some(client) = self.client_of(&key.module, mode)
+        {
+            let now = self.clock.instant();
+            let tell = |walk: &mut Walk| walk.got_versions(&key.module);
+            self.ahead.tell(client, now, tell);
+        }
+    }
+
+    /// Whose walk a request about this module belongs to, if it may start guesses.
+    fn client_of(&self, module: &ModulePath, mode: &Mode) -> Option<Client> {
+        mode.guesses_for().filter(|_| self.may_guess(module))
     }
 
     fn ahead_learns(self: &Arc<Self>, client: Client, key: &FileKey, go_mod: &[u8]) {
@@ -266,68 +297,80 @@ impl Engine {
             }
             let engine = Arc::clone(self);
             tokio::spawn(async move {
-                let go_mod = engine.guess(&key, client).await;
+                let guessed = engine.guess(&key, client).await;
                 drop(slot);
-                match go_mod {
-                    Some(body) => engine.ahead_learns(client, &key, &body),
-                    None => engine.pump(),
+                if !matches!(guessed, Guessed::Landed(_)) {
+                    let ahead = &engine.ahead;
+                    ahead.tell_known(client, |walk| walk.given_up(&key));
+                }
+                match guessed {
+                    Guessed::Landed(Some(body)) | Guessed::Kept(Some(body)) => {
+                        engine.ahead_learns(client, &key, &body);
+                    }
+                    _ => engine.pump(),
                 }
             });
         }
     }
 
-    /// Fetches something that is not asked for yet. Gives the content of a go.mod.
-    async fn guess(self: &Arc<Self>, key: &FileKey, client: Client) -> Option<Bytes> {
-        if self.store.record(key).await.ok()?.is_some() {
-            // It is kept, and nobody has asked for it now: it is not worth a place in memory.
-            return match key.kind {
-                Kind::Mod => self.kept_body(key).await,
-                Kind::Info | Kind::Zip => None,
-            };
+    /// Fetches something that is not asked for yet.
+    async fn guess(self: &Arc<Self>, key: &FileKey, client: Client) -> Guessed {
+        match self.store.record(key).await {
+            // Nobody has asked for it now: it is not worth a place in memory.
+            Ok(Some(_)) if key.kind == Kind::Mod => {
+                return Guessed::Kept(self.kept_body(key).await);
+            }
+            Ok(Some(_)) => return Guessed::Kept(None),
+            Ok(None) => {}
+            Err(_) => return Guessed::Failed,
         }
         if self.negatives.get(&Key::File(key.clone())).is_some()
             || !self.sources_of(&key.module).await.welcome_guesses()
         {
-            return None;
-        }
-        if key.kind == Kind::Zip {
-            self.guess_zip(key, client).await;
-            return None;
+            return Guessed::Failed;
         }
         let ledger = &self.ahead.ledger;
-        if self.small_flights.get(key).is_none() {
-            ledger.open(key, client, self.clock.instant());
-        }
-        let Some(flight) = self.small_flight(key, &Errand::guess()) else {
-            ledger.failed(key);
-            return None;
+        let landed = match key.kind {
+            Kind::Zip => self.guess_zip(key, client).await.map(|size| (size, None)),
+            Kind::Info | Kind::Mod => self.guess_small(key, client).await.map(|body| {
+                let go_mod = Some(&body).filter(|_| key.kind == Kind::Mod).cloned();
+                (body.len() as u64, go_mod)
+            }),
         };
-        match outcome(flight).await {
-            Some(Ok(landed)) => {
-                let body = landed.file.body()?;
-                ledger.landed(key, body.len() as u64);
-                Some(body).filter(|_| key.kind == Kind::Mod)
+        match landed {
+            Some((size, go_mod)) => {
+                ledger.landed(key, size);
+                Guessed::Landed(go_mod)
             }
-            _ => {
+            None => {
                 ledger.failed(key);
-                None
+                Guessed::Failed
             }
         }
     }
 
-    async fn guess_zip(self: &Arc<Self>, key: &FileKey, client: Client) {
-        let ledger = &self.ahead.ledger;
-        if self.zip_flights.get(key).is_none() {
-            ledger.open(key, client, self.clock.instant());
+    async fn guess_small(self: &Arc<Self>, key: &FileKey, client: Client) -> Option<Bytes> {
+        if self.small_flights.get(key).is_none() {
+            self.ahead.ledger.open(key, client, self.clock.instant());
         }
-        let Some(flight) = self.zip_flight(key, &Errand::guess()) else {
-            return ledger.failed(key);
-        };
+        let flight = self.small_flight(key, &Errand::guess())?;
+        match outcome(flight).await? {
+            Ok(landed) => landed.file.body(),
+            Err(_) => None,
+        }
+    }
+
+    /// Gives its size.
+    async fn guess_zip(self: &Arc<Self>, key: &FileKey, client: Client) -> Option<u64> {
+        if self.zip_flights.get(key).is_none() {
+            self.ahead.ledger.open(key, client, self.clock.instant());
+        }
+        let flight = self.zip_flight(key, &Errand::guess())?;
         let mut progress = flight.follow();
         let end = progress.wait_for(|now| now.kept || now.end.is_some()).await;
-        match end.ok().and_then(|now| now.end.clone()) {
-            Some(Ok(verdict)) => ledger.landed(key, verdict.record.size),
-            _ => ledger.failed(key),
+        match end.ok()?.end.clone()? {
+            Ok(verdict) => Some(verdict.record.size),
+            Err(_) => None,
         }
     }
 

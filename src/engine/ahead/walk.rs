@@ -5,41 +5,42 @@
 //! there, and so on; below a pruned one it does not (go.dev/ref/mod#graph-pruning). Then come the `.info` files and the
 //! zips, or the zips alone, of what the main module needs: at the highest version that any go.mod wanted. Nothing here
 //! asks anybody or looks at a clock; times are given.
+//!
+//! Everything follows from what the client has got, or a go.mod names. A question alone starts nothing, since what it
+//! is about may not exist; nor does an `.info` without its go.mod, since whoever looks for updates wants many of these.
+
+mod breadth;
+mod lead;
+mod needs;
+mod run;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Bound;
 use std::time::{Duration, Instant};
 
-use crate::gomod::{ModulePath, Version, modfile, semver};
+use crate::gomod::{ModulePath, Version, semver};
 use crate::protocol::{FileKey, Kind};
+use breadth::Breadth;
+use lead::Lead;
+pub use needs::Needs;
+use run::Run;
 
-/// Who asked for so many modules …
+/// Who has got files of so many modules lately …
 const FETCHING: usize = 3;
-/// … or so many, walks a graph and will want requirements …
+/// … or so many, walks a graph and will want requirements.
 const WALKING: usize = 2;
-/// … if it was within this time.
-const WITHIN: Duration = Duration::from_secs(2);
 /// A walk is over when nothing has been heard of it for so long.
 const OVER: Duration = Duration::from_secs(10);
 /// Module versions of one walk that are looked at.
 const NODES: usize = 4096;
-/// Requirements of one go.mod that are looked at.
-const REQUIREMENTS: usize = 1024;
-/// The largest go.mod that is looked into. Bytes.
-const LARGEST: usize = 1 << 20;
 /// So many of the modules that come next in the order of paths are guessed.
 const WINDOW: usize = 16;
-/// Several requests are under way at once, so paths may come a little out of order: compared with as many.
-const JITTER: usize = 3;
-/// The first run over the requirements is over when so many requests in a row are not of it.
-const STRAGGLERS: usize = 3;
 
-/// A zip is asked for out of its turn if so many that were guessed before it are not asked for yet.
-const PASSED_OVER: usize = 16;
-/// So many such make a picky client, …
-const PICKY: usize = 4;
-/// … of whose zips so many are guessed, and two more for each that it takes.
-const MODEST: usize = 24;
+/// How far ahead of the client each kind of file may be: at first, and at the most. A client that wants the graph only
+/// takes no zips, so there is hardly a dozen of them until it does.
+const MODS: (usize, usize) = (64, 512);
+const INFOS: (usize, usize) = (32, 256);
+const ZIPS: (usize, usize) = (12, 64);
 
 /// A module at a version: where it stands among the walk's nodes.
 type Id = u32;
@@ -47,8 +48,7 @@ type Id = u32;
 /// One client's walk.
 #[derive(Debug)]
 pub struct Walk {
-    /// The last distinct modules that it missed.
-    missed: VecDeque<(ModulePath, Instant)>,
+    breadth: Breadth,
     stage: Stage,
     heard: Instant,
     nodes: Vec<Node>,
@@ -63,7 +63,32 @@ pub struct Walk {
     /// It wants modules that are no requirements of the main module's own.
     wants_all: bool,
     small: VecDeque<(Id, Kind)>,
-    zips: Zips,
+    /// Zips to be guessed, in the order in which the client will want them: by rank, which is that of the `.info` among
+    /// those that were asked for, then by path.
+    zips: BTreeSet<Turn>,
+    ranks: u32,
+    leads: Leads,
+}
+
+/// When a zip's turn is.
+type Turn = (u32, ModulePath, Id);
+
+/// How far ahead the walk is, in each kind.
+#[derive(Debug)]
+struct Leads {
+    go_mod: Lead,
+    info: Lead,
+    zip: Lead,
+}
+
+impl Leads {
+    fn of(&mut self, kind: Kind) -> &mut Lead {
+        match kind {
+            Kind::Info => &mut self.info,
+            Kind::Mod => &mut self.go_mod,
+            Kind::Zip => &mut self.zip,
+        }
+    }
 }
 
 /// How much is known of what the client wants.
@@ -81,29 +106,48 @@ enum Stage {
 struct Node {
     module: ModulePath,
     version: Version,
-    /// The client has asked for its go.mod, or its `.info`.
+    /// The client has asked for its go.mod …
     asked: bool,
+    /// … and has it.
+    has_mod: bool,
+    /// Some go.mod names it.
+    required: bool,
+    /// Counted among the versions that none does.
+    counted: bool,
     /// The client will want its requirements whatever it says itself.
     whole: bool,
     /// Nobody's requirement that explains why it was asked for, or in the order of the main module's own.
     is_root: bool,
     /// That of its `.info` among those that were asked for.
     rank: u32,
-    guessed: Guessed,
+    guesses: Guesses,
     content: Option<GoMod>,
     followed: Followed,
 }
 
-/// What has been guessed of a module version, or need not be any more.
+/// What is known of each file of a module version.
 #[derive(Clone, Copy, Debug, Default)]
-struct Guessed {
-    go_mod: bool,
-    info: bool,
-    zip: bool,
+struct Guesses {
+    go_mod: Guess,
+    info: Guess,
+    zip: Guess,
 }
 
-impl Guessed {
-    fn of(&mut self, kind: Kind) -> &mut bool {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Guess {
+    /// Nothing.
+    #[default]
+    None,
+    /// It will be guessed when its turn comes.
+    Wanted,
+    /// It has been, and the client has not asked for it yet.
+    Open,
+    /// It need not be any more.
+    Over,
+}
+
+impl Guesses {
+    fn of(&mut self, kind: Kind) -> &mut Guess {
         match kind {
             Kind::Info => &mut self.info,
             Kind::Mod => &mut self.go_mod,
@@ -127,115 +171,12 @@ enum Followed {
     Wholly,
 }
 
-/// The run over the main module's requirements, in the order of their paths.
-#[derive(Debug, Default)]
-struct Run {
-    /// The highest paths so far, in order.
-    highest: VecDeque<ModulePath>,
-    stragglers: usize,
-}
-
-impl Run {
-    /// Whether a module that is asked for now goes on with the run.
-    fn takes(&mut self, path: &ModulePath) -> bool {
-        if self.stragglers >= STRAGGLERS {
-            return false;
-        }
-        let full = self.highest.len() >= JITTER;
-        if full && self.highest.front().is_some_and(|lowest| path < lowest) {
-            self.stragglers += 1;
-            return false;
-        }
-        let at = self.highest.partition_point(|other| other < path);
-        let is_next = at == self.highest.len();
-        if is_next {
-            self.stragglers = 0;
-        }
-        self.highest.insert(at, path.clone());
-        if self.highest.len() > JITTER {
-            self.highest.pop_front();
-        }
-        is_next
-    }
-
-    /// Where it is.
-    fn position(&self) -> Option<&ModulePath> {
-        match self.stragglers < STRAGGLERS {
-            true => self.highest.back(),
-            false => None,
-        }
-    }
-}
-
-/// Zips to be guessed, in the order in which the client will want them.
-#[derive(Debug, Default)]
-struct Zips {
-    /// By rank, which is that of the `.info` among those that were asked for, then by path.
-    waiting: BTreeSet<Turn>,
-    ranks: u32,
-    /// Guessed, and not asked for yet.
-    open: BTreeSet<Turn>,
-    guessed: usize,
-    asked: usize,
-    /// How many more were asked for out of their turn than in turn, lately.
-    odd: usize,
-}
-
-/// When a zip's turn is.
-type Turn = (u32, ModulePath, Id);
-
-impl Zips {
-    /// One is asked for whose turn this would be.
-    fn asked(&mut self, turn: &Turn) {
-        self.asked += 1;
-        self.waiting.remove(turn);
-        let passed_over = self.open.range(..turn).take(PASSED_OVER).count();
-        self.open.remove(turn);
-        self.odd = match passed_over >= PASSED_OVER {
-            true => (self.odd + 1).min(2 * PICKY),
-            false => self.odd.saturating_sub(1),
-        };
-    }
-
-    /// Whether another may be guessed. A client that takes them in another order compiles a program, and will not take
-    /// all: then not many more than it has taken.
-    fn may_go_on(&self) -> bool {
-        self.odd < PICKY || self.guessed < MODEST + 2 * self.asked
-    }
-}
-
-/// What a go.mod says of what is needed below it.
-#[derive(Debug)]
-pub struct Needs {
-    /// Its own requirements are all.
-    pruned: bool,
-    requires: Vec<(ModulePath, Version)>,
-}
-
-impl Needs {
-    /// None of one that is larger than any that makes sense.
-    pub fn read(go_mod: &[u8]) -> Option<Self> {
-        if go_mod.len() > LARGEST {
-            return None;
-        }
-        let parsed = |(path, version): (String, String)| {
-            let module = ModulePath::parse(&path).ok()?;
-            let version = Version::parse(&version).ok()?;
-            version.fits(&module).then_some((module, version))
-        };
-        let requires = modfile::requirements(go_mod).into_iter();
-        Some(Needs {
-            pruned: modfile::go_version(go_mod).is_some_and(|go| at_least_1_17(&go)),
-            requires: requires.take(REQUIREMENTS).filter_map(parsed).collect(),
-        })
-    }
-}
-
 impl Walk {
     /// Of a client that was not heard of before.
     pub fn new(now: Instant) -> Self {
+        let lead = |(first, most)| Lead::new(first, most);
         Walk {
-            missed: VecDeque::new(),
+            breadth: Breadth::default(),
             stage: Stage::Alone,
             heard: now,
             nodes: Vec::new(),
@@ -246,7 +187,13 @@ impl Walk {
             wants_info: false,
             wants_all: false,
             small: VecDeque::new(),
-            zips: Zips::default(),
+            zips: BTreeSet::new(),
+            ranks: 0,
+            leads: Leads {
+                go_mod: lead(MODS),
+                info: lead(INFOS),
+                zip: lead(ZIPS),
+            },
         }
     }
 
@@ -255,18 +202,62 @@ impl Walk {
         self.heard
     }
 
-    /// The client asks for a file that is not kept, or is because it was guessed.
+    /// Whether it has asked for zips: then it does not want the graph only.
+    pub fn takes_zips(&self) -> bool {
+        self.leads.zip.credit() > 0
+    }
+
+    /// The client asks for a file that is not kept, or is because it was guessed. Whether it exists is not known yet: this
+    /// says only what need not be guessed, and in which order it asks.
     pub fn asked(&mut self, key: &FileKey, now: Instant) {
         self.heard = now;
-        self.note(&key.module, now);
         let Some(id) = self.id(&key.module, &key.version) else {
             return;
         };
-        *self.nodes[id as usize].guessed.of(key.kind) = true;
+        let guess = self.nodes[id as usize].guesses.of(key.kind);
+        let lead = self.leads.of(key.kind);
+        if std::mem::replace(guess, Guess::Over) == Guess::Open {
+            lead.closed();
+            lead.earned();
+        } else if key.kind == Kind::Zip {
+            // In whatever order it takes them.
+            lead.earned();
+        }
+        if key.kind == Kind::Mod {
+            self.asked_mod(id);
+        }
+    }
+
+    /// The client gets what it has asked for.
+    pub fn got(&mut self, key: &FileKey, now: Instant) {
+        self.note(key, now);
+        let Some(id) = self.id(&key.module, &key.version) else {
+            return;
+        };
+        let node = &mut self.nodes[id as usize];
+        if !node.required && !std::mem::replace(&mut node.counted, true) {
+            self.breadth.version(&key.module);
+        }
         match key.kind {
-            Kind::Mod => self.asked_mod(id),
-            Kind::Info => self.asked_info(id),
-            Kind::Zip => self.asked_zip(id),
+            Kind::Mod => self.got_mod(id),
+            Kind::Info => self.got_info(id),
+            Kind::Zip => self.got_zip(id),
+        }
+    }
+
+    /// The client has got the list of a module's versions, or the latest.
+    pub fn got_versions(&mut self, module: &ModulePath) {
+        self.breadth.listed(module);
+    }
+
+    /// A guess has come to nothing, or its file is there and this client will not be seen to take it.
+    pub fn given_up(&mut self, key: &FileKey) {
+        let Some(id) = self.id(&key.module, &key.version) else {
+            return;
+        };
+        let guess = self.nodes[id as usize].guesses.of(key.kind);
+        if std::mem::replace(guess, Guess::Over) == Guess::Open {
+            self.leads.of(key.kind).closed();
         }
     }
 
@@ -285,58 +276,78 @@ impl Walk {
         }
         let pruned = needs.pruned;
         let requires = needs.requires.iter();
-        let requires = requires.filter_map(|(module, version)| self.id(module, version));
-        let requires = requires.collect();
+        let requires: Box<[Id]> = requires
+            .filter_map(|(module, version)| self.id(module, version))
+            .collect();
+        for id in &requires {
+            self.nodes[*id as usize].required = true;
+        }
         self.nodes[id as usize].content = Some(GoMod { pruned, requires });
         self.follow(id);
     }
 
     /// The next file to be guessed that is small, of the kinds allowed.
     pub fn next_small(&mut self, allowed: impl Fn(Kind) -> bool) -> Option<FileKey> {
-        if self.stage < Stage::Walking {
+        if self.stage < Stage::Walking || self.looks_around() {
             return None;
         }
+        let leads = [Kind::Info, Kind::Mod, Kind::Zip].map(|kind| self.leads.of(kind).allows());
+        let allowed = |kind: Kind| leads[kind as usize] && allowed(kind);
         while let Some(at) = self.small.iter().position(|(_, kind)| allowed(*kind)) {
             let Some((id, kind)) = self.small.remove(at) else {
                 break;
             };
-            let node = &self.nodes[id as usize];
+            let node = &mut self.nodes[id as usize];
             // The client may have been faster.
-            if kind != Kind::Mod || !node.asked {
-                return Some(node.key(kind));
+            if *node.guesses.of(kind) == Guess::Wanted && !self.breadth.looks_through(&node.module)
+            {
+                return Some(self.open(id, kind));
             }
         }
-        self.next_in_run().filter(|_| allowed(Kind::Mod))
+        let next = self.next_in_run().filter(|_| allowed(Kind::Mod))?;
+        Some(self.open(next, Kind::Mod))
     }
 
     /// The next zip to be guessed.
     pub fn next_zip(&mut self) -> Option<FileKey> {
-        if self.stage < Stage::Fetching || !self.zips.may_go_on() {
+        if self.stage < Stage::Fetching || self.looks_around() {
             return None;
         }
-        while let Some(turn) = self.zips.waiting.pop_first() {
-            let (_, module, id) = &turn;
-            let node = &mut self.nodes[*id as usize];
-            // A higher version may have turned up since.
-            if !node.guessed.zip && self.selected.get(module) == Some(id) {
-                node.guessed.zip = true;
-                let key = node.key(Kind::Zip);
-                self.zips.guessed += 1;
-                self.zips.open.insert(turn);
-                return Some(key);
-            }
+        if !self.leads.zip.allows() {
+            return None;
         }
-        None
+        let takes_zips = self.takes_zips();
+        let may_come = |(_, module, id): &&Turn| {
+            // A higher version may have turned up since; and who asks what versions there are may only compare them.
+            self.selected.get(module) == Some(id)
+                && self.nodes[*id as usize].guesses.zip == Guess::Wanted
+                && !self.breadth.looks_through(module)
+                && (takes_zips || !self.breadth.is_listed(module))
+        };
+        let turn = self.zips.iter().find(may_come)?.clone();
+        self.zips.remove(&turn);
+        Some(self.open(turn.2, Kind::Zip))
     }
 
-    fn note(&mut self, module: &ModulePath, now: Instant) {
+    fn open(&mut self, id: Id, kind: Kind) -> FileKey {
+        self.leads.of(kind).opened();
+        let node = &mut self.nodes[id as usize];
+        *node.guesses.of(kind) = Guess::Open;
+        node.key(kind)
+    }
+
+    /// Whether the client looks through the versions of several modules, more than it has taken of what was guessed for
+    /// it: then it does not build.
+    fn looks_around(&self) -> bool {
+        let taken = self.leads.go_mod.credit() + self.leads.zip.credit();
+        self.breadth.looked_through() > 1 + taken
+    }
+
+    fn note(&mut self, key: &FileKey, now: Instant) {
         if self.stage == Stage::Fetching {
             return;
         }
-        self.missed
-            .retain(|(known, at)| known != module && now.saturating_duration_since(*at) <= WITHIN);
-        self.missed.push_back((module.clone(), now));
-        let stage = match self.missed.len() {
+        let stage = match self.breadth.note(&key.module, &key.version, now) {
             FETCHING.. => Stage::Fetching,
             WALKING.. => Stage::Walking,
             _ => Stage::Alone,
@@ -358,10 +369,13 @@ impl Walk {
             module: name.0.clone(),
             version: name.1.clone(),
             asked: false,
+            has_mod: false,
+            required: false,
+            counted: false,
             whole: false,
             is_root: false,
             rank: u32::MAX,
-            guessed: Guessed::default(),
+            guesses: Guesses::default(),
             content: None,
             followed: Followed::No,
         });
@@ -378,11 +392,15 @@ impl Walk {
             in_run = self.run.takes(&path);
         }
         let node = &mut self.nodes[id as usize];
-        if node.asked {
+        if !std::mem::replace(&mut node.asked, true) {
+            node.is_root = in_run || !node.whole;
+        }
+    }
+
+    fn got_mod(&mut self, id: Id) {
+        if std::mem::replace(&mut self.nodes[id as usize].has_mod, true) {
             return;
         }
-        node.asked = true;
-        node.is_root = in_run || !node.whole;
         self.select(id);
         if self.nodes[id as usize].is_root || self.wants_all {
             self.want_zip(id);
@@ -393,17 +411,15 @@ impl Walk {
         self.follow(id);
     }
 
-    fn asked_info(&mut self, id: Id) {
-        self.zips.ranks += 1;
-        self.want_zip_at(id, self.zips.ranks);
+    fn got_info(&mut self, id: Id) {
+        self.ranks += 1;
+        self.rank(id, self.ranks);
         let node = &self.nodes[id as usize];
-        if !node.asked {
-            // As of a module that is to be added: its go.mod comes next.
-            self.select(id);
-            self.want_small(id, Kind::Mod);
+        if !node.has_mod {
             return;
         }
         let is_root = node.is_root;
+        self.want_zip(id);
         if !self.wants_info && self.stage >= Stage::Walking {
             self.wants_info = true;
             self.want_all_infos();
@@ -413,10 +429,9 @@ impl Walk {
         }
     }
 
-    fn asked_zip(&mut self, id: Id) {
+    fn got_zip(&mut self, id: Id) {
         let node = &self.nodes[id as usize];
-        self.zips.asked(&(node.rank, node.module.clone(), id));
-        if node.asked && !node.is_root {
+        if node.has_mod && !node.is_root {
             self.want_all();
         }
     }
@@ -428,9 +443,7 @@ impl Walk {
         }
         let selected: Vec<Id> = self.selected.values().copied().collect();
         for id in selected {
-            if self.nodes[id as usize].asked {
-                self.want_zip(id);
-            }
+            self.want_zip(id);
         }
         if self.wants_info {
             self.want_all_infos();
@@ -441,7 +454,7 @@ impl Walk {
         let selected: Vec<Id> = self.selected.values().copied().collect();
         for id in selected {
             let node = &self.nodes[id as usize];
-            if node.asked && (node.is_root || self.wants_all) {
+            if node.is_root || self.wants_all {
                 self.want_small(id, Kind::Info);
             }
         }
@@ -459,27 +472,28 @@ impl Walk {
     }
 
     fn want_small(&mut self, id: Id, kind: Kind) {
-        let node = &mut self.nodes[id as usize];
-        if !std::mem::replace(node.guessed.of(kind), true) {
+        let guess = self.nodes[id as usize].guesses.of(kind);
+        if *guess == Guess::None {
+            *guess = Guess::Wanted;
             self.small.push_back((id, kind));
         }
     }
 
     fn want_zip(&mut self, id: Id) {
-        let rank = self.nodes[id as usize].rank;
-        self.want_zip_at(id, rank);
+        let node = &mut self.nodes[id as usize];
+        if node.guesses.zip == Guess::None {
+            node.guesses.zip = Guess::Wanted;
+            self.zips.insert((node.rank, node.module.clone(), id));
+        }
     }
 
-    fn want_zip_at(&mut self, id: Id, rank: u32) {
+    /// When its zip's turn is.
+    fn rank(&mut self, id: Id, rank: u32) {
         let node = &mut self.nodes[id as usize];
         let before = (node.rank, node.module.clone(), id);
-        let turn = (rank, node.module.clone(), id);
         node.rank = rank;
-        self.zips.waiting.remove(&before);
-        if self.zips.open.remove(&before) {
-            self.zips.open.insert(turn);
-        } else if !node.guessed.zip {
-            self.zips.waiting.insert(turn);
+        if self.zips.remove(&before) {
+            self.zips.insert((rank, node.module.clone(), id));
         }
     }
 
@@ -491,6 +505,9 @@ impl Walk {
             let Some(content) = &node.content else {
                 continue;
             };
+            if !node.whole && self.breadth.looks_through(&node.module) {
+                continue;
+            }
             let wholly = node.whole || (node.asked && !content.pruned);
             let (before, now) = match (wholly, node.asked) {
                 (true, _) => (node.followed, Followed::Wholly),
@@ -530,14 +547,12 @@ impl Walk {
     }
 
     /// The next of those that come soon in the run.
-    fn next_in_run(&mut self) -> Option<FileKey> {
+    fn next_in_run(&self) -> Option<Id> {
         let now = self.run.position()?;
         let range = (Bound::Excluded(now), Bound::Unbounded);
         let mut soon = self.ahead.range::<ModulePath, _>(range).take(WINDOW);
-        let (_, id) = soon.find(|(_, id)| !self.nodes[**id as usize].guessed.go_mod)?;
-        let node = &mut self.nodes[*id as usize];
-        node.guessed.go_mod = true;
-        Some(node.key(Kind::Mod))
+        let next = soon.find(|(_, id)| self.nodes[**id as usize].guesses.go_mod == Guess::None);
+        next.map(|(_, id)| *id)
     }
 }
 
@@ -553,19 +568,6 @@ impl Node {
     fn is_above(&self, other: &Node) -> bool {
         semver::compare(self.version.as_str(), other.version.as_str()).is_gt()
     }
-}
-
-/// Whether a go.mod of this language version lists everything that is needed (go.dev/ref/mod#graph-pruning).
-fn at_least_1_17(go: &str) -> bool {
-    let mut parts = go.split('.');
-    let mut number = || {
-        let digits = parts.next().unwrap_or_default();
-        let end = digits
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(digits.len());
-        digits[..end].parse::<u32>().unwrap_or_default()
-    };
-    (number(), number()) >= (1, 17)
 }
 
 #[cfg(test)]

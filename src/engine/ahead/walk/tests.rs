@@ -1,3 +1,4 @@
+use super::needs::at_least_1_17;
 use super::*;
 
 /// A graph of go.mod files, and a client in it.
@@ -16,6 +17,12 @@ fn key(file: &str) -> FileKey {
         version: Version::parse(version).unwrap(),
         kind: Kind::from_ext(ext).unwrap(),
     }
+}
+
+/// A client asks for a file, and gets it.
+fn gets(walk: &mut Walk, file: &str, now: Instant) {
+    walk.asked(&key(file), now);
+    walk.got(&key(file), now);
 }
 
 fn name(key: &FileKey) -> String {
@@ -49,8 +56,13 @@ impl Scene {
     fn asks(&mut self, file: &str) -> Vec<String> {
         self.now += Duration::from_millis(20);
         let asked = key(file);
-        self.walk.asked(&asked, self.now);
+        gets(&mut self.walk, file, self.now);
         self.came(&asked);
+        self.guessed_now()
+    }
+
+    /// What is guessed now, and comes.
+    fn guessed_now(&mut self) -> Vec<String> {
         let mut guessed = Vec::new();
         loop {
             let Some(key) = self
@@ -92,7 +104,7 @@ fn a_lone_module_costs_what_it_costs() {
     for file in ["info", "mod", "zip", "info"] {
         assert!(scene.asks(&format!("a.io/a@v1.0.0.{file}")).is_empty());
     }
-    scene.now += WITHIN + Duration::from_millis(1);
+    scene.now += Duration::from_millis(2001);
     assert!(scene.asks("a.io/x@v1.0.0.mod").is_empty(), "much later");
     assert_eq!(scene.asks("a.io/y@v1.0.0.mod"), ["a.io/b@v1.0.0.mod"]);
 }
@@ -176,10 +188,10 @@ fn the_order_of_infos_is_that_of_zips() {
     let mut walk = Walk::new(Scene::new("").now);
     let now = walk.heard();
     for name in ["a", "b", "c", "d"] {
-        walk.asked(&key(&format!("a.io/{name}@v1.0.0.mod")), now);
+        gets(&mut walk, &format!("a.io/{name}@v1.0.0.mod"), now);
     }
     for name in ["c", "b"] {
-        walk.asked(&key(&format!("a.io/{name}@v1.0.0.info")), now);
+        gets(&mut walk, &format!("a.io/{name}@v1.0.0.info"), now);
     }
     let zips = std::iter::from_fn(|| walk.next_zip());
     let zips: Vec<_> = zips.map(|key| key.module.to_string()).collect();
@@ -196,7 +208,7 @@ fn only_the_highest_version_of_a_module() {
         "a.io/b@v1.0.0",
         "a.io/c@v1.0.0",
     ] {
-        walk.asked(&key(&format!("{file}.mod")), now);
+        gets(&mut walk, &format!("{file}.mod"), now);
     }
     let zips = std::iter::from_fn(|| walk.next_zip());
     let zips: Vec<_> = zips.map(|key| name(&key)).collect();
@@ -219,9 +231,9 @@ fn it_does_not_grow_without_bounds() {
         for n in 0..1000 {
             text += &format!("require r{round}.io/m{n} v1.0.0\n");
         }
-        let asked = key(&format!("a.io/m{round}@v1.0.0.mod"));
-        walk.asked(&asked, now);
-        let needs = Needs::read(text.as_bytes()).unwrap();
+        let file = format!("a.io/m{round}@v1.0.0.mod");
+        gets(&mut walk, &file, now);
+        let (asked, needs) = (key(&file), Needs::read(text.as_bytes()).unwrap());
         walk.came(&asked.module, &asked.version, needs);
     }
     assert_eq!(walk.nodes.len(), NODES);
@@ -242,34 +254,145 @@ fn language_versions() {
     }
 }
 
+/// A client that has the go.mod files of so many modules, after what is guessed then.
+fn walker(modules: usize) -> Scene {
+    let mut scene = Scene::new("");
+    for n in 0..modules {
+        scene.asks(&format!("a.io/m{n:03}@v1.0.0.mod"));
+    }
+    scene
+}
+
 #[test]
-fn who_takes_zips_in_another_order_gets_few_more() {
-    let start = |n: u32| {
-        let mut walk = Walk::new(Scene::new("").now);
-        for n in 0..n {
-            walk.asked(&key(&format!("a.io/m{n:03}@v1.0.0.mod")), walk.heard());
+fn who_wants_the_graph_only_gets_a_dozen_zips_and_who_takes_them_gets_more() {
+    let mut scene = walker(300);
+    assert_eq!(scene.guessed(".zip").len(), 12);
+    scene.asks_all("a.io/m000@v1.0.0.info a.io/m100@v1.0.0.info");
+    assert_eq!(scene.guessed(".zip").len(), 12);
+    for n in 0..12 {
+        scene.asks(&format!("a.io/m{n:03}@v1.0.0.zip"));
+    }
+    assert_eq!(scene.guessed(".zip").len(), 36, "twice as many are open");
+    // Not further ahead than that.
+    for n in 12..212 {
+        scene.asks(&format!("a.io/m{n:03}@v1.0.0.zip"));
+    }
+    assert_eq!(scene.guessed(".zip").len(), 212 + ZIPS.1);
+}
+
+#[test]
+fn who_takes_few_of_them_in_another_order_leaves_few() {
+    let mut scene = walker(300);
+    for n in (50..300).step_by(4) {
+        scene.asks(&format!("a.io/m{n:03}@v1.0.0.zip"));
+    }
+    let taken = |file: &&str| file[6..9].parse::<usize>().unwrap() % 4 == 2;
+    let guessed = scene.guessed(".zip");
+    let in_vain = guessed.iter().filter(|file| !taken(file)).count();
+    assert!(in_vain <= ZIPS.1, "{in_vain} of {}", guessed.len());
+}
+
+#[test]
+fn a_guess_that_comes_to_nothing_makes_room_for_another() {
+    let mut scene = walker(40);
+    scene.walk.given_up(&key("a.io/m000@v1.0.0.zip"));
+    assert_eq!(scene.guessed_now(), ["a.io/m012@v1.0.0.zip"]);
+    // Once.
+    scene.walk.given_up(&key("a.io/m000@v1.0.0.zip"));
+    assert!(scene.guessed_now().is_empty());
+}
+
+#[test]
+fn a_question_alone_starts_nothing() {
+    let mut scene = Scene::new("a.io/a@v1.0.0 1.16: a.io/b@v1.0.0");
+    for path in ["a", "x", "y", "z"] {
+        for kind in ["info", "mod", "zip"] {
+            let file = format!("a.io/{path}@v1.0.0.{kind}");
+            scene.walk.asked(&key(&file), scene.now);
+            assert!(scene.guessed_now().is_empty(), "{file}");
         }
-        for _ in 0..100 {
-            assert!(walk.next_zip().is_some());
+    }
+    assert!(scene.asks("a.io/a@v1.0.0.mod").is_empty(), "the first one");
+}
+
+#[test]
+fn an_info_brings_neither_go_mod_nor_zip() {
+    let mut scene = Scene::new("");
+    for n in 0..300 {
+        assert!(scene.asks(&format!("a.io/m{n}@v1.0.0.info")).is_empty());
+    }
+    for n in 0..3000 {
+        let (module, version) = (n % 10, n / 10);
+        let file = format!("b.io/m{module}@v1.{version}.0.info");
+        assert!(scene.asks(&file).is_empty());
+    }
+}
+
+#[test]
+fn the_paths_that_a_package_may_belong_to_are_one_module() {
+    let mut scene = Scene::new("a.io/a@v1.0.0 1.16: b.io/b@v1.0.0");
+    for path in ["a/b/c", "a", "a/b", "a/b/c/d"] {
+        scene.asks(&format!("a.io/{path}@v1.0.0.mod"));
+    }
+    assert!(scene.fetched.is_empty(), "{:?}", scene.fetched);
+    // Neighbours are not.
+    assert_eq!(scene.asks("a.io/ab@v1.0.0.mod"), ["b.io/b@v1.0.0.mod"]);
+}
+
+#[test]
+fn who_looks_through_all_versions_of_modules_gets_nothing() {
+    let world = "a.io/m5@v1.0.0 1.16: c.io/c@v1.0.0";
+    // One module after the other.
+    let mut scene = Scene::new(world);
+    for module in 0..10 {
+        for version in 0..30 {
+            scene.asks(&format!("a.io/m{module}@v1.{version}.0.mod"));
         }
-        walk
-    };
-    let rest = |walk: &mut Walk| std::iter::from_fn(|| walk.next_zip()).count();
-    // In their order, but for what the number of requests under way does to it.
-    let mut walk = start(300);
-    for n in [1, 0, 3, 2, 5, 4, 7, 8, 6] {
-        walk.asked(&key(&format!("a.io/m{n:03}@v1.0.0.zip")), walk.heard());
     }
-    assert_eq!(rest(&mut walk), 200);
-    // As a program imports them.
-    let mut walk = start(300);
-    for n in [250, 40, 90, 60, 290] {
-        walk.asked(&key(&format!("a.io/m{n:03}@v1.0.0.zip")), walk.heard());
+    assert!(scene.fetched.is_empty(), "{:?}", scene.fetched);
+    // All at the same time, after their lists.
+    let mut scene = Scene::new(world);
+    for module in 0..10 {
+        let path = format!("a.io/m{module}");
+        scene.walk.got_versions(&ModulePath::parse(&path).unwrap());
     }
-    assert_eq!(rest(&mut walk), 0);
-    // If it takes most of them in the end, it gets the others, too.
-    for n in 0..100 {
-        walk.asked(&key(&format!("a.io/m{n:03}@v1.0.0.zip")), walk.heard());
+    for version in 0..30 {
+        for module in 0..10 {
+            scene.asks(&format!("a.io/m{module}@v1.{version}.0.mod"));
+        }
     }
-    assert_eq!(rest(&mut walk), 198);
+    assert_eq!(scene.fetched, ["c.io/c@v1.0.0.mod"]);
+}
+
+#[test]
+fn a_graph_may_have_many_versions_of_a_module() {
+    let mut scene = Scene::new(
+        "a.io/a@v1.0.0 1.16: c.io/c@v1.0.0 d.io/d@v1.0.0
+         a.io/b@v1.0.0 1.16: c.io/c@v1.1.0 d.io/d@v1.1.0
+         c.io/c@v1.0.0 1.16: c.io/c@v1.2.0 d.io/d@v1.2.0
+         c.io/c@v1.1.0 1.16: c.io/c@v1.3.0 d.io/d@v1.3.0
+         c.io/c@v1.3.0 1.16: c.io/c@v1.4.0 d.io/d@v1.4.0
+         d.io/d@v1.4.0 1.16: e.io/e@v1.0.0",
+    );
+    scene.asks_all("a.io/a@v1.0.0.mod a.io/b@v1.0.0.mod");
+    for n in 0..5 {
+        scene.asks_all(&format!("c.io/c@v1.{n}.0.mod d.io/d@v1.{n}.0.mod"));
+    }
+    let e = "e.io/e@v1.0.0.mod".to_owned();
+    assert!(scene.fetched.contains(&e), "{:?}", scene.fetched);
+    assert!(!scene.walk.looks_around());
+}
+
+#[test]
+fn who_compares_versions_gets_no_zips_until_it_takes_some() {
+    let mut scene = Scene::new("");
+    for n in 0..20 {
+        let path = format!("a.io/m{n:02}");
+        scene.asks(&format!("{path}@v1.0.0.mod"));
+        let before = scene.guessed(".zip").len();
+        scene.walk.got_versions(&ModulePath::parse(&path).unwrap());
+        scene.asks_all(&format!("{path}@v1.1.0.info {path}@v1.1.0.mod"));
+        assert_eq!(scene.guessed(".zip").len(), before);
+    }
+    assert!(!scene.asks("a.io/m19@v1.1.0.zip").is_empty());
 }
