@@ -237,6 +237,9 @@ pub fn is_inside(ip: IpAddr) -> bool {
     }
 }
 
+/// Where Azure serves its machines what is meant for them alone.
+const AZURE: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
+
 fn is_inside_v4(ip: Ipv4Addr) -> bool {
     let [a, b, c, _] = ip.octets();
     ip.is_loopback()
@@ -248,6 +251,8 @@ fn is_inside_v4(ip: Ipv4Addr) -> bool {
         || (a == 100 && (64..128).contains(&b))
         || (a == 192 && b == 0 && c == 0)
         || (a == 198 && (b == 18 || b == 19))
+        // A public form, but every machine of that cloud has its own provider behind it.
+        || ip == AZURE
 }
 
 fn is_inside_v6(ip: Ipv6Addr) -> bool {
@@ -340,6 +345,9 @@ mod tests {
             "224.0.0.1",
             "255.255.255.255",
             "198.18.0.1",
+            "168.63.129.16",
+            "::ffff:168.63.129.16",
+            "64:ff9b::a83f:8110",
             "::1",
             "::",
             "::ffff:127.0.0.1",
