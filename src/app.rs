@@ -130,7 +130,7 @@ pub async fn serve(
 
     let face = Arc::new(Face {
         engine: Arc::clone(&engine),
-        access: access(config, local, &tokens),
+        access: access(config, engine.policy(), local, &tokens),
         ready: Ready::new(
             config.store.hot / 8 * 5,
             ready_files(descriptors),
@@ -175,10 +175,11 @@ pub async fn serve(
         stop.clone(),
     ));
     if let Some(admin) = admin {
-        if let Ok(address) = admin.local_addr() {
-            tracing::info!(%address, "administration listens");
-        }
-        let router = Arc::new(Site::admin(Arc::clone(&face)));
+        let address = admin.local_addr();
+        let address = address.map_err(|error| StartError::Ours(error.to_string()))?;
+        tracing::info!(%address, "administration listens");
+        let access = face.access.for_admin(address);
+        let router = Arc::new(Site::admin(Arc::clone(&face), access));
         tokio::spawn(crate::http::serve(
             admin,
             router,
@@ -354,17 +355,18 @@ pub fn databases(loaded: &Loaded) -> Result<Vec<DatabaseSpec>, ConfigErrors> {
     Ok(specs)
 }
 
-/// Who may have private modules; says so if nobody may.
-fn access(config: &Config, local: SocketAddr, tokens: &Arc<Tokens>) -> Access {
+/// Who may have private modules; says so if nobody may, or if somebody may who is not meant.
+fn access(config: &Config, policy: &Policy, local: SocketAddr, tokens: &Arc<Tokens>) -> Access {
     let public_url = config.server.public_url.as_deref();
     let access = Access::new(config.private.open, local, public_url, Arc::clone(tokens));
-    if matches!(access, Access::Tokens(_))
-        && !config.modules.private.is_empty()
-        && tokens.count() == 0
-    {
-        tracing::warn!(
+    match &access {
+        Access::Tokens(_) if policy.has_private() && tokens.count() == 0 => tracing::warn!(
             "private modules are served to those who have a token, and nobody has one: larder token new NAME"
-        );
+        ),
+        Access::ThisMachine(_) if policy.has_private() && public_url.is_none() => tracing::warn!(
+            "programs on this machine get private modules without a token; if a web server or a tunnel on this machine passes requests on to larder, set server.public_url to its address, so that private modules need a token (or private.open = true to serve them to everyone)"
+        ),
+        _ => {}
     }
     access
 }

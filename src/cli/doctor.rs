@@ -321,11 +321,11 @@ fn clients(config: &Config, toolchain: &Toolchain) {
     } else {
         listen.to_string()
     };
-    let url = config
-        .server
-        .public_url
-        .clone()
-        .unwrap_or_else(|| format!("http://{host}{}", config.server.base_path));
+    let base_path = &config.server.base_path;
+    let url = match &config.server.public_url {
+        Some(url) => crate::http::for_clients(url, base_path),
+        None => format!("http://{host}{base_path}"),
+    };
     say!("\nClients");
     say!("  go env -w GOPROXY={url}");
     say!("  or, to go around larder for what it does not have: go env -w GOPROXY={url},direct");

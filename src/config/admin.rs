@@ -9,7 +9,9 @@ section! {
     /// An address of its own for what is not meant for clients.
     pub struct Admin = "admin" {
         /// When set, /metrics, /readyz, /version and everything administrative are served here and no
-        /// longer on server.listen; /healthz is on both.
+        /// longer on server.listen; /healthz is on both. Upstreams of private routes are named on any
+        /// but a loopback address; there, as on server.listen, to those who may have private modules,
+        /// and have a number ("private-1") for others.
         listen: Option<SocketAddr> = "" => optional(listen());
     }
 }

@@ -18,8 +18,11 @@ section! {
         /// end of their GOPROXY. Empty for none.
         base_path: String = "" => base_path();
 
-        /// The address that pages and instructions show to clients, when they come through another
-        /// server: "https://larder.example.com". Empty: the address of the request.
+        /// The address that clients use when they come through another server:
+        /// "https://larder.example.com". The page shows it, with base_path at its end if it is not
+        /// there yet. If its host is not this machine, private modules need a token from everyone.
+        /// Empty: the page shows the address of the request, as X-Forwarded-Proto and
+        /// X-Forwarded-Host or Forwarded tell it.
         public_url: Option<String> = "" => optional(public_url());
 
         /// The most connections at a time; further ones wait. 0: as many as the descriptors of this

@@ -51,6 +51,8 @@ pub struct EngineError {
     pub cached: bool,
     /// It holds for this request only: no cache may keep it.
     pub passing: bool,
+    /// It was decided here: nobody was asked, and nothing was looked up.
+    pub unasked: bool,
     /// That it does not exist was just said by every source that may have it.
     pub said_by_all: bool,
     /// It was said a while ago, and nobody can be asked now.
@@ -78,6 +80,7 @@ impl EngineError {
             passing: false,
             said_by_all: false,
             stale: None,
+            unasked: false,
         }
     }
 
@@ -87,6 +90,12 @@ impl EngineError {
         if !line.is_empty() && self.lines.len() < 8 {
             self.lines.push(line);
         }
+        self
+    }
+
+    /// Decided here, without asking anybody.
+    pub fn without_asking(mut self) -> Self {
+        self.unasked = true;
         self
     }
 

@@ -617,7 +617,7 @@ pub(super) fn not_kept(what: &str) -> EngineError {
     ));
     // It is true for this request only.
     error.passing = true;
-    error
+    error.without_asking()
 }
 
 /// A file, for people.

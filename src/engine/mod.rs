@@ -151,7 +151,8 @@ impl Engine {
                     key.module()
                 ),
             )
-            .and("Larder's operator has decided so; ask them whether the module may be used."));
+            .and("Larder's operator has decided so; ask them whether the module may be used.")
+            .without_asking());
         }
         match key {
             Key::File(file) => self.file(file, mode).await,
@@ -194,6 +195,38 @@ impl Engine {
     /// The chain, if it is known already.
     pub fn known_sources(&self) -> Option<Sources> {
         self.sources.chain.borrow().clone()
+    }
+
+    /// The upstreams of routes whose modules are private, in the routes' order, each once. Their names are not for
+    /// everyone.
+    pub fn private_upstreams(&self) -> Vec<Arc<str>> {
+        self.upstreams_of_routes(true)
+    }
+
+    /// Whether an upstream of this name serves public modules, as far as is known.
+    pub fn serves_public_modules(&self, upstream: &str) -> bool {
+        let chain = self.known_sources();
+        let mut chain = chain.iter().flat_map(Sources::upstreams);
+        chain.any(|known| &**known.label() == upstream)
+            || self
+                .upstreams_of_routes(false)
+                .iter()
+                .any(|name| &**name == upstream)
+    }
+
+    fn upstreams_of_routes(&self, private: bool) -> Vec<Arc<str>> {
+        let mut names: Vec<Arc<str>> = Vec::new();
+        for (number, sources) in self.sources.routes.iter().enumerate() {
+            if self.policy.is_private_route(number) != private {
+                continue;
+            }
+            for upstream in sources.iter().flat_map(Sources::upstreams) {
+                if !names.contains(upstream.label()) {
+                    names.push(Arc::clone(upstream.label()));
+                }
+            }
+        }
+        names
     }
 
     /// The rules in force.

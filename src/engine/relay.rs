@@ -111,4 +111,5 @@ fn excluded(module: &ModulePath, pattern: &str) -> EngineError {
         format!("{module} matches {pattern:?}, and so no checksum database is asked about it"),
     )
     .and(format!("Clients leave it out, too: add {pattern:?} to GONOSUMDB (or to GOPRIVATE if the module is private)."))
+    .without_asking()
 }

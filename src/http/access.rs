@@ -1,63 +1,145 @@
-//! Who may have private modules: everyone where the port reaches no further than this machine, or where the operator
-//! says so; elsewhere those who have a token. A request without one learns nothing but that the path is private.
+//! Who may have private modules: programs on this machine where the port reaches no further, everyone where the operator
+//! says so, and elsewhere those who have a token. A request without one learns nothing but that the path is private.
+//!
+//! Whatever else tells of private modules (pages, states, names of upstreams) asks here as well: what a caller may be told
+//! is decided once, by [`Access::caller`].
 
-use std::net::SocketAddr;
+use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, CACHE_CONTROL};
-use http::{HeaderMap, HeaderValue, Response};
+use http::{HeaderValue, Response};
 use url::{Host, Url};
 
-use crate::engine::{Class, EngineError, Tokens};
+use super::caller::{self, Head};
+use crate::engine::{Class, Engine, EngineError, Tokens};
 use crate::gomod::ModulePath;
 use crate::policy::Policy;
+use crate::protocol;
 
 /// Who may have private modules.
+#[derive(Clone)]
 pub enum Access {
     /// Everyone who reaches the port.
     Open,
+    /// Programs on this machine, as far as a request shows that one of them has made it; else those who have a token.
+    ThisMachine(Arc<Tokens>),
     /// Those who have a token.
     Tokens(Arc<Tokens>),
 }
 
+/// Who asks, as far as that matters for private modules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// One who needs no token.
+    Trusted,
+    /// One who has shown a token that is known.
+    TokenHolder,
+    /// Anybody else.
+    Stranger {
+        /// They have shown something that is no token of ours.
+        showed: bool,
+    },
+}
+
+impl Caller {
+    /// Whether private modules, and whatever names them or where they come from, may be told to them.
+    pub fn sees_private(self) -> bool {
+        !matches!(self, Caller::Stranger { .. })
+    }
+
+    /// The name of an upstream as it may be told to them: one that only private modules come from has a number instead.
+    pub fn upstream_name<'a>(self, engine: &Engine, name: &'a str) -> Cow<'a, str> {
+        if self.sees_private() {
+            return Cow::Borrowed(name);
+        }
+        let private = engine.private_upstreams();
+        match private.iter().position(|known| **known == *name) {
+            Some(at) if !engine.serves_public_modules(name) => {
+                Cow::Owned(format!("private-{}", at + 1))
+            }
+            _ => Cow::Borrowed(name),
+        }
+    }
+}
+
 impl Access {
-    /// Open if the operator says so, or if nobody but this machine is expected: the port is on a loopback address, and
-    /// clients are not told to come by another one, through a server in front.
+    /// Everyone if the operator says so. This machine's programs if nobody else is expected: the port is on a loopback
+    /// address, and clients are not told to come by another one, through a server in front.
     pub fn new(
         open: bool,
         listens: SocketAddr,
         public_url: Option<&str>,
         tokens: Arc<Tokens>,
     ) -> Self {
-        if open || is_for_this_machine(listens, public_url) {
-            Access::Open
-        } else {
-            Access::Tokens(tokens)
+        match open {
+            true => Access::Open,
+            false if is_for_this_machine(listens, public_url) => Access::ThisMachine(tokens),
+            false => Access::Tokens(tokens),
+        }
+    }
+
+    /// For the address of administration. Who listens with it on other than a loopback address has chosen who reaches it.
+    pub fn for_admin(&self, listens: SocketAddr) -> Self {
+        match self {
+            Access::Open => Access::Open,
+            Access::ThisMachine(tokens) | Access::Tokens(tokens) => {
+                match listens.ip().to_canonical().is_loopback() {
+                    true => Access::ThisMachine(Arc::clone(tokens)),
+                    false => Access::Open,
+                }
+            }
         }
     }
 
     /// Whether answers about this module are for some only.
     pub fn guards(&self, policy: &Policy, module: &ModulePath) -> bool {
-        matches!(self, Access::Tokens(_)) && policy.private_pattern(module).is_some()
+        !matches!(self, Access::Open) && policy.private_pattern(module).is_some()
     }
 
-    /// Refuses a request about a module that is guarded, unless it carries a token.
-    pub fn admit(&self, module: &ModulePath, headers: &HeaderMap) -> Result<(), EngineError> {
-        let Access::Tokens(tokens) = self else {
-            return Ok(());
+    /// Who has made a request; `remote` is where its connection comes from.
+    pub fn caller(&self, head: Head<'_>, remote: Option<IpAddr>) -> Caller {
+        let tokens = match self {
+            Access::Open => return Caller::Trusted,
+            Access::ThisMachine(_) if head.is_from_this_machine(remote) => return Caller::Trusted,
+            Access::ThisMachine(tokens) | Access::Tokens(tokens) => tokens,
         };
-        let mut sent = false;
-        for value in headers.get_all(AUTHORIZATION) {
+        let mut showed = false;
+        for value in head.headers.get_all(AUTHORIZATION) {
             let Some(token) = token(value) else { continue };
             if tokens.knows(&token) {
-                return Ok(());
+                return Caller::TokenHolder;
             }
-            sent = true;
+            showed = true;
         }
-        Err(refusal(module, sent))
+        Caller::Stranger { showed }
+    }
+
+    /// As `caller(…).sees_private()`, of an HTTP/1.1 request for a path that has this one `Host` and no other header that
+    /// could matter.
+    pub fn admits_plain(&self, host: &[u8], remote: IpAddr) -> bool {
+        match self {
+            Access::Open => true,
+            Access::ThisMachine(_) => {
+                remote.to_canonical().is_loopback() && caller::names_this_machine(host)
+            }
+            Access::Tokens(_) => false,
+        }
+    }
+
+    /// Refuses a request about a module that is guarded, unless its caller may have it.
+    pub fn admit(&self, module: &ModulePath, caller: Caller) -> Result<(), EngineError> {
+        match caller {
+            Caller::Trusted | Caller::TokenHolder => Ok(()),
+            Caller::Stranger { showed } => {
+                let here = matches!(self, Access::ThisMachine(_));
+                Err(refusal(module, showed, here))
+            }
+        }
     }
 }
 
@@ -65,7 +147,7 @@ fn is_for_this_machine(listens: SocketAddr, public_url: Option<&str>) -> bool {
     let names_this_machine = |url: &str| match Url::parse(url).as_ref().map(Url::host) {
         Ok(Some(Host::Ipv4(ip))) => ip.is_loopback(),
         Ok(Some(Host::Ipv6(ip))) => ip.to_canonical().is_loopback(),
-        Ok(Some(Host::Domain(name))) => name == "localhost" || name.ends_with(".localhost"),
+        Ok(Some(Host::Domain(name))) => caller::names_this_machine(name.as_bytes()),
         _ => false,
     };
     listens.ip().to_canonical().is_loopback() && public_url.is_none_or(names_this_machine)
@@ -93,30 +175,29 @@ fn token(value: &HeaderValue) -> Option<String> {
     Some(token.unwrap_or_default())
 }
 
-fn refusal(module: &ModulePath, sent: bool) -> EngineError {
-    let reason = if sent {
-        format!(
-            "unauthorized: {module} is private here, and the token that was sent is not known to this larder"
-        )
-    } else {
-        format!(
-            "unauthorized: {module} is private here, and this larder serves private modules only to those who have a token"
-        )
+fn refusal(module: &ModulePath, showed: bool, here: bool) -> EngineError {
+    let reason = match (showed, here) {
+        (true, _) => "the token that was sent is not known to this larder",
+        (false, false) => "this larder serves private modules only to those who have a token",
+        (false, true) => {
+            "without a token it is served only to programs on this machine that ask for localhost, with no other server in between"
+        }
     };
-    EngineError::new(Class::Unauthorized, reason)
-        .and("Put the token as the password for this host into .netrc (over https), or into GOPROXY=https://anything:TOKEN@host; larder's operator makes one with: larder token new NAME")
-        .and("To serve private modules to everyone who reaches the port: [private] open = true")
+    EngineError::new(
+        Class::Unauthorized,
+        format!("unauthorized: {module} is private here, and {reason}"),
+    )
+    .and("Put the token as the password for this host into .netrc (over https), or into GOPROXY=https://anything:TOKEN@host; larder's operator makes one with: larder token new NAME")
+    .and("To serve private modules to everyone who reaches the port: [private] open = true")
+    .without_asking()
 }
 
 /// A guarded answer may be kept by its reader, but by no cache in between, which would give it to everyone.
 pub fn for_its_reader(response: &mut Response<Body>) {
     let headers = response.headers_mut();
-    let reader = headers
-        .get(CACHE_CONTROL)
-        .and_then(|value| value.to_str().ok()?.strip_prefix("public"))
-        .and_then(|rest| HeaderValue::try_from(format!("private{rest}")).ok());
-    if let Some(reader) = reader {
-        headers.insert(CACHE_CONTROL, reader);
+    if let Some(value) = headers.get(CACHE_CONTROL) {
+        let value = protocol::for_its_reader(value.to_str().unwrap_or_default());
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static(value));
     }
 }
 
@@ -204,9 +285,15 @@ mod tests {
     #[tokio::test]
     async fn private_modules_are_guarded_and_others_are_not() {
         let (_folder, _, access, policy) = guarded().await;
-        assert!(access.guards(&policy, &module("corp.example.com/a")));
-        assert!(!access.guards(&policy, &module("example.com/excluded")));
-        assert!(!access.guards(&policy, &module("example.com/a")));
+        let Access::Tokens(tokens) = &access else {
+            panic!("tokens are wanted")
+        };
+        let here = Access::ThisMachine(Arc::clone(tokens));
+        for access in [&access, &here] {
+            assert!(access.guards(&policy, &module("corp.example.com/a")));
+            assert!(!access.guards(&policy, &module("example.com/excluded")));
+            assert!(!access.guards(&policy, &module("example.com/a")));
+        }
         assert!(!Access::Open.guards(&policy, &module("corp.example.com/a")));
     }
 
@@ -215,25 +302,70 @@ mod tests {
         let (_folder, tokens, access, _) = guarded().await;
         let token = tokens.make(&"ci".parse().unwrap()).await.unwrap();
         let private = module("corp.example.com/a");
-        let headers = |values: &[&str]| -> HeaderMap {
-            let pair = |value: &&str| (AUTHORIZATION, HeaderValue::from_str(value).unwrap());
-            values.iter().map(pair).collect()
+        let caller = |access: &Access, values: &[&str]| {
+            let mut request = http::Request::get("/a").header("host", "larder.example.com");
+            for value in values {
+                request = request.header(AUTHORIZATION, *value);
+            }
+            let request = request.body(()).unwrap();
+            access.caller(Head::from(&request), Some([127, 0, 0, 1].into()))
         };
+        let here = Access::ThisMachine(tokens);
         let bearer = format!("Bearer {token}");
         let other = format!("Bearer {}", token.replace("lrd_", "lrD_"));
-        assert!(access.admit(&private, &headers(&[&bearer])).is_ok());
-        let both = headers(&["Basic OmE=", &bearer]);
-        assert!(access.admit(&private, &both).is_ok());
-        for (values, reason) in [
-            (&[][..], "only to those who have a token"),
-            (&["Digest x"], "only to those who have a token"),
-            (&[other.as_str()], "the token that was sent is not known"),
-            (&["Basic OmE="], "the token that was sent is not known"),
-        ] {
-            let error = access.admit(&private, &headers(values)).unwrap_err();
-            assert_eq!(error.class, Class::Unauthorized);
-            assert!(error.lines[0].contains(reason), "{:?}", error.lines);
-            assert!(!error.to_string().contains(&token[4..]));
+        for access in [&access, &here] {
+            assert_eq!(caller(access, &[&bearer]), Caller::TokenHolder);
+            assert_eq!(
+                caller(access, &["Basic OmE=", &bearer]),
+                Caller::TokenHolder
+            );
+            for (values, showed, reason) in [
+                (&[][..], false, "a token"),
+                (&["Digest x"], false, "a token"),
+                (
+                    &[other.as_str()],
+                    true,
+                    "the token that was sent is not known",
+                ),
+                (
+                    &["Basic OmE="],
+                    true,
+                    "the token that was sent is not known",
+                ),
+            ] {
+                let caller = caller(access, values);
+                assert_eq!(caller, Caller::Stranger { showed });
+                let error = access.admit(&private, caller).unwrap_err();
+                assert_eq!(error.class, Class::Unauthorized);
+                assert!(error.lines[0].contains(reason), "{:?}", error.lines);
+                assert!(!error.to_string().contains(&token[4..]));
+            }
+        }
+        assert_eq!(caller(&Access::Open, &["Basic OmE="]), Caller::Trusted);
+    }
+
+    #[tokio::test]
+    async fn this_machine_needs_no_token_where_it_is_alone() {
+        let (_folder, tokens, _, _) = guarded().await;
+        let here = Access::ThisMachine(Arc::clone(&tokens));
+        let there = Access::Tokens(tokens);
+        let loopback = IpAddr::from([127, 0, 0, 1]);
+        for (host, local) in [("localhost:3080", true), ("rebind.example.com:3080", false)] {
+            let request = http::Request::get("/a")
+                .header("host", host)
+                .body(())
+                .unwrap();
+            let head = Head::from(&request);
+            assert_eq!(here.caller(head, Some(loopback)).sees_private(), local);
+            assert_eq!(here.admits_plain(host.as_bytes(), loopback), local);
+            assert!(!there.caller(head, Some(loopback)).sees_private());
+            assert!(!there.admits_plain(host.as_bytes(), loopback));
+        }
+        assert!(!here.admits_plain(b"localhost", [192, 0, 2, 1].into()));
+        for access in [&here, &there] {
+            let admin = |listens: &str| access.for_admin(listens.parse().unwrap());
+            assert!(matches!(admin("[::1]:1"), Access::ThisMachine(_)));
+            assert!(matches!(admin("10.0.0.1:1"), Access::Open));
         }
     }
 

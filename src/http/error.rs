@@ -2,14 +2,14 @@
 
 use axum::body::Body;
 use http::header::{
-    AGE, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+    AGE, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
     X_CONTENT_TYPE_OPTIONS,
 };
 use http::{Response, StatusCode};
 
 use super::observe::Note;
 use crate::engine::{Class, EngineError};
-use crate::protocol::cache_control;
+use crate::protocol::{Lifetime, cache_control};
 use crate::telemetry::metrics::{Endpoint, Outcome};
 
 /// Type of every text answer: the `go` command prints a body only if it is this.
@@ -69,6 +69,7 @@ pub fn response(error: &EngineError, endpoint: Endpoint) -> Response<Body> {
     let cache = match error.stale {
         Some(stale) => super::stale(stale.over.as_secs()),
         None if error.cached => HeaderValue::from_static("larder; hit; detail=negative"),
+        None if error.unasked => HeaderValue::from_static("larder; detail=not-forwarded"),
         None => HeaderValue::from_static("larder; fwd=miss"),
     };
     headers.insert(super::CACHE_STATUS, cache);
@@ -103,6 +104,15 @@ fn printable(lines: &[String]) -> String {
     body
 }
 
+/// The answer to what is no sound request; nothing that follows it on the connection can be trusted.
+pub fn bad_request(status: StatusCode, reason: &str) -> Response<Body> {
+    let mut response = text(status, format!("{reason}\n"));
+    response
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
 /// A text answer with the caching headers of its status.
 pub fn text(status: StatusCode, body: impl Into<Body>) -> Response<Body> {
     let mut response = Response::new(body.into());
@@ -112,7 +122,7 @@ pub fn text(status: StatusCode, body: impl Into<Body>) -> Response<Body> {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(
         CACHE_CONTROL,
-        HeaderValue::from_static(cache_control(status, false)),
+        HeaderValue::from_static(cache_control(status, Lifetime::Changing)),
     );
     response
 }

@@ -4,12 +4,21 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep};
 
+use super::heads::Heads;
 use super::mapped::Regions;
 use super::shortcut::{Shortcut, Unsent};
+
+/// Read at once, so that the head of a request can be larger than it may by no more than this. Bytes.
+const AT_ONCE: usize = 8 << 10;
+/// A client that has closed its side and for this long has been sent nothing has left. Some close it as soon as they have
+/// asked, and wait for the answer all the same.
+const LEFT: Duration = Duration::from_secs(1);
 
 /// A TCP stream and the mapped files that its answers are made of; plain requests are answered here.
 pub struct Connection {
@@ -17,6 +26,9 @@ pub struct Connection {
     shortcut: Shortcut,
     /// What the short way has still to send.
     out: Unsent,
+    heads: Heads,
+    /// Set once the client has closed its side: when it counts as gone.
+    left: Option<Pin<Box<Sleep>>>,
     #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     regions: Arc<Regions>,
 }
@@ -28,7 +40,52 @@ impl Connection {
             stream,
             shortcut,
             out: Unsent::default(),
+            heads: Heads::default(),
+            left: None,
             regions,
+        }
+    }
+
+    fn poll_write_parts(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        #[cfg(target_os = "linux")]
+        if let Some((at, part)) = self.regions.first_in(bufs) {
+            return match at {
+                0 => linux::poll_sendfile(&self.stream, cx, &part),
+                _ => linux::poll_send_with_more(&self.stream, cx, &bufs[..at]),
+            };
+        }
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn poll_stream(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if buf.remaining() <= AT_ONCE {
+            return Pin::new(&mut self.stream).poll_read(cx, buf);
+        }
+        let mut part = ReadBuf::new(buf.initialize_unfilled_to(AT_ONCE));
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut part))?;
+        let count = part.filled().len();
+        buf.advance(count);
+        Poll::Ready(Ok(()))
+    }
+
+    /// The client has closed its side: waits until it counts as gone. The library ends the connection then, and with it
+    /// whatever is only done for it.
+    fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.shortcut.is_idle() {
+            return Poll::Ready(());
+        }
+        let left = self.left.get_or_insert_with(|| Box::pin(sleep(LEFT)));
+        left.as_mut().poll(cx)
+    }
+
+    /// Something has been sent.
+    fn progress(&mut self) {
+        if let Some(left) = &mut self.left {
+            left.as_mut().reset(Instant::now() + LEFT);
         }
     }
 
@@ -63,8 +120,13 @@ impl AsyncRead for Connection {
         loop {
             ready!(this.poll_out(cx))?;
             let before = buf.filled().len();
-            ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+            ready!(this.poll_stream(cx, buf))?;
+            if buf.filled().len() == before && buf.remaining() > 0 {
+                ready!(this.poll_left(cx));
+                return Poll::Ready(Ok(()));
+            }
             if !this.shortcut.take(&buf.filled()[before..], &mut this.out) {
+                this.heads.check(&mut buf.filled_mut()[before..]);
                 return Poll::Ready(Ok(()));
             }
             buf.set_filled(before);
@@ -89,14 +151,9 @@ impl AsyncWrite for Connection {
         let this = self.get_mut();
         ready!(this.poll_out(cx))?;
         this.shortcut.wrote();
-        #[cfg(target_os = "linux")]
-        if let Some((at, part)) = this.regions.first_in(bufs) {
-            return match at {
-                0 => linux::poll_sendfile(&this.stream, cx, &part),
-                _ => linux::poll_send_with_more(&this.stream, cx, &bufs[..at]),
-            };
-        }
-        Pin::new(&mut this.stream).poll_write_vectored(cx, bufs)
+        let written = ready!(this.poll_write_parts(cx, bufs));
+        this.progress();
+        Poll::Ready(written)
     }
 
     fn is_write_vectored(&self) -> bool {

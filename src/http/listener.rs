@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::{self, Either};
 use http::Request;
+use http::header::{CONNECTION, HeaderValue};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -22,13 +23,11 @@ use super::io::Connection;
 use super::mapped::Regions;
 use super::modules::Peer;
 use super::observe::{Observer, Outgoing};
-use super::router::Site;
+use super::router::{self, HEAD, Site};
 use super::shortcut::{Exchange, Shortcut};
 
 /// Pause after an error of `accept` that will not go away by trying at once (no descriptors, no memory).
 const PAUSE: Duration = Duration::from_millis(100);
-/// A request's head may be this large; more is answered 431. Bytes.
-const HEAD: usize = 64 << 10;
 
 /// Counts the connections of all listeners.
 #[derive(Default)]
@@ -153,17 +152,29 @@ async fn connection(
     let answers = Arc::clone(&exchange);
     let service = service_fn(move |request: Request<Incoming>| {
         let answering = answers.begin();
-        if let Some(entry) = site.ready(&request)
+        if let Some(refusal) = site.refuse(&request) {
+            let response = observer.begin(&request, remote).answered(refusal);
+            let response = response.map(|out| Outgoing::new(out, answering));
+            return Either::Left(future::ready(Ok::<_, Infallible>(response)));
+        }
+        if let Some(entry) = site.ready(&request, remote.ip())
             && let Some(response) = observer.at_once(&request, remote, &entry)
         {
             let response = response.map(|out| Outgoing::new(out, answering));
-            return Either::Left(future::ready(Ok::<_, Infallible>(response)));
+            return Either::Left(future::ready(Ok(response)));
         }
         let pending = observer.begin(&request, remote);
         let (site, peer) = (Arc::clone(&site), peer.clone());
         // Boxed, so that an idle connection does not hold room for it.
         Either::Right(Box::pin(async move {
-            let response = pending.answered(site.answer(request, peer).await);
+            // Where a body ends that nobody reads is a matter of opinion: nothing after it is taken for a request.
+            let last = router::has_body(&request);
+            let mut response = site.answer(request, peer).await;
+            if last {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
+            }
+            let response = pending.answered(response);
             Ok(response.map(|out| Outgoing::new(out, answering)))
         }))
     });
@@ -171,7 +182,8 @@ async fn connection(
     let connection = http1::Builder::new()
         // Its own clock does not see what the short way answers.
         .header_read_timeout(None)
-        .half_close(true)
+        // The connection itself tells who has left from who has only asked all they want.
+        .half_close(false)
         .max_buf_size(HEAD)
         .serve_connection(stream, service);
     tokio::pin!(connection);

@@ -1,9 +1,12 @@
 //! The face: connections, routes, and how answers and errors look on the wire.
 
 mod access;
+mod address;
 mod body;
+mod caller;
 mod conditional;
 mod error;
+mod heads;
 mod holder;
 mod io;
 mod listener;
@@ -22,7 +25,8 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
-pub use access::Access;
+pub use access::{Access, Caller};
+pub use address::for_clients;
 pub use holder::port_holder;
 pub use listener::{Connections, open_descriptors, raise_descriptor_limit, serve};
 pub use observe::Observer;
@@ -43,7 +47,8 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// `Cache-Status` of what is past its time by so many seconds, given because nobody can be asked.
 fn stale(over: u64) -> HeaderValue {
-    let text = format!("larder; hit; ttl=-{over}; detail=stale");
+    // Rounded up: what is past its time by less than a second is past it, too.
+    let text = format!("larder; hit; ttl=-{}; detail=stale", over.max(1));
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("larder; hit; detail=stale"))
 }
 
@@ -53,7 +58,7 @@ pub struct Face {
     pub engine: Arc<Engine>,
     /// Who may have private modules.
     pub access: Access,
-    /// Ready answers; none about what is not for everyone.
+    /// Ready answers.
     pub ready: Ready,
     /// What is counted.
     pub metrics: Arc<Metrics>,

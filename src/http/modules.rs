@@ -16,9 +16,10 @@ use super::error::{self, TEXT};
 use super::mapped::Regions;
 use super::observe::Note;
 use super::ready::Entry;
-use super::{CACHE_STATUS, Face, LARDER_VERIFIED, access, body};
+use super::{CACHE_STATUS, Caller, Face, LARDER_VERIFIED, access, body};
 use crate::engine::{Answer, CacheStatus, Class, Client, Content, EngineError, Mode};
-use crate::protocol::{self, Key, Kind, Meta, Target, cache_control};
+use crate::gomod::ModulePath;
+use crate::protocol::{self, Key, Kind, Lifetime, Meta, Target, cache_control};
 use crate::store::Verified;
 use crate::telemetry::metrics::{Endpoint, Outcome};
 
@@ -68,26 +69,40 @@ pub async fn answer(face: &Face, request: &Parts, peer: &Peer) -> Response<Body>
         Ok(Target::Module(key)) => key,
         Ok(Target::SumDb(path)) => {
             let mode = mode(&request.headers, cached_only);
-            return super::sumdb::answer(face, request, &path, &mode).await;
+            return super::sumdb::answer(face, request, peer, &path, &mode).await;
         }
         Err(bad) => return not_found(&bad.to_string()),
+    };
+    // Before anything is looked up: whether it exists is not for everyone either.
+    let guarded = match gate(face, request, peer, key.module()) {
+        Ok(guarded) => guarded,
+        Err(error) => return error::response(&error, endpoint(&key)),
     };
     let asked = Asked {
         endpoint: endpoint(&key),
         epoch: face.ready.epoch(),
-        guarded: face.access.guards(face.engine.policy(), key.module()),
+        guarded,
         key,
     };
-    if !asked.guarded {
-        return module(face, request, peer, &asked, cached_only).await;
-    }
-    // Before anything is looked up: whether it exists is not for everyone either.
-    if let Err(error) = face.access.admit(asked.key.module(), &request.headers) {
-        return error::response(&error, asked.endpoint);
-    }
     let mut response = module(face, request, peer, &asked, cached_only).await;
-    access::for_its_reader(&mut response);
+    if guarded {
+        access::for_its_reader(&mut response);
+    }
     response
+}
+
+/// Lets requests about a module through from those who may have it; says whether these are some only.
+pub(super) fn gate(
+    face: &Face,
+    request: &Parts,
+    peer: &Peer,
+    module: &ModulePath,
+) -> Result<bool, EngineError> {
+    if !face.access.guards(face.engine.policy(), module) {
+        return Ok(false);
+    }
+    let caller: Caller = face.access.caller(request.into(), peer.address);
+    face.access.admit(module, caller).map(|()| true)
 }
 
 /// Answers a request about a module from whoever may make it.
@@ -235,8 +250,12 @@ fn respond(
     answer: Answer,
 ) -> Response<Body> {
     let (key, endpoint) = (&asked.key, asked.endpoint);
-    let stale = matches!(answer.cache, CacheStatus::Stale(_));
-    let immutable = matches!(key, Key::File(_)) && !stale;
+    let verified = verified(asked, &answer);
+    let lifetime = match key {
+        Key::File(_) if verified == Some(Verified::None) => Lifetime::Unverified,
+        Key::File(_) if !matches!(answer.cache, CacheStatus::Stale(_)) => Lifetime::Immutable,
+        Key::File(_) | Key::Meta(_) => Lifetime::Changing,
+    };
     let is_zip = matches!(key, Key::File(file) if file.kind == Kind::Zip);
     let mut response = Response::new(Body::empty());
     *response.headers_mut() = HeaderMap::with_capacity(HEADERS);
@@ -245,14 +264,14 @@ fn respond(
         let headers = response.headers_mut();
         headers.insert(
             CACHE_CONTROL,
-            HeaderValue::from_static(cache_control(StatusCode::OK, immutable)),
+            HeaderValue::from_static(cache_control(StatusCode::OK, lifetime)),
         );
         headers.insert(CACHE_STATUS, cache_text);
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if let Some(etag) = &answer.etag {
             headers.insert(ETAG, etag.clone());
         }
-        if let Some(verified) = answer.verified {
+        if let Some(verified) = verified {
             headers.insert(LARDER_VERIFIED, HeaderValue::from_static(verified.as_str()));
         }
         if let Some(age) = answer.age {
@@ -290,7 +309,12 @@ fn respond(
     }
 }
 
-/// The answer to a plain hit of a file, to be kept in memory for the next one. Ready answers are for everyone.
+/// What vouches for an answer, where anything could: nothing does for an `.info`, which no checksum covers.
+fn verified(asked: &Asked, answer: &Answer) -> Option<Verified> {
+    answer.verified.filter(|_| asked.endpoint != Endpoint::Info)
+}
+
+/// The answer to a plain hit of a file, to be kept in memory for the next one.
 fn ready(asked: &Asked, answer: &Answer, status: StatusCode) -> Option<Entry> {
     let whole_hit = answer.cache == CacheStatus::Hit && status == StatusCode::OK;
     // What nobody has vouched for yet may still be taken back.
@@ -301,7 +325,7 @@ fn ready(asked: &Asked, answer: &Answer, status: StatusCode) -> Option<Entry> {
         }
         Key::Meta(_) => answer.lease.is_some(),
     };
-    if asked.guarded || !whole_hit || !settled {
+    if !whole_hit || !settled {
         return None;
     }
     let Content::Bytes(body) = &answer.content else {
@@ -311,7 +335,8 @@ fn ready(asked: &Asked, answer: &Answer, status: StatusCode) -> Option<Entry> {
         endpoint: asked.endpoint,
         epoch: asked.epoch,
         etag: answer.etag.clone(),
-        verified: answer.verified,
+        verified: verified(asked, answer),
+        private: asked.guarded,
         lease: answer.lease.clone(),
         length: HeaderValue::from(body.len()),
         body: body.clone(),
@@ -366,7 +391,10 @@ fn fill(
             headers.insert(CONTENT_TYPE, TEXT);
             headers.insert(
                 CACHE_CONTROL,
-                HeaderValue::from_static(cache_control(StatusCode::RANGE_NOT_SATISFIABLE, false)),
+                HeaderValue::from_static(cache_control(
+                    StatusCode::RANGE_NOT_SATISFIABLE,
+                    Lifetime::Changing,
+                )),
             );
             headers.extend(
                 HeaderValue::try_from(format!("bytes */{size}"))
@@ -411,7 +439,7 @@ fn cache_status(cache: CacheStatus) -> (HeaderValue, Outcome) {
 /// A path that names nothing; nobody is asked.
 fn not_found(reason: &str) -> Response<Body> {
     error::response(
-        &EngineError::absent(format!("not found: {reason}")),
+        &EngineError::absent(format!("not found: {reason}")).without_asking(),
         Endpoint::Other,
     )
 }
@@ -433,7 +461,8 @@ pub(super) fn loop_detected() -> Response<Body> {
         Class::Loop,
         "loop detected: this request was made by this very server",
     )
-    .and("An upstream in larder's chain leads back to it; its operator must take that out (--upstream).");
+    .and("An upstream in larder's chain leads back to it; its operator must take that out (--upstream).")
+    .without_asking();
     error::response(&error, Endpoint::Other)
 }
 
@@ -443,7 +472,7 @@ mod tests {
     use bytes::Bytes;
 
     #[test]
-    fn what_is_not_for_everyone_is_never_kept_ready() {
+    fn what_is_not_for_everyone_is_kept_ready_as_such() {
         let Ok(Target::Module(key)) = protocol::parse("/corp.example.com/a/@v/v1.0.0.mod") else {
             panic!("a path of a module");
         };
@@ -463,9 +492,17 @@ mod tests {
             lease: None,
             file: None,
         };
-        assert!(ready(&asked, &answer, StatusCode::OK).is_some());
+        let open = ready(&asked, &answer, StatusCode::OK).unwrap();
+        assert!(!open.private);
         assert!(ready(&asked, &answer, StatusCode::NOT_MODIFIED).is_none());
         asked.guarded = true;
-        assert!(ready(&asked, &answer, StatusCode::OK).is_none());
+        let guarded = ready(&asked, &answer, StatusCode::OK).unwrap();
+        assert!(guarded.private);
+        // Nobody has vouched for it yet.
+        let unverified = Answer {
+            verified: Some(Verified::None),
+            ..answer
+        };
+        assert!(ready(&asked, &unverified, StatusCode::OK).is_none());
     }
 }

@@ -3,30 +3,40 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderValue, REFERRER_POLICY,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY,
 };
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Response, StatusCode};
+use url::{Host, Url};
 
+use super::address;
 use super::observe::Note;
-use super::{Access, Face};
+use super::{Access, Caller, Face};
 use crate::store::Room;
 use crate::telemetry::metrics::{Endpoint, Outcome};
 
 const TEMPLATE: &str = include_str!("page.html");
 /// Only what is in the page itself.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Answers `/`.
-pub async fn page(State(face): State<Arc<Face>>, headers: HeaderMap) -> Response<Body> {
-    let address = address(&face, &headers);
+pub async fn page(
+    State(face): State<Arc<Face>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let address = match &face.public_url {
+        Some(url) => address::for_clients(url, &face.base_path),
+        None => address::seen_by(&headers, &face.base_path),
+    };
     let html = TEMPLATE
         .replace("{{address}}", &escape(&address))
-        .replace("{{private}}", &private(&face))
+        .replace("{{private}}", &private(&face, caller, &address))
         .replace("{{version}}", env!("CARGO_PKG_VERSION"))
-        .replace("{{state}}", &state(&face));
+        .replace("{{state}}", &state(&face, caller));
     let mut response = Response::new(Body::from(html));
     let out = response.headers_mut();
     out.insert(
@@ -36,48 +46,83 @@ pub async fn page(State(face): State<Arc<Face>>, headers: HeaderMap) -> Response
     out.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     out.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     out.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response.extensions_mut().insert(Note {
-        endpoint: Endpoint::Other,
-        outcome: Outcome::Other,
-        upstream: None,
-    });
+    response.extensions_mut().insert(NOTE);
     response
 }
 
-/// The address that clients set: the operator's word, else the one that this client used.
-fn address(face: &Face, headers: &HeaderMap) -> String {
-    if let Some(url) = &face.public_url {
-        return url.clone();
-    }
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    let plausible = |host: &&str| {
-        host.bytes().all(|byte| {
-            byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']' | b'_')
-        })
-    };
-    format!(
-        "http://{}{}",
-        host.filter(plausible).unwrap_or("127.0.0.1:3080"),
-        face.base_path
-    )
+const NOTE: Note = Note {
+    endpoint: Endpoint::Other,
+    outcome: Outcome::Other,
+    upstream: None,
+};
+
+/// Answers `/favicon.ico`, which browsers ask for by themselves: the page brings its own.
+pub async fn icon() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let day = HeaderValue::from_static("public, max-age=86400");
+    response.headers_mut().insert(CACHE_CONTROL, day);
+    response.extensions_mut().insert(NOTE);
+    response
 }
 
 /// What clients of private modules set beside the address. Patterns can be whole paths, so they are for those alone who
 /// may have the modules.
-fn private(face: &Face) -> String {
-    let patterns = face.engine.policy().private();
-    if patterns.is_empty() || face.separate_admin || !matches!(face.access, Access::Open) {
+fn private(face: &Face, caller: Caller, address: &str) -> String {
+    let policy = face.engine.policy();
+    if !policy.has_private() {
         return String::new();
     }
-    format!(
-        "  <p class=\"note\">Private modules come through here as well. The public checksum database does not know them:</p>\n  \
+    let mut html = "  <h2>Private modules</h2>\n".to_owned();
+    if caller != Caller::Trusted {
+        html.push_str(&tokens(address));
+    }
+    let (patterns, more) = match caller.sees_private() {
+        true => (policy.private_text(), ""),
+        false => (
+            "PATTERNS".to_owned(),
+            " (the operator of this server knows the patterns)",
+        ),
+    };
+    // Writing to a String does not fail.
+    let _ = write!(
+        html,
+        "  <p>The public checksum database does not know them, so tell <code>go</code> not to ask it{more}. \
+         Do not use <code>GOPRIVATE</code> for that: it would also send <code>go</code> past this server.</p>\n  \
          <pre>go env -w GONOSUMDB={}</pre>\n",
-        escape(&patterns.to_string())
-    )
+        escape(&patterns)
+    );
+    html
+}
+
+/// How a token is sent.
+fn tokens(address: &str) -> String {
+    let url = Url::parse(address).ok();
+    let machine = match url.as_ref().and_then(Url::host) {
+        Some(Host::Ipv6(ip)) => ip.to_string(),
+        Some(host) => host.to_string(),
+        None => "HOST".to_owned(),
+    };
+    let (scheme, rest) = address.split_once("://").unwrap_or(("https", address));
+    let mut html = format!(
+        "  <p>They need a token, which the operator of this server makes (<code>larder token new NAME</code>). \
+         Put it into <code>~/.netrc</code> (<code>%USERPROFILE%\\_netrc</code> on Windows):</p>\n  \
+         <pre>machine {} login x password TOKEN</pre>\n  \
+         <p class=\"note\">Or into the address: <code>GOPROXY=https://x:TOKEN@{}</code>.</p>\n",
+        escape(&machine),
+        escape(rest)
+    );
+    if scheme == "http" {
+        html.push_str(
+            "  <p class=\"note\"><code>go</code> sends tokens over https only, so this server has to be \
+             reached through one that ends TLS.</p>\n",
+        );
+    }
+    html
 }
 
 /// The table of states.
-fn state(face: &Face) -> String {
+fn state(face: &Face, caller: Caller) -> String {
     let mut rows = String::new();
     let mut row = |name: &str, value: &str, good: Option<bool>| {
         let class = match good {
@@ -153,15 +198,19 @@ fn state(face: &Face) -> String {
                         false,
                     ),
                 };
-                row(upstream.label(), text, Some(good));
+                let name = caller.upstream_name(&face.engine, upstream.label());
+                row(&name, text, Some(good));
             }
         }
     }
-    if !face.engine.policy().private().is_empty() {
+    if face.engine.policy().has_private() {
         // The patterns may be whole paths.
-        let patterns = match face.access {
-            Access::Open => face.engine.policy().private().to_string(),
-            Access::Tokens(_) => "to those who have a token".to_owned(),
+        let patterns = match (caller.sees_private(), &face.access) {
+            (true, _) => face.engine.policy().private_text(),
+            (false, Access::ThisMachine(_)) => {
+                "to programs on this machine, and to those who have a token".to_owned()
+            }
+            (false, _) => "to those who have a token".to_owned(),
         };
         row("Private", &patterns, None);
     }

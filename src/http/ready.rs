@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RANGE,
-    VIA, X_CONTENT_TYPE_OPTIONS,
+    TRANSFER_ENCODING, VIA, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use quick_cache::Weighter;
@@ -21,7 +21,7 @@ use super::modules::{HIT, content_type};
 use super::{CACHE_STATUS, LARDER_VERIFIED};
 use crate::clock::{Millis, SharedClock};
 use crate::engine::Lease;
-use crate::protocol::cache_control;
+use crate::protocol::{Lifetime, cache_control, for_its_reader};
 use crate::store::Verified;
 use crate::telemetry::metrics::Endpoint;
 
@@ -41,6 +41,8 @@ pub struct Entry {
     pub etag: Option<HeaderValue>,
     /// What vouches for it, if it is a file.
     pub verified: Option<Verified>,
+    /// It is for those only who may have private modules.
+    pub private: bool,
     /// How long it may be given, if it is something that changes.
     pub lease: Option<Lease>,
     /// Of the body.
@@ -54,6 +56,18 @@ pub struct Entry {
 }
 
 impl Entry {
+    fn cache_control(&self) -> &'static str {
+        let lifetime = match self.lease {
+            None => Lifetime::Immutable,
+            Some(_) => Lifetime::Changing,
+        };
+        let value = cache_control(StatusCode::OK, lifetime);
+        match self.private {
+            true => for_its_reader(value),
+            false => value,
+        }
+    }
+
     /// Writes its head, but for the request's id and the date.
     pub fn write_head(&self, now: Millis, out: &mut Vec<u8>) {
         let mut line = |name: &[u8], value: &[u8]| {
@@ -62,11 +76,7 @@ impl Entry {
             out.extend_from_slice(b"\r\n");
         };
         line(b"HTTP/1.1 ", b"200 OK");
-        let immutable = self.lease.is_none();
-        line(
-            b"cache-control: ",
-            cache_control(StatusCode::OK, immutable).as_bytes(),
-        );
+        line(b"cache-control: ", self.cache_control().as_bytes());
         line(b"cache-status: ", HIT.as_bytes());
         line(b"x-content-type-options: ", b"nosniff");
         if let Some(etag) = &self.etag {
@@ -120,11 +130,7 @@ impl Entry {
     pub fn headers(&self, now: Millis) -> HeaderMap {
         let fixed = HeaderValue::from_static;
         let mut headers = HeaderMap::with_capacity(super::modules::HEADERS);
-        let immutable = self.lease.is_none();
-        headers.insert(
-            CACHE_CONTROL,
-            fixed(cache_control(StatusCode::OK, immutable)),
-        );
+        headers.insert(CACHE_CONTROL, fixed(self.cache_control()));
         headers.insert(CACHE_STATUS, fixed(HIT));
         headers.insert(X_CONTENT_TYPE_OPTIONS, fixed("nosniff"));
         if let Some(etag) = &self.etag {
@@ -198,7 +204,7 @@ impl Ready {
     /// The answer to a request that asks for nothing special.
     pub fn get<B>(&self, request: &Request<B>) -> Option<Arc<Entry>> {
         let headers = request.headers();
-        let special = [IF_NONE_MATCH, RANGE, VIA]
+        let special = [IF_NONE_MATCH, RANGE, VIA, CONTENT_LENGTH, TRANSFER_ENCODING]
             .iter()
             .any(|name| headers.contains_key(name));
         let plain = matches!(*request.method(), Method::GET | Method::HEAD)

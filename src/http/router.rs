@@ -1,5 +1,6 @@
 //! Which path goes where.
 
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -8,49 +9,80 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::routing::get;
 use futures_util::FutureExt;
-use http::header::{HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
+use super::caller::Head;
 use super::modules::Peer;
 use super::ready::Entry;
-use super::{Face, error, modules, page, status};
+use super::{Access, Face, error, modules, page, status};
+
+/// Whether something follows the head of a request that belongs to it.
+pub fn has_body<B>(request: &Request<B>) -> bool {
+    let headers = request.headers();
+    let lengths = headers.get_all(CONTENT_LENGTH).iter();
+    headers.contains_key(TRANSFER_ENCODING) || lengths.into_iter().any(|length| length != "0")
+}
 
 /// Everything that one address answers.
 pub struct Site {
     router: Router,
     /// Set where modules are served: their requests need no routing.
     modules: Option<Arc<Face>>,
+    /// Who may be told of private modules there.
+    access: Access,
 }
+
+/// The largest head of a request. Bytes.
+pub const HEAD: usize = 64 << 10;
 
 impl Site {
     /// What clients reach.
     pub fn public(face: Arc<Face>) -> Self {
         Site {
             router: public_router(Arc::clone(&face)),
+            access: face.access.clone(),
             modules: Some(face),
         }
     }
 
     /// What the operator's address answers when there is one.
-    pub fn admin(face: Arc<Face>) -> Self {
+    pub fn admin(face: Arc<Face>, access: Access) -> Self {
         Site {
             router: admin_router(face),
+            access,
             modules: None,
         }
     }
 
-    /// The answer to a request, if it is ready.
-    pub fn ready<B>(&self, request: &Request<B>) -> Option<Arc<Entry>> {
-        self.modules.as_ref()?.ready.get(request)
+    /// The answer to a request that is none, or is larger than requests may be.
+    pub fn refuse<B>(&self, request: &Request<B>) -> Option<Response<Body>> {
+        let head = Head::from(request);
+        if let Some(why) = head.bad_host() {
+            let text = format!("bad request: {why}");
+            return Some(error::bad_request(StatusCode::BAD_REQUEST, &text));
+        }
+        (head.size() > HEAD).then(|| {
+            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            error::bad_request(status, "the head of the request is larger than 64 KiB")
+        })
     }
 
-    /// The answer to a plain GET of this path, if it is ready.
-    pub fn ready_at(&self, path: &str) -> Option<Arc<Entry>> {
-        self.modules.as_ref()?.ready.at(path)
+    /// The answer to a request, if it is ready and for whoever makes it.
+    pub fn ready<B>(&self, request: &Request<B>, remote: IpAddr) -> Option<Arc<Entry>> {
+        let entry = self.modules.as_ref()?.ready.get(request)?;
+        let caller = || self.access.caller(request.into(), Some(remote));
+        (!entry.private || caller().sees_private()).then_some(entry)
+    }
+
+    /// The same for a plain GET of this path with this `Host`.
+    pub fn ready_at(&self, path: &str, host: &[u8], remote: IpAddr) -> Option<Arc<Entry>> {
+        let entry = self.modules.as_ref()?.ready.at(path)?;
+        (!entry.private || self.access.admits_plain(host, remote)).then_some(entry)
     }
 
     /// A ready answer's body was read from its file.
@@ -73,6 +105,8 @@ impl Site {
             }
             _ => {
                 let mut request = request.map(Body::new);
+                let caller = self.access.caller((&request).into(), peer.address);
+                request.extensions_mut().insert(caller);
                 request.extensions_mut().insert(peer);
                 match self.router.clone().oneshot(request).await {
                     Ok(response) => response,
@@ -89,6 +123,7 @@ impl Site {
 fn public_router(face: Arc<Face>) -> Router {
     let mut router = Router::new()
         .route("/", get(page::page))
+        .route("/favicon.ico", get(page::icon))
         .route("/healthz", get(status::health));
     if !face.base_path.is_empty() {
         router = router.route(&format!("{}/", face.base_path), get(page::page));
@@ -100,7 +135,9 @@ fn public_router(face: Arc<Face>) -> Router {
 }
 
 fn admin_router(face: Arc<Face>) -> Router {
-    let router = with_admin(Router::new()).route("/healthz", get(status::health));
+    let router = with_admin(Router::new())
+        .route("/favicon.ico", get(page::icon))
+        .route("/healthz", get(status::health));
     finish(router.fallback(no_such_page), face)
 }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::caller::is_host;
 use super::observe::Observer;
 use super::router::Site;
 
@@ -167,7 +168,9 @@ impl Shortcut {
         if self.handed == Handed::Nothing
             && !self.unflushed
             && let Some(request) = Plain::parse(read)
-            && let Some(entry) = self.site.ready_at(request.path)
+            && let Some(entry) = self
+                .site
+                .ready_at(request.path, request.host, self.remote.ip())
             && let Some(body) =
                 self.observer
                     .answer_at_once(request.path, request.agent, self.remote, &entry, out)
@@ -185,6 +188,11 @@ impl Shortcut {
             };
         }
         false
+    }
+
+    /// Everything that was asked for has been answered.
+    pub fn is_idle(&self) -> bool {
+        self.exchange.is_idle()
     }
 
     /// The library writes.
@@ -234,6 +242,7 @@ fn has_header(head: &[u8], name: &[u8]) -> bool {
 #[derive(Debug, PartialEq, Eq)]
 struct Plain<'a> {
     path: &'a str,
+    host: &'a [u8],
     agent: &'a [u8],
 }
 
@@ -252,7 +261,7 @@ impl<'a> Plain<'a> {
         if !path.iter().all(|byte| matches!(byte, b'!'..=b'~')) || path.contains(&b'?') {
             return None;
         }
-        let (mut agent, mut hosts): (&[u8], _) = (b"", 0);
+        let (mut agent, mut host): (&[u8], Option<&[u8]>) = (b"", None);
         for line in lines.by_ref() {
             let at = line.iter().position(|byte| *byte == b':')?;
             let (name, value) = (&line[..at], &line[at + 1..]);
@@ -262,7 +271,9 @@ impl<'a> Plain<'a> {
             let value = value.trim_ascii();
             let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
             if is(b"host") {
-                hosts += 1;
+                if host.replace(value).is_some() {
+                    return None;
+                }
             } else if is(b"user-agent") {
                 agent = value;
             } else if is(b"connection") {
@@ -274,11 +285,12 @@ impl<'a> Plain<'a> {
             }
         }
         // An empty line within means that there is more behind it than one head.
-        if !lines.0.is_empty() || hosts != 1 {
+        if !lines.0.is_empty() {
             return None;
         }
+        let host = host.filter(|host| is_host(host))?;
         let path = std::str::from_utf8(path).ok()?;
-        Some(Plain { path, agent })
+        Some(Plain { path, host, agent })
     }
 }
 
@@ -314,6 +326,7 @@ mod tests {
             Plain::parse(go.as_bytes()),
             Some(Plain {
                 path: "/example.com/m/@v/v1.0.0.info",
+                host: b"x:1",
                 agent: b"Go-http-client/1.1"
             })
         );
@@ -338,6 +351,8 @@ mod tests {
             "GET /a HTTP/1.0\r\nHost: x\r\n\r\n",
             "GET /a HTTP/1.1\r\n\r\n",
             "GET /a HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n",
+            "GET /a HTTP/1.1\r\nHost: a b\r\n\r\n",
+            "GET /a HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: y\r\n\r\n",
             "GET /a?b HTTP/1.1\r\nHost: x\r\n\r\n",
             "GET /a b HTTP/1.1\r\nHost: x\r\n\r\n",
             "GET /\u{e9} HTTP/1.1\r\nHost: x\r\n\r\n",

@@ -3,14 +3,15 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use serde_json::json;
 
-use super::Face;
 use super::observe::Note;
+use super::{Caller, Face};
 use crate::store::Room;
 use crate::telemetry::metrics::{Endpoint, Outcome};
 
@@ -49,7 +50,10 @@ pub async fn health() -> Response<Body> {
 }
 
 /// Every part's state; 503 only if the store cannot answer.
-pub async fn ready(State(face): State<Arc<Face>>) -> Response<Body> {
+pub async fn ready(
+    State(face): State<Arc<Face>>,
+    Extension(caller): Extension<Caller>,
+) -> Response<Body> {
     let index = face.engine.store().index().healthy();
     let upstreams: Vec<_> = face
         .engine
@@ -57,7 +61,7 @@ pub async fn ready(State(face): State<Arc<Face>>) -> Response<Body> {
         .map_or_else(Vec::new, |sources| {
             let state = |upstream: &Arc<crate::upstream::Upstream>| {
                 json!({
-                    "name": &**upstream.label(),
+                    "name": caller.upstream_name(&face.engine, upstream.label()),
                     "breaker": upstream.breaker_state().as_str(),
                     "requests_under_way": upstream.in_flight(),
                 })
@@ -127,8 +131,12 @@ pub async fn version() -> Response<Body> {
     json_answer(StatusCode::OK, &value)
 }
 
-/// Metrics in the OpenMetrics text format.
-pub async fn metrics(State(face): State<Arc<Face>>) -> Response<Body> {
+/// Metrics in the OpenMetrics text format. Labels hold no module path; the names of upstreams of private routes are for
+/// those who may have private modules.
+pub async fn metrics(
+    State(face): State<Arc<Face>>,
+    Extension(caller): Extension<Caller>,
+) -> Response<Body> {
     let gauges = &face.metrics.process;
     let blobs = face.engine.store().blobs();
     let dropped = face.log.dropped();
@@ -149,5 +157,13 @@ pub async fn metrics(State(face): State<Arc<Face>>) -> Response<Body> {
         }
     }
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    answer(StatusCode::OK, kind, face.metrics.encode())
+    let mut text = face.metrics.encode();
+    for name in face.engine.private_upstreams() {
+        let shown = caller.upstream_name(&face.engine, &name);
+        if *shown != *name {
+            let label = |name: &str| format!("upstream=\"{name}\"");
+            text = text.replace(&label(&name), &label(&shown));
+        }
+    }
+    answer(StatusCode::OK, kind, text)
 }

@@ -8,12 +8,12 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 
 use super::error;
-use super::modules::{HIT, came_from_us, loop_detected};
+use super::modules::{HIT, Peer, came_from_us, gate, loop_detected};
 use super::observe::Note;
 use super::{CACHE_STATUS, Face};
 use crate::engine::{EngineError, Mode, SumdbTarget};
 use crate::gomod::{ModulePath, Rev};
-use crate::protocol::cache_control;
+use crate::protocol::{Lifetime, cache_control};
 use crate::sumdb::TilePath;
 use crate::telemetry::metrics::{Endpoint, Outcome};
 
@@ -24,7 +24,13 @@ const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
 const HEAD_FRESH: HeaderValue = HeaderValue::from_static("public, max-age=5");
 
 /// Answers for `sumdb/<name>/…`; `path` is what follows `sumdb/`, percent-decoded.
-pub async fn answer(face: &Face, request: &Parts, path: &str, mode: &Mode) -> Response<Body> {
+pub async fn answer(
+    face: &Face,
+    request: &Parts,
+    peer: &Peer,
+    path: &str,
+    mode: &Mode,
+) -> Response<Body> {
     let databases = face.engine.voucher().databases().iter();
     let named = databases.filter_map(|database| {
         let rest = path.strip_prefix(database.name())?.strip_prefix('/')?;
@@ -34,7 +40,8 @@ pub async fn answer(face: &Face, request: &Parts, path: &str, mode: &Mode) -> Re
     let Some((database, rest)) = named.min_by_key(|(_, rest)| rest.len()) else {
         return refused(
             EngineError::absent("not found: this larder serves no checksum database of that name")
-                .and("The go command then asks the next proxy, or the database itself."),
+                .and("The go command then asks the next proxy, or the database itself.")
+                .without_asking(),
         );
     };
     let target = match target(rest) {
@@ -43,11 +50,15 @@ pub async fn answer(face: &Face, request: &Parts, path: &str, mode: &Mode) -> Re
             return error::text(StatusCode::BAD_REQUEST, format!("bad request: {text}\n"));
         }
         Err(BadPath::Nothing) => {
-            return refused(EngineError::absent(
-                "not found: a checksum database has supported, latest, lookup/MODULE@VERSION and tile/8/…",
-            ));
+            let text = "not found: a checksum database has supported, latest, lookup/MODULE@VERSION and tile/8/…";
+            return refused(EngineError::absent(text).without_asking());
         }
     };
+    if let SumdbTarget::Lookup(module, _) = &target
+        && let Err(error) = gate(face, request, peer, module)
+    {
+        return refused(error);
+    }
     if came_from_us(face, &request.headers) {
         return loop_detected();
     }
@@ -87,7 +98,7 @@ pub async fn answer(face: &Face, request: &Parts, path: &str, mode: &Mode) -> Re
 }
 
 fn immutable() -> HeaderValue {
-    HeaderValue::from_static(cache_control(StatusCode::OK, true))
+    HeaderValue::from_static(cache_control(StatusCode::OK, Lifetime::Immutable))
 }
 
 fn refused(error: EngineError) -> Response<Body> {

@@ -24,6 +24,12 @@ pub struct RouteRule {
     pub private: Option<bool>,
 }
 
+impl RouteRule {
+    fn is_private(&self) -> bool {
+        self.private.unwrap_or(self.via == Via::Own)
+    }
+}
+
 /// Where a route's modules come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Via {
@@ -121,15 +127,28 @@ impl Policy {
 
     /// All patterns that keep modules' names from checksum databases.
     pub fn unlisted(&self) -> String {
-        let private = |route: &&RouteRule| route.private.unwrap_or(route.via == Via::Own);
-        let routes = self.routes.iter().filter(private);
+        let routes = self.routes.iter().filter(|route| route.is_private());
         let routes: String = routes.map(|route| format!("{},", route.modules)).collect();
         format!("{routes}{},{}", self.private, self.nosumdb)
     }
 
-    /// The private patterns, for people.
-    pub fn private(&self) -> &Patterns {
-        &self.private
+    /// All patterns that make modules private, for people: those of routes and the private ones.
+    pub fn private_text(&self) -> String {
+        let routes = self.routes.iter().filter(|route| route.is_private());
+        let mut all: Vec<_> = routes.map(|route| route.modules.to_string()).collect();
+        all.push(self.private.to_string());
+        all.retain(|text| !text.is_empty());
+        all.join(",")
+    }
+
+    /// Whether any module can be private.
+    pub fn has_private(&self) -> bool {
+        !self.private.is_empty() || self.routes.iter().any(RouteRule::is_private)
+    }
+
+    /// Whether the modules of this route are private, all of them.
+    pub fn is_private_route(&self, number: usize) -> bool {
+        self.routes.get(number).is_some_and(RouteRule::is_private)
     }
 }
 
@@ -214,5 +233,9 @@ mod tests {
             assert_eq!(is, private, "{text}");
         }
         assert!(policy.unlisted().contains("mirror.example.com"));
+        assert_eq!(policy.private_text(), "mirror.example.com,corp.example.com");
+        assert!(policy.has_private() && !Policy::default().has_private());
+        let private: Vec<_> = (0..6).map(|it| policy.is_private_route(it)).collect();
+        assert_eq!(private, [false, false, false, false, true, false]);
     }
 }

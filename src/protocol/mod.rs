@@ -4,6 +4,6 @@ mod cache_control;
 mod escape;
 mod target;
 
-pub use cache_control::cache_control;
+pub use cache_control::{Lifetime, cache_control, for_its_reader};
 pub use escape::upstream_path;
 pub use target::{BadTarget, FileKey, Key, Kind, Meta, MetaKey, Target, parse};

@@ -152,6 +152,25 @@ fn a_second_signal_ends_it_at_once() {
 }
 
 #[test]
+fn clients_that_left_do_not_hold_up_the_end() {
+    let up = FakeUpstream::start();
+    let gate = up.gated("*");
+    let mut larder = larder().of(&up).start();
+    let mut conn = Conn::open(larder.addr()).unwrap();
+    let request = Request::get("/example.com/m/@v/list").bytes(larder.addr());
+    conn.write(&request).unwrap();
+    gate.wait_arrived(1);
+    larder.terminate();
+    larder.wait_stderr("stopping");
+    let began = Instant::now();
+    drop(conn);
+    assert_eq!(larder.wait_exit(), 0);
+    // The time for fetches without a client; the grace is 30 s.
+    assert!(began.elapsed() < Duration::from_secs(12));
+    gate.open();
+}
+
+#[test]
 fn a_restart_while_clients_wait_for_upstream_is_quick() {
     let up = FakeUpstream::start();
     let gate = up.gated("*");

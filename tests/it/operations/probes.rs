@@ -133,6 +133,63 @@ fn the_page_does_not_believe_the_host_header_blindly() {
 }
 
 #[test]
+fn the_page_shows_the_address_that_a_server_in_front_was_asked_for() {
+    let (_up, larder) = start();
+    let line = |request: Request| {
+        let page = request.send(larder.addr()).expect(200).text();
+        let line = page
+            .lines()
+            .find(|line| line.contains("go env -w GOPROXY="));
+        line.unwrap().trim().to_owned()
+    };
+    let get = || Request::get("/").header("Host", "larder.example.com");
+    let shown = |address: &str| format!("<pre>go env -w GOPROXY={address}</pre>");
+    assert_eq!(line(get()), shown("http://larder.example.com"));
+    let https = get().header("X-Forwarded-Proto", "https");
+    assert_eq!(line(https), shown("https://larder.example.com"));
+    let other = Request::get("/")
+        .header("X-Forwarded-Proto", "https")
+        .header("X-Forwarded-Host", "larder.example.com:8443");
+    assert_eq!(line(other), shown("https://larder.example.com:8443"));
+    let standard = Request::get("/").header("Forwarded", "proto=https;host=larder.example.com");
+    assert_eq!(line(standard), shown("https://larder.example.com"));
+    let evil = get().header("X-Forwarded-Host", "\"><script>");
+    assert_eq!(line(evil), shown("http://larder.example.com"));
+}
+
+#[test]
+fn the_page_appends_the_base_path_to_the_public_address_once() {
+    let up = FakeUpstream::start();
+    for public_url in [
+        "https://larder.example.com",
+        "https://larder.example.com/go",
+    ] {
+        let larder = larder()
+            .of(&up)
+            .set("server.base_path", "/go")
+            .set("server.public_url", public_url)
+            .start();
+        let page = larder.get("/").text();
+        let line = "<pre>go env -w GOPROXY=https://larder.example.com/go</pre>";
+        assert!(page.contains(line), "{page}");
+        let doctor = larder.run(&["doctor"]).stdout;
+        let line = "go env -w GOPROXY=https://larder.example.com/go\n";
+        assert!(doctor.contains(line), "{doctor}");
+    }
+}
+
+#[test]
+fn a_browser_that_wants_an_icon_is_content() {
+    let (up, larder) = start();
+    let icon = larder.get("/favicon.ico");
+    assert_eq!((icon.status, icon.body.len()), (204, 0));
+    assert_eq!(icon.header("cache-status"), None);
+    let page = larder.get("/").text();
+    assert!(page.contains("rel=\"icon\" href=\"data:"), "{page}");
+    up.assert_untouched();
+}
+
+#[test]
 fn every_request_leaves_one_access_line() {
     let (_up, larder) = start();
     for path in ["/example.com/m/@v/v1.0.0.zip", "/example.com/none/@v/list"] {

@@ -132,6 +132,159 @@ fn an_endless_head_is_cut_off() {
 }
 
 #[test]
+fn a_head_of_more_than_64_kibibytes_is_refused() {
+    let (_up, module, larder) = start();
+    larder.get(&module.url("mod")).ok();
+    let filled = |bytes: usize| {
+        let empty = Request::get(&module.url("mod")).header("X-Filler", "");
+        let rest = bytes - empty.bytes(larder.addr()).len();
+        Request::get(&module.url("mod"))
+            .header("X-Filler", &"f".repeat(rest))
+            .bytes(larder.addr())
+    };
+    for (bytes, status) in [
+        (63 << 10, 200),
+        (66 << 10, 431),
+        (100_000, 431),
+        (131_000, 431),
+    ] {
+        let mut conn = Conn::open(larder.addr()).unwrap();
+        // It may be refused before it is whole.
+        let _ = conn.write(&filled(bytes));
+        let answer = conn.response(false).unwrap();
+        assert_eq!(answer.status, status, "{bytes}: {}", answer.describe());
+        assert!(status == 200 || conn.read(1).map_or(true, |rest| rest.is_empty()));
+    }
+}
+
+#[test]
+fn a_request_has_exactly_one_host() {
+    let (up, module, larder) = start();
+    let path = module.url("mod");
+    let ask = |head: String| {
+        let mut conn = Conn::open(larder.addr()).unwrap();
+        conn.write(head.as_bytes()).unwrap();
+        let answer = conn.response(false).unwrap();
+        if answer.status == 400 {
+            assert!(conn.is_closed(), "{head:?}");
+        }
+        answer.status
+    };
+    // Also when the answer is ready.
+    for _ in 0..3 {
+        for (version, hosts, status) in [
+            ("1.1", "", 400),
+            ("1.1", "Host: x\r\nHost: x\r\n", 400),
+            ("1.1", "Host: x\r\nhost: y\r\n", 400),
+            ("1.1", "Host: a b\r\n", 400),
+            ("1.1", "Host: a/b\r\n", 400),
+            ("1.0", "Host: x\r\nHost: x\r\n", 400),
+            ("1.0", "", 200),
+            ("1.1", "Host:\r\n", 200),
+            ("1.1", "Host: my_host:80\r\n", 200),
+            ("1.1", "Host: [::1]:80\r\n", 200),
+        ] {
+            let head = format!("GET {path} HTTP/{version}\r\n{hosts}\r\n");
+            assert_eq!(ask(head.clone()), status, "{head:?}");
+        }
+    }
+    assert_eq!(up.total(), 1);
+}
+
+#[test]
+fn lines_of_a_head_end_with_both_characters() {
+    let (_up, module, larder) = start();
+    let path = module.url("mod");
+    let sound = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+    for head in [
+        format!("GET {path} HTTP/1.1\nHost: x\n\n"),
+        format!("GET {path} HTTP/1.1\r\nHost: x\nX-Other: y\r\n\r\n"),
+        format!("GET {path} HTTP/1.1\r\nHost: x\r\n\n"),
+    ] {
+        for before in [String::new(), sound.clone()] {
+            let mut conn = Conn::open(larder.addr()).unwrap();
+            conn.write(format!("{before}{head}").as_bytes()).unwrap();
+            if !before.is_empty() {
+                conn.response(false).unwrap().ok();
+            }
+            let answer = conn.response(false).unwrap();
+            assert_eq!(answer.status, 400, "{head:?}");
+            assert!(conn.is_closed());
+        }
+    }
+}
+
+#[test]
+fn nothing_after_a_body_is_taken_for_a_request() {
+    let (_up, module, larder) = start();
+    for _ in 0..3 {
+        let mut conn = Conn::open(larder.addr()).unwrap();
+        let mut bytes = Request::get(&module.url("mod"))
+            .header("Transfer-Encoding", "chunked")
+            .bytes(larder.addr());
+        bytes.extend_from_slice(b"1\na\n0\n\n");
+        bytes.extend(Request::get(&module.url("info")).bytes(larder.addr()));
+        conn.write(&bytes).unwrap();
+        assert_eq!(conn.response(false).unwrap().ok(), module.mod_bytes());
+        assert!(conn.response(false).is_err());
+    }
+}
+
+/// Closes the client's side for sending.
+fn done_asking(conn: &Conn) {
+    conn.shutdown_write();
+}
+
+#[test]
+fn a_client_that_closes_its_side_after_asking_is_answered() {
+    let (up, module, larder) = start();
+    larder.get_hit(&module.url("mod"));
+    let gate = Gate::new();
+    up.rule_n("*.zip", 1, Fault::gate(&gate));
+    for kind in ["mod", "info", "zip"] {
+        let mut conn = Conn::open(larder.addr()).unwrap();
+        let request = Request::get(&module.url(kind)).header("X-Nothing", "1");
+        conn.write(&request.bytes(larder.addr())).unwrap();
+        done_asking(&conn);
+        if kind == "zip" {
+            gate.wait_arrived(1);
+            gate.open();
+        }
+        conn.response(false).unwrap().ok();
+        assert!(conn.is_closed());
+    }
+}
+
+#[test]
+fn clients_that_left_hold_no_connection() {
+    let (up, module, larder) = start();
+    let gate = up.gated("*.zip");
+    let open = || {
+        let metrics = larder.metrics();
+        let line = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("larder_connections "));
+        line.unwrap().parse::<u64>().unwrap()
+    };
+    let clients: Vec<_> = (0..10)
+        .map(|_| {
+            let mut conn = Conn::open(larder.addr()).unwrap();
+            let request = Request::get(&module.url("zip")).bytes(larder.addr());
+            conn.write(&request).unwrap();
+            conn
+        })
+        .collect();
+    gate.wait_arrived(1);
+    until("all of them to be there", || (open() == 11).then_some(()));
+    drop(clients);
+    until("all of them to be gone", || (open() == 1).then_some(()));
+    assert_eq!(gate.arrived(), 1, "the fetch goes on");
+    gate.open();
+    assert_eq!(larder.get(&module.url("zip")).ok(), module.zip_bytes());
+    assert_eq!(up.count("*.zip"), 1);
+}
+
+#[test]
 fn http_1_0_gets_plain_bodies() {
     let (up, module, larder) = start();
     up.rule_n("*.zip", 1, Fault::length(Length::Chunked));

@@ -23,6 +23,95 @@ fn served_unverified(larder: &Larder, module: &Module, what: &str) {
         assert_eq!(answer.status, 200, "{what}: {}", answer.describe());
         assert_eq!(answer.ok(), bytes, "{what} {kind}");
         assert_eq!(verified(&answer), "none", "{what}: {}", answer.describe());
+        nobody_keeps(&answer);
+    }
+}
+
+/// No cache in front keeps what may still be taken back.
+#[track_caller]
+fn nobody_keeps(answer: &Response) {
+    let shown = answer.describe();
+    assert_eq!(answer.header("cache-control"), Some("no-store"), "{shown}");
+}
+
+#[test]
+fn what_is_not_verified_is_kept_by_no_cache_in_front() {
+    let world = world();
+    let larder = quick(world.larder()).start();
+    world.up.rule("/sumdb/*", Fault::status(500));
+    served_unverified(&larder, &world.first, "500");
+    let tags = ["mod", "zip"].map(|kind| {
+        let answer = larder.get(&world.first.url(kind));
+        answer.header("etag").expect("an ETag").to_owned()
+    });
+    let ways = || {
+        let mut answers = Vec::new();
+        for (kind, tag) in ["mod", "zip"].into_iter().zip(&tags) {
+            let path = world.first.url(kind);
+            answers.push(larder.get(&path));
+            answers.push(larder.get(&path));
+            answers.push(larder.head(&path));
+            answers.push(larder.get_kept(&path));
+            answers.push(larder.get(&format!("/cached-only{path}")));
+            answers.push(larder.get_with(&path, "Range", "bytes=0-3"));
+            answers.push(larder.get_with(&path, "If-None-Match", tag));
+            answers.push(larder.get_with(&path, "X-Nothing", "1"));
+        }
+        answers
+    };
+    for answer in ways() {
+        assert!([200, 206, 304].contains(&answer.status));
+        assert_eq!(verified(&answer), "none", "{}", answer.describe());
+        nobody_keeps(&answer);
+    }
+    // Nothing about these is to be verified.
+    for path in [
+        world.first.url("info"),
+        world.first.list_url(),
+        world.first.latest_url(),
+    ] {
+        for _ in 0..3 {
+            let answer = larder.get(&path);
+            answer.ok();
+            assert_eq!(answer.header("larder-verified"), None, "{path}");
+            assert_ne!(answer.header("cache-control"), Some("no-store"), "{path}");
+        }
+    }
+    world.up.clear_rules();
+    settled(&larder, &world.first);
+    for answer in ways() {
+        let cached = answer.header("cache-control").unwrap();
+        assert!(cached.contains("immutable"), "{}", answer.describe());
+    }
+}
+
+#[test]
+fn a_zip_on_its_way_is_kept_by_no_cache_unless_the_database_knows_it() {
+    for known in [true, false] {
+        let world = world();
+        let large =
+            Module::new("example.com/large", "v1.0.0").file("data", zip::noise(2_000_000, 3));
+        world.log.add(&large);
+        world.up.add(&large);
+        let larder = quick(world.larder()).start();
+        if known {
+            larder.get(&large.url("mod")).ok();
+        } else {
+            world.up.rule("/sumdb/*", Fault::status(500));
+        }
+        let gate = Gate::new();
+        world
+            .up
+            .rule_n("*.zip", 1, Fault::gate_at(1_000_000, &gate));
+        let (head, mut conn) = Request::get(&large.url("zip")).open(larder.addr());
+        let says = if known { "sumdb" } else { "none" };
+        assert_eq!(head.header("larder-verified"), Some(says));
+        let cached = head.header("cache-control").unwrap();
+        assert_eq!(cached.contains("immutable"), known, "{cached}");
+        assert_eq!(cached == "no-store", !known, "{cached}");
+        gate.open();
+        let whole = large.zip_bytes();
+        assert_eq!(conn.compare(&whole), whole.len());
     }
 }
 

@@ -324,6 +324,11 @@ impl Conn {
         self.buffer.is_empty() && self.fill().is_ok_and(|n| n == 0)
     }
 
+    /// Nothing more will be sent.
+    pub fn shutdown_write(&self) {
+        self.stream.shutdown(std::net::Shutdown::Write).unwrap();
+    }
+
     /// Shrinks the receive window, so that a reader that stops reading is felt early.
     pub fn small_window(&self) {
         let socket = socket2::SockRef::from(&self.stream);
