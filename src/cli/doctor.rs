@@ -15,7 +15,8 @@ use crate::app::{self, Ground, UpstreamMaker};
 use crate::clock::SharedClock;
 use crate::config::{Config, Environment, Loaded, Overrides, load};
 use crate::engine::{Network, Sources};
-use crate::gomod::ModulePath;
+use crate::gomod::{ModulePath, Patterns};
+use crate::policy::Policy;
 use crate::sumdb::Head;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{ChainSpec, Toolchain, Upstream};
@@ -133,7 +134,7 @@ async fn report(
     git(&maker).await;
     healthy &= upstreams(&maker, env, clock, &chain).await;
     healthy &= databases(loaded, &maker, &chain).await?;
-    clients(config, &toolchain);
+    clients(loaded, &toolchain)?;
     say!(
         "\n{}",
         if healthy {
@@ -314,7 +315,8 @@ async fn reach(upstream: &Upstream) -> (bool, String) {
     }
 }
 
-fn clients(config: &Config, toolchain: &Toolchain) {
+fn clients(loaded: &Loaded, toolchain: &Toolchain) -> Result<(), app::StartError> {
+    let config = &loaded.config;
     let listen = config.server.listen;
     let host = if listen.ip().is_unspecified() {
         format!("<this machine's name>:{}", listen.port())
@@ -329,11 +331,25 @@ fn clients(config: &Config, toolchain: &Toolchain) {
     say!("\nClients");
     say!("  go env -w GOPROXY={url}");
     say!("  or, to go around larder for what it does not have: go env -w GOPROXY={url},direct");
-    if !config.modules.private.is_empty() {
-        say!(
-            "  for private modules: go env -w GONOSUMDB={}",
-            config.modules.private
-        );
+    let rules = app::routes(loaded)?.rules;
+    let private = app::patterns(&config.modules.private);
+    let policy = Policy::new(rules, private, Patterns::default());
+    if policy.has_private() {
+        let patterns = policy.private_text();
+        say!("  for private modules: go env -w GONOSUMDB={patterns}");
+        let public_url = config.server.public_url.as_deref();
+        if config.private.open {
+            say!("  private modules are for everyone who reaches the port (private.open)");
+        } else if crate::http::is_for_this_machine(listen, public_url) {
+            say!("  programs on this machine get private modules without a token");
+            if public_url.is_none() {
+                say!(
+                    "  with a web server or a tunnel in front: set server.public_url to its address"
+                );
+            }
+        } else {
+            say!("  private modules need a token: larder token new NAME");
+        }
     }
     if listen.ip().is_loopback() && config.server.public_url.is_none() {
         say!("  (only from this machine; for others set --listen)");
@@ -346,6 +362,7 @@ fn clients(config: &Config, toolchain: &Toolchain) {
     if traps.is_empty() {
         say!("  none: nothing here leads the go command past larder");
     }
+    Ok(())
 }
 
 /// Settings of this machine's toolchain that would lead it past the server.

@@ -143,7 +143,8 @@ impl Access {
     }
 }
 
-fn is_for_this_machine(listens: SocketAddr, public_url: Option<&str>) -> bool {
+/// Whether nobody but programs on this machine is expected at an address.
+pub fn is_for_this_machine(listens: SocketAddr, public_url: Option<&str>) -> bool {
     let names_this_machine = |url: &str| match Url::parse(url).as_ref().map(Url::host) {
         Ok(Some(Host::Ipv4(ip))) => ip.is_loopback(),
         Ok(Some(Host::Ipv6(ip))) => ip.to_canonical().is_loopback(),

@@ -15,7 +15,7 @@ use super::mapped::Regions;
 use super::shortcut::{Shortcut, Unsent};
 
 /// Read at once, so that the head of a request can be larger than it may by no more than this. Bytes.
-const AT_ONCE: usize = 8 << 10;
+const AT_ONCE: usize = 16 << 10;
 /// A client that has closed its side and for this long has been sent nothing has left. Some close it as soon as they have
 /// asked, and wait for the answer all the same.
 const LEFT: Duration = Duration::from_secs(1);

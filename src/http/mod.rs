@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
-pub use access::{Access, Caller};
+pub use access::{Access, Caller, is_for_this_machine};
 pub use address::for_clients;
 pub use holder::port_holder;
 pub use listener::{Connections, open_descriptors, raise_descriptor_limit, serve};

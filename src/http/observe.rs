@@ -81,6 +81,7 @@ impl Observer {
             agent: request.headers().get(USER_AGENT).cloned(),
             remote,
             id: self.id(request.headers()),
+            noted: false,
         }
     }
 
@@ -260,6 +261,7 @@ pub struct Pending {
     agent: Option<HeaderValue>,
     remote: SocketAddr,
     id: HeaderValue,
+    noted: bool,
 }
 
 /// What a request is known by when it has ended.
@@ -275,7 +277,7 @@ struct Line<'a> {
 impl Pending {
     /// The answer is there: gives it the request's id, and notes the request now if its body is in memory, else when
     /// the body ends.
-    pub fn answered(self, mut response: Response<Body>) -> Response<Out> {
+    pub fn answered(mut self, mut response: Response<Body>) -> Response<Out> {
         response.headers_mut().insert(X_REQUEST_ID, self.id.clone());
         let note = response.extensions_mut().remove::<Note>().unwrap_or(Note {
             endpoint: Endpoint::Other,
@@ -299,7 +301,8 @@ impl Pending {
         }
     }
 
-    fn ended(&self, status: StatusCode, note: &Note, bytes: u64) {
+    fn ended(&mut self, status: StatusCode, note: &Note, bytes: u64) {
+        self.noted = true;
         let line = Line {
             began: self.began,
             method: self.method.as_str(),
@@ -311,6 +314,22 @@ impl Pending {
         let upstream = note.upstream.as_deref();
         self.observer
             .note(&line, status, note.endpoint, note.outcome, upstream, bytes);
+    }
+}
+
+impl Drop for Pending {
+    /// The client has left before there was an answer: noted with the status that nginx made known for it.
+    fn drop(&mut self) {
+        if !self.noted
+            && let Ok(status) = StatusCode::from_u16(499)
+        {
+            let note = Note {
+                endpoint: Endpoint::Other,
+                outcome: Outcome::Cancelled,
+                upstream: None,
+            };
+            self.ended(status, &note, 0);
+        }
     }
 }
 
@@ -434,7 +453,7 @@ impl http_body::Body for Observed {
 
 impl Drop for Observed {
     fn drop(&mut self) {
-        if let Some((pending, status, note)) = self.pending.take() {
+        if let Some((mut pending, status, note)) = self.pending.take() {
             pending.ended(status, &note, self.bytes);
         }
     }

@@ -208,9 +208,9 @@ fn state(face: &Face, caller: Caller) -> String {
         let patterns = match (caller.sees_private(), &face.access) {
             (true, _) => face.engine.policy().private_text(),
             (false, Access::ThisMachine(_)) => {
-                "to programs on this machine, and to those who have a token".to_owned()
+                "for programs on this machine, and for those who have a token".to_owned()
             }
-            (false, _) => "to those who have a token".to_owned(),
+            (false, _) => "for those who have a token".to_owned(),
         };
         row("Private", &patterns, None);
     }

@@ -81,6 +81,8 @@ pub enum Outcome {
     Overloaded,
     /// Our fault.
     OurFault,
+    /// The client left before there was an answer.
+    Cancelled,
     /// Anything that is not about a module.
     Other,
 }
@@ -102,6 +104,7 @@ impl Outcome {
             Outcome::UpstreamFault => "upstream_fault",
             Outcome::Overloaded => "overloaded",
             Outcome::OurFault => "our_fault",
+            Outcome::Cancelled => "cancelled",
             Outcome::Other => "other",
         }
     }

@@ -278,6 +278,9 @@ fn clients_that_left_hold_no_connection() {
     until("all of them to be there", || (open() == 11).then_some(()));
     drop(clients);
     until("all of them to be gone", || (open() == 1).then_some(()));
+    larder.wait_stderr(&format!("GET {} 499", module.url("zip")));
+    let left = "{endpoint=\"other\",outcome=\"cancelled\"} 10";
+    assert!(larder.metrics().contains(left), "{}", larder.metrics());
     assert_eq!(gate.arrived(), 1, "the fetch goes on");
     gate.open();
     assert_eq!(larder.get(&module.url("zip")).ok(), module.zip_bytes());
