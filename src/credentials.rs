@@ -54,6 +54,11 @@ impl Credentials {
 
     /// The same, and where that is written.
     pub fn login_from(&self, base: &Url) -> Option<(Login, &'static str)> {
+        self.login_of(base, None)
+    }
+
+    /// The same, where whoever named the address has named a user as well: of several logins in netrc that one is used.
+    pub fn login_of(&self, base: &Url, user: Option<&str>) -> Option<(Login, &'static str)> {
         let host = base.host_str()?;
         if base.scheme() != "https" {
             return None;
@@ -69,7 +74,9 @@ impl Credentials {
             };
             return Some((login, "the address"));
         }
-        let machine = self.netrc.iter().find(|machine| machine.name == host)?;
+        let of_host = || self.netrc.iter().filter(|machine| machine.name == host);
+        let named = of_host().find(|machine| user == Some(machine.login.as_str()));
+        let machine = named.or_else(|| of_host().next())?;
         let login = Login::Basic {
             user: machine.login.clone(),
             password: machine.password.clone(),
@@ -133,48 +140,51 @@ pub mod netrc {
         pub password: String,
     }
 
-    /// Reads a netrc file. What is not understood is skipped, as every reader of this old format does.
+    /// Reads a netrc file as the `go` command does: a machine counts once it has both a login and a password. What is
+    /// not understood is skipped. A `#` begins a comment where a keyword may stand, and nowhere else: values may begin
+    /// with one.
     pub fn parse(text: &str) -> Vec<Machine> {
         let mut machines: Vec<Machine> = Vec::new();
+        let mut open: Option<Machine> = None;
         let mut in_macro = false;
-        for line in text.lines() {
+        for line in text.trim_start_matches('\u{feff}').lines() {
             if in_macro {
                 in_macro = !line.trim().is_empty();
                 continue;
             }
-            let mut words = line
-                .split_whitespace()
-                .take_while(|word| !word.starts_with('#'));
-            while let Some(word) = words.next() {
-                match word {
-                    "machine" => machines.push(entry(words.next().unwrap_or_default())),
-                    // What follows would go to every host; the `go` command does not use it either.
-                    "default" => return machines,
-                    "login" | "password" | "account" => {
-                        let value = words.next().unwrap_or_default().to_owned();
-                        match (word, machines.last_mut()) {
-                            ("login", Some(machine)) => machine.login = value,
-                            ("password", Some(machine)) => machine.password = value,
-                            _ => {}
-                        }
-                    }
+            let mut words = line.split_whitespace();
+            while let Some(keyword) = words.next() {
+                match keyword {
+                    comment if comment.starts_with('#') => break,
                     "macdef" => {
                         in_macro = true;
                         break;
                     }
+                    // Its login would go to every host; the `go` command does not use it either.
+                    "default" => {
+                        open = None;
+                        continue;
+                    }
                     _ => {}
                 }
+                // Keywords that are not known have a value as well.
+                let Some(value) = words.next() else { break };
+                match (keyword, &mut open) {
+                    ("machine", _) => {
+                        open = Some(Machine {
+                            name: value.to_owned(),
+                            login: String::new(),
+                            password: String::new(),
+                        });
+                    }
+                    ("login", Some(machine)) => machine.login = value.to_owned(),
+                    ("password", Some(machine)) => machine.password = value.to_owned(),
+                    _ => {}
+                }
+                machines.extend(open.take_if(|it| !it.login.is_empty() && !it.password.is_empty()));
             }
         }
         machines
-    }
-
-    fn entry(name: &str) -> Machine {
-        Machine {
-            name: name.to_owned(),
-            login: String::new(),
-            password: String::new(),
-        }
     }
 }
 
@@ -234,5 +244,72 @@ mod tests {
             sent(&credentials, "https://u%40x:p%3A@e.example.com/").unwrap(),
             "u@x:p:"
         );
+    }
+
+    #[test]
+    fn netrc_as_go_reads_it() {
+        let read = |text: &str| -> Vec<String> {
+            let machines = netrc::parse(text).into_iter();
+            machines
+                .map(|it| format!("{} {} {}", it.name, it.login, it.password))
+                .collect()
+        };
+        for (text, expected) in [
+            ("machine a login me password #secret", &["a me #secret"][..]),
+            ("machine a login #me password a#b", &["a #me a#b"]),
+            ("machine a login me password x # a comment", &["a me x"]),
+            ("machine a login me password x #comment", &["a me x"]),
+            ("# machine b login me password x", &[]),
+            (
+                "machine a # login no\n login me\n\tpassword #\r\n",
+                &["a me #"],
+            ),
+            ("machine a login me password \"q u\"", &["a me \"q"]),
+            (
+                "machine a login me password \\#p:@!$%^",
+                &["a me \\#p:@!$%^"],
+            ),
+            ("machine a password p login me", &["a me p"]),
+            ("machine a login me account x password p", &["a me p"]),
+            (
+                "machine a login machine password default",
+                &["a machine default"],
+            ),
+            // Half a login is none, and does not hide a whole one.
+            (
+                "machine a login me\nmachine a login you password p",
+                &["a you p"],
+            ),
+            ("machine a password p", &[]),
+            ("machine", &[]),
+            ("default login me password p", &[]),
+            ("machine a default login me password p", &[]),
+            (
+                "macdef init\nmachine a login me password p\n\nmachine b login me password p",
+                &["b me p"],
+            ),
+            ("\u{feff}machine a login me password p", &["a me p"]),
+            (
+                "machine a login one password p machine a login two password q",
+                &["a one p", "a two q"],
+            ),
+        ] {
+            assert_eq!(read(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_user_in_the_address_chooses_the_login() {
+        let credentials = Credentials {
+            netrc: netrc::parse(
+                "machine a.example.com login one password p machine a.example.com login two password q",
+            ),
+            ..Credentials::default()
+        };
+        let url = Url::parse("https://a.example.com/x").unwrap();
+        for (user, expected) in [(None, "one"), (Some("two"), "two"), (Some("three"), "one")] {
+            let (login, _) = credentials.login_of(&url, user).unwrap();
+            assert_eq!(login.name(), expected);
+        }
     }
 }

@@ -283,7 +283,7 @@ impl Hosts {
             // Whoever writes a page could have us fetch for everybody what is for us alone.
             return Ok(None);
         }
-        let found = self.credentials.login_from(&parsed);
+        let found = self.credentials.login_of(&parsed, url.user());
         Ok(found.map(|(login, written)| Who {
             login,
             written: written.to_owned(),

@@ -7,6 +7,8 @@
 use std::fmt;
 use std::net::Ipv6Addr;
 
+use percent_encoding::percent_decode_str;
+
 /// Longest address of a repository. Ours.
 const MAX_URL: usize = 2000;
 
@@ -104,7 +106,7 @@ pub enum UrlError {
     /// Half an escape, or one of a control character.
     #[error("the repository's address has a malformed percent escape")]
     BadEscape,
-    /// A page must not say who we are.
+    /// A page must not say who we are: no password, and no user that could be read as something else.
     #[error("the repository's address has credentials in it")]
     Credentials,
     /// No host, or nothing that can be one.
@@ -118,7 +120,8 @@ pub enum UrlError {
     QueryOrFragment,
 }
 
-/// The checked address of a repository. Its scheme is in lower case, the rest is as it was written.
+/// The checked address of a repository. Its scheme is in lower case, the rest is as it was written, but for the user of
+/// an http address: many hosts give addresses with one, which is no secret and is not sent.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct RepoUrl {
     text: String,
@@ -126,6 +129,8 @@ pub struct RepoUrl {
     /// Where in `text` the host stands, brackets of an IPv6 address left out.
     host: (usize, usize),
     port: Option<u16>,
+    /// Over http, the user that was named.
+    user: Option<String>,
 }
 
 impl RepoUrl {
@@ -165,9 +170,11 @@ impl RepoUrl {
             Some((user, host)) => (Some(user), host),
             None => (None, authority),
         };
-        if let Some(user) = user
-            && !(scheme.is_ssh() && is_user(user))
-        {
+        let fine = match scheme.is_ssh() {
+            true => user.is_none_or(is_user),
+            false => user.is_none_or(is_web_user),
+        };
+        if !fine {
             return Err(UrlError::Credentials);
         }
         let (host, port) = split_host(host)?;
@@ -177,7 +184,7 @@ impl RepoUrl {
         }
 
         let mut checked = format!("{scheme}://");
-        if let Some(user) = user {
+        if let Some(user) = user.filter(|_| scheme.is_ssh()) {
             checked.push_str(user);
             checked.push('@');
         }
@@ -189,6 +196,9 @@ impl RepoUrl {
             scheme,
             host: (start, start + host.len()),
             port,
+            user: user
+                .filter(|_| !scheme.is_ssh())
+                .and_then(|user| Some(percent_decode_str(user).decode_utf8().ok()?.into_owned())),
         })
     }
 
@@ -205,6 +215,11 @@ impl RepoUrl {
     /// Its host, without port or brackets.
     pub fn host(&self) -> &str {
         &self.text[self.host.0..self.host.1]
+    }
+
+    /// The user that an http address was written with; not a part of [`RepoUrl::as_str`].
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
     }
 
     /// Its port, if it names one.
@@ -246,6 +261,12 @@ fn is_scheme(s: &str) -> bool {
 /// A plain login name; git passes it to ssh, where a dash would begin an option.
 fn is_user(s: &str) -> bool {
     !s.is_empty() && !s.starts_with('-') && s.bytes().all(is_name_byte)
+}
+
+/// A user as clone addresses of git hosts have it, without a password; an e-mail address has its `@` escaped.
+fn is_web_user(s: &str) -> bool {
+    let plain = |b: u8| is_name_byte(b) || b"~+%".contains(&b);
+    !s.is_empty() && s.bytes().all(plain) && check_escapes(s).is_ok()
 }
 
 fn is_name_byte(b: u8) -> bool {
@@ -384,7 +405,13 @@ mod tests {
             ("ssh://-oProxyCommand=x/r", UrlError::BadHost),
             ("ssh://-x@x.com/r", UrlError::Credentials),
             ("ssh://u:p@x.com/r", UrlError::Credentials),
-            ("https://u@x.com/r", UrlError::Credentials),
+            ("https://u:@x.com/r", UrlError::Credentials),
+            ("https://:p@x.com/r", UrlError::Credentials),
+            ("https://@x.com/r", UrlError::Credentials),
+            ("https://u@v@x.com/r", UrlError::Credentials),
+            ("https://u%00@x.com/r", UrlError::Credentials),
+            ("https://u%3@x.com/r", UrlError::Credentials),
+            ("http://u:p@x.com/r", UrlError::Credentials),
             ("https://u:p@x.com/r", UrlError::Credentials),
             ("https://x.com:0/r", UrlError::BadPort),
             ("https://x.com:/r", UrlError::BadPort),
@@ -424,6 +451,34 @@ mod tests {
     }
 
     #[test]
+    fn a_user_without_a_password_is_left_out_and_known() {
+        for (text, plain, user) in [
+            (
+                "https://org@dev.azure.com/org/proj/_git/repo",
+                "https://dev.azure.com/org/proj/_git/repo",
+                Some("org"),
+            ),
+            (
+                "https://me%40corp.example@git.example.com:8443/scm/t/r.git",
+                "https://git.example.com:8443/scm/t/r.git",
+                Some("me@corp.example"),
+            ),
+            (
+                "http://me@[2001:db8::1]/r",
+                "http://[2001:db8::1]/r",
+                Some("me"),
+            ),
+            ("https://x.com/r", "https://x.com/r", None),
+            ("ssh://git@x.com/r", "ssh://git@x.com/r", None),
+        ] {
+            let url = parse(text).unwrap();
+            assert_eq!((url.as_str(), url.user()), (plain, user), "{text}");
+            let host = parse(plain).unwrap().host().to_owned();
+            assert_eq!(url.host(), host, "{text}");
+        }
+    }
+
+    #[test]
     fn c123_schemes_are_off_unless_switched_on() {
         let off = |s| RepoUrl::parse(s, Allowed::default());
         assert!(off("https://x.com/r").is_ok());
@@ -451,7 +506,7 @@ mod tests {
                 let text = url.as_str();
                 prop_assert!(text.is_ascii() && !text.starts_with('-') && text.contains("://"));
                 prop_assert!(!url.host().is_empty() && !url.host().starts_with('-'));
-                prop_assert_eq!(parse(text), Ok(url.clone()));
+                prop_assert_eq!(parse(text).map(|again| again.text), Ok(url.text.clone()));
                 let known = ::url::Url::parse(text).map(|u| u.port_or_known_default());
                 if url.scheme() == Scheme::Https {
                     prop_assert_eq!(known, Ok(Some(url.port().unwrap_or(443))));

@@ -515,6 +515,35 @@ fn c127_an_address_with_a_password_is_not_repeated() {
 }
 
 #[test]
+fn a_user_in_an_address_is_no_secret_and_chooses_the_login() {
+    // As Azure DevOps and Bitbucket Server give addresses; a password is something else.
+    let scene = protected();
+    let content = format!("{LIB} git https://me@git.example.com/lib");
+    scene.host.go_import(LIB, &content);
+    let logins = [
+        ("git.example.com", "them", OTHER),
+        ("git.example.com", "me", SECRET),
+    ];
+    let larder = settings::netrc(scene.larder(), &logins).start();
+    served(&larder);
+    scene
+        .host
+        .assert_secret_only_at(SECRET, "git.example.com/lib*");
+    scene.host.assert_secret_only_at(OTHER, "nowhere/*");
+    let info = larder.get(&query_path(LIB, "v1.0.0")).text();
+    assert!(info.contains("\"https://git.example.com/lib\""), "{info}");
+    unsaid(&larder, SECRET);
+}
+
+#[test]
+fn a_password_in_netrc_may_begin_with_a_hash() {
+    let scene = protected();
+    scene.host.protect("git.example.com/lib", "me", "#s3cret");
+    let larder = settings::netrc(scene.larder(), &[("git.example.com", "me", "#s3cret")]).start();
+    served(&larder);
+}
+
+#[test]
 fn c128_a_demand_for_a_password_fails_at_once() {
     let scene = protected();
     let larder = scene.larder().start();
