@@ -13,16 +13,23 @@ use crate::credentials::{Credentials, Login};
 use crate::engine::{AllSources, Sources};
 use crate::gomod::Patterns;
 use crate::policy::{RouteRule, Via};
-use crate::store::{Disk, Room};
+use crate::store::Disk;
 use crate::telemetry::metrics::DirectMetrics;
-use crate::upstream::{ChainSpec, ClientSettings, Guarded, build_client};
+use crate::upstream::{ChainSpec, ClientSettings, Guarded, SourceSpec, build_client};
 use crate::vcs::direct::{Direct, DirectSettings, Way};
 use crate::vcs::git::Git;
 use crate::vcs::github::{AppError, GithubApp};
 use crate::vcs::guard::{Guard, Resolver, named_host};
-use crate::vcs::hosts::{HostSettings, Hosts, Side};
+use crate::vcs::hosts::{HostSettings, Hosts, Side, Sides};
+use crate::vcs::reserved::Reserved;
 use crate::vcs::rules::{RouteLogin, Rules, Ssh};
 use crate::vcs::web::{MakeClient, Web, judge_redirect};
+use crate::vcs::workspace::{Left, Workspace};
+
+/// Of a page as much is read: tags stand in its head. Bytes.
+const MAX_PAGE: usize = 4 << 20;
+/// The same of what strangers name.
+const MAX_STRANGERS_PAGE: usize = 1 << 20;
 
 /// What git takes for home: nothing of anybody's settings is there.
 const NO_HOME: &str = "/nonexistent";
@@ -39,8 +46,8 @@ pub struct Ground {
     pub mirrors: PathBuf,
     /// For what is in the making.
     pub temporary: PathBuf,
-    /// Whether there is room for more.
-    pub room: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// How much more may be written. Bytes.
+    pub left: Left,
 }
 
 impl Ground {
@@ -49,7 +56,7 @@ impl Ground {
         Ground {
             mirrors: folder.join("git"),
             temporary: folder.to_owned(),
-            room: Arc::new(|| true),
+            left: Arc::new(|| u64::MAX),
         }
     }
 
@@ -59,7 +66,7 @@ impl Ground {
         Ground {
             mirrors: data_dir.join("git"),
             temporary: data_dir.join("tmp"),
-            room: Arc::new(move || disk.room() == Room::Enough),
+            left: Arc::new(move || disk.left()),
         }
     }
 }
@@ -157,12 +164,18 @@ pub struct Reach {
     pub client: MakeClient,
     /// Who we are to them.
     pub credentials: Arc<Credentials>,
+    /// Which repositories are not for them.
+    pub reserved: Arc<Reserved>,
+    /// Of a page. Bytes.
+    max_page: usize,
 }
 
 /// How the world is asked over http.
 pub struct Outside {
     /// By public modules, which come from anywhere.
     pub public: Reach,
+    /// By public modules of routes, which the operator has named.
+    pub routes: Reach,
     /// By private ones, which the operator has named.
     pub private: Reach,
     /// Those that the operator has named.
@@ -185,40 +198,56 @@ impl Outside {
         };
         let named = named_hosts(config);
         let named = named.iter().map(String::as_str);
+        let reserved = Arc::new(reserved(config));
+        let reach = Reach::new;
         Outside {
-            public: Reach::new(allowed(), env, nobody, Arc::default()),
-            private: Reach::new(
-                allowed().chain(named),
+            public: reach(
+                &mut std::iter::empty(),
                 env,
-                plain.clone(),
-                Arc::clone(credentials),
+                nobody.clone(),
+                &reserved,
+                MAX_STRANGERS_PAGE,
             ),
+            routes: reach(&mut allowed(), env, nobody, &reserved, MAX_PAGE),
+            private: Reach {
+                credentials: Arc::clone(credentials),
+                ..reach(
+                    &mut allowed().chain(named),
+                    env,
+                    plain.clone(),
+                    &Arc::default(),
+                    MAX_PAGE,
+                )
+            },
             apis,
         }
     }
 
-    /// For modules that are private, or not.
-    pub fn of(&self, private: bool) -> &Reach {
-        match private {
-            true => &self.private,
-            false => &self.public,
+    /// For modules under these rules.
+    pub fn of(&self, rules: &Rules) -> &Reach {
+        match (rules.private, rules.route) {
+            (true, _) => &self.private,
+            (false, true) => &self.routes,
+            (false, false) => &self.public,
         }
     }
 }
 
 impl Reach {
-    fn new<'a>(
-        inside: impl Iterator<Item = &'a str>,
+    fn new(
+        inside: &mut dyn Iterator<Item = &str>,
         env: &Environment,
         plain: ClientSettings,
-        credentials: Arc<Credentials>,
+        reserved: &Arc<Reserved>,
+        max_page: usize,
     ) -> Self {
         let guard = Arc::new(Guard::new(inside, |name| env.get(name).cloned()));
         let judge = Arc::clone(&guard);
+        let barred = Arc::clone(reserved);
         let settings = ClientSettings {
             guarded: Some(Guarded {
                 resolver: Arc::new(Resolver(Arc::clone(&guard))),
-                judge: Arc::new(move |url| judge_redirect(&judge, url)),
+                judge: Arc::new(move |url| judge_redirect(&judge, &barred, url)),
             }),
             ..plain
         };
@@ -228,7 +257,9 @@ impl Reach {
         Reach {
             guard,
             client: Arc::new(client),
-            credentials,
+            credentials: Arc::default(),
+            reserved: Arc::clone(reserved),
+            max_page,
         }
     }
 
@@ -240,7 +271,9 @@ impl Reach {
                 Arc::clone(&self.guard),
                 Arc::clone(&self.credentials),
                 config.upstream.first_byte_timeout,
+                self.max_page,
             ),
+            reserved: Arc::clone(&self.reserved),
         }
     }
 }
@@ -261,6 +294,24 @@ fn named_hosts(config: &Config) -> Vec<String> {
         Some(host.rsplit_once(':').map_or(host, |(host, _)| host))
     });
     named.chain(hosts).map(str::to_owned).collect()
+}
+
+/// What public modules do not come from: repositories that private patterns and routes name, and the proxies of such
+/// routes.
+fn reserved(config: &Config) -> Reserved {
+    let of_routes = || config.routes.iter().filter(|route| is_private(route));
+    let patterns = of_routes().map(|route| route.patterns.as_str());
+    let patterns: Vec<_> = patterns.chain([config.modules.private.as_str()]).collect();
+    let proxies = of_routes().filter_map(|route| ChainSpec::parse(&route.via).ok());
+    let hosts = proxies.flat_map(|chain| {
+        let sources = chain.sources().iter();
+        let hosts = sources.filter_map(|(source, _)| match source {
+            SourceSpec::Proxy(url) => Some(url.host_str()?.to_ascii_lowercase()),
+            SourceSpec::Direct | SourceSpec::Off => None,
+        });
+        hosts.collect::<Vec<_>>()
+    });
+    Reserved::new(&patterns.join(","), hosts.collect())
 }
 
 fn is_private(route: &Route) -> bool {
@@ -301,8 +352,11 @@ impl DirectParts {
         );
         let hosts = Hosts::new(
             git,
-            outside.public.side(config),
-            outside.private.side(config),
+            Sides {
+                public: outside.public.side(config),
+                routes: outside.routes.side(config),
+                private: outside.private.side(config),
+            },
             Arc::clone(&outside.private.credentials),
             HostSettings {
                 per_host: direct.per_host,
@@ -312,10 +366,10 @@ impl DirectParts {
             Arc::clone(clock),
             metrics,
         );
+        let space = Workspace::new(ground.temporary, ground.left);
         let settings = DirectSettings {
             mirrors: ground.mirrors,
             max_mirrors: direct.mirrors,
-            temporary: ground.temporary,
             refs_ttl: direct.refs_ttl,
             insecure: patterns(&direct.insecure),
         };
@@ -345,7 +399,7 @@ impl DirectParts {
                 ssh: Some(Ssh::default()),
                 ..rules("the private patterns")
             },
-            direct: Direct::new(hosts, settings, ground.room, Arc::clone(clock)),
+            direct: Direct::new(hosts, settings, space, Arc::clone(clock)),
         })
     }
 
@@ -397,6 +451,7 @@ fn of_route(route: &Route, rules: Rules, app: MakeApp<'_>) -> Result<Rules, Conf
     Ok(Rules {
         name: format!("the route for {:?}", route.patterns),
         private: is_private(route),
+        route: true,
         ssh: route.ssh.then(|| Ssh {
             key: route.ssh_key.clone(),
             known_hosts: route.ssh_known_hosts.clone(),

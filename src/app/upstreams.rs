@@ -18,6 +18,12 @@ use crate::sumdb::DatabaseSpec;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{ChainSpec, ClientSettings, SourceSpec, Upstream, build_client};
 use crate::vcs::direct::Way;
+use crate::vcs::party::Party;
+use crate::vcs::rules::Rules;
+use crate::vcs::web::judge_redirect;
+
+/// Requests at a time to a proxy that a stranger's page names.
+const STRANGERS_SLOTS: usize = 8;
 
 /// Makes upstreams.
 pub struct UpstreamMaker {
@@ -112,8 +118,8 @@ impl UpstreamMaker {
     /// Straight from git, by the rules of a way.
     pub fn by_way(&self, way: &Arc<Way>) -> Arc<Direct> {
         let parts = Arc::clone(&self.parts);
-        let private = way.rules().private;
-        let make: MakeProxy = Arc::new(move |url| parts.named_by_a_page(url, private));
+        let rules = way.rules().clone();
+        let make: MakeProxy = Arc::new(move |url| parts.named_by_a_page(url, &rules));
         Direct::new(Arc::clone(way), make)
     }
 
@@ -180,16 +186,19 @@ impl Parts {
     }
 
     /// One that a module's page has named. All of them are one in the metrics: there can be any number.
-    fn named_by_a_page(&self, url: &Url, private: bool) -> Result<Arc<Upstream>, String> {
-        let reach = self.outside.of(private);
-        let host = url.host_str().unwrap_or_default();
-        reach.guard.judge(host).map_err(|error| error.to_string())?;
+    fn named_by_a_page(&self, url: &Url, rules: &Rules) -> Result<Arc<Upstream>, String> {
+        let reach = self.outside.of(rules);
+        judge_redirect(&reach.guard, &reach.reserved, url)?;
+        let mut settings = self.settings;
+        if rules.party() == Party::Strangers {
+            settings.concurrency = settings.concurrency.min(STRANGERS_SLOTS);
+        }
         Ok(Arc::new(Upstream::new(
             url,
             (reach.client)()?,
             &reach.credentials,
             self.via.clone(),
-            self.settings,
+            settings,
             Arc::clone(&self.clock),
             |_| self.metrics.upstream("named by pages"),
         )))

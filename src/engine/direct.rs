@@ -20,6 +20,8 @@ use crate::vcs::{NoVersion, RepoError};
 
 /// Module proxies that pages name and that are remembered, at the most.
 const PROXIES: usize = 64;
+/// When what had no room here may be asked for again.
+const NO_ROOM: Duration = Duration::from_secs(60);
 /// Pieces of a zip in the making.
 const AHEAD: usize = 4;
 
@@ -159,7 +161,8 @@ fn verdict(what: &str, error: DirectError) -> EngineError {
             PackError::Rule(_) | PackError::TooLarge { .. } | PackError::TooMany => {
                 Class::Absent { gone: false }
             }
-            PackError::Git(_) | PackError::Archive(_) => Class::Upstream,
+            PackError::NoRoom => Class::Unavailable,
+            PackError::Git(_) | PackError::Archive(_) | PackError::List => Class::Upstream,
             PackError::Disk(_) | PackError::Gone => {
                 tracing::error!(%error, what, "a zip could not be made");
                 Class::Ours
@@ -178,6 +181,9 @@ fn verdict(what: &str, error: DirectError) -> EngineError {
     };
     let mut verdict = lines.fold(EngineError::new(class, first), EngineError::and);
     verdict.said_by_all = said_by_all;
+    if class == Class::Unavailable {
+        verdict.retry_after = Some(NO_ROOM);
+    }
     verdict
 }
 
@@ -204,6 +210,7 @@ fn of_repository(error: &RepoError) -> Class {
     match error {
         RepoError::Missing(_) => Class::Absent { gone: false },
         RepoError::Timeout(_) => Class::Timeout,
+        RepoError::NoRoom(_) => Class::Unavailable,
         RepoError::Refused(_)
         | RepoError::Unreachable(_)
         | RepoError::Moved(_)

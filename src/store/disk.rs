@@ -53,6 +53,11 @@ impl Disk {
         self.free.load(Ordering::Relaxed)
     }
 
+    /// Bytes that may be written before the reserve is touched.
+    pub fn left(&self) -> u64 {
+        self.free().saturating_sub(self.reserve)
+    }
+
     /// Whether more may be kept.
     pub fn room(&self) -> Room {
         if self.free() < self.reserve {

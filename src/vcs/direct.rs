@@ -21,16 +21,19 @@ use tokio::time::{Instant, timeout};
 use super::git::Bounds;
 use super::hosts::Hosts;
 use super::layout::{Layout, LayoutError};
-use super::mirror::{Mirror, Remote};
+use super::mirror::{Listing, Mirror, MirrorKey, Remote};
 use super::pack::{self, PackError};
-use super::refs::RefLimits;
-use super::repository::{At, Repository, Snapshot};
+use super::party::Party;
+use super::refusals::Refusals;
+use super::repository::{At, Repository, Shared};
 use super::resolve::{Outside, Page, PageError, ResolveError, Resolver};
 use super::root::{Root, Vcs};
 use super::rules::{Purpose, Rules, Who};
 use super::shelf::Shelf;
+use super::tables::{Key, Snapshot, Tables};
 use super::url::{Allowed, RepoUrl, Scheme};
 use super::versions::{Dated, MAX_GO_MOD, Module, NoVersion, RepoError};
+use super::workspace::Workspace;
 use crate::clock::SharedClock;
 use crate::gomod::version::by_preference;
 use crate::gomod::{ModulePath, Patterns, Version};
@@ -43,8 +46,10 @@ const CONTACT: Duration = Duration::from_secs(42);
 const VERSIONS_TTL: Duration = Duration::from_secs(300);
 /// How long it is remembered which repository a module is in.
 const ROOT_TTL: Duration = Duration::from_secs(600);
-/// The largest tree that a module is made from, other modules in it included. Bytes.
+/// The largest tree that is unpacked for a module. Bytes.
 const MAX_TREE: u64 = 8 << 30;
+/// The same of what strangers name.
+const MAX_STRANGERS_TREE: u64 = 2 << 30;
 
 /// Why direct mode has no answer.
 #[derive(Debug, Clone, Error)]
@@ -86,18 +91,20 @@ pub enum Question<'a> {
 
 /// What all ways have in common.
 pub struct Direct {
-    hosts: Arc<Hosts>,
-    shelf: Shelf,
-    /// For archives.
-    temporary: PathBuf,
+    shared: Arc<Shared>,
     refs_ttl: Duration,
     insecure: Patterns,
-    repositories: Cache<(usize, bool, bool, RepoUrl), Arc<Repository>>,
+    strangers: Repositories,
+    own: Repositories,
     /// All that anybody has; there must be one only for each folder.
-    mirrors: Mutex<HashMap<RepoUrl, Weak<Mirror>>>,
-    room: Arc<dyn Fn() -> bool + Send + Sync>,
+    mirrors: Mutex<HashMap<MirrorKey, Weak<Mirror>>>,
+    /// Trees that no zip was made from.
+    unpacked: Refusals<Arc<PackError>>,
     clock: SharedClock,
 }
+
+/// Repositories that were asked lately. Their references are elsewhere.
+type Repositories = Cache<Key, Arc<Repository>>;
 
 /// How direct mode behaves.
 pub struct DirectSettings {
@@ -105,8 +112,6 @@ pub struct DirectSettings {
     pub mirrors: PathBuf,
     /// How much they may take together. Bytes.
     pub max_mirrors: u64,
-    /// A folder for what is in the making; on the same disk as what is kept.
-    pub temporary: PathBuf,
     /// How long references are believed.
     pub refs_ttl: Duration,
     /// Modules whose hosts may be asked over plain http, as GOINSECURE.
@@ -114,63 +119,80 @@ pub struct DirectSettings {
 }
 
 impl Direct {
-    /// `room` says whether the disk has room for more.
+    /// What is in the making is in the `space`, on the same disk as what is kept.
     pub fn new(
         hosts: Hosts,
         settings: DirectSettings,
-        room: Arc<dyn Fn() -> bool + Send + Sync>,
+        space: Workspace,
         clock: SharedClock,
     ) -> Arc<Self> {
-        Arc::new(Direct {
+        let shared = Shared {
             shelf: Shelf::new(
                 settings.mirrors,
                 settings.max_mirrors,
                 hosts.metrics().mirrors.clone(),
             ),
             hosts: Arc::new(hosts),
-            temporary: settings.temporary,
+            tables: Tables::default(),
+            refusals: Refusals::default(),
+            space,
+        };
+        Arc::new(Direct {
+            shared: Arc::new(shared),
             refs_ttl: settings.refs_ttl,
             insecure: settings.insecure,
-            repositories: Cache::new(REPOSITORIES),
+            strangers: Cache::new(REPOSITORIES),
+            own: Cache::new(REPOSITORIES),
             mirrors: Mutex::default(),
-            room,
+            unpacked: Refusals::default(),
             clock,
         })
     }
 
     /// Git hosts.
     pub fn hosts(&self) -> &Hosts {
-        &self.hosts
+        &self.shared.hosts
     }
 
     fn repository(&self, id: usize, purpose: Purpose) -> Arc<Repository> {
-        let key = (
-            id,
+        // Credentials may change while we run, and so what may be believed.
+        let identity = self.hosts().identity(&purpose);
+        let key: Key = format!(
+            "{id} {} {} {:?} {} {identity}",
             purpose.rules.insecure,
             purpose.own_host,
-            purpose.url.clone(),
-        );
-        let make = || {
-            let mirror = self.mirror(&purpose.url);
-            let hosts = Arc::clone(&self.hosts);
-            let room = Arc::clone(&self.room);
-            Ok::<_, Infallible>(Repository::new(purpose, hosts, mirror, room))
+            purpose.url.user(),
+            purpose.url,
+        )
+        .into();
+        let repositories = match purpose.rules.party() {
+            Party::Strangers => &self.strangers,
+            Party::Own => &self.own,
         };
-        let repository = self.repositories.get_or_insert_with(&key, make);
+        let make = || {
+            let mirror = self.mirror(MirrorKey {
+                url: purpose.url.as_str().to_owned(),
+                identity,
+                party: purpose.rules.party(),
+            });
+            let (key, shared) = (Arc::clone(&key), Arc::clone(&self.shared));
+            Ok::<_, Infallible>(Repository::new(purpose, key, shared, mirror))
+        };
+        let repository = repositories.get_or_insert_with(&key, make);
         repository.unwrap_or_else(|never| match never {})
     }
 
-    fn mirror(&self, url: &RepoUrl) -> Arc<Mirror> {
+    fn mirror(&self, key: MirrorKey) -> Arc<Mirror> {
         let mut mirrors = self.mirrors.lock();
-        if let Some(mirror) = mirrors.get(url).and_then(Weak::upgrade) {
+        if let Some(mirror) = mirrors.get(&key).and_then(Weak::upgrade) {
             return mirror;
         }
-        if mirrors.len() > 2 * REPOSITORIES {
+        if mirrors.len() > 4 * REPOSITORIES {
             mirrors.retain(|_, mirror| mirror.strong_count() > 0);
         }
-        let git = self.hosts.git().clone();
-        let mirror = Mirror::new(git, self.shelf.folder(), url.as_str(), MAX_GO_MOD);
-        mirrors.insert(url.clone(), Arc::downgrade(&mirror));
+        let git = self.hosts().git().clone();
+        let mirror = Mirror::new(git, self.shared.shelf.folder(), &key, MAX_GO_MOD);
+        mirrors.insert(key, Arc::downgrade(&mirror));
         mirror
     }
 }
@@ -248,6 +270,13 @@ impl Way {
                 "{module}: its host did not say in time where its repository is"
             )))
         })?;
+        let side = self.direct.hosts().side(&self.rules);
+        if side.reserved.covers(&root.url, module) {
+            return Err(ResolveError::Barred(format!(
+                "{module}: its repository is one that private patterns name (--private), and public modules do not come from those"
+            ))
+            .into());
+        }
         if root.vcs == Vcs::Mod {
             return Ok(Place::Proxy(root.url));
         }
@@ -330,16 +359,36 @@ impl Lodging {
         };
         let bounds = Bounds {
             time: self.repository.rules().timeout,
-            output: MAX_TREE,
+            output: match self.repository.rules().party() {
+                Party::Strangers => MAX_STRANGERS_TREE,
+                Party::Own => MAX_TREE,
+            },
+            memory: None,
         };
-        let temporary = &self.direct.temporary;
-        let made = pack::module_zip(source, &self.module, version, temporary, bounds, out).await;
+        let about = format!(
+            "{} {} {}",
+            self.repository.mirror().dir().display(),
+            located.dated.commit.id,
+            located.dir
+        );
+        if let Some(error) = self.direct.unpacked.get(&about) {
+            return Err(error.into());
+        }
+        let space = &self.direct.shared.space;
+        let made = pack::module_zip(source, &self.module, version, space, bounds, out).await;
         if let Err(PackError::Git(error)) = &made
             && error.is_damage()
         {
             self.repository.mirror().condemn(&error.to_string()).await;
         }
-        Ok(made.map_err(Arc::new)?)
+        let error = match made {
+            Ok(()) => return Ok(()),
+            Err(error) => Arc::new(error),
+        };
+        if let Some(time) = error.lasts() {
+            self.direct.unpacked.put(about, &error, time);
+        }
+        Err(error.into())
     }
 
     /// The repository's references, new enough for the question.
@@ -348,7 +397,7 @@ impl Lodging {
         question: &Question<'_>,
         asked: Instant,
     ) -> Result<Snapshot, RepoError> {
-        self.direct.shelf.used(self.repository.mirror());
+        self.direct.shared.shelf.used(self.repository.mirror());
         let ttl = match question {
             Question::Info(_) | Question::GoMod(_) => self.direct.refs_ttl.max(VERSIONS_TTL),
             _ => self.direct.refs_ttl,
@@ -499,11 +548,11 @@ struct World {
 impl Outside for World {
     async fn page(&self, url: &str) -> Result<Page, PageError> {
         let own = self.rules.login_for_page(url).await;
-        let hosts = &self.direct.hosts;
+        let hosts = self.direct.hosts();
         let began = Instant::now();
         let parsed = url::Url::parse(url).map_err(|error| PageError::Fault(error.to_string()))?;
         let visit = hosts
-            .visit_page(parsed.host_str().unwrap_or_default())
+            .visit_page(parsed.host_str().unwrap_or_default(), &self.rules)
             .await;
         let visit = visit.map_err(|error| PageError::Fault(error.to_string()))?;
         let page = hosts.side(&self.rules).web.page(url, own).await;
@@ -523,11 +572,16 @@ impl Outside for World {
     }
 
     async fn answers(&self, url: &RepoUrl) -> bool {
-        let hosts = &self.direct.hosts;
+        let hosts = self.direct.hosts();
         let rules = match url.scheme() {
             Scheme::Http => &self.insecure,
             _ => &self.rules,
         };
+        let reserved = url::Url::parse(url.as_str())
+            .is_ok_and(|url| hosts.side(rules).reserved.covers_url(&url));
+        if reserved {
+            return false;
+        }
         let purpose = Purpose {
             rules: Arc::clone(rules),
             url: url.clone(),
@@ -539,7 +593,7 @@ impl Outside for World {
         let Ok(access) = hosts.access(url, rules, who.as_ref()).await else {
             return false;
         };
-        let Ok(visit) = hosts.visit_briefly(url).await else {
+        let Ok(visit) = hosts.visit_briefly(url, rules).await else {
             return false;
         };
         // That one scheme is not served says nothing of the host.
@@ -552,9 +606,15 @@ impl Outside for World {
             access: &access,
             time: rules.timeout,
             size: 0,
+            memory: rules.memory(),
+            space: &self.direct.shared.space,
         };
-        let mirror = self.direct.mirror(url);
-        let found = mirror.refs(remote, RefLimits::default()).await;
+        let mirror = self.direct.mirror(MirrorKey {
+            url: url.as_str().to_owned(),
+            identity: hosts.identity(&purpose),
+            party: rules.party(),
+        });
+        let found = mirror.refs(remote, Listing::of(rules.party())).await;
         visit.neutral();
         found.is_ok()
     }

@@ -21,6 +21,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::party::Party;
+
 /// Of what git says on standard error, what is kept: the end. Bytes.
 const WORDS: usize = 8 << 10;
 /// Pieces in which output is read. Bytes.
@@ -41,6 +43,8 @@ pub struct Access {
     pub insecure: bool,
     /// The way out.
     pub line: Line,
+    /// Whose slots are taken.
+    pub party: Party,
     /// Whether folders of this machine may be fetched from.
     #[cfg(test)]
     pub folders: bool,
@@ -93,6 +97,8 @@ pub struct Bounds {
     pub time: Duration,
     /// Of standard output. Bytes.
     pub output: u64,
+    /// Of what git may hold in memory, if that is bounded (on Linux). Bytes.
+    pub memory: Option<u64>,
 }
 
 /// The `git` command.
@@ -105,11 +111,27 @@ pub struct Git {
     passed: Vec<(OsString, OsString)>,
     /// And those that name proxies.
     proxies: Vec<(OsString, OsString)>,
+    strangers: Slots,
+    own: Slots,
+    running: Gauge,
+}
+
+/// Slots for processes.
+#[derive(Clone)]
+struct Slots {
     /// For what asks the world.
-    places: Arc<Semaphore>,
+    world: Arc<Semaphore>,
     /// For what is asked of our own disk: it must not wait for the world.
     local: Arc<Semaphore>,
-    running: Gauge,
+}
+
+impl Slots {
+    fn new(each: usize) -> Self {
+        Slots {
+            world: Arc::new(Semaphore::new(each)),
+            local: Arc::new(Semaphore::new(each)),
+        }
+    }
 }
 
 /// Variables of our own environment that git needs.
@@ -125,11 +147,12 @@ const PASSED: &[&str] = &[
 const PROXIES: &[&str] = &["https_proxy", "http_proxy", "all_proxy"];
 
 impl Git {
-    /// With at most `places` runs at once that ask the world, and as many that do not. `home` exists and is empty; `environment` gives our own variables.
+    /// With at most `slots` runs at once that ask the world and as many that do not; private modules and routes have as
+    /// many of their own. `home` exists and is empty; `environment` gives our own variables.
     pub fn new(
         program: PathBuf,
         home: PathBuf,
-        places: usize,
+        slots: usize,
         running: Gauge,
         environment: impl Fn(&str) -> Option<OsString>,
     ) -> Self {
@@ -150,8 +173,8 @@ impl Git {
             home,
             passed,
             proxies: proxies(&environment),
-            places: Arc::new(Semaphore::new(places)),
-            local: Arc::new(Semaphore::new(places)),
+            strangers: Slots::new(slots),
+            own: Slots::new(slots),
             running,
         }
     }
@@ -244,12 +267,16 @@ impl Git {
         input: Option<Bytes>,
         bounds: Bounds,
     ) -> Result<(Running, ChildStdout), GitError> {
-        let places = match access.line {
-            Line::None => &self.local,
-            Line::Proxied | Line::Straight(_) => &self.places,
+        let slots = match access.party {
+            Party::Strangers => &self.strangers,
+            Party::Own => &self.own,
         };
-        let place = timeout(QUEUE, Arc::clone(places).acquire_owned()).await;
-        let Ok(Ok(place)) = place else {
+        let slots = match access.line {
+            Line::None => &slots.local,
+            Line::Proxied | Line::Straight(_) => &slots.world,
+        };
+        let slot = timeout(QUEUE, Arc::clone(slots).acquire_owned()).await;
+        let Ok(Ok(slot)) = slot else {
             return Err(GitError::Busy);
         };
         let until = Instant::now() + bounds.time;
@@ -263,6 +290,9 @@ impl Git {
         let group = child
             .id()
             .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        if let Some((group, bytes)) = group.zip(bounds.memory) {
+            limit_memory(group, bytes);
+        }
         let missing = || GitError::Io("a pipe is missing".into());
         let stdout = child.stdout.take().ok_or_else(missing)?;
         let stderr = child.stderr.take().ok_or_else(missing)?;
@@ -279,7 +309,7 @@ impl Git {
             words: Some(words),
             until,
             bounds,
-            _place: place,
+            _slot: slot,
         };
         Ok((running, stdout))
     }
@@ -289,6 +319,7 @@ impl Git {
         let bounds = Bounds {
             time: LAST,
             output: 4 << 10,
+            memory: None,
         };
         let nowhere = Path::new("/nonexistent");
         let said = self
@@ -392,6 +423,23 @@ fn ssh(access: &Access) -> OsString {
     access.ssh.clone().unwrap_or_else(refuse)
 }
 
+/// Bounds what a process and its children may hold in memory. It has only just been started: what it is to read has not
+/// arrived.
+#[cfg(target_os = "linux")]
+fn limit_memory(process: Pid, bytes: u64) {
+    use rustix::process::{Resource, Rlimit, prlimit};
+    let limit = Rlimit {
+        current: Some(bytes),
+        maximum: Some(bytes),
+    };
+    if let Err(error) = prlimit(Some(process), Resource::Data, limit) {
+        tracing::debug!(%error, "git's memory is not bounded");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn limit_memory(_process: Pid, _bytes: u64) {}
+
 /// A process group that ends with this value, children of git included.
 struct Group(Option<Pid>);
 
@@ -427,7 +475,7 @@ struct Running {
     words: Option<JoinHandle<String>>,
     until: Instant,
     bounds: Bounds,
-    _place: OwnedSemaphorePermit,
+    _slot: OwnedSemaphorePermit,
 }
 
 impl Running {
@@ -448,10 +496,14 @@ impl Running {
         if status.success() {
             return Ok(());
         }
-        Err(GitError::Failed {
-            code: status.code(),
-            words: words.ok().and_then(Result::ok).unwrap_or_default(),
-        })
+        let words = words.ok().and_then(Result::ok).unwrap_or_default();
+        match self.bounds.memory {
+            Some(most) if words.contains("ut of memory") => Err(GitError::TooMuch(most)),
+            _ => Err(GitError::Failed {
+                code: status.code(),
+                words,
+            }),
+        }
     }
 }
 
@@ -513,6 +565,7 @@ mod tests {
     const BOUNDS: Bounds = Bounds {
         time: Duration::from_secs(20),
         output: 1 << 20,
+        memory: None,
     };
 
     fn git(home: &Path, program: &str) -> Git {
@@ -656,6 +709,44 @@ mod tests {
             environment.contains("GIT_CONFIG_KEY_0=http.https://git.example.com/.extraHeader\n"),
             "{environment}"
         );
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn memory_is_bounded_where_it_is_to_be() {
+        let home = tempfile::tempdir().unwrap();
+        // A process that has not been given its limit yet would run on.
+        let text = "sleep 0.2; ulimit -d; echo 'fatal: Out of memory, malloc failed' >&2; exit 128";
+        let git = script(home.path(), text);
+        let bounds = Bounds {
+            memory: Some(64 << 20),
+            ..BOUNDS
+        };
+        let access = Access::default();
+        let ended = git.run(home.path(), &access, &["x"], None, bounds).await;
+        assert!(matches!(ended, Err(GitError::TooMuch(_))), "{ended:?}");
+        let git = script(home.path(), "sleep 0.2; ulimit -d");
+        let said = git.run(home.path(), &access, &["x"], None, bounds).await;
+        assert_eq!(said.unwrap(), "65536\n", "kilobytes");
+    }
+
+    #[tokio::test]
+    async fn strangers_take_no_slots_of_private_modules() {
+        let home = tempfile::tempdir().unwrap();
+        let git = script(home.path(), "sleep 1000");
+        let strangers = Access::default();
+        let hang = || git.stream(home.path(), &strangers, &["x"], BOUNDS);
+        let _all = (hang().await.unwrap(), hang().await.unwrap());
+        let own = Access {
+            party: Party::Own,
+            ..Access::default()
+        };
+        let short = Bounds {
+            time: Duration::from_millis(100),
+            ..BOUNDS
+        };
+        let ended = git.run(home.path(), &own, &["x"], None, short).await;
+        assert!(matches!(ended, Err(GitError::Timeout(_))), "{ended:?}");
     }
 
     #[tokio::test]

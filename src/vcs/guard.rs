@@ -11,12 +11,16 @@ use std::time::Duration;
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use thiserror::Error;
+use tokio::sync::Semaphore;
 use url::{Host, Url};
 
 use super::git::Line;
 
 /// How long a name may take to be resolved.
 const RESOLVE: Duration = Duration::from_secs(10);
+
+/// Names that are being resolved at once.
+const LOOKUPS: usize = 32;
 
 /// Why a host is not asked.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -54,6 +58,8 @@ pub struct Guard {
     proxies: Matcher,
     /// Hosts of the proxies themselves, which may of course be inside.
     proxy_hosts: Vec<String>,
+    /// For questions about addresses.
+    lookups: Arc<Semaphore>,
 }
 
 impl Guard {
@@ -80,6 +86,7 @@ impl Guard {
         };
         let proxy_hosts = [&https, &http, &all].into_iter().filter_map(host_of);
         Guard {
+            lookups: Arc::new(Semaphore::new(LOOKUPS)),
             trusted: allowed.into_iter().filter_map(Trusted::parse).collect(),
             proxy_hosts: proxy_hosts.collect(),
             proxies: Matcher::builder()
@@ -146,9 +153,8 @@ impl Guard {
             host: name.to_owned(),
             text,
         };
-        let found = tokio::time::timeout(RESOLVE, tokio::net::lookup_host((name, port))).await;
-        let all: Vec<_> = match found {
-            Ok(Ok(addresses)) => addresses.collect(),
+        let all: Vec<_> = match tokio::time::timeout(RESOLVE, self.look_up(name, port)).await {
+            Ok(Ok(addresses)) => addresses,
             Ok(Err(error)) if is_no_host(&error) => return Err(Barred::NoHost(name.to_owned())),
             Ok(Err(error)) => return Err(unresolved(error.to_string())),
             Err(_) => return Err(unresolved("no answer in time".into())),
@@ -164,6 +170,19 @@ impl Guard {
             true => Err(Barred::Inside(name.to_owned())),
             false => Ok(outside),
         }
+    }
+
+    /// Asks the system, in a slot: each question takes a thread for as long as the system likes, whether we still wait or
+    /// not, and these are needed for other work.
+    async fn look_up(&self, name: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
+        let slot = Arc::clone(&self.lookups).acquire_owned().await;
+        let name = name.to_owned();
+        let looking = tokio::spawn(async move {
+            let _slot = slot;
+            let found = tokio::net::lookup_host((name.as_str(), port)).await?;
+            Ok(found.collect())
+        });
+        looking.await.map_err(std::io::Error::other)?
     }
 
     /// Whether the operator has named the host.

@@ -16,7 +16,10 @@ use super::git::{Access, Git, GitError, Line};
 use super::github::TokenError;
 use super::guard::{Barred, Guard};
 use super::mirror::MirrorError;
+use super::party::Party;
+use super::refs::RefsError;
 use super::refusal::{Diagnosis, judge, ssh_refusal};
+use super::reserved::Reserved;
 use super::resolve::PageError;
 use super::rules::{Purpose, Rules, Ssh, Who};
 use super::url::{RepoUrl, Scheme};
@@ -33,6 +36,8 @@ const HOSTS: usize = 1024;
 const QUEUE: Duration = Duration::from_secs(40);
 /// Pages asked of one host at a time.
 const PAGES: usize = 16;
+/// And of all hosts.
+const ALL_PAGES: usize = 64;
 /// Failures this far apart still are one outage.
 const WINDOW: Duration = Duration::from_secs(60);
 /// A host that has answered less than this ago is taken to be there.
@@ -41,22 +46,49 @@ const LATELY: Duration = Duration::from_secs(60);
 /// All that asks git hosts.
 pub struct Hosts {
     git: Git,
-    public: Side,
-    private: Side,
+    sides: Sides,
     credentials: Arc<Credentials>,
     settings: HostSettings,
     clock: SharedClock,
     metrics: DirectMetrics,
-    known: Cache<String, Arc<Host>>,
+    strangers: Known,
+    own: Known,
 }
 
-/// Whom modules of one kind may reach. What public modules name are strangers' words: they lead to no host inside that is
-/// named for private ones, and bring nobody's credentials.
+/// Hosts as one party's modules know them: what keeps those of strangers busy, or fails for them, says nothing to others.
+struct Known {
+    hosts: Cache<String, Arc<Host>>,
+    pages: Arc<Semaphore>,
+}
+
+impl Known {
+    fn new() -> Self {
+        Known {
+            hosts: Cache::new(HOSTS),
+            pages: Arc::new(Semaphore::new(ALL_PAGES)),
+        }
+    }
+}
+
+/// All sides.
+pub struct Sides {
+    /// Of public modules. What they name are strangers' words: they lead to no host inside, and bring nobody's credentials.
+    pub public: Side,
+    /// Of public modules that a route names: they lead to hosts inside that the operator allows, and bring no credentials
+    /// but the route's.
+    pub routes: Side,
+    /// Of private modules.
+    pub private: Side,
+}
+
+/// Whom modules of one kind may reach.
 pub struct Side {
     /// Which hosts may be asked.
     pub guard: Arc<Guard>,
     /// Their pages.
     pub web: Web,
+    /// Which repositories are not for them.
+    pub reserved: Arc<Reserved>,
 }
 
 /// How hosts are treated.
@@ -89,6 +121,7 @@ pub struct Visit {
     host: Arc<Host>,
     pass: Pass,
     _place: OwnedSemaphorePermit,
+    _of_all: Option<OwnedSemaphorePermit>,
 }
 
 impl Visit {
@@ -119,8 +152,7 @@ impl Hosts {
     /// All that asks git hosts.
     pub fn new(
         git: Git,
-        public: Side,
-        private: Side,
+        sides: Sides,
         credentials: Arc<Credentials>,
         settings: HostSettings,
         clock: SharedClock,
@@ -128,13 +160,13 @@ impl Hosts {
     ) -> Self {
         Hosts {
             git,
-            public,
-            private,
+            sides,
             credentials,
             settings,
             clock,
             metrics,
-            known: Cache::new(HOSTS),
+            strangers: Known::new(),
+            own: Known::new(),
         }
     }
 
@@ -150,13 +182,21 @@ impl Hosts {
 
     /// Whom modules under these rules may reach.
     pub fn side(&self, rules: &Rules) -> &Side {
-        match rules.private {
-            true => &self.private,
-            false => &self.public,
+        match (rules.private, rules.route) {
+            (true, _) => &self.sides.private,
+            (false, true) => &self.sides.routes,
+            (false, false) => &self.sides.public,
         }
     }
 
-    fn host(&self, name: &str) -> Arc<Host> {
+    fn known(&self, rules: &Rules) -> &Known {
+        match rules.party() {
+            Party::Strangers => &self.strangers,
+            Party::Own => &self.own,
+        }
+    }
+
+    fn host(&self, name: &str, rules: &Rules) -> Arc<Host> {
         let make = || {
             let window = self.settings.breaker.window.max(WINDOW);
             let settings = BreakerSettings {
@@ -172,29 +212,40 @@ impl Hosts {
                 answered: Mutex::default(),
             }))
         };
-        let host = self.known.get_or_insert_with(name, make);
+        let host = self.known(rules).hosts.get_or_insert_with(name, make);
         host.unwrap_or_else(|never| match never {})
     }
 
     /// A place at a host for git; the text says why there is none.
-    pub async fn visit(&self, url: &RepoUrl) -> Result<Visit, RepoError> {
-        let host = self.host(&format!("{}:{}", url.host(), port(url)));
+    pub async fn visit(&self, url: &RepoUrl, rules: &Rules) -> Result<Visit, RepoError> {
+        let host = self.host(&format!("{}:{}", url.host(), port(url)), rules);
         let places = Arc::clone(&host.places);
         self.enter(host, places).await
     }
 
     /// The same for lists of references, which do not wait behind what takes long.
-    pub async fn visit_briefly(&self, url: &RepoUrl) -> Result<Visit, RepoError> {
-        let host = self.host(&format!("{}:{}", url.host(), port(url)));
+    pub async fn visit_briefly(&self, url: &RepoUrl, rules: &Rules) -> Result<Visit, RepoError> {
+        let host = self.host(&format!("{}:{}", url.host(), port(url)), rules);
         let places = Arc::clone(&host.brief);
         self.enter(host, places).await
     }
 
     /// The same for pages.
-    pub async fn visit_page(&self, host: &str) -> Result<Visit, RepoError> {
-        let host = self.host(host);
+    pub async fn visit_page(&self, host: &str, rules: &Rules) -> Result<Visit, RepoError> {
+        let host = self.host(host, rules);
         let places = Arc::clone(&host.pages);
-        self.enter(host, places).await
+        let mut visit = self.enter(host, places).await?;
+        let all = Arc::clone(&self.known(rules).pages);
+        match timeout(QUEUE, all.acquire_owned()).await {
+            Ok(Ok(slot)) => visit._of_all = Some(slot),
+            _ => {
+                visit.neutral();
+                return Err(RepoError::Timeout(
+                    "as many pages are being asked for as may be, and none has come in time".into(),
+                ));
+            }
+        }
+        Ok(visit)
     }
 
     async fn enter(&self, host: Arc<Host>, places: Arc<Semaphore>) -> Result<Visit, RepoError> {
@@ -218,6 +269,7 @@ impl Hosts {
         Ok(Visit {
             pass,
             _place: place,
+            _of_all: None,
             host,
         })
     }
@@ -255,6 +307,28 @@ impl Hosts {
         Err(RepoError::Unreachable(format!(
             "{url}: {host} cannot be reached: {last}"
         )))
+    }
+
+    /// As whom a repository is asked, as far as what it shows may depend on that; no secret, and no token's lifetime.
+    pub fn identity(&self, purpose: &Purpose) -> String {
+        let (rules, url) = (&purpose.rules, &purpose.url);
+        if rules.party() == Party::Strangers {
+            return String::new();
+        }
+        let parsed = Url::parse(url.as_str()).ok();
+        let own = parsed.as_ref().filter(|url| purpose.admits(url));
+        let login = match (own.and(rules.login.as_ref()), &rules.ssh) {
+            (_, Some(Ssh { key: Some(key), .. })) if url.scheme().is_ssh() => {
+                format!("key {}", key.display())
+            }
+            (Some(login), _) => login.name(),
+            (None, _) if rules.private && url.scheme() == Scheme::Https => {
+                let found = parsed.and_then(|it| self.credentials.login_of(&it, url.user()));
+                found.map_or_else(String::new, |(login, _)| login.name().to_owned())
+            }
+            (None, _) => String::new(),
+        };
+        format!("{}\n{}\n{login}", rules.private, rules.name)
     }
 
     /// Who we are to a repository.
@@ -322,6 +396,7 @@ impl Hosts {
             ssh,
             insecure: rules.insecure,
             line,
+            party: rules.party(),
             #[cfg(test)]
             folders: false,
         })
@@ -349,6 +424,15 @@ impl Hosts {
             MirrorError::Git(GitError::Missing(why)) => {
                 return Diagnosis::Final(RepoError::Broken(format!(
                     "larder cannot run git ({why}); its operator must install it, or set direct.git"
+                )));
+            }
+            MirrorError::NoRoom => {
+                return Diagnosis::Final(RepoError::NoRoom(format!("{url}: {error}")));
+            }
+            MirrorError::Git(GitError::TooMuch(_))
+            | MirrorError::Refs(RefsError::TooMany { .. }) => {
+                return Diagnosis::Final(RepoError::TooLarge(format!(
+                    "{url}: it has more references than larder takes of a repository"
                 )));
             }
             MirrorError::TooLarge(_) => {

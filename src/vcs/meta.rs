@@ -6,8 +6,8 @@ use super::root::{Root, UnknownVcs, Vcs};
 use super::url::{Allowed, RepoUrl, UrlError};
 use crate::gomod::ModulePath;
 
-/// How much of a page is worth reading: tags stand in its head. Ours.
-pub const MAX_PAGE: usize = 4 << 20;
+/// The longest folder that a tag may name. Ours.
+const MAX_SUBDIR: usize = 1000;
 
 /// A `<meta name="go-import" content="PREFIX VCS URL [SUBDIR]">`, as it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,7 +146,8 @@ impl GoImport {
 /// option or is absolute (cmd/go/internal/vcs `validateRepoSubDir`), and what git takes for
 /// something else or leads out of the repository.
 fn clean_subdir(subdir: &str) -> Option<String> {
-    let refused = subdir.starts_with(['-', '/'])
+    let refused = subdir.len() > MAX_SUBDIR
+        || subdir.starts_with(['-', '/'])
         || subdir
             .chars()
             .any(|c| c.is_control() || matches!(c, '\\' | ':'));
@@ -317,6 +318,7 @@ mod tests {
             "a/.GIT",
             "HEAD:a",
             "a\u{1}b",
+            &"a/".repeat(501),
         ] {
             assert_eq!(subdir(given), None, "{given}");
         }

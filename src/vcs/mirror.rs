@@ -18,14 +18,12 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::git::{Access, Bounds, Git, GitError, Output};
+use super::party::Party;
 use super::refs::{ObjectId, RefLimits, RefTable, RefsError};
+use super::workspace::Workspace;
 
-/// A list of references.
-const REFS: Bounds = Bounds {
-    // Clients that wait for nothing else are answered within 45 s.
-    time: Duration::from_secs(40),
-    output: 64 << 20,
-};
+/// Of a list of references: clients that wait for nothing else are answered within 45 s.
+const REFS: Duration = Duration::from_secs(40);
 /// Packs that a mirror has before they are made one.
 const PACKS: usize = 80;
 /// How long it is left alone when that has failed.
@@ -40,16 +38,19 @@ const LOOK: Duration = Duration::from_millis(200);
 const LOCAL: Bounds = Bounds {
     time: Duration::from_secs(30),
     output: 64 << 10,
+    memory: None,
 };
 /// A question about the history, which may be long.
 const HISTORY: Bounds = Bounds {
     time: Duration::from_secs(300),
     output: 64 << 20,
+    memory: None,
 };
 /// A commit object: its message may be long.
 const COMMIT: Bounds = Bounds {
     time: Duration::from_secs(30),
     output: 4 << 20,
+    memory: None,
 };
 /// The name under which what is fetched for one version is held on to.
 const HELD: &str = "refs/larder/held/";
@@ -61,6 +62,8 @@ const ALL: [&str; 2] = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"
 const MADE: &str = "info/attributes";
 /// The file whose age says when a mirror was last used.
 pub const USED: &str = "larder-used";
+/// With this begin the names of folders that are not strangers'.
+pub const OWN: &str = "own-";
 /// The file that says that the history of all heads and tags is here.
 const COMPLETE: &str = "larder-complete";
 
@@ -76,6 +79,9 @@ pub enum MirrorError {
     /// Our own folder cannot be used.
     #[error("the mirror's folder cannot be used: {0}")]
     Folder(String),
+    /// The disk has no room for it.
+    #[error("larder's disk has no room for it (store.reserve)")]
+    NoRoom,
     /// It is larger than allowed.
     #[error("the repository is larger than {} MB", .0 / 1_000_000)]
     TooLarge(u64),
@@ -91,7 +97,7 @@ pub enum MirrorError {
 }
 
 /// Where a fetch goes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Remote<'a> {
     /// The address, without who we are.
     pub url: &'a str,
@@ -101,12 +107,69 @@ pub struct Remote<'a> {
     pub time: Duration,
     /// How large the mirror may become. Bytes.
     pub size: u64,
+    /// Of what git may hold in memory meanwhile. Bytes.
+    pub memory: Option<u64>,
+    /// The disk that it is on.
+    pub space: &'a Workspace,
+}
+
+/// How large a list of references may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Listing {
+    /// Of what is read.
+    pub limits: RefLimits,
+    /// Of what git prints. Bytes.
+    pub output: u64,
+    /// Of what git may hold in memory. Bytes.
+    pub memory: Option<u64>,
+}
+
+impl Listing {
+    /// Of a repository of whichever size.
+    const OWN: Listing = Listing {
+        limits: RefLimits {
+            refs: 500_000,
+            name: 1024,
+        },
+        output: 64 << 20,
+        memory: None,
+    };
+    /// Of one that anybody may name.
+    const STRANGERS: Listing = Listing {
+        limits: RefLimits {
+            refs: 60_000,
+            name: 256,
+        },
+        output: 6 << 20,
+        memory: Some(256 << 20),
+    };
+
+    /// Of what whose modules name.
+    pub fn of(party: Party) -> Self {
+        match party {
+            Party::Strangers => Self::STRANGERS,
+            Party::Own => Self::OWN,
+        }
+    }
+}
+
+/// Which repository a mirror is of, as whom it is asked, and for whom. What was fetched under a login is for that login.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct MirrorKey {
+    /// The address.
+    pub url: String,
+    /// As whom; no secret.
+    pub identity: String,
+    /// For whose modules.
+    pub party: Party,
 }
 
 /// A mirror.
 pub struct Mirror {
     git: Git,
     dir: PathBuf,
+    /// For what is asked of it here.
+    access: Access,
     /// When it was last tidied in vain.
     untidy: Mutex<Option<Instant>>,
     tidying: AtomicBool,
@@ -129,13 +192,21 @@ pub struct Times {
 }
 
 impl Mirror {
-    /// The mirror of `url` below `root`; nothing is made or asked yet.
-    pub fn new(git: Git, root: &Path, url: &str, max_file: u64) -> Arc<Self> {
-        let name = Sha256::digest(format!("git3:{url}"));
+    /// The mirror of `key` below `root`; nothing is made or asked yet.
+    pub fn new(git: Git, root: &Path, key: &MirrorKey, max_file: u64) -> Arc<Self> {
+        let name = Sha256::digest(format!("git4:{}\n{}", key.identity, key.url));
         let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
+        let prefix = match key.party {
+            Party::Strangers => "",
+            Party::Own => OWN,
+        };
         Arc::new(Mirror {
             git,
-            dir: root.join(name),
+            dir: root.join(format!("{prefix}{name}")),
+            access: Access {
+                party: key.party,
+                ..Access::default()
+            },
             untidy: Mutex::default(),
             tidying: AtomicBool::new(false),
             max_file,
@@ -148,6 +219,11 @@ impl Mirror {
         self.dir.join(COMPLETE).exists()
     }
 
+    /// For whose modules it is.
+    pub fn party(&self) -> Party {
+        self.access.party
+    }
+
     /// Its folder.
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -157,20 +233,30 @@ impl Mirror {
     pub async fn refs(
         &self,
         remote: Remote<'_>,
-        limits: RefLimits,
+        listing: Listing,
     ) -> Result<RefTable, MirrorError> {
-        let arguments = ["ls-remote", "--quiet", "--end-of-options", remote.url];
+        // Of some repositories nearly all references are proposals of strangers.
+        let arguments = [
+            "ls-remote",
+            "--quiet",
+            "--end-of-options",
+            remote.url,
+            "HEAD",
+            "refs/heads/*",
+            "refs/tags/*",
+        ];
         // Outside any repository: nothing there can have a say.
         let nowhere = Path::new("/nonexistent");
         let bounds = Bounds {
-            time: remote.time.min(REFS.time),
-            ..REFS
+            time: remote.time.min(REFS),
+            output: listing.output,
+            memory: listing.memory,
         };
         let list = self
             .git
             .run(nowhere, remote.access, &arguments, None, bounds)
             .await?;
-        Ok(RefTable::parse(&list, limits)?)
+        Ok(RefTable::parse(&list, listing.limits)?)
     }
 
     /// Waits until nobody else changes it. Places elsewhere are to be taken after this.
@@ -260,11 +346,12 @@ impl Mirror {
         arguments.extend_from_slice(what);
         let bounds = Bounds {
             time: remote.time,
+            memory: remote.memory,
             ..LOCAL
         };
         let fetched = tokio::select! {
             fetched = self.git.run(&self.dir, remote.access, &arguments, None, bounds) => fetched.map_err(MirrorError::from),
-            () = self.outgrown(remote.size) => Err(MirrorError::TooLarge(remote.size)),
+            error = self.outgrown(remote) => Err(error),
         };
         if fetched.is_err() {
             self.sweep().await;
@@ -280,6 +367,10 @@ impl Mirror {
         let Err(error) = fetched else {
             return Ok(());
         };
+        if matches!(error, MirrorError::NoRoom) && before <= EMPTY {
+            // Nothing that is of use is in it.
+            self.remove().await;
+        }
         if error.is_damage() {
             self.remove().await;
             return Err(MirrorError::Damaged(error.to_string()));
@@ -300,12 +391,15 @@ impl Mirror {
         let _ = tokio::task::spawn_blocking(move || remove(&dir)).await;
     }
 
-    /// Ends when the mirror is larger than it may be.
-    async fn outgrown(&self, most: u64) {
+    /// Ends when the mirror is larger than it may be, or the disk has no more room, whoever has taken it.
+    async fn outgrown(&self, remote: Remote<'_>) -> MirrorError {
         loop {
             tokio::time::sleep(LOOK).await;
-            if size(&self.dir).await > most {
-                return;
+            if !remote.space.has_room() {
+                return MirrorError::NoRoom;
+            }
+            if size(&self.dir).await > remote.size {
+                return MirrorError::TooLarge(remote.size);
             }
         }
     }
@@ -367,7 +461,7 @@ impl Mirror {
         // Without templates: they could bring hooks.
         let arguments = ["init", "--quiet", "--bare", "--template=", &format];
         self.git
-            .run(&self.dir, &Access::default(), &arguments, None, LOCAL)
+            .run(&self.dir, &self.access, &arguments, None, LOCAL)
             .await?;
         // Last, and what says that all is made: no archive may leave out or expand what `go` does not.
         let attributes = self.dir.join(MADE);
@@ -381,7 +475,7 @@ impl Mirror {
         bounds: Bounds,
     ) -> Result<Bytes, GitError> {
         self.git
-            .run(&self.dir, &Access::default(), arguments, None, bounds)
+            .run(&self.dir, &self.access, arguments, None, bounds)
             .await
     }
 
@@ -398,10 +492,9 @@ impl Mirror {
         }
         let input = Bytes::from(format!("{name}\n"));
         let arguments = ["cat-file", "--batch-check=%(objecttype)"];
-        let access = Access::default();
         let run = self
             .git
-            .run(&self.dir, &access, &arguments, Some(input), LOCAL);
+            .run(&self.dir, &self.access, &arguments, Some(input), LOCAL);
         let said = run.await?;
         let text = String::from_utf8_lossy(&said);
         let text = text.trim();
@@ -434,17 +527,29 @@ impl Mirror {
             return Ok(None);
         }
         // Which of git's failures would mean that there is none, nobody can tell; an empty list does.
-        let arguments = ["ls-tree", "-z", "--full-tree", id.as_str(), "--", path];
+        let arguments = [
+            "ls-tree",
+            "-l",
+            "-z",
+            "--full-tree",
+            id.as_str(),
+            "--",
+            path,
+        ];
         let listed = self.local(&arguments, LOCAL).await?;
         let entry = String::from_utf8_lossy(&listed);
-        let mut fields = entry.split(['\t', ' ']);
+        let mut fields = entry.split(['\t', ' ']).filter(|it| !it.is_empty());
         let (_mode, kind, blob) = (fields.next(), fields.next(), fields.next());
+        let size = fields.next().and_then(|size| size.parse::<u64>().ok());
         let Some(blob) = blob
             .filter(|_| kind == Some("blob"))
             .and_then(ObjectId::parse)
         else {
             return Ok(None);
         };
+        if size.is_some_and(|size| size > self.max_file) {
+            return Err(GitError::TooMuch(self.max_file).into());
+        }
         let bounds = Bounds {
             output: self.max_file,
             ..LOCAL
@@ -529,14 +634,31 @@ impl Mirror {
         Ok((!reached.is_empty()).then_some(id))
     }
 
-    /// The tree of a commit that is here, or a folder of it, as a tar archive.
-    pub async fn archive(
+    /// All files in a folder of a commit that is here, with their sizes, as `git ls-tree -r -l -z` prints them.
+    pub async fn list(
         &self,
         id: &ObjectId,
         folder: &str,
         bounds: Bounds,
     ) -> Result<Output, MirrorError> {
-        let mut arguments = vec![
+        let mut arguments = vec!["ls-tree", "-r", "-l", "-z", "--full-tree", id.as_str()];
+        if !folder.is_empty() {
+            arguments.extend(["--", folder]);
+        }
+        Ok(self
+            .git
+            .stream(&self.dir, &self.access, &arguments, bounds)
+            .await?)
+    }
+
+    /// The tree of a commit that is here, or these paths of it, as a tar archive.
+    pub async fn archive(
+        &self,
+        id: &ObjectId,
+        paths: &[&OsStr],
+        bounds: Bounds,
+    ) -> Result<Output, MirrorError> {
+        let arguments = [
             "-c",
             "core.autocrlf=input",
             "-c",
@@ -547,12 +669,11 @@ impl Mirror {
             "--end-of-options",
             id.as_str(),
         ];
-        if !folder.is_empty() {
-            arguments.push(folder);
-        }
+        let mut arguments: Vec<&OsStr> = arguments.iter().map(OsStr::new).collect();
+        arguments.extend_from_slice(paths);
         Ok(self
             .git
-            .stream(&self.dir, &Access::default(), &arguments, bounds)
+            .stream(&self.dir, &self.access, &arguments, bounds)
             .await?)
     }
 }

@@ -14,13 +14,16 @@
 //! And what asks the world, or runs programs:
 //!
 //! * [`guard`]: which hosts may be asked at all.
+//! * [`reserved`]: which repositories are for private modules alone.
 //! * [`web`]: pages, and why a git host has said no.
+//! * [`party`]: whose modules something is done for.
 //! * [`rules`]: by which rules, and as whom, repositories are asked.
 //! * [`hosts`]: how each git host is reached, and when it is left alone; `refusal`: what its no means.
 //! * [`resolve`]: from a module path to its repository, pages and probes asked through a seam.
 //! * [`git`]: the `git` command, sealed and bounded.
-//! * [`mirror`]: a bare mirror of one repository; `shelf`: the room of all of them.
-//! * [`repository`]: one repository's references, and its mirror as far as a question needs it.
+//! * [`mirror`]: a bare mirror of one repository; `shelf`: the room of all of them; [`workspace`]: that of the disk.
+//! * [`repository`]: one repository's references, and its mirror as far as a question needs it; `tables`: the references of
+//!   all; `refusals`: what was too large a moment ago.
 //! * [`pack`]: from the tree of a commit to a module zip.
 //! * [`github`]: tokens of a GitHub App.
 //!
@@ -37,19 +40,24 @@ mod markup;
 pub mod meta;
 pub mod mirror;
 pub mod pack;
+pub mod party;
 pub mod refs;
 mod refusal;
+mod refusals;
 pub mod repository;
+pub mod reserved;
 pub mod resolve;
 pub mod root;
 pub mod rules;
 mod shelf;
+mod tables;
 pub mod tar;
 #[cfg(test)]
 mod testing;
 pub mod url;
 pub mod versions;
 pub mod web;
+pub mod workspace;
 
 pub use layout::{Found, Layout, LayoutError};
 pub use markup::MarkupError;

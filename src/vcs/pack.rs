@@ -1,11 +1,14 @@
 //! From the tree of a commit to a module zip (protocol.md 5 and 6.5; cmd/go/internal/modfetch `Zip`).
 //!
-//! Which files a zip has depends on all of their names, so the archive that git writes is kept on disk first, in a file
-//! without a name: whatever happens, nothing of it stays behind.
+//! Names and sizes are looked at first. Which files a zip has depends on all of their names, so the archive that git then
+//! writes is kept on disk first, in a file without a name: whatever happens, nothing of it stays behind.
 
+mod plan;
+
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
 use std::ops::Range;
-use std::path::Path;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use thiserror::Error;
@@ -15,12 +18,14 @@ use tokio::task::{JoinError, spawn_blocking};
 use super::git::{Bounds, GitError};
 use super::mirror::{Mirror, MirrorError};
 use super::refs::ObjectId;
+use super::refusals;
 use super::tar::{Tar, TarError, TarKind};
+use super::workspace::{Promise, Workspace};
 use crate::gomod::zip::{
     Candidate, CreateError, FileAt, FileKind, ReadAt, ZipLimits, ZipWriter, select_files,
-    wants_root_license,
 };
 use crate::gomod::{ModulePath, Version};
+use plan::{Listed, Plan};
 
 /// Pieces of the archive and of the zip. Bytes.
 const PIECE: usize = 256 << 10;
@@ -51,9 +56,15 @@ pub enum PackError {
     /// More than may be, by our own bounds on numbers and names.
     #[error("the tree of the commit has too many files, or too long names")]
     TooMany,
+    /// The disk has no room for it, for now.
+    #[error("larder's disk has no room to unpack it (store.reserve)")]
+    NoRoom,
     /// Git said no.
     #[error(transparent)]
     Git(#[from] MirrorError),
+    /// Git listed a tree in a way that makes no sense.
+    #[error("the list of files that git wrote cannot be read")]
+    List,
     /// Git wrote an archive that makes no sense.
     #[error("the archive that git wrote cannot be read: {0}")]
     Archive(TarError),
@@ -63,6 +74,19 @@ pub enum PackError {
     /// Nobody wants the zip any more.
     #[error("nobody waits for the module zip any more")]
     Gone,
+}
+
+impl PackError {
+    /// For how long it is not worth trying again.
+    pub fn lasts(&self) -> Option<Duration> {
+        match self {
+            PackError::Rule(_) | PackError::TooLarge { .. } | PackError::TooMany => {
+                Some(refusals::TOO_LARGE)
+            }
+            PackError::NoRoom => Some(refusals::NO_ROOM),
+            _ => None,
+        }
+    }
 }
 
 impl From<GitError> for PackError {
@@ -112,20 +136,35 @@ pub struct Source<'a> {
     pub dir: &'a str,
 }
 
-/// Sends the zip of a module version to `out`, in pieces. `tmp` is the folder for the file without a name, `bounds` are
-/// those of git's archive. The zip is whole only if this ends well; if it is dropped, git ends, and the zip with it.
+/// Sends the zip of a module version to `out`, in pieces. The archive is unpacked in the `space`; `bounds` are its. The zip is whole only if this ends well; if it is dropped, git ends, and the zip with it.
 pub async fn module_zip(
     source: Source<'_>,
     module: &ModulePath,
     version: &Version,
-    tmp: &Path,
+    space: &Workspace,
     bounds: Bounds,
     out: mpsc::Sender<Bytes>,
 ) -> Result<(), PackError> {
-    let archive = archive(source, tmp, bounds).await?;
-    let dir = source.dir.to_owned();
-    let mut tree = spawn_blocking(move || Tree::read(archive, &dir)).await??;
-    if tree.wants_license
+    let listed = Listed::read(source, space, bounds).await?;
+    let go_mod = match listed.has_go_mod() {
+        true => source.file("go.mod").await?,
+        false => None,
+    };
+    let for_plan = go_mod.clone();
+    let plan = spawn_blocking(move || listed.plan(for_plan.as_deref())).await??;
+    let mut tree = Tree::unpack(source, &plan, space, bounds).await?;
+    // Attributes may make another go.mod of the blob, and by that other files belong to the module.
+    if !plan.paths.is_empty() && !tree.has_the(go_mod.as_deref()) {
+        drop(tree);
+        let whole = Plan {
+            paths: Vec::new(),
+            bytes: plan.all_bytes,
+            _permit: None,
+            ..plan
+        };
+        tree = Tree::unpack(source, &whole, space, bounds).await?;
+    }
+    if plan.wants_license
         && let Some(license) = root_license(source).await?
     {
         tree.add_license(license);
@@ -140,8 +179,31 @@ pub async fn module_zip(
     writer.await?
 }
 
-/// The archive of a folder, in a file without a name.
-async fn archive(source: Source<'_>, tmp: &Path, bounds: Bounds) -> Result<FileAt, PackError> {
+impl Source<'_> {
+    /// A file in the module's folder, as it is stored.
+    async fn file(self, name: &str) -> Result<Option<Bytes>, PackError> {
+        let path = match self.dir {
+            "" => name.to_owned(),
+            dir => format!("{dir}/{name}"),
+        };
+        Ok(self.mirror.file(self.commit, &path).await?)
+    }
+}
+
+/// The archive of what is to be unpacked, in a file without a name.
+async fn archive(
+    source: Source<'_>,
+    plan: &Plan,
+    space: &Workspace,
+    bounds: Bounds,
+) -> Result<FileAt, PackError> {
+    if plan.bytes > bounds.output {
+        return Err(PackError::TooLarge {
+            what: "the tree of the commit",
+            limit: bounds.output,
+        });
+    }
+    let mut promise: Promise = space.promise(plan.bytes).ok_or(PackError::NoRoom)?;
     let too_large = |error| match error {
         GitError::TooMuch(limit) => PackError::TooLarge {
             what: "the tree of the commit",
@@ -149,18 +211,25 @@ async fn archive(source: Source<'_>, tmp: &Path, bounds: Bounds) -> Result<FileA
         },
         error => error.into(),
     };
-    let mut output = source
-        .mirror
-        .archive(source.commit, source.dir, bounds)
-        .await?;
-    let tmp = tmp.to_owned();
+    let folder = [OsStr::new(source.dir)];
+    let paths: Vec<&OsStr> = match (plan.paths.as_slice(), source.dir) {
+        ([], "") => Vec::new(),
+        ([], _) => folder.to_vec(),
+        (paths, _) => paths.iter().map(OsString::as_os_str).collect(),
+    };
+    let archive = source.mirror.archive(source.commit, &paths, bounds);
+    let mut output = archive.await?;
+    let tmp = space.temporary().to_owned();
     let (sender, mut pieces) = mpsc::channel::<Bytes>(AHEAD);
-    let writer = spawn_blocking(move || {
+    let writer = spawn_blocking(move || -> Result<FileAt, PackError> {
         let mut file = tempfile::tempfile_in(&tmp)?;
         while let Some(piece) = pieces.blocking_recv() {
             file.write_all(&piece)?;
+            if !promise.written(piece.len() as u64) {
+                return Err(PackError::NoRoom);
+            }
         }
-        FileAt::new(file)
+        Ok(FileAt::new(file)?)
     });
     let mut buffer = BytesMut::new();
     let mut more = true;
@@ -197,7 +266,6 @@ struct Tree {
     files: Vec<Entry>,
     /// The go.mod as it is in the archive, where line ends may not be those of the blob.
     go_mod: Option<Vec<u8>>,
-    wants_license: bool,
     /// What the last file is, if it comes from above the module's folder.
     license: Option<Bytes>,
 }
@@ -210,6 +278,28 @@ struct Entry {
 }
 
 impl Tree {
+    async fn unpack(
+        source: Source<'_>,
+        plan: &Plan,
+        space: &Workspace,
+        bounds: Bounds,
+    ) -> Result<Self, PackError> {
+        let archive = archive(source, plan, space, bounds).await?;
+        let dir = source.dir.to_owned();
+        spawn_blocking(move || Tree::read(archive, &dir)).await?
+    }
+
+    /// Whether its go.mod is this one, line ends apart.
+    fn has_the(&self, go_mod: Option<&[u8]>) -> bool {
+        let lines = |text: &[u8]| {
+            text.iter()
+                .copied()
+                .filter(|byte| *byte != b'\r')
+                .collect::<Vec<_>>()
+        };
+        self.go_mod.as_deref().map(lines) == go_mod.map(lines)
+    }
+
     fn read(archive: FileAt, dir: &str) -> Result<Self, PackError> {
         let folder = match dir {
             "" => TOP.to_owned(),
@@ -252,16 +342,13 @@ impl Tree {
                 go_mod = Some(content);
             }
         }
-        let mut tree = Tree {
+        Ok(Tree {
             archive,
             names,
             files,
             go_mod,
-            wants_license: false,
             license: None,
-        };
-        tree.wants_license = wants_root_license(dir, &tree.candidates());
-        Ok(tree)
+        })
     }
 
     fn candidates(&self) -> Vec<Candidate<'_>> {

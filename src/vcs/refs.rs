@@ -98,7 +98,7 @@ pub enum RefsError {
 
 /// HEAD, heads and tags with the objects they stand for; annotated tags stand for what they tag.
 /// Ordered by name.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct RefTable {
     head: Option<ObjectId>,
     heads: BTreeMap<Box<str>, ObjectId>,
@@ -200,6 +200,16 @@ impl RefTable {
     /// Whether there is nothing at all, as in a repository without commits.
     pub fn is_empty(&self) -> bool {
         self.head.is_none() && self.len() == 0
+    }
+
+    /// About how much memory it takes. Bytes.
+    pub fn weight(&self) -> u64 {
+        // Names and hashes are allocated each by itself.
+        const EACH: u64 = 96;
+        let all = self.heads.iter().chain(&self.tags);
+        all.map(|(name, id)| EACH + (name.len() + id.0.len()) as u64)
+            .sum::<u64>()
+            + EACH
     }
 
     /// What `HEAD` stands for.

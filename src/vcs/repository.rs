@@ -1,6 +1,7 @@
 //! One repository as some modules reach it: its references, believed for a while, and its mirror, asked only as far as a
 //! question needs it.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
@@ -13,12 +14,17 @@ use tokio::time::Instant;
 
 use super::git::GitError;
 use super::hosts::Hosts;
-use super::mirror::{Mirror, MirrorError, Remote, Turn};
-use super::refs::{ObjectId, RefLimits, RefTable};
+use super::mirror::{Listing, Mirror, MirrorError, Remote, Turn};
+use super::party::Party;
+use super::refs::{ObjectId, RefTable};
 use super::refusal::Diagnosis;
+use super::refusals::{self, Refusals};
 use super::rules::{Purpose, Rules, Who};
+use super::shelf::Shelf;
+use super::tables::{Key, Snapshot, Tables};
 use super::url::RepoUrl;
 use super::versions::{CommitInfo, Commits, InHistory, RepoError};
+use super::workspace::Workspace;
 use crate::gomod::CommitTime;
 
 /// How long it is believed that it has moved.
@@ -31,9 +37,9 @@ pub struct Repository {
     purpose: Purpose,
     hosts: Arc<Hosts>,
     mirror: Arc<Mirror>,
-    /// Whether there is room on the disk for more.
-    room: Arc<dyn Fn() -> bool + Send + Sync>,
-    known: Mutex<Option<Snapshot>>,
+    shared: Arc<Shared>,
+    /// Among its like.
+    key: Key,
     /// One list of references at a time.
     asking: Semaphore,
     /// Where it is now, and since when we know that.
@@ -42,8 +48,23 @@ pub struct Repository {
     unexplained: AtomicU32,
     /// Our login is not accepted, and not needed.
     anonymous: AtomicBool,
-    /// The references whose history was last fetched whole.
-    whole: Mutex<Option<Arc<RefTable>>>,
+    /// A digest of the references whose history was last fetched whole.
+    whole: Mutex<Option<u64>>,
+    hasher: RandomState,
+}
+
+/// What all repositories have in common.
+pub struct Shared {
+    /// Git hosts.
+    pub hosts: Arc<Hosts>,
+    /// The references of all of them.
+    pub tables: Tables,
+    /// What was too large.
+    pub refusals: Refusals<RepoError>,
+    /// The room of all mirrors.
+    pub shelf: Shelf,
+    /// The disk.
+    pub space: Workspace,
 }
 
 /// What the host is asked for.
@@ -72,30 +93,17 @@ impl Ask<'_> {
     }
 }
 
-/// Its references at one time.
-#[derive(Clone)]
-pub struct Snapshot {
-    /// The references.
-    pub table: Arc<RefTable>,
-    /// When they were asked for.
-    pub at: Instant,
-}
-
 impl Repository {
     /// Nothing is asked yet.
-    pub fn new(
-        purpose: Purpose,
-        hosts: Arc<Hosts>,
-        mirror: Arc<Mirror>,
-        room: Arc<dyn Fn() -> bool + Send + Sync>,
-    ) -> Arc<Self> {
+    pub fn new(purpose: Purpose, key: Key, shared: Arc<Shared>, mirror: Arc<Mirror>) -> Arc<Self> {
         Arc::new(Repository {
             purpose,
             unexplained: AtomicU32::new(0),
-            hosts,
+            hosts: Arc::clone(&shared.hosts),
             mirror,
-            room,
-            known: Mutex::default(),
+            shared,
+            key,
+            hasher: RandomState::new(),
             asking: Semaphore::new(1),
             moved: Mutex::default(),
             anonymous: AtomicBool::new(false),
@@ -125,7 +133,8 @@ impl Repository {
 
     /// What was last known of its references, however old.
     pub fn last_known(&self) -> Option<Snapshot> {
-        self.known.lock().clone()
+        let party = self.purpose.rules.party();
+        self.shared.tables.get(party, &self.key)
     }
 
     /// Its references, none of them asked for before `since`.
@@ -144,7 +153,9 @@ impl Repository {
             table: Arc::new(table),
             at,
         };
-        *self.known.lock() = Some(snapshot.clone());
+        let party = self.purpose.rules.party();
+        let tables = &self.shared.tables;
+        tables.put(party, &self.key, snapshot.clone());
         Ok(snapshot)
     }
 
@@ -178,20 +189,32 @@ impl Repository {
             }
             (Ask::History { any, table }, Some(turn)) => {
                 mirror.complete(turn, remote, any).await?;
-                *self.whole.lock() = Some(Arc::new((*table).clone()));
+                *self.whole.lock() = Some(self.hasher.hash_one(table));
             }
             _ => {
-                let limits = RefLimits::default();
-                return Ok(Some(mirror.refs(remote, limits).await?));
+                let listing = Listing::of(self.purpose.rules.party());
+                return Ok(Some(mirror.refs(remote, listing).await?));
             }
         }
         Ok(None)
     }
 
-    /// Asks the host, and counts that.
+    /// Asks the host, and counts that. What was too large a moment ago is not asked for again.
     async fn network(&self, what: &Ask<'_>) -> Result<Option<RefTable>, RepoError> {
+        let about = self.about(what);
+        if let Some(error) = self.shared.refusals.get(&about) {
+            return Err(error);
+        }
         let began = Instant::now();
         let found = self.by_some_way(what).await;
+        let lasts = match &found {
+            Err(RepoError::TooLarge(_)) => Some(refusals::TOO_LARGE),
+            Err(RepoError::NoRoom(_)) => Some(refusals::NO_ROOM),
+            _ => None,
+        };
+        if let Some((time, error)) = lasts.zip(found.as_ref().err()) {
+            self.shared.refusals.put(about, error, time);
+        }
         let outcome = match &found {
             Ok(_) => "ok",
             Err(RepoError::Missing(_)) => "missing",
@@ -202,6 +225,35 @@ impl Repository {
         let metrics = self.hosts.metrics();
         metrics.asked(what.word(), outcome, began.elapsed());
         found
+    }
+
+    /// What is asked for, in all words. Of what strangers name one commit that is too large speaks for all.
+    fn about(&self, what: &Ask<'_>) -> String {
+        let commit = match (what, self.purpose.rules.party()) {
+            (Ask::Tree { id, .. }, Party::Own) => id.as_str(),
+            _ => "",
+        };
+        let dir = self.mirror.dir().display();
+        format!("{dir} {} {commit}", what.word())
+    }
+
+    /// An empty list, from a host that may not have spoken git at all: a page that asks for a login has no line that git
+    /// would read either.
+    async fn confirm_empty(&self, url: &RepoUrl, who: Option<&Who>) -> Result<(), RepoError> {
+        if url.scheme().is_ssh() {
+            return Ok(());
+        }
+        let web = &self.hosts.side(&self.purpose.rules).web;
+        let authorization = who.and_then(|who| who.login.header());
+        match web.probe(url.as_str(), authorization).await {
+            Ok(probe) if probe.is_git => Ok(()),
+            Ok(probe) => Err(RepoError::Unreachable(format!(
+                "{url}: {} answers {} with something that is no list of references: a sign-in or maintenance page, perhaps",
+                url.host(),
+                probe.status
+            ))),
+            Err(error) => Err(RepoError::Unreachable(format!("{url}: {error}"))),
+        }
     }
 
     /// Asks the host, and finds out why it says no if it does.
@@ -223,8 +275,8 @@ impl Repository {
             let (url, is_moved, who) = self.here().await?;
             let access = self.hosts.access(&url, rules, who.as_ref()).await?;
             let visit = match what {
-                Ask::References => self.hosts.visit_briefly(&url).await?,
-                Ask::Tree { .. } | Ask::History { .. } => self.hosts.visit(&url).await?,
+                Ask::References => self.hosts.visit_briefly(&url, rules).await?,
+                Ask::Tree { .. } | Ask::History { .. } => self.hosts.visit(&url, rules).await?,
             };
             if let Err(error) = self.hosts.connects(&visit, &url, rules, &access).await {
                 match error {
@@ -238,10 +290,15 @@ impl Repository {
                 access: &access,
                 time: rules.timeout,
                 size: rules.max_repository,
+                memory: rules.memory(),
+                space: &self.shared.space,
             };
             let error = match self.ask(what, remote, turn.as_ref()).await {
                 Ok(found) => {
                     visit.answered();
+                    if found.as_ref().is_some_and(RefTable::is_empty) {
+                        self.confirm_empty(&url, who.as_ref()).await?;
+                    }
                     self.unexplained.store(0, Ordering::Relaxed);
                     return Ok(found);
                 }
@@ -261,11 +318,19 @@ impl Repository {
                 Diagnosis::Final(RepoError::Timeout(_)) => visit.hung(url.as_str()),
                 // What is wrong is here.
                 Diagnosis::Final(
-                    RepoError::Broken(_) | RepoError::TooLarge(_) | RepoError::Moved(_),
+                    RepoError::Broken(_)
+                    | RepoError::TooLarge(_)
+                    | RepoError::NoRoom(_)
+                    | RepoError::Moved(_),
                 ) => visit.neutral(),
                 _ => visit.answered(),
             }
             match diagnosis {
+                Diagnosis::Moved(to) if self.is_reserved(&to) => {
+                    return Err(RepoError::Missing(format!(
+                        "{url}: it has moved to a repository of private modules, where public ones do not come from"
+                    )));
+                }
                 Diagnosis::Moved(to) if !is_moved => {
                     tracing::info!(from = %url, %to, "a repository has moved");
                     *self.moved.lock() = Some((to, Instant::now()));
@@ -304,6 +369,12 @@ impl Repository {
         }))
     }
 
+    fn is_reserved(&self, to: &RepoUrl) -> bool {
+        let side = self.hosts.side(&self.purpose.rules);
+        let to = url::Url::parse(to.as_str());
+        to.is_ok_and(|to| side.reserved.covers_url(&to))
+    }
+
     fn may_be_renewed(&self, who: Option<&Who>) -> bool {
         let own = self.purpose.rules.login.as_ref();
         own.zip(who)
@@ -323,11 +394,16 @@ impl Repository {
 
     /// Fetches something into the mirror.
     async fn fetch(&self, what: &Ask<'_>) -> Result<(), RepoError> {
-        if !(self.room)() {
-            return Err(RepoError::Broken(format!(
-                "{}: larder's disk is too full to fetch it (store.reserve)",
-                self.purpose.url
-            )));
+        let no_room = |why: &str| RepoError::NoRoom(format!("{}: {why}", self.purpose.url));
+        if !self.shared.space.has_room() {
+            return Err(no_room(
+                "larder's disk is too full to fetch it (store.reserve)",
+            ));
+        }
+        if !self.shared.shelf.has_room(self.purpose.rules.party()) {
+            return Err(no_room(
+                "larder has no room for more mirrors at the moment (direct.mirrors)",
+            ));
         }
         self.network(what).await?;
         let mirror = Arc::clone(&self.mirror);
@@ -359,7 +435,7 @@ impl Repository {
 
     /// Whether that is so already; the mirror may have made room for others since.
     fn has_whole(&self, table: &RefTable) -> bool {
-        self.mirror.is_complete() && self.whole.lock().as_deref() == Some(table)
+        self.mirror.is_complete() && *self.whole.lock() == Some(self.hasher.hash_one(table))
     }
 
     /// The commit that the digits stand for in the history that is here.

@@ -26,7 +26,7 @@ const PLACES: usize = 1024;
 pub struct Page {
     /// The status.
     pub status: u16,
-    /// The body, at most [`super::meta::MAX_PAGE`] bytes of it.
+    /// The body, as much of it as is worth reading: tags stand in its head.
     pub body: Bytes,
 }
 

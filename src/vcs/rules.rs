@@ -9,8 +9,12 @@ use http::HeaderValue;
 use url::Url;
 
 use super::github::{self, GithubApp, TokenError};
+use super::party::Party;
 use super::url::RepoUrl;
 use crate::credentials::Login;
+
+/// What git may hold in memory while it fetches what strangers name. Bytes.
+const FETCH_MEMORY: u64 = 2 << 30;
 
 /// By which rules the repositories of some modules are asked.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +23,8 @@ pub struct Rules {
     pub name: String,
     /// Its modules are private.
     pub private: bool,
+    /// It is one of an operator's routes.
+    pub route: bool,
     /// Whether ssh may be used, and with what.
     pub ssh: Option<Ssh>,
     /// Whether plain http may be used.
@@ -57,6 +63,14 @@ impl RouteLogin {
         match (self, login) {
             (RouteLogin::App(app), Login::Basic { password, .. }) => app.forget(password),
             _ => false,
+        }
+    }
+
+    /// Who that is, for people; the same however often tokens are made anew.
+    pub(super) fn name(&self) -> String {
+        match self {
+            RouteLogin::Fixed(login) => login.name().to_owned(),
+            RouteLogin::App(app) => format!("{app:?}"),
         }
     }
 
@@ -104,6 +118,19 @@ impl Purpose {
 }
 
 impl Rules {
+    /// Whose modules these rules are for.
+    pub fn party(&self) -> Party {
+        match self.private || self.route {
+            true => Party::Own,
+            false => Party::Strangers,
+        }
+    }
+
+    /// What git may hold in memory during a fetch. Bytes.
+    pub(super) fn memory(&self) -> Option<u64> {
+        (self.party() == Party::Strangers).then_some(FETCH_MEMORY)
+    }
+
     /// What is sent to a page: the rule's own login only where it names the page's host itself.
     pub async fn login_for_page(&self, url: &str) -> Option<HeaderValue> {
         let url = Url::parse(url).ok()?;

@@ -7,8 +7,10 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use super::git::{Access, Git, GitError, Output};
-use super::mirror::{Mirror, MirrorError, Remote};
-use super::refs::{ObjectId, RefLimits, RefTable};
+use super::mirror::{Listing, Mirror, MirrorError, MirrorKey, Remote};
+use super::party::Party;
+use super::refs::{ObjectId, RefTable};
+use super::workspace::Workspace;
 
 /// A repository made by a script, and a mirror of it.
 pub(super) struct Scene {
@@ -16,6 +18,7 @@ pub(super) struct Scene {
     pub(super) mirror: Arc<Mirror>,
     pub(super) url: String,
     pub(super) access: Access,
+    pub(super) space: Workspace,
 }
 
 /// Runs a script, without the configuration of whoever runs the tests, and gives what it prints.
@@ -56,13 +59,28 @@ pub(super) fn scene(script: &str) -> Scene {
         folders: true,
         ..Access::default()
     };
-    let mirror = Mirror::new(git, &dir.path().join("mirrors"), &url, 1 << 20);
+    let mirror = Mirror::new(git, &dir.path().join("mirrors"), &key(&url), 1 << 20);
     Scene {
         dir,
         mirror,
         url,
         access,
+        space: space(u64::MAX),
     }
+}
+
+/// The key of a stranger's mirror.
+pub(super) fn key(url: &str) -> MirrorKey {
+    MirrorKey {
+        url: url.to_owned(),
+        identity: String::new(),
+        party: Party::Strangers,
+    }
+}
+
+/// A disk with so much room, at a path that is not there.
+pub(super) fn space(left: u64) -> Workspace {
+    Workspace::new("/nonexistent".into(), Arc::new(move || left))
 }
 
 impl Scene {
@@ -72,11 +90,15 @@ impl Scene {
             access: &self.access,
             time: Duration::from_secs(60),
             size: 1 << 30,
+            memory: None,
+            space: &self.space,
         }
     }
 
     pub(super) async fn refs(&self) -> Result<RefTable, MirrorError> {
-        self.mirror.refs(self.remote(), RefLimits::default()).await
+        self.mirror
+            .refs(self.remote(), Listing::of(Party::Strangers))
+            .await
     }
 
     pub(super) async fn ensure(&self, id: &ObjectId, reference: &str) {

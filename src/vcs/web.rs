@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderValue;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use url::Url;
 
 use super::guard::{Barred, Guard};
-use super::meta::MAX_PAGE;
+use super::reserved::Reserved;
 use super::resolve::{Page, PageError};
 use crate::credentials::Credentials;
 
@@ -18,6 +18,12 @@ use crate::credentials::Credentials;
 const AGAIN: Duration = Duration::from_millis(200);
 /// What git asks a repository first.
 const FIRST: &str = "/info/refs?service=git-upload-pack";
+/// What git's answer to that is called.
+const ADVERTISEMENT: &str = "application/x-git-upload-pack-advertisement";
+/// How it may begin, behind a length of four digits.
+const BEGINNINGS: [&[u8]; 2] = [b"# service=git-upload-pack", b"version 2"];
+/// As much of an answer as shows that. Bytes.
+const BEGINNING: usize = 32;
 
 /// Gives a client, made when it is first needed: it takes memory and time.
 pub type MakeClient = Arc<dyn Fn() -> Result<reqwest::Client, String> + Send + Sync>;
@@ -28,6 +34,8 @@ pub struct Web {
     guard: Arc<Guard>,
     credentials: Arc<Credentials>,
     time: Duration,
+    /// Of a page. Bytes.
+    max_page: usize,
 }
 
 /// What a git host says to the first thing that git asks it.
@@ -37,22 +45,26 @@ pub struct Probe {
     pub status: u16,
     /// Where the repository is, if that is elsewhere.
     pub moved: Option<String>,
+    /// Whether the answer is one of git's.
+    pub is_git: bool,
 }
 
 impl Web {
     /// The client, which is made when it is needed, resolves and redirects by the `guard`; an answer is there within
-    /// `time`.
+    /// `time`. Of a page `max_page` bytes are read: tags stand in its head.
     pub fn new(
         client: MakeClient,
         guard: Arc<Guard>,
         credentials: Arc<Credentials>,
         time: Duration,
+        max_page: usize,
     ) -> Self {
         Web {
             client,
             guard,
             credentials,
             time,
+            max_page,
         }
     }
 
@@ -78,9 +90,9 @@ impl Web {
         let mut body = BytesMut::new();
         let read = async {
             while let Some(piece) = answer.chunk().await? {
-                let room = MAX_PAGE.saturating_sub(body.len());
+                let room = self.max_page.saturating_sub(body.len());
                 body.extend_from_slice(&piece[..piece.len().min(room)]);
-                if body.len() == MAX_PAGE {
+                if body.len() == self.max_page {
                     break;
                 }
             }
@@ -104,11 +116,30 @@ impl Web {
     ) -> Result<Probe, PageError> {
         let asked = format!("{}{FIRST}", repository.trim_end_matches('/'));
         let url = self.permitted(&asked).await?;
-        let answer = self.get(url.clone(), authorization).await?;
+        let mut answer = self.get(url.clone(), authorization).await?;
         let moved = (*answer.url() != url).then(|| answer.url().as_str().strip_suffix(FIRST));
+        let (status, moved) = (answer.status(), moved.flatten().map(str::to_owned));
+        let kind = answer.headers().get(CONTENT_TYPE);
+        let mut is_git = status.is_success()
+            && kind.is_some_and(|kind| kind.as_bytes().starts_with(ADVERTISEMENT.as_bytes()));
+        if status.is_success() && !is_git {
+            let mut begun = BytesMut::new();
+            let read = async {
+                while begun.len() < BEGINNING {
+                    match answer.chunk().await {
+                        Ok(Some(piece)) => begun.extend_from_slice(&piece),
+                        _ => break,
+                    }
+                }
+            };
+            // Too slow is not one of git's either.
+            let _ = tokio::time::timeout(self.time, read).await;
+            is_git = begins_as_git(&begun);
+        }
         Ok(Probe {
-            status: answer.status().as_u16(),
-            moved: moved.flatten().map(str::to_owned),
+            status: status.as_u16(),
+            moved,
+            is_git,
         })
     }
 
@@ -138,8 +169,17 @@ impl Web {
     }
 }
 
+fn begins_as_git(begun: &[u8]) -> bool {
+    let (length, rest) = begun.split_at(begun.len().min(4));
+    let is_length = length.len() == 4 && length.iter().all(u8::is_ascii_hexdigit);
+    is_length && BEGINNINGS.iter().any(|it| rest.starts_with(it))
+}
+
 /// Judges the host of a redirect by what is written; its address is judged when it is resolved.
-pub fn judge_redirect(guard: &Guard, url: &Url) -> Result<(), String> {
+pub fn judge_redirect(guard: &Guard, reserved: &Reserved, url: &Url) -> Result<(), String> {
+    if reserved.covers_url(url) {
+        return Err("it leads to what is for private modules alone".into());
+    }
     let host = url.host_str().unwrap_or_default();
     guard.judge(host).map_err(|error| error.to_string())
 }

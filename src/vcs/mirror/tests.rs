@@ -1,4 +1,4 @@
-use super::super::testing::{all, scene, shell};
+use super::super::testing::{all, key, scene, shell, space};
 use super::*;
 
 const TWO: &str = "echo module a > go.mod; git add .; git commit -qm one; git tag v1.0.0; \
@@ -27,7 +27,7 @@ async fn one_version_is_fetched_without_its_history() {
         .mirror
         .archive(
             &id,
-            "",
+            &[],
             Bounds {
                 output: 1 << 20,
                 ..COMMIT
@@ -106,7 +106,7 @@ async fn c112_attributes_neither_hide_nor_expand() {
         .mirror
         .archive(
             &id,
-            "",
+            &[],
             Bounds {
                 output: 1 << 20,
                 ..COMMIT
@@ -128,7 +128,7 @@ async fn c119_an_empty_repository_has_no_references() {
         url: "file:///no/such",
         ..scene.remote()
     };
-    let limits = RefLimits::default();
+    let limits = Listing::OWN;
     assert!(matches!(
         scene.mirror.refs(gone, limits).await,
         Err(MirrorError::Git(GitError::Failed { .. }))
@@ -159,12 +159,30 @@ async fn c129_what_is_too_large_is_given_up_and_leaves_nothing() {
         ..scene.remote()
     };
     let mirrors = scene.dir.path().join("small");
-    let mirror = Mirror::new(scene.mirror.git.clone(), &mirrors, &scene.url, 1 << 20);
+    let mirror = Mirror::new(
+        scene.mirror.git.clone(),
+        &mirrors,
+        &key(&scene.url),
+        1 << 20,
+    );
     let id = scene.id("main");
     let turn = mirror.turn().await.unwrap();
     let large = mirror.ensure(&turn, small, &id, "refs/heads/main").await;
     assert!(matches!(large, Err(MirrorError::TooLarge(_))), "{large:?}");
     assert!(!mirror.dir().exists());
+    let full = space(0);
+    let no_room = Remote {
+        space: &full,
+        ..scene.remote()
+    };
+    // Fast enough, it may be over before the disk is looked at.
+    match mirror.ensure(&turn, no_room, &id, "refs/heads/main").await {
+        Err(MirrorError::NoRoom) => assert!(!mirror.dir().exists(), "nothing of it stays"),
+        fetched => {
+            fetched.unwrap();
+            remove(mirror.dir()).unwrap();
+        }
+    }
     // Only together too large: begun anew.
     let one = scene.id("v1.0.0");
     let both = Remote {
@@ -270,7 +288,7 @@ async fn c122_c123_what_looks_like_an_option_or_another_protocol_is_neither() {
             access: &access,
             ..scene.remote()
         };
-        let limits = RefLimits::default();
+        let limits = Listing::OWN;
         let refs = scene.mirror.refs(bad, limits).await;
         assert!(refs.is_err(), "{url}");
         let id = scene.id("main");
@@ -287,6 +305,6 @@ async fn c122_c123_what_looks_like_an_option_or_another_protocol_is_neither() {
         access: &access,
         ..scene.remote()
     };
-    let refs = scene.mirror.refs(local, RefLimits::default());
+    let refs = scene.mirror.refs(local, Listing::OWN);
     assert!(refs.await.is_err(), "folders are for tests only");
 }

@@ -1,11 +1,14 @@
 use super::super::testing::{Scene, scene, shell};
 use super::*;
 use crate::gomod::zip::check_zip;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 const BOUNDS: Bounds = Bounds {
     time: Duration::from_secs(60),
     output: 64 << 20,
+    memory: None,
 };
 
 /// A repository, a version of a module in it, and the h1 that the `go` command has for it (go 1.26, GOPROXY=direct).
@@ -159,10 +162,16 @@ async fn zip(
         }
         (whole, count)
     };
-    let make = module_zip(source, &module, &version, &tmp, bounds, sender);
+    let space = disk(&tmp);
+    let make = module_zip(source, &module, &version, &space, bounds, sender);
     let (made, read) = tokio::join!(make, read);
     assert_eq!(std::fs::read_dir(&tmp).unwrap().count(), 0, "nothing stays");
     made.map(|()| read)
+}
+
+/// A disk with room.
+fn disk(tmp: &Path) -> Workspace {
+    Workspace::new(tmp.to_owned(), Arc::new(|| u64::MAX))
 }
 
 fn names(module: &str, tag: &str) -> (ModulePath, Version) {
@@ -255,12 +264,12 @@ async fn faults_have_their_own_names() {
     let (module, version) = names("github.com/x/y", "v1.0.0");
     let nowhere = scene.dir.path().join("nowhere");
     let (sender, _receiver) = mpsc::channel(1);
-    let no_disk = module_zip(source, &module, &version, &nowhere, BOUNDS, sender).await;
+    let no_disk = module_zip(source, &module, &version, &disk(&nowhere), BOUNDS, sender).await;
     assert!(matches!(no_disk, Err(PackError::Disk(_))), "{no_disk:?}");
     let (sender, receiver) = mpsc::channel(1);
     drop(receiver);
     let tmp = scene.dir.path();
-    let unwanted = module_zip(source, &module, &version, tmp, BOUNDS, sender).await;
+    let unwanted = module_zip(source, &module, &version, &disk(tmp), BOUNDS, sender).await;
     assert!(matches!(unwanted, Err(PackError::Gone)), "{unwanted:?}");
 }
 
@@ -281,7 +290,7 @@ async fn c129_a_zip_that_is_given_up_ends() {
             dir: "",
         };
         let (module, version) = names("github.com/x/y", "v1.0.0");
-        module_zip(source, &module, &version, &folder, BOUNDS, sender).await
+        module_zip(source, &module, &version, &disk(&folder), BOUNDS, sender).await
     });
     assert!(receiver.recv().await.is_some());
     assert_eq!(
@@ -294,4 +303,53 @@ async fn c129_a_zip_that_is_given_up_ends() {
     // What was on the way, then the end, though this side is open.
     while receiver.recv().await.is_some() {}
     shell(&tmp, "rmdir ../tmp");
+}
+
+#[tokio::test]
+async fn a_tree_is_judged_before_it_is_unpacked() {
+    // 600 MB of one blob, in a pack of next to nothing: no file is made of it.
+    let script = "echo 'module github.com/x/y' > go.mod; head -c 10000000 /dev/zero > zeros; \
+        blob=$(git hash-object -w zeros); rm zeros; for n in $(seq 60); do \
+        git update-index --add --cacheinfo 100644,$blob,z$n; done";
+    let scene = scene(&format!(
+        "{script}; git add go.mod; git commit -qm one; git tag v1.0.0"
+    ));
+    let id = scene.id("v1.0.0");
+    scene.ensure(&id, "refs/tags/v1.0.0").await;
+    let source = Source {
+        mirror: &scene.mirror,
+        commit: &id,
+        dir: "",
+    };
+    let (module, version) = names("github.com/x/y", "v1.0.0");
+    let (sender, _pieces) = mpsc::channel::<Bytes>(1);
+    let nowhere = disk(Path::new("/nonexistent"));
+    let refused = module_zip(source, &module, &version, &nowhere, BOUNDS, sender).await;
+    assert!(matches!(refused, Err(PackError::Rule(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn other_modules_are_not_unpacked_and_room_is_asked_for() {
+    let script = "echo 'module github.com/x/y' > go.mod; mkdir -p a/other b; echo m > a/other/go.mod; \
+        echo x > b/x; head -c 3000000 /dev/urandom > a/other/big";
+    let scene = repository(script, "v1.0.0");
+    let id = scene.id("v1.0.0");
+    scene.ensure(&id, "refs/tags/v1.0.0").await;
+    let source = Source {
+        mirror: &scene.mirror,
+        commit: &id,
+        dir: "",
+    };
+    let (module, version) = names("github.com/x/y", "v1.0.0");
+    for (left, fits) in [(100_000, true), (1000, false)] {
+        let tmp = scene.dir.path().to_owned();
+        let space = Workspace::new(tmp, Arc::new(move || left));
+        let (sender, mut pieces) = mpsc::channel::<Bytes>(1000);
+        let made = module_zip(source, &module, &version, &space, BOUNDS, sender).await;
+        assert_eq!(made.is_ok(), fits, "{made:?}");
+        match made {
+            Ok(()) => assert!(pieces.recv().await.is_some()),
+            Err(error) => assert!(matches!(error, PackError::NoRoom), "{error:?}"),
+        }
+    }
 }

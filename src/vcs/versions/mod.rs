@@ -98,6 +98,9 @@ pub enum RepoError {
     /// Something in it is larger than allowed.
     #[error("{0}")]
     TooLarge(String),
+    /// There is no room here for it, for now.
+    #[error("{0}")]
+    NoRoom(String),
     /// It, or the program that reads it, failed.
     #[error("{0}")]
     Broken(String),
