@@ -14,7 +14,8 @@ section! {
     /// (see below).
     pub struct Direct = "direct" {
         /// Hosts of repositories and their pages that may have addresses inside (loopback, private,
-        /// link-local). Hosts that private patterns or routes begin with may have them anyway.
+        /// link-local), for private modules and routes; public modules never lead inside. Hosts that
+        /// private patterns or routes begin with may have them anyway.
         /// Each is a name, a name with "*." for everything under it, or an address.
         allow_hosts: Vec<String> = [] => list(text(host_pattern), &[',']);
 
@@ -27,13 +28,15 @@ section! {
         /// The largest repository that is mirrored.
         max_repository: u64 = "4GiB" => room();
 
-        /// Room of all mirrors together; the least recently used go first.
+        /// Room of all mirrors together; the least recently used go first. Mirrors for private
+        /// modules and routes are not driven out of their half of it by others.
         mirrors: u64 = "20GiB" => room();
 
-        /// The most fetches from one host at a time.
+        /// The most fetches from one host at a time; private modules and routes have as many of
+        /// their own.
         per_host: usize = 4 => count(1, 64);
 
-        /// The most git processes at a time.
+        /// The most git processes at a time; private modules and routes have as many of their own.
         processes: usize = 16 => count(1, 256);
 
         /// The git program: a name that is looked up in PATH, or a path.

@@ -181,6 +181,10 @@ fn verdict(what: &str, error: DirectError) -> EngineError {
     };
     let mut verdict = lines.fold(EngineError::new(class, first), EngineError::and);
     verdict.said_by_all = said_by_all;
+    verdict.doubtful = matches!(
+        &error,
+        DirectError::Resolve(ResolveError::Untagged { .. } | ResolveError::Closed(_))
+    );
     if class == Class::Unavailable {
         verdict.retry_after = Some(NO_ROOM);
     }
@@ -191,7 +195,10 @@ fn verdict(what: &str, error: DirectError) -> EngineError {
 /// only want a login, and what the rules in force forbid says nothing of what there is.
 fn is_said(error: &DirectError) -> bool {
     match error {
-        DirectError::Resolve(error) => matches!(error, ResolveError::None(_)),
+        DirectError::Resolve(error) => matches!(
+            error,
+            ResolveError::None(_) | ResolveError::Untagged { known: false, .. }
+        ),
         DirectError::Layout(_) => true,
         DirectError::Version(error) => !matches!(error, NoVersion::Repo(_)),
         DirectError::Pack(_) => false,
@@ -200,7 +207,12 @@ fn is_said(error: &DirectError) -> bool {
 
 fn of_resolving(error: &ResolveError) -> Class {
     match error {
-        ResolveError::None(_) | ResolveError::Barred(_) => Class::Absent { gone: false },
+        ResolveError::None(_) | ResolveError::Barred(_) | ResolveError::Closed(_) => {
+            Class::Absent { gone: false }
+        }
+        // A sign-in page looks like that.
+        ResolveError::Untagged { known: true, .. } => Class::Upstream,
+        ResolveError::Untagged { known: false, .. } => Class::Absent { gone: false },
         ResolveError::Timeout(_) => Class::Timeout,
         ResolveError::Fault(_) => Class::Upstream,
     }

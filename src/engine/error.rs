@@ -53,6 +53,8 @@ pub struct EngineError {
     pub passing: bool,
     /// It was decided here: nobody was asked, and nothing was looked up.
     pub unasked: bool,
+    /// A page that names no repository is all that speaks against it: for what was had from there once, that is a fault.
+    pub doubtful: bool,
     /// That it does not exist was just said by every source that may have it.
     pub said_by_all: bool,
     /// It was said a while ago, and nobody can be asked now.
@@ -78,6 +80,7 @@ impl EngineError {
             upstream: None,
             cached: false,
             passing: false,
+            doubtful: false,
             said_by_all: false,
             stale: None,
             unasked: false,
@@ -116,6 +119,18 @@ impl EngineError {
             self.class,
             Class::Upstream | Class::Overloaded | Class::Unavailable | Class::Timeout
         )
+    }
+
+    /// The same, as somebody's fault.
+    pub fn as_fault(mut self) -> Self {
+        self.class = Class::Upstream;
+        self.said_by_all = false;
+        if let Some(first) = self.lines.first_mut()
+            && let Some(rest) = first.strip_prefix("not found: ")
+        {
+            *first = rest.to_owned();
+        }
+        self.and("Larder has had the module from there: what is kept goes on being served.")
     }
 
     /// Whether every source says that it does not exist.

@@ -315,9 +315,10 @@ impl Engine {
         let sources = self.sources_for(&key.module, errand).await;
         let keep_body = |body: &Bytes| check(body).map(|()| body.clone());
         let as_key = Key::File(key.clone());
-        let (fetched, from) = sources
+        let found = sources
             .small(&what(key), &as_key, &want, None, &keep_body)
-            .await?;
+            .await;
+        let (fetched, from) = self.judged(&key.module, &sources, found).await?;
         let Fetched::New(body, _) = fetched else {
             return Err(EngineError::ours(
                 "not modified, although nothing was known",
@@ -505,7 +506,9 @@ impl Engine {
         let what = what(key);
         let from = tokio::select! {
             biased;
-            from = sources.zip(&what, key, &want, &mut stream) => from?,
+            from = sources.zip(&what, key, &want, &mut stream) => {
+                self.judged(&key.module, &sources, from).await?
+            }
             error = doomed => return Err(error),
         };
         zip::check(key, flight, stream, vouching, &from, self.clock.now()).await

@@ -363,9 +363,10 @@ impl Engine {
         let check = |body: &Bytes| read(&key.module, body);
         let sources = self.sources_of(&key.module).await;
         let as_key = Key::Meta(key.clone());
-        let (fetched, from) = sources
+        let found = sources
             .small(&what(key), &as_key, &want, known, &check)
-            .await?;
+            .await;
+        let (fetched, from) = self.judged(&key.module, &sources, found).await?;
         let fetched_at = self.clock.now();
         match (fetched, kept) {
             (Fetched::New(text, validators), _) => Ok(MetaRecord {

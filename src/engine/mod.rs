@@ -297,6 +297,30 @@ impl Engine {
         self.absences.note(key, error);
     }
 
+    /// Looks twice at an answer that says "not found" on weak evidence: if the module was had straight from its repository
+    /// once, a page that names none any more is taken for one that asks for a login, or says that all is down.
+    async fn judged<T>(
+        &self,
+        module: &ModulePath,
+        sources: &Sources,
+        found: Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        match found {
+            Err(error) if error.doubtful && error.is_absent() => {
+                let had = self.store.sources_of(module).await?;
+                let is_upstream = |from: &String| {
+                    let mut upstreams = sources.upstreams();
+                    upstreams.any(|upstream| **upstream.label() == **from)
+                };
+                match had.iter().all(is_upstream) {
+                    true => Err(error),
+                    false => Err(error.as_fault()),
+                }
+            }
+            found => found,
+        }
+    }
+
     fn from_negative(mut error: EngineError) -> EngineError {
         error.cached = true;
         error

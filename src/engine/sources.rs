@@ -381,6 +381,8 @@ impl Tried {
             Fault::Upstream(upstream, _) => Some(upstream.label().to_string()),
             Fault::Direct(_) => None,
         });
+        let doubtful = |fault: &Fault| matches!(fault, Fault::Direct(error) if error.doubtful);
+        let doubtful = self.faults.iter().any(doubtful);
         let mut verdict = match self.faults.as_mut_slice() {
             [] if self.off => EngineError::new(
                 class,
@@ -405,6 +407,7 @@ impl Tried {
                 advice.flatten().fold(verdict, EngineError::and)
             }
         };
+        verdict.doubtful = doubtful;
         verdict.upstream = upstream;
         verdict.said_by_all = !self.faults.is_empty() && self.faults.iter().all(Fault::is_said);
         verdict

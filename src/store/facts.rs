@@ -7,10 +7,13 @@ use super::record::{raw, unraw};
 use super::{Change, FileRecord, PinRecord, Store, StoreError, UnsettledRecord, Verified};
 use super::{layout, sound};
 use crate::clock::Millis;
-use crate::protocol::FileKey;
+use crate::gomod::ModulePath;
+use crate::protocol::{FileKey, Meta, MetaKey};
 
 /// Entries read from the index at once.
 const PAGE: usize = 500;
+/// Files of a module that are looked at to see where it comes from.
+const SAMPLE: usize = 8;
 
 /// What is recorded together with a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -96,6 +99,23 @@ impl Store {
             Some((name, record))
         };
         Ok(page.into_iter().filter_map(read).collect())
+    }
+
+    /// Where some of what is kept of a module has come from.
+    pub async fn sources_of(&self, module: &ModulePath) -> Result<Vec<String>, StoreError> {
+        let mut found = Vec::new();
+        for meta in [Meta::List, Meta::Latest] {
+            let key = MetaKey {
+                module: module.clone(),
+                meta,
+            };
+            found.extend(self.meta(&key).await?.map(|record| record.from));
+        }
+        let prefix = layout::files_prefix(module);
+        for (name, bytes) in self.index.scan(&prefix, None, SAMPLE).await? {
+            found.extend(sound(&name, FileRecord::decode(&bytes)).map(|record| record.from));
+        }
+        Ok(found)
     }
 
     /// Records of files after `after`, a page of them.

@@ -53,6 +53,11 @@ pub fn file_key(key: &FileKey) -> String {
     format!("{FILE}{key}")
 }
 
+/// With this begin the keys of a module's files in the index.
+pub fn files_prefix(module: &ModulePath) -> String {
+    format!("{FILE}{}/@v/", module.escaped())
+}
+
 /// A changing answer's key in the index.
 pub fn meta_key(key: &MetaKey) -> String {
     format!("{META}{key}")

@@ -227,6 +227,7 @@ pub struct Lodging {
 impl Way {
     /// Each way has a number of its own.
     pub fn new(id: usize, direct: &Arc<Direct>, rules: Rules) -> Arc<Self> {
+        let private = rules.private;
         let insecure = Arc::new(Rules {
             insecure: true,
             ..rules.clone()
@@ -242,7 +243,7 @@ impl Way {
             direct: Arc::clone(direct),
             rules,
             insecure,
-            resolver: Resolver::new(outside, Arc::clone(&direct.clock), ROOT_TTL),
+            resolver: Resolver::new(outside, Arc::clone(&direct.clock), ROOT_TTL, private),
         })
     }
 

@@ -18,6 +18,8 @@ use crate::gomod::ModulePath;
 
 /// Paths whose repository is remembered, at the most.
 const REMEMBERED: usize = 4096;
+/// Pages above a path that are looked at, at the most.
+const ABOVE: usize = 3;
 /// Paths that are being found at once.
 const PLACES: usize = 1024;
 
@@ -65,6 +67,17 @@ pub enum ResolveError {
     /// There is one, but it is not to be used by the rules in force; the text names the setting.
     #[error("{0}")]
     Barred(String),
+    /// Its page wants a login, or is not for us.
+    #[error("{0}")]
+    Closed(String),
+    /// A page answers, and names no repository at all: it may be that of a sign-in or of maintenance.
+    #[error("{text}")]
+    Untagged {
+        /// What was asked, and what came.
+        text: String,
+        /// Whether that cannot be the truth: there was a repository a while ago, or the operator says that there are some.
+        known: bool,
+    },
     /// Whoever knows did not answer in time.
     #[error("{0}")]
     Timeout(String),
@@ -78,6 +91,8 @@ pub struct Resolver {
     outside: Arc<dyn Outside>,
     clock: SharedClock,
     ttl: Duration,
+    /// Whether the modules are ones that the operator has named as theirs.
+    named: bool,
     known: Cache<(ModulePath, Allowed), (Millis, Root)>,
     /// One place for each few paths: what several ask for at once is found once.
     finding: [Semaphore; PLACES],
@@ -85,12 +100,14 @@ pub struct Resolver {
 }
 
 impl Resolver {
-    /// What is found holds for `ttl`.
-    pub fn new(outside: Arc<dyn Outside>, clock: SharedClock, ttl: Duration) -> Self {
+    /// What is found holds for `ttl`. Of modules that the operator has `named`, a page that says nothing of them is no
+    /// proof that they do not exist.
+    pub fn new(outside: Arc<dyn Outside>, clock: SharedClock, ttl: Duration, named: bool) -> Self {
         Resolver {
             outside,
             clock,
             ttl,
+            named,
             known: Cache::new(REMEMBERED),
             finding: std::array::from_fn(|_| Semaphore::new(1)),
             hasher: RandomState::new(),
@@ -118,7 +135,13 @@ impl Resolver {
         if let Some(root) = known() {
             return Ok(root);
         }
-        let (root, certain) = self.find(path, allowed).await?;
+        let found = self.find(path, allowed).await;
+        let (root, certain) = match found {
+            Err(ResolveError::Untagged { text, .. }) => {
+                return Err(self.untagged(path, allowed, text).await);
+            }
+            found => found?,
+        };
         let root = usable(path, root)?;
         if !certain {
             return Ok(root);
@@ -127,6 +150,28 @@ impl Resolver {
         let until = Millis(self.clock.now().0.saturating_add(ttl));
         self.known.insert(key, (until, root.clone()));
         Ok(root)
+    }
+
+    /// What a page without a tag means. Where a page above it names a repository, its host is in order.
+    async fn untagged(&self, path: &ModulePath, allowed: Allowed, text: String) -> ResolveError {
+        if self.known.peek(&(path.clone(), allowed)).is_some() {
+            return ResolveError::Untagged { text, known: true };
+        }
+        if !self.named {
+            return ResolveError::Untagged { text, known: false };
+        }
+        let mut above = path.as_str();
+        for _ in 0..ABOVE {
+            let Some((shorter, _)) = above.rsplit_once('/') else {
+                break;
+            };
+            above = shorter;
+            let imports = self.imports(above, allowed).await;
+            if imports.is_ok_and(|imports| !imports.list.is_empty()) {
+                return ResolveError::None(text);
+            }
+        }
+        ResolveError::Untagged { text, known: true }
     }
 
     /// The repository, and whether that is certain rather than the best guess.
@@ -217,8 +262,9 @@ impl Imports {
     fn blame(&self, path: &ModulePath, error: &MetaError) -> ResolveError {
         let text = format!("{path}: {} ({}): {error}", self.url, self.status);
         match self.status {
+            200..=399 if self.list.is_empty() => ResolveError::Untagged { text, known: false },
             200..=399 | 404 | 410 => ResolveError::None(text),
-            401 | 403 | 407 => ResolveError::Barred(text),
+            401 | 403 | 407 => ResolveError::Closed(text),
             _ => ResolveError::Fault(text),
         }
     }
@@ -292,7 +338,10 @@ mod tests {
         let world = Arc::new(world);
         let outside = Arc::clone(&world);
         let ttl = Duration::from_secs(60);
-        (world, Resolver::new(outside, Arc::new(SystemClock), ttl))
+        (
+            world,
+            Resolver::new(outside, Arc::new(SystemClock), ttl, false),
+        )
     }
 
     async fn ask(
@@ -419,10 +468,10 @@ mod tests {
             );
         let (_, resolver) = resolver(world);
         for (path, kind) in [
-            ("e.com/none", "None"),
+            ("e.com/none", "Untagged"),
             ("e.com/gone", "None"),
             ("nowhere.example/x", "None"),
-            ("e.com/closed", "Barred"),
+            ("e.com/closed", "Closed"),
             ("e.com/inside", "Barred"),
             ("e.com/broken", "Fault"),
             ("e.com/tls", "Fault"),
@@ -431,6 +480,70 @@ mod tests {
             let error = format!("{:?}", ask(&resolver, path).await.unwrap_err());
             assert!(error.starts_with(kind), "{path}: {error}");
             assert!(error.contains(path), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_page_without_a_tag_proves_nothing_where_there_should_be_one() {
+        let content = "e.com/r git https://git.e.com/r.git";
+        let known = |error: ResolveError| match error {
+            ResolveError::Untagged { known, .. } => Some(known),
+            ResolveError::None(_) => None,
+            error => panic!("{error:?}"),
+        };
+        let pages = || {
+            World::default()
+                .page("e.com/r", 200, content)
+                .page("e.com/r/p", 200, "")
+                .page("e.com/x/y", 200, "")
+                .page("e.com/x", 200, "")
+        };
+        let (_, strangers) = resolver(pages());
+        for path in ["e.com/r/p", "e.com/x/y"] {
+            let error = ask(&strangers, path).await.unwrap_err();
+            assert_eq!(known(error), Some(false), "{path}");
+        }
+        let world = Arc::new(pages());
+        let ttl = Duration::from_secs(60);
+        let named = Resolver::new(world, Arc::new(SystemClock), ttl, true);
+        // The host is in order: it names what is above.
+        assert_eq!(known(ask(&named, "e.com/r/p").await.unwrap_err()), None);
+        let error = ask(&named, "e.com/x/y").await.unwrap_err();
+        assert_eq!(known(error), Some(true));
+    }
+
+    #[tokio::test]
+    async fn a_page_that_has_lost_its_tag_is_not_believed() {
+        let world = World::default().page("e.com/r", 200, "e.com/r git https://git.e.com/r.git");
+        let (world, resolver) = {
+            let world = Arc::new(Changing(Mutex::new(world)));
+            let outside = Arc::clone(&world);
+            let ttl = Duration::ZERO;
+            (
+                world,
+                Resolver::new(outside, Arc::new(SystemClock), ttl, false),
+            )
+        };
+        ask(&resolver, "e.com/r").await.unwrap();
+        *world.0.lock() = World::default().page("e.com/r", 200, "");
+        let error = ask(&resolver, "e.com/r").await.unwrap_err();
+        assert!(
+            matches!(error, ResolveError::Untagged { known: true, .. }),
+            "{error:?}"
+        );
+    }
+
+    /// A world that becomes another.
+    struct Changing(Mutex<World>);
+
+    #[async_trait]
+    impl Outside for Changing {
+        async fn page(&self, url: &str) -> Result<Page, PageError> {
+            let page = self.0.lock().pages.get(url).cloned();
+            page.unwrap_or(Err(PageError::NoHost))
+        }
+        async fn answers(&self, _url: &RepoUrl) -> bool {
+            false
         }
     }
 }

@@ -271,7 +271,10 @@ fn c127_public_modules_bring_nobody_s_credentials() {
     let path = "code.example.org/lib";
     let content = format!("{path} git https://git.example.com/lib");
     scene.host.go_import(path, &content);
-    let logins = [("git.example.com", "me", SECRET)];
+    let logins = [
+        ("git.example.com", "me", SECRET),
+        ("other.example.com", "me", SECRET),
+    ];
     let builder = settings::public(&scene.host, &scene.up)
         .arg("--private")
         .arg("git.example.com");
@@ -281,11 +284,12 @@ fn c127_public_modules_bring_nobody_s_credentials() {
         assert!(reason.contains("--private"), "{reason}");
     }
     scene.host.assert_secret_only_at(SECRET, "nowhere/*");
+    assert_eq!(scene.host.count("git.example.com/lib*"), 0, "it is private");
     // Nor where a public repository needs none, be the password right or wrong.
     let open = "code.example.org/open";
     let repo = Repo::module(open);
     repo.tag("v1.0.0", &repo.git(&["rev-parse", "main"]));
-    scene.host.publish(open, "git.example.com/open", &repo);
+    scene.host.publish(open, "other.example.com/open", &repo);
     scene.repos.push(repo);
     larder.get(&file_path(open, "v1.0.0", "zip")).ok();
     scene.host.assert_secret_only_at(SECRET, "nowhere/*");

@@ -30,6 +30,7 @@ mod resolve;
 mod routing;
 mod safety;
 mod scale;
+mod separation;
 mod settings;
 mod ssh;
 mod versions;

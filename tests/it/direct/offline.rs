@@ -213,3 +213,140 @@ fn a_killed_fetch_leaves_nothing_that_hurts() {
     let zip = larder.get(&file_path(LIB, &verdict.version, "zip"));
     assert_eq!(Some(zip_h1(zip.ok())), verdict.h1);
 }
+
+/// What a host may answer when it has no time for questions.
+const INTERLUDES: &[&str] = &[
+    "<!DOCTYPE html><html><head><title>Sign in</title></head></html>",
+    "<!DOCTYPE html>\n<html><head><title>Sign in</title></head>\n</html>\n",
+    "{\"error\":\"maintenance\"}",
+    "",
+];
+
+#[test]
+fn a_page_in_place_of_references_changes_nothing() {
+    for status in [200, 203] {
+        for body in INTERLUDES {
+            println!("{status} {body}");
+            let scene = released();
+            let builder = scene.larder().no_breaker().set("freshness.ttl", "0s");
+            let larder = settings::refs_ttl(builder, "0s").start();
+            assert_eq!(list(&larder), ["v1.0.0"]);
+            let latest = larder.get(&query_path(LIB, "latest")).ok().to_vec();
+            let fault = Fault::status(status).body(*body);
+            scene.host.rule("git.example.com/*/info/refs*", fault);
+            // All that is kept stays as it was.
+            assert_eq!(list(&larder), ["v1.0.0"]);
+            assert_eq!(larder.get(&query_path(LIB, "latest")).ok(), latest);
+            let reason = larder.get(&query_path(LIB, "v1.1.0")).refuses(&[502]);
+            assert!(!reason.contains("unknown revision"), "{reason}");
+            // Nor does it say that what was never asked for is empty.
+            scene.host.go_import(
+                "corp.example.com/new",
+                "corp.example.com/new git https://git.example.com/new",
+            );
+            larder.get("/corp.example.com/new/@v/list").refuses(&[502]);
+            scene.control(&larder);
+            assert_eq!(list(&larder), ["v1.0.0"]);
+        }
+    }
+}
+
+#[test]
+fn an_empty_repository_is_one() {
+    let scene = Scene::with(Repo::new(), "lib");
+    let larder = scene.larder().start();
+    let answer = larder.get(&format!("/{LIB}/@v/list"));
+    assert_eq!(answer.ok(), b"");
+    larder.get(&query_path(LIB, "v1.0.0")).refuses(&[404]);
+}
+
+#[test]
+fn a_host_of_plain_files_is_one() {
+    let repo = Repo::module(LIB);
+    repo.tag("v1.0.0", &repo.git(&["rev-parse", "main"]));
+    repo.git(&["update-server-info"]);
+    let scene = Scene::new();
+    scene
+        .host
+        .go_import(LIB, &format!("{LIB} git https://git.example.com/lib"));
+    let folder = repo.folder();
+    let mut open = vec![folder.clone()];
+    while let Some(dir) = open.pop() {
+        for entry in std::fs::read_dir(dir).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                open.push(path);
+                continue;
+            }
+            let name = path.strip_prefix(&folder).unwrap().display();
+            let at = format!("git.example.com/lib/{name}");
+            let body = std::fs::read(&path).unwrap();
+            scene
+                .host
+                .put(&at, 200, &[("Content-Type", "text/plain")], &body);
+        }
+    }
+    let larder = scene.larder().start();
+    assert_eq!(list(&larder), ["v1.0.0"]);
+    larder.get(&file_path(LIB, "v1.0.0", "zip")).ok();
+}
+
+/// The module's page is one of a sign-in from now on; the old one is still there under another name.
+fn signs_in(scene: &Scene) {
+    let page = "<html><head><title>Sign in</title></head><body>Who are you?</body></html>";
+    scene.host.page("sso.example.com/login", 200, page);
+    scene.host.page("corp.example.com", 200, page);
+    scene
+        .host
+        .redirect(LIB, "https://sso.example.com/login?back=lib");
+}
+
+#[test]
+fn a_sign_in_in_place_of_the_page_changes_nothing() {
+    let scene = released();
+    let builder = scene.larder().no_breaker().set("freshness.ttl", "0s");
+    let mut larder = builder.start();
+    assert_eq!(list(&larder), ["v1.0.0"]);
+    let latest = larder.get(&query_path(LIB, "latest")).ok().to_vec();
+    larder.stop();
+    signs_in(&scene);
+    larder.restart();
+    assert_eq!(list(&larder), ["v1.0.0"]);
+    assert_eq!(larder.get(&query_path(LIB, "latest")).ok(), latest);
+    for path in [
+        query_path(LIB, "v1.1.0"),
+        query_path(LIB, "main"),
+        file_path(LIB, "v1.1.0", "zip"),
+        "/corp.example.com/never/@v/list".to_owned(),
+    ] {
+        let reason = larder.get(&path).refuses(&[502]);
+        assert!(reason.contains("go-import"), "{reason}");
+    }
+    // A page that wants a login is no proof either.
+    scene.host.page(LIB, 401, "who are you?");
+    assert_eq!(list(&larder), ["v1.0.0"]);
+    larder.get(&query_path(LIB, "v1.1.0")).refuses(&[502]);
+}
+
+#[test]
+fn a_public_module_that_was_had_from_its_repository_does_not_vanish() {
+    let path = "code.example.org/lib";
+    let repo = Repo::module(path);
+    repo.tag("v1.0.0", &repo.git(&["rev-parse", "main"]));
+    let scene = Scene::new();
+    scene.up.rule("*", Fault::status(404));
+    scene.host.publish(path, "git.example.com/lib", &repo);
+    let builder = settings::public(&scene.host, &scene.up).no_breaker();
+    let mut larder = builder.set("freshness.ttl", "0s").start();
+    let all = format!("/{path}/@v/list");
+    assert_eq!(lines(&larder.get(&all)), ["v1.0.0"]);
+    larder.stop();
+    scene.host.page(path, 200, "<html><head></head></html>");
+    scene
+        .host
+        .page("code.example.org/new", 200, "<html></html>");
+    larder.restart();
+    assert_eq!(lines(&larder.get(&all)), ["v1.0.0"]);
+    larder.get(&query_path(path, "v1.1.0")).refuses(&[502]);
+    larder.get("/code.example.org/new/@v/list").refuses(&[404]);
+}

@@ -14,7 +14,7 @@ differential!(
     static_hosts_need_no_page,
     folders_named_by_the_host,
     pages_that_are_hard_to_read,
-    pages_that_say_nothing,
+    pages_that_do_not_help,
     a_page_elsewhere,
     a_host_alone,
     hosts_and_paths_with_capitals,
@@ -249,14 +249,11 @@ fn pages_that_are_hard_to_read() -> Scene {
     scene
 }
 
-fn pages_that_say_nothing() -> Scene {
-    let mut scene = unnamed();
+/// Pages with tags, none of which names a repository for the path.
+fn pages_that_do_not_help() -> Scene {
     let content = format!("{LIB} git {URL}");
     let tag = format!("<meta name=\"go-import\" content=\"{content}\">");
-    let pages = [
-        ("empty", String::new()),
-        ("body", format!("<html><head></head><body>{tag}</body>")),
-        ("late", format!("<html><head></head>{tag}")),
+    without_version([
         ("twice", format!("{tag}{tag}")),
         (
             "two",
@@ -264,6 +261,24 @@ fn pages_that_say_nothing() -> Scene {
         ),
         ("part", tag.replace("lib git", "li git")),
         ("longer", tag.replace("lib git", "lib/more git")),
+        ("svn", tag.replace(" git ", " svn ")),
+        ("unknown", tag.replace(" git ", " cvs ")),
+        (
+            "proxies",
+            format!("{tag}{}", tag.replace(" git ", " mod "))
+                .replace(URL, "http://git.example.com/lib"),
+        ),
+    ])
+}
+
+/// Pages without any tag that can be read.
+fn pages_that_say_nothing() -> Scene {
+    let content = format!("{LIB} git {URL}");
+    let tag = format!("<meta name=\"go-import\" content=\"{content}\">");
+    without_version([
+        ("empty", String::new()),
+        ("body", format!("<html><head></head><body>{tag}</body>")),
+        ("late", format!("<html><head></head>{tag}")),
         (
             "three",
             format!("<meta name=\"go-import\" content=\"{LIB} git\">"),
@@ -281,21 +296,42 @@ fn pages_that_say_nothing() -> Scene {
             "charset",
             format!("<?xml version=\"1.0\" encoding=\"iso-8859-1\"?>{tag}"),
         ),
-        ("svn", tag.replace(" git ", " svn ")),
-        ("unknown", tag.replace(" git ", " cvs ")),
         ("named", tag.replace("go-import", "go-imports")),
-        (
-            "proxies",
-            format!("{tag}{}", tag.replace(" git ", " mod "))
-                .replace(URL, "http://git.example.com/lib"),
-        ),
-    ];
-    for (name, page) in &pages {
+    ])
+}
+
+/// Modules with such pages, none of which can be found.
+fn without_version(pages: impl IntoIterator<Item = (&'static str, String)>) -> Scene {
+    let mut scene = unnamed();
+    for (name, page) in pages {
         let path = format!("corp.example.com/{name}");
         scene.host.page(&path, 200, page.replace(LIB, &path));
         scene = scene.not(&path, "v1.0.0", "");
     }
     scene
+}
+
+#[test]
+fn pages_that_say_nothing_are_not_found_by_go() {
+    pages_that_say_nothing().judge();
+}
+
+#[test]
+fn pages_that_say_nothing_prove_nothing_of_private_modules() {
+    let scene = pages_that_say_nothing();
+    let larder = scene.larder().no_breaker().start();
+    for case in &scene.cases {
+        let reason = larder.get(&case.path()).refuses(&[502]);
+        assert!(reason.contains("go-import"), "{reason}");
+    }
+    scene.control(&larder);
+    // Of public ones that nobody knows they mean what they mean to go.
+    let public = settings::public(&scene.host, &scene.up);
+    scene.up.rule("*", Fault::status(404));
+    let larder = public.no_breaker().start();
+    for case in &scene.cases {
+        larder.get(&case.path()).refuses(&[404]);
+    }
 }
 
 fn a_page_elsewhere() -> Scene {

@@ -84,6 +84,8 @@ impl State {
 #[derive(Default)]
 struct State {
     repositories: Vec<(String, PathBuf)>,
+    /// What is shown to these credentials alone, in place of what others are shown.
+    shown: Vec<(String, String, PathBuf)>,
     pages: HashMap<String, Page>,
     guards: Vec<Guard>,
     rules: Vec<Rule>,
@@ -189,6 +191,14 @@ impl GitHost {
         self.inner.update(|state| {
             state.repositories.retain(|(n, _)| n != name);
             state.repositories.push((name.to_owned(), folder));
+        });
+    }
+
+    /// Whoever sends this user and password is shown that repository instead.
+    pub fn serve_to(&self, user: &str, password: &str, name: &str, repo: &Repo) {
+        let (credentials, folder) = (format!("{user}:{password}"), repo.folder());
+        self.inner.update(|state| {
+            state.shown.push((credentials, name.to_owned(), folder));
         });
     }
 
@@ -634,7 +644,13 @@ impl Conversation<'_> {
                 body: Source::Text(page.body.clone()),
             };
         }
-        for (prefix, folder) in &state.repositories {
+        let credentials = asked.seen.credentials();
+        let shown = state.shown.iter();
+        let shown = shown.filter(|(to, ..)| credentials.as_ref() == Some(to));
+        let shown = shown.map(|(_, prefix, folder)| (prefix, folder));
+        let all = state.repositories.iter();
+        let all = all.map(|(prefix, folder)| (prefix, folder));
+        for (prefix, folder) in shown.chain(all) {
             let Some(rest) = name.strip_prefix(prefix.as_str()) else {
                 continue;
             };
