@@ -5,7 +5,7 @@
 const LENGTH: &[u8] = b"content-length:";
 const CODING: &[u8] = b"transfer-encoding:";
 /// So much of each line is looked at.
-const BEGINNING: usize = 24;
+const BEGINNING: usize = 32;
 
 /// Where in a connection's requests the next byte is.
 #[derive(Debug, Default)]

@@ -472,6 +472,15 @@ mod tests {
     use bytes::Bytes;
 
     #[test]
+    fn what_is_stale_is_past_its_time() {
+        for (over, text) in [(0, "ttl=-1"), (1, "ttl=-1"), (120, "ttl=-120")] {
+            let (status, _) = cache_status(CacheStatus::Stale(over));
+            let expected = format!("larder; hit; {text}; detail=stale");
+            assert_eq!(status, expected.as_str());
+        }
+    }
+
+    #[test]
     fn what_is_not_for_everyone_is_kept_ready_as_such() {
         let Ok(Target::Module(key)) = protocol::parse("/corp.example.com/a/@v/v1.0.0.mod") else {
             panic!("a path of a module");
