@@ -20,14 +20,41 @@ pub struct Errand {
     pub urgency: Urgency,
     /// When whoever waits must have an answer, if that is not counted from when it is begun.
     pub until: Option<Instant>,
+    /// Who is being asked, for the log.
+    pub asked: Asked,
+}
+
+/// The source that was asked last on an errand.
+#[derive(Clone, Debug, Default)]
+pub struct Asked(Arc<Mutex<Option<Arc<str>>>>);
+
+impl Asked {
+    /// This one is asked now.
+    pub fn set(&self, source: &Arc<str>) {
+        *self.0.lock() = Some(Arc::clone(source));
+    }
+
+    /// Who was asked last.
+    pub fn get(&self) -> Option<Arc<str>> {
+        self.0.lock().clone()
+    }
 }
 
 impl Errand {
+    /// The same for a piece of work of its own: who is asked for that is told apart.
+    pub fn apart(&self) -> Self {
+        Errand {
+            asked: Asked::default(),
+            ..self.clone()
+        }
+    }
+
     /// A guess.
     pub fn guess() -> Self {
         Errand {
             via: None,
             until: None,
+            asked: Asked::default(),
             urgency: Urgency(Some(Arc::new(Guess::default()))),
         }
     }
@@ -39,6 +66,7 @@ impl From<Option<HeaderValue>> for Errand {
         Errand {
             via,
             until: None,
+            asked: Asked::default(),
             urgency: Urgency::default(),
         }
     }

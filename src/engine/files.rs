@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout};
 use super::answer::{Answer, CacheStatus, Content, Mode};
 use super::error::{Class, EngineError};
 use super::hot::HotFile;
+use super::slow::Look;
 use super::sources::{PATIENCE, Sources};
 use super::vouch::{Vouched, Vouching};
 use super::zip::{self, EndGuard, SpoolSink, ZipFlight};
@@ -63,6 +64,7 @@ impl Trial {
         }
         Trial::Again(Errand {
             until: Some(until),
+            asked: errand.asked.clone(),
             ..Errand::from(errand.via.clone())
         })
     }
@@ -182,9 +184,21 @@ impl Engine {
     ) -> Option<Outcome<Result<Landed, EngineError>>> {
         self.small_flights.join(key, &errand.urgency, |place| {
             let (sender, receiver) = watch::channel(None);
-            let (engine, key, errand) = (Arc::clone(self), key.clone(), errand.clone());
+            let (engine, key, errand) = (Arc::clone(self), key.clone(), errand.apart());
+            let (slow, watched, on, seen) = (
+                self.slow.clone(),
+                key.clone(),
+                errand.clone(),
+                sender.clone(),
+            );
             (receiver, async move {
-                engine.fly_small(key, errand, place, sender).await
+                // Those who can join hold one themselves.
+                let look = || Look {
+                    waiting: seen.receiver_count().saturating_sub(1),
+                    received: None,
+                };
+                let flown = engine.fly_small(key, errand, place, sender);
+                slow.watch(&watched, &on, look, flown).await
             })
         })
     }
@@ -387,11 +401,16 @@ impl Engine {
             let vouching = self.voucher.begin(key, errand);
             let flight = ZipFlight::new(vouching.foresight());
             let (engine, key, following) = (Arc::clone(self), key.clone(), Arc::clone(&flight));
-            let errand = errand.clone();
+            let errand = errand.apart();
+            let (slow, watched, on, seen) = (
+                self.slow.clone(),
+                key.clone(),
+                errand.clone(),
+                Arc::clone(&flight),
+            );
             let work = async move {
-                engine
-                    .fly_zip(key, errand, vouching, following, place)
-                    .await
+                let flown = engine.fly_zip(key, errand, vouching, following, place);
+                slow.watch(&watched, &on, || seen.look(), flown).await
             };
             (flight, work)
         })

@@ -14,6 +14,7 @@ use super::error::{Class, EngineError};
 use super::files::{MAX_INFO, not_kept, too_many};
 use super::hot::HotMeta;
 use super::latest::Derivation;
+use super::slow::Look;
 use crate::clock::Millis;
 use crate::errand::Errand;
 use crate::flights::{Outcome, Place, outcome};
@@ -218,9 +219,21 @@ impl Engine {
         self.meta_flights.join(key, &errand.urgency, |place| {
             let (sender, receiver) = watch::channel(None);
             let (engine, key) = (Arc::clone(self), key.clone());
-            let errand = errand.clone();
+            let errand = errand.apart();
+            let (slow, watched, on, seen) = (
+                self.slow.clone(),
+                key.clone(),
+                errand.clone(),
+                sender.clone(),
+            );
             (receiver, async move {
-                engine.fly_meta(key, errand, since, place, sender).await
+                // Those who can join hold one themselves.
+                let look = || Look {
+                    waiting: seen.receiver_count().saturating_sub(1),
+                    received: None,
+                };
+                let flown = engine.fly_meta(key, errand, since, place, sender);
+                slow.watch(&watched, &on, look, flown).await
             })
         })
     }

@@ -18,6 +18,7 @@ mod negative;
 mod recent;
 mod relay;
 mod settle;
+mod slow;
 mod sources;
 mod tokens;
 mod vouch;
@@ -102,6 +103,7 @@ pub struct Engine {
     small_flights: Flights<FileKey, flights::Outcome<Result<files::Landed, EngineError>>>,
     zip_flights: Flights<FileKey, Arc<ZipFlight>>,
     meta_flights: Flights<MetaKey, flights::Outcome<meta::MetaOutcome>>,
+    slow: slow::SlowFetches,
 }
 
 impl Engine {
@@ -129,6 +131,7 @@ impl Engine {
             small_flights: Flights::new(settings.max_flights, flights()),
             zip_flights: Flights::new(settings.max_zip_flights, flights()),
             meta_flights: Flights::new(settings.max_flights, flights()),
+            slow: slow::SlowFetches::default(),
             settings,
             policy,
             store,
@@ -270,6 +273,11 @@ impl Engine {
         self.small_flights.under_way()
             + self.zip_flights.under_way()
             + self.meta_flights.under_way()
+    }
+
+    /// Of those, how many have been for long.
+    pub fn slow_fetches(&self) -> usize {
+        self.slow.count()
     }
 
     /// Asks again for what is asked for often and soon gets old; at most `most` at once. Gives how many were asked.

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::error::{Class, EngineError};
+use super::slow::Look;
 use super::vouch::{Foresight, Vouching};
 use crate::gomod::H1;
 use crate::gomod::zip::{self as gozip, CheckedZip, StreamHasher};
@@ -105,6 +106,18 @@ impl ZipFlight {
     /// How many follow it.
     pub fn followers(&self) -> usize {
         self.progress.receiver_count()
+    }
+
+    /// For whoever wonders why it takes so long.
+    pub(super) fn look(&self) -> Look {
+        let progress = self.progress.borrow();
+        let hashing = |total: u64| total > HASH_LATER;
+        // Its own task follows it, and what hashes it.
+        let own = 1 + usize::from(progress.from.is_some() && progress.total.is_none_or(hashing));
+        Look {
+            waiting: self.followers().saturating_sub(own),
+            received: Some(progress.written),
+        }
     }
 
     /// The growing file; there as soon as anything is written.
