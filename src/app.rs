@@ -93,6 +93,7 @@ pub async fn serve(
         Arc::clone(&clock),
         Arc::clone(&metrics),
     )?;
+    let upstreams = Arc::clone(maker.roster());
     let git = maker.direct().direct().hosts().git().clone();
     let Assembled {
         engine,
@@ -144,6 +145,7 @@ pub async fn serve(
         disk: Arc::clone(&data.disk),
         log: log.clone(),
         chain,
+        upstreams,
         separate_admin: admin.is_some(),
     });
     let format = log_format(config);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::clock::SharedClock;
+use crate::clock::{Millis, SharedClock};
 
 /// When to stop and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -55,8 +55,10 @@ impl BreakerState {
     }
 }
 
-/// Counts outages of one upstream.
+/// Counts outages of one upstream, and remembers how it is.
 pub struct Breaker {
+    /// Whose it is, as the log names it: `upstream proxy.example.com`.
+    name: String,
     settings: BreakerSettings,
     clock: SharedClock,
     state: Mutex<State>,
@@ -70,12 +72,26 @@ struct State {
     /// Since when a request is trying whether it is well again.
     probing: Option<Instant>,
     paused_until: Option<Instant>,
+    /// For people.
+    answered: Option<Millis>,
+    last_error: Option<(Millis, Arc<str>)>,
+    /// What has failed since it last answered well.
+    outage: Option<Outage>,
+    /// When the log last said that it answers again.
+    told: Option<Instant>,
 }
 
 struct Failed {
     at: Instant,
     /// Whose fetch hung, if it hung.
     hung: Option<Arc<str>>,
+}
+
+struct Outage {
+    since: Instant,
+    failed: u64,
+    /// Whether the log has said that it is left alone.
+    told: bool,
 }
 
 /// A pass for one fetch.
@@ -86,21 +102,60 @@ pub struct Pass {
 }
 
 /// Why there is no pass.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stopped {
-    /// The breaker is open for this long.
-    Open(Duration),
+    /// The breaker is open.
+    Open {
+        /// For this long.
+        left: Duration,
+        /// What failed last.
+        lastly: Option<Arc<str>>,
+    },
     /// The upstream asked for a pause of this long.
     Paused(Duration),
 }
 
+/// How an upstream is, for people and metrics.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// Whether requests are let through.
+    pub breaker: BreakerState,
+    /// For how long it wants to be left alone, if it does.
+    pub paused: Option<Duration>,
+    /// Until when that is.
+    pub paused_until: Option<Millis>,
+    /// When it last answered well, be it with 404.
+    pub last_success: Option<Millis>,
+    /// What last went wrong, and when.
+    pub last_error: Option<(Millis, Arc<str>)>,
+    /// Whether that was after the last success.
+    pub failing: bool,
+}
+
+impl Standing {
+    /// All of it in a word.
+    pub fn word(&self) -> &'static str {
+        match self.breaker {
+            _ if self.paused.is_some() => "paused",
+            BreakerState::Open => "open",
+            BreakerState::HalfOpen => "half-open",
+            BreakerState::Closed if self.failing => "failing",
+            BreakerState::Closed if self.last_success.is_none() => "not asked yet",
+            BreakerState::Closed => "ok",
+        }
+    }
+}
+
 /// A probe that has not reported within this time is taken for lost (its task ended), and another may try.
 const PROBE_LOST: Duration = Duration::from_secs(60);
+/// That something answers again without having been left alone is told at most so often.
+const TELL_AGAIN: Duration = Duration::from_secs(10);
 
 impl Breaker {
-    /// Closed.
-    pub fn new(settings: BreakerSettings, clock: SharedClock) -> Self {
+    /// Closed. `name` says in the log whose it is.
+    pub fn new(name: impl Into<String>, settings: BreakerSettings, clock: SharedClock) -> Self {
         Breaker {
+            name: name.into(),
             settings,
             clock,
             state: Mutex::default(),
@@ -124,12 +179,17 @@ impl Breaker {
             });
         };
         if now < until {
-            return Err(Stopped::Open(until - now));
+            return Err(state.open(until - now));
         }
         if state.probing.is_some_and(|since| now - since < PROBE_LOST) {
-            return Err(Stopped::Open(Duration::from_secs(1)));
+            return Err(state.open(Duration::from_secs(1)));
         }
         state.probing = Some(now);
+        drop(state);
+        tracing::info!(
+            "{} is tried again with one request (breaker half-open)",
+            self.name
+        );
         Ok(Pass {
             began: now,
             probe: true,
@@ -142,7 +202,7 @@ impl Breaker {
         let state = self.state.lock();
         match (state.paused_until, state.open_until) {
             (Some(until), _) if now < until => Some(Stopped::Paused(until - now)),
-            (_, Some(until)) if now < until => Some(Stopped::Open(until - now)),
+            (_, Some(until)) if now < until => Some(state.open(until - now)),
             _ => None,
         }
     }
@@ -150,10 +210,14 @@ impl Breaker {
     /// A request has got the head of a success: if that is the probe, its body, which may take minutes, need not be
     /// waited for.
     pub fn answers(&self) {
+        let now = self.clock.instant();
         let mut state = self.state.lock();
         if state.probing.take().is_some() {
             state.open_until = None;
             state.failures.clear();
+            let recovery = state.recovers(now, self.clock.now());
+            drop(state);
+            self.tell(recovery);
         }
     }
 
@@ -170,19 +234,43 @@ impl Breaker {
         state.last_success = Some(now);
         state.open_until = None;
         state.probing = None;
+        let recovery = state.recovers(now, self.clock.now());
+        drop(state);
+        self.tell(recovery);
     }
 
-    /// The fetch failed in a way that speaks of an outage. `hung` names the module if it ran out of time.
-    pub fn failure(&self, pass: &Pass, hung: Option<&str>) {
+    /// The fetch failed in a way that speaks of an outage, for this `reason`. `hung` names the module if it ran out of
+    /// time.
+    pub fn failure(&self, pass: &Pass, hung: Option<&str>, reason: &str) {
         let now = self.clock.instant();
         let mut state = self.state.lock();
-        if pass.probe && state.probing.is_some() {
-            state.probing = None;
-            state.open_until = Some(now + self.settings.open_for);
+        state.fails(now, self.clock.now(), reason);
+        if !self.counts(&mut state, now, pass, hung) {
             return;
         }
+        state.open_until = Some(now + self.settings.open_for);
+        let failed = state.outage.as_mut().map_or(0, |outage| {
+            outage.told = true;
+            outage.failed
+        });
+        drop(state);
+        tracing::warn!(
+            reason,
+            failed,
+            "{} is failing and is not asked for {} s (breaker open)",
+            self.name,
+            self.settings.open_for.as_secs_f32().ceil()
+        );
+    }
+
+    /// Whether a failure opens the breaker.
+    fn counts(&self, state: &mut State, now: Instant, pass: &Pass, hung: Option<&str>) -> bool {
+        if pass.probe && state.probing.is_some() {
+            state.probing = None;
+            return true;
+        }
         if state.open_until.is_some() || state.last_success.is_some_and(|at| at > pass.began) {
-            return;
+            return false;
         }
         let window = self.settings.window;
         state.failures.retain(|failed| now - failed.at < window);
@@ -194,17 +282,18 @@ impl Breaker {
                 .filter(|failed| failed.hung.as_deref() == Some(module))
                 .count();
             if same + 1 >= threshold.max(2) {
-                return;
+                return false;
             }
         }
         state.failures.push_back(Failed {
             at: now,
             hung: hung.map(Arc::from),
         });
-        if state.failures.len() >= threshold {
+        let opens = state.failures.len() >= threshold;
+        if opens {
             state.failures.clear();
-            state.open_until = Some(now + self.settings.open_for);
         }
+        opens
     }
 
     /// The fetch ended in a way that says nothing.
@@ -214,28 +303,113 @@ impl Breaker {
         }
     }
 
+    /// The fetch ended in a way that is no outage, and nothing good either.
+    pub fn trouble(&self, pass: &Pass, reason: &str) {
+        self.neutral(pass);
+        let now = self.clock.instant();
+        self.state.lock().fails(now, self.clock.now(), reason);
+    }
+
     /// The upstream asked to be left alone.
     pub fn pause(&self, time: Duration) {
-        let until = self.clock.instant() + time;
+        let now = self.clock.instant();
+        let until = now + time;
         let mut state = self.state.lock();
+        let is_new = state.paused_until.is_none_or(|old| old <= now);
         state.paused_until = Some(state.paused_until.map_or(until, |old| old.max(until)));
+        if let Some(outage) = state.outage.as_mut().filter(|_| is_new) {
+            outage.told = true;
+        }
+        drop(state);
+        if is_new {
+            tracing::warn!(
+                "{} asks to be left alone and is not asked for {} s",
+                self.name,
+                time.as_secs_f32().ceil()
+            );
+        }
     }
 
     /// At the moment.
     pub fn state(&self) -> BreakerState {
+        self.state.lock().breaker(self.clock.instant())
+    }
+
+    /// At the moment, and what led to it.
+    pub fn standing(&self) -> Standing {
         let now = self.clock.instant();
-        match self.state.lock().open_until {
+        let wall = self.clock.now();
+        let state = self.state.lock();
+        let paused = state
+            .paused_until
+            .map(|until| until.saturating_duration_since(now))
+            .filter(|left| !left.is_zero());
+        let millis = |left: Duration| u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+        Standing {
+            breaker: state.breaker(now),
+            paused,
+            paused_until: paused.map(|left| Millis(wall.0.saturating_add(millis(left)))),
+            last_success: state.answered,
+            last_error: state.last_error.clone(),
+            failing: state.outage.is_some(),
+        }
+    }
+
+    fn tell(&self, recovery: Option<(Outage, Instant)>) {
+        if let Some((outage, now)) = recovery {
+            tracing::info!(
+                failed = outage.failed,
+                "{} answers again, after {:.1} s",
+                self.name,
+                now.saturating_duration_since(outage.since).as_secs_f32()
+            );
+        }
+    }
+}
+
+impl State {
+    fn open(&self, left: Duration) -> Stopped {
+        Stopped::Open {
+            left,
+            lastly: self.last_error.as_ref().map(|(_, text)| Arc::clone(text)),
+        }
+    }
+
+    fn breaker(&self, now: Instant) -> BreakerState {
+        match self.open_until {
             None => BreakerState::Closed,
             Some(until) if now < until => BreakerState::Open,
             Some(_) => BreakerState::HalfOpen,
         }
+    }
+
+    fn fails(&mut self, now: Instant, wall: Millis, reason: &str) {
+        self.last_error = Some((wall, reason.into()));
+        let outage = self.outage.get_or_insert(Outage {
+            since: now,
+            failed: 0,
+            told: false,
+        });
+        outage.failed += 1;
+    }
+
+    /// Gives what the log should say is over.
+    fn recovers(&mut self, now: Instant, wall: Millis) -> Option<(Outage, Instant)> {
+        self.answered = Some(wall);
+        let outage = self.outage.take()?;
+        let lately = self.told.is_some_and(|at| now - at < TELL_AGAIN);
+        if !outage.told && lately {
+            return None;
+        }
+        self.told = Some(now);
+        Some((outage, now))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::{Clock, Millis};
+    use crate::clock::Clock;
 
     struct Hand(Mutex<Instant>);
 
@@ -256,7 +430,7 @@ mod tests {
             window: Duration::from_secs(10),
             open_for: Duration::from_secs(15),
         };
-        (Breaker::new(settings, hand.clone()), hand)
+        (Breaker::new("upstream x", settings, hand.clone()), hand)
     }
 
     fn later(hand: &Hand, seconds: u64) {
@@ -269,17 +443,20 @@ mod tests {
         for _ in 0..5 {
             assert_eq!(breaker.state(), BreakerState::Closed);
             let pass = breaker.pass().unwrap();
-            breaker.failure(&pass, None);
+            breaker.failure(&pass, None, "refused");
         }
         assert_eq!(
             breaker.pass().unwrap_err(),
-            Stopped::Open(Duration::from_secs(15))
+            Stopped::Open {
+                left: Duration::from_secs(15),
+                lastly: Some("refused".into()),
+            }
         );
         later(&hand, 15);
         assert_eq!(breaker.state(), BreakerState::HalfOpen);
         let probe = breaker.pass().unwrap();
         assert!(breaker.pass().is_err(), "one at a time");
-        breaker.failure(&probe, None);
+        breaker.failure(&probe, None, "refused");
         assert_eq!(breaker.state(), BreakerState::Open);
         later(&hand, 15);
         let probe = breaker.pass().unwrap();
@@ -293,13 +470,13 @@ mod tests {
         let (breaker, hand) = breaker();
         for _ in 0..20 {
             let pass = breaker.pass().unwrap();
-            breaker.failure(&pass, None);
+            breaker.failure(&pass, None, "refused");
             later(&hand, 4);
         }
         assert_eq!(breaker.state(), BreakerState::Closed);
         for _ in 0..20 {
             let pass = breaker.pass().unwrap();
-            breaker.failure(&pass, None);
+            breaker.failure(&pass, None, "refused");
             let pass = breaker.pass().unwrap();
             breaker.success(&pass);
         }
@@ -311,10 +488,10 @@ mod tests {
         let (breaker, _hand) = breaker();
         let passes: Vec<_> = (0..30).map(|_| breaker.pass().unwrap()).collect();
         for pass in &passes {
-            breaker.failure(pass, Some("example.com/hangs"));
+            breaker.failure(pass, Some("example.com/hangs"), "hangs");
         }
         assert_eq!(breaker.state(), BreakerState::Closed);
-        breaker.failure(&passes[0], Some("example.com/other"));
+        breaker.failure(&passes[0], Some("example.com/other"), "hangs");
         assert_eq!(breaker.state(), BreakerState::Open);
     }
 
@@ -327,7 +504,7 @@ mod tests {
         breaker.success(&pass);
         later(&hand, 1);
         for pass in &old {
-            breaker.failure(pass, None);
+            breaker.failure(pass, None, "refused");
         }
         assert_eq!(breaker.state(), BreakerState::Closed);
     }
@@ -336,14 +513,14 @@ mod tests {
     fn a_probe_that_gets_a_head_lets_the_others_through() {
         let (breaker, hand) = breaker();
         for _ in 0..5 {
-            breaker.failure(&breaker.pass().unwrap(), None);
+            breaker.failure(&breaker.pass().unwrap(), None, "refused");
         }
         later(&hand, 15);
         let probe = breaker.pass().unwrap();
         assert!(breaker.pass().is_err());
         breaker.answers();
         assert!(breaker.pass().is_ok());
-        breaker.failure(&probe, None);
+        breaker.failure(&probe, None, "refused");
         assert_eq!(
             breaker.state(),
             BreakerState::Closed,
@@ -355,12 +532,41 @@ mod tests {
     fn a_lost_probe_is_replaced() {
         let (breaker, hand) = breaker();
         for _ in 0..5 {
-            breaker.failure(&breaker.pass().unwrap(), None);
+            breaker.failure(&breaker.pass().unwrap(), None, "refused");
         }
         later(&hand, 15);
         breaker.pass().unwrap();
         assert!(breaker.pass().is_err());
         later(&hand, 60);
         assert!(breaker.pass().is_ok());
+    }
+
+    #[test]
+    fn what_it_says_of_an_upstream() {
+        let (breaker, hand) = breaker();
+        let word = || breaker.standing().word();
+        assert_eq!(word(), "not asked yet");
+        breaker.success(&breaker.pass().unwrap());
+        assert_eq!(word(), "ok");
+        breaker.trouble(&breaker.pass().unwrap(), "it answered 401");
+        assert_eq!(word(), "failing");
+        assert_eq!(breaker.state(), BreakerState::Closed);
+        breaker.pause(Duration::from_secs(30));
+        let standing = breaker.standing();
+        assert_eq!(standing.word(), "paused");
+        assert_eq!(standing.paused_until, Some(Millis(30_000)));
+        assert_eq!(&*standing.last_error.unwrap().1, "it answered 401");
+        later(&hand, 30);
+        assert_eq!(word(), "failing");
+        breaker.success(&breaker.pass().unwrap());
+        let standing = breaker.standing();
+        assert_eq!(standing.word(), "ok");
+        assert!(standing.last_error.is_some(), "what was is still known");
+        for _ in 0..5 {
+            breaker.failure(&breaker.pass().unwrap(), None, "refused");
+        }
+        assert_eq!(word(), "open");
+        later(&hand, 15);
+        assert_eq!(word(), "half-open");
     }
 }

@@ -7,6 +7,10 @@ use http::HeaderValue;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
+mod renewed;
+
+pub use renewed::{Read, Renewed};
+
 /// What is sent.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Login {
@@ -32,16 +36,57 @@ pub struct CredentialRule {
     pub login: Login,
 }
 
+/// All that is known, as it is now, with what has been renewed since.
+#[derive(Debug, Default)]
+pub struct Credentials(Renewed<Known>);
+
+impl Credentials {
+    /// What is known, and how that is found out again.
+    pub fn new(known: Known, read: Option<Read<Known>>) -> Self {
+        Credentials(match read {
+            Some(read) => Renewed::new(known, read),
+            None => Renewed::fixed(known),
+        })
+    }
+
+    /// As last read.
+    pub fn known(&self) -> std::sync::Arc<Known> {
+        self.0.known()
+    }
+
+    /// The `Authorization` header for requests below `base`, if there is one.
+    pub async fn authorization(&self, base: &Url) -> Option<HeaderValue> {
+        self.0.get().await.authorization(base)
+    }
+
+    /// Who we are to whoever serves `base`, to which a user may have been named, and where that is written.
+    pub async fn login_of(&self, base: &Url, user: Option<&str>) -> Option<(Login, &'static str)> {
+        self.0.get().await.login_of(base, user)
+    }
+
+    /// What was sent to `base` has been refused: the `Authorization` that takes its place, if there is another one by
+    /// now.
+    pub async fn renewed(
+        &self,
+        base: &Url,
+        user: Option<&str>,
+        refused: Option<&HeaderValue>,
+    ) -> Option<HeaderValue> {
+        let now = self.0.refused().await.login_of(base, user)?.0.header()?;
+        (Some(&now) != refused).then_some(now)
+    }
+}
+
 /// All that is known, in the order in which it is tried.
 #[derive(Clone, Default)]
-pub struct Credentials {
+pub struct Known {
     /// From the configuration.
     pub rules: Vec<CredentialRule>,
     /// From netrc.
     pub netrc: Vec<netrc::Machine>,
 }
 
-impl Credentials {
+impl Known {
     /// The `Authorization` header for requests below `base`, if there is one.
     pub fn authorization(&self, base: &Url) -> Option<HeaderValue> {
         self.login(base)?.header()
@@ -192,7 +237,7 @@ pub mod netrc {
 mod tests {
     use super::*;
 
-    fn sent(credentials: &Credentials, url: &str) -> Option<String> {
+    fn sent(credentials: &Known, url: &str) -> Option<String> {
         let header = credentials.authorization(&Url::parse(url).unwrap())?;
         assert!(header.is_sensitive());
         let text = header.to_str().unwrap().to_owned();
@@ -209,7 +254,7 @@ mod tests {
             path: path.into(),
             login: Login::Bearer(token.into()),
         };
-        let credentials = Credentials {
+        let credentials = Known {
             rules: vec![
                 rule("a.example.com", "/team", "t"),
                 rule("a.example.com", "", "all"),
@@ -300,11 +345,11 @@ mod tests {
 
     #[test]
     fn a_user_in_the_address_chooses_the_login() {
-        let credentials = Credentials {
+        let credentials = Known {
             netrc: netrc::parse(
                 "machine a.example.com login one password p machine a.example.com login two password q",
             ),
-            ..Credentials::default()
+            ..Known::default()
         };
         let url = Url::parse("https://a.example.com/x").unwrap();
         for (user, expected) in [(None, "one"), (Some("two"), "two"), (Some("three"), "one")] {

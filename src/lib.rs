@@ -19,13 +19,14 @@
 //! * [`protocol`]: request paths and caching headers, pure.
 //! * [`flights`]: one shared piece of work per key.
 //! * [`telemetry`]: logs and metrics.
-//! * [`credentials`]: who we are to whom; [`breaker`]: when somebody is not asked for a while.
+//! * [`credentials`]: who we are to whom; [`breaker`]: when somebody is not asked for a while; [`proxies`]: the way out;
+//!   [`coding`]: gzip that nobody asked for.
 //! * [`clock`]: the time; nothing else reads it.
 //!
 //! # Which way things point
 //!
 //! `cli → app → http, jobs, control → engine → {policy, upstream, vcs, sumdb, store} → {gomod, protocol}`; `flights`,
-//! `credentials`, `breaker`, `telemetry` and `clock` serve all. `upstream`, `vcs`, `sumdb` and `store` do not know each
+//! `credentials`, `breaker`, `proxies`, `telemetry` and `clock` serve all. `upstream`, `vcs`, `sumdb` and `store` do not know each
 //! other: `engine` joins them. `tests/architecture.rs` fails on any other edge.
 //!
 //! # The life of a request
@@ -40,6 +41,7 @@ pub mod app;
 pub mod breaker;
 pub mod cli;
 pub mod clock;
+pub mod coding;
 pub mod config;
 pub mod control;
 pub mod credentials;
@@ -51,6 +53,7 @@ pub mod http;
 pub mod jobs;
 pub mod policy;
 pub mod protocol;
+pub mod proxies;
 pub mod store;
 pub mod sumdb;
 pub mod telemetry;

@@ -6,16 +6,17 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 use url::Url;
 
+use super::upstreams::in_file;
 use super::{StartError, UpstreamMaker};
 use crate::clock::SharedClock;
 use crate::config::{self, Config, ConfigErrors, Environment, Loaded, Route};
-use crate::credentials::{Credentials, Login};
+use crate::credentials::{Credentials, Login, Renewed};
 use crate::engine::{AllSources, Sources};
 use crate::gomod::Patterns;
 use crate::policy::{RouteRule, Via};
 use crate::store::Disk;
 use crate::telemetry::metrics::DirectMetrics;
-use crate::upstream::{ChainSpec, ClientSettings, Guarded, SourceSpec, build_client};
+use crate::upstream::{ChainSpec, ClientSettings, Guarded, Pool, SourceSpec, Trust};
 use crate::vcs::direct::{Direct, DirectSettings, Way};
 use crate::vcs::git::Git;
 use crate::vcs::github::{AppError, GithubApp};
@@ -33,13 +34,6 @@ const MAX_STRANGERS_PAGE: usize = 1 << 20;
 
 /// What git takes for home: nothing of anybody's settings is there.
 const NO_HOME: &str = "/nonexistent";
-/// Certificates as Debian has them all in one file.
-const SYSTEM_ROOTS: &[&str] = &[
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/cert.pem",
-];
-
 /// Where repositories are mirrored.
 pub struct Ground {
     /// For mirrors.
@@ -155,13 +149,16 @@ impl Routes {
     }
 }
 
+/// Gives connections, made when they are first needed.
+pub type MakePool = Arc<dyn Fn() -> Result<Arc<Pool>, String> + Send + Sync>;
+
 /// Whom public modules, or private ones, may reach, and who we are there.
 #[derive(Clone)]
 pub struct Reach {
     /// Which hosts may be asked.
     pub guard: Arc<Guard>,
     /// Asks them.
-    pub client: MakeClient,
+    pub pool: MakePool,
     /// Who we are to them.
     pub credentials: Arc<Credentials>,
     /// Which repositories are not for them.
@@ -186,14 +183,14 @@ impl Outside {
     /// `plain` is how upstreams are asked.
     pub fn new(
         config: &Config,
-        env: &Environment,
         plain: &ClientSettings,
+        anonymous: rustls::ClientConfig,
         apis: reqwest::Client,
         credentials: &Arc<Credentials>,
     ) -> Self {
         let allowed = || config.direct.allow_hosts.iter().map(String::as_str);
         let nobody = ClientSettings {
-            identity: None,
+            tls: anonymous,
             ..plain.clone()
         };
         let named = named_hosts(config);
@@ -203,17 +200,15 @@ impl Outside {
         Outside {
             public: reach(
                 &mut std::iter::empty(),
-                env,
                 nobody.clone(),
                 &reserved,
                 MAX_STRANGERS_PAGE,
             ),
-            routes: reach(&mut allowed(), env, nobody, &reserved, MAX_PAGE),
+            routes: reach(&mut allowed(), nobody, &reserved, MAX_PAGE),
             private: Reach {
                 credentials: Arc::clone(credentials),
                 ..reach(
                     &mut allowed().chain(named),
-                    env,
                     plain.clone(),
                     &Arc::default(),
                     MAX_PAGE,
@@ -236,12 +231,11 @@ impl Outside {
 impl Reach {
     fn new(
         inside: &mut dyn Iterator<Item = &str>,
-        env: &Environment,
         plain: ClientSettings,
         reserved: &Arc<Reserved>,
         max_page: usize,
     ) -> Self {
-        let guard = Arc::new(Guard::new(inside, |name| env.get(name).cloned()));
+        let guard = Arc::new(Guard::new(inside, Arc::clone(&plain.proxies)));
         let judge = Arc::clone(&guard);
         let barred = Arc::clone(reserved);
         let settings = ClientSettings {
@@ -253,10 +247,10 @@ impl Reach {
         };
         // When it is first needed: most servers never do.
         let made = OnceLock::new();
-        let client = move || made.get_or_init(|| build_client(&settings)).clone();
+        let make = move || Pool::new(settings.clone()).map(Arc::new);
         Reach {
             guard,
-            client: Arc::new(client),
+            pool: Arc::new(move || made.get_or_init(&make).clone()),
             credentials: Arc::default(),
             reserved: Arc::clone(reserved),
             max_page,
@@ -264,10 +258,12 @@ impl Reach {
     }
 
     fn side(&self, config: &Config) -> Side {
+        let pool = Arc::clone(&self.pool);
+        let client: MakeClient = Arc::new(move || Ok(pool()?.client().1));
         Side {
             guard: Arc::clone(&self.guard),
             web: Web::new(
-                Arc::clone(&self.client),
+                client,
                 Arc::clone(&self.guard),
                 Arc::clone(&self.credentials),
                 config.upstream.first_byte_timeout,
@@ -334,13 +330,15 @@ impl DirectParts {
         env: &Environment,
         ground: Ground,
         outside: &Outside,
+        trust: &Trust,
         clock: &SharedClock,
         metrics: DirectMetrics,
     ) -> Result<Self, StartError> {
         let direct = &config.direct;
-        let bundle = certificates(config, env, &ground.temporary)?;
+        let bundle = certificates(config, env, trust, &ground.temporary)?;
         let variable = |name: &str| match (name, &bundle) {
             ("SSL_CERT_FILE", Some(bundle)) => Some(bundle.clone().into_os_string()),
+            ("SSL_CERT_DIR", Some(_)) => None,
             _ => env.get(name).map(Into::into),
         };
         let git = Git::new(
@@ -432,10 +430,17 @@ fn of_route(route: &Route, rules: Rules, app: MakeApp<'_>) -> Result<Rules, Conf
     let login = match &route.login {
         None => None,
         Some(config::RouteLogin::Basic { username, password }) => {
-            Some(RouteLogin::Fixed(Login::Basic {
+            let login = Login::Basic {
                 user: username.clone(),
                 password: password.expose().to_owned(),
-            }))
+            };
+            let renewed = match route.secret_file().map(Path::to_owned) {
+                None => Renewed::fixed(login),
+                Some(file) => {
+                    Renewed::new(login, Arc::new(move |known: &Login| in_file(&file, known)))
+                }
+            };
+            Some(RouteLogin::Fixed(Arc::new(renewed)))
         }
         Some(config::RouteLogin::GithubApp {
             id,
@@ -474,31 +479,22 @@ fn app_host(route: &Route) -> Option<String> {
     Some(host.strip_prefix("api.").unwrap_or(host).to_owned())
 }
 
-/// Git takes one file of root certificates only: where the operator has given more, they are put together.
+/// Git takes one file of root certificates only: where the operator has said anything of them, all are put together.
 fn certificates(
     config: &Config,
     env: &Environment,
+    trust: &Trust,
     temporary: &Path,
 ) -> Result<Option<PathBuf>, StartError> {
-    if config.upstream.ca_files.is_empty() {
+    let set = |name: &str| env.get(name).is_some_and(|value| !value.is_empty());
+    let said = !config.upstream.ca_files.is_empty() || set("SSL_CERT_FILE") || set("SSL_CERT_DIR");
+    if !said || trust.is_empty() {
         return Ok(None);
     }
-    let system = match env.get("SSL_CERT_FILE") {
-        Some(file) => Some(PathBuf::from(file)),
-        None => SYSTEM_ROOTS
-            .iter()
-            .map(PathBuf::from)
-            .find(|it| it.exists()),
-    };
     let bundle = temporary.join("certificates.pem");
     let write = || -> std::io::Result<()> {
-        let mut pem = Vec::new();
-        for file in system.iter().chain(&config.upstream.ca_files) {
-            pem.extend(std::fs::read(file)?);
-            pem.push(b'\n');
-        }
         std::fs::create_dir_all(temporary)?;
-        std::fs::write(&bundle, pem)
+        std::fs::write(&bundle, trust.pem())
     };
     write().map_err(|error| {
         StartError::Files(format!(

@@ -11,12 +11,13 @@ use super::StartError;
 use super::direct::{DirectParts, Ground, Outside};
 use crate::breaker::BreakerSettings;
 use crate::clock::SharedClock;
-use crate::config::{Auth, Config, Environment};
-use crate::credentials::{CredentialRule, Credentials, Login, netrc};
+use crate::config::{Auth, Config, Environment, read_secret};
+use crate::credentials::{CredentialRule, Credentials, Known, Login, Read, netrc};
 use crate::engine::{Direct, MakeProxy, Source, Sources, Ways};
+use crate::proxies::Proxies;
 use crate::sumdb::DatabaseSpec;
 use crate::telemetry::metrics::Metrics;
-use crate::upstream::{ChainSpec, ClientSettings, SourceSpec, Upstream, build_client};
+use crate::upstream::{ChainSpec, ClientSettings, Pool, Roster, SourceSpec, Trust, Upstream};
 use crate::vcs::direct::Way;
 use crate::vcs::party::Party;
 use crate::vcs::rules::Rules;
@@ -29,11 +30,13 @@ const STRANGERS_SLOTS: usize = 8;
 pub struct UpstreamMaker {
     parts: Arc<Parts>,
     direct: DirectParts,
+    /// Where root certificates come from, for `doctor`.
+    trusted: Vec<(String, usize)>,
 }
 
 /// What all upstreams have in common.
 struct Parts {
-    client: reqwest::Client,
+    pool: Arc<Pool>,
     /// For hosts that modules name.
     outside: Outside,
     credentials: Arc<Credentials>,
@@ -41,6 +44,7 @@ struct Parts {
     settings: crate::upstream::Settings,
     clock: SharedClock,
     metrics: Arc<Metrics>,
+    roster: Arc<Roster>,
 }
 
 impl UpstreamMaker {
@@ -59,11 +63,15 @@ impl UpstreamMaker {
             })
         };
         let upstream = &config.upstream;
-        let extra_roots = upstream
-            .ca_files
-            .iter()
-            .map(|path| read(path))
-            .collect::<Result<_, _>>()?;
+        let variable = |name: &str| env.get(name).cloned();
+        let trust = Trust::load(variable, &upstream.ca_files).map_err(StartError::Files)?;
+        for problem in trust.problems() {
+            tracing::warn!("root certificates: {problem}");
+        }
+        if trust.is_empty() {
+            // What is kept can be served, and plain http spoken, without any.
+            tracing::warn!("there are no root certificates: no https server can be trusted");
+        }
         let identity = match (&upstream.client_cert, &upstream.client_key) {
             (Some(cert), Some(key)) => {
                 let mut pem = read(cert)?;
@@ -73,28 +81,34 @@ impl UpstreamMaker {
             }
             _ => None,
         };
+        let tls = |identity: Option<&[u8]>| {
+            let made = trust.tls(identity, !upstream.no_http2);
+            made.map_err(StartError::Files)
+        };
         let plain = ClientSettings {
             connect_timeout: upstream.connect_timeout,
-            extra_roots,
-            identity,
+            tls: tls(identity.as_deref())?,
+            proxies: Arc::new(Proxies::from_environment(variable)),
             no_http2: upstream.no_http2,
             guarded: None,
         };
-        let client = build_client(&plain).map_err(StartError::Files)?;
+        let pool = Pool::new(plain.clone()).map_err(StartError::Files)?;
         let via = HeaderValue::try_from(format!("1.1 {via}"))
             .map_err(|error| StartError::Ours(error.to_string()))?;
         let credentials = Arc::new(credentials(config, env));
-        let outside = Outside::new(config, env, &plain, client.clone(), &credentials);
+        let apis = pool.client().1;
+        let outside = Outside::new(config, &plain, tls(None)?, apis, &credentials);
         let direct = DirectParts::new(
             config,
             env,
             ground,
             &outside,
+            &trust,
             &clock,
             metrics.direct.clone(),
         )?;
         let parts = Parts {
-            client,
+            pool: Arc::new(pool),
             outside,
             credentials,
             via,
@@ -108,11 +122,23 @@ impl UpstreamMaker {
             },
             clock,
             metrics,
+            roster: Arc::default(),
         };
         Ok(UpstreamMaker {
             parts: Arc::new(parts),
             direct,
+            trusted: trust.places().to_vec(),
         })
+    }
+
+    /// Where root certificates come from, and how many more each place has than those before it.
+    pub fn trusted(&self) -> &[(String, usize)] {
+        &self.trusted
+    }
+
+    /// All upstreams that are made here and are the operator's.
+    pub fn roster(&self) -> &Arc<Roster> {
+        &self.parts.roster
     }
 
     /// Straight from git, by the rules of a way.
@@ -134,7 +160,7 @@ impl UpstreamMaker {
             let source = match source {
                 SourceSpec::Direct => Source::Direct(self.by_way(way)),
                 SourceSpec::Off => Source::Off,
-                SourceSpec::Proxy(url) => Source::Proxy(Arc::new(self.parts.upstream(url))),
+                SourceSpec::Proxy(url) => Source::Proxy(self.parts.upstream(url, None)),
             };
             (source, *fall)
         });
@@ -143,7 +169,7 @@ impl UpstreamMaker {
 
     /// The ways to a checksum database.
     pub fn ways(&self, chain: &ChainSpec, spec: &DatabaseSpec) -> Ways {
-        let made = |url: &Url| Arc::new(self.parts.upstream(url));
+        let made = |url: &Url| self.parts.upstream(url, Some(spec.name()));
         if let Some(url) = &spec.url {
             return Ways {
                 proxies: Vec::new(),
@@ -173,16 +199,18 @@ impl UpstreamMaker {
 
 impl Parts {
     /// An upstream that the operator has named.
-    fn upstream(&self, url: &Url) -> Upstream {
-        Upstream::new(
+    fn upstream(&self, url: &Url, database: Option<&str>) -> Arc<Upstream> {
+        let upstream = Arc::new(Upstream::new(
             url,
-            self.client.clone(),
+            Arc::clone(&self.pool),
             &self.credentials,
             self.via.clone(),
             self.settings,
             Arc::clone(&self.clock),
             |label| self.metrics.upstream(label),
-        )
+        ));
+        self.roster.add(&upstream, database);
+        upstream
     }
 
     /// One that a module's page has named. All of them are one in the metrics: there can be any number.
@@ -195,7 +223,7 @@ impl Parts {
         }
         Ok(Arc::new(Upstream::new(
             url,
-            (reach.client)()?,
+            (reach.pool)()?,
             &reach.credentials,
             self.via.clone(),
             settings,
@@ -226,23 +254,67 @@ fn credentials(config: &Config, env: &Environment) -> Credentials {
             Auth::Bearer(token) => Login::Bearer(token.expose().to_owned()),
         },
     });
+    let files = config.credentials.iter();
+    let files = files.map(|credential| credential.secret_file().map(Path::to_owned));
+    let files: Vec<_> = files.collect();
     let set = |name: &str| env.get(name).filter(|value| !value.is_empty());
     let path = config
         .upstream
         .netrc
         .clone()
         .or_else(|| set("NETRC").map(Into::into))
-        .or_else(|| set("HOME").map(|home| std::path::Path::new(home).join(".netrc")));
-    let netrc = match path.map(|path| (std::fs::read_to_string(&path), path)) {
-        Some((Ok(text), _)) => netrc::parse(&text),
-        Some((Err(error), path)) if error.kind() != io::ErrorKind::NotFound => {
-            tracing::warn!(path = %path.display(), %error, "netrc cannot be read");
-            Vec::new()
-        }
-        _ => Vec::new(),
-    };
-    Credentials {
+        .or_else(|| set("HOME").map(|home| Path::new(home).join(".netrc")));
+    let known = Known {
         rules: rules.collect(),
-        netrc,
+        netrc: path
+            .as_deref()
+            .map_or_else(Vec::new, |path| machines(path, &[])),
+    };
+    let in_files = path.is_some() || files.iter().any(Option::is_some);
+    let read: Read<Known> = Arc::new(move |old: &Known| {
+        let mut now = old.clone();
+        for (rule, file) in now.rules.iter_mut().zip(&files) {
+            if let Some(file) = file {
+                rule.login = in_file(file, &rule.login);
+            }
+        }
+        if let Some(path) = &path {
+            now.netrc = machines(path, &old.netrc);
+        }
+        now
+    });
+    Credentials::new(known, in_files.then_some(read))
+}
+
+/// The entries of a netrc file, none if there is none; `old` ones if it cannot be read.
+fn machines(path: &Path, old: &[netrc::Machine]) -> Vec<netrc::Machine> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => netrc::parse(&text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "netrc cannot be read");
+            old.to_vec()
+        }
+    }
+}
+
+/// The same login with the secret that a file has now; as it is if that cannot be read.
+pub fn in_file(file: &Path, known: &Login) -> Login {
+    let secret = match read_secret(file) {
+        Ok(secret) => secret.expose().to_owned(),
+        Err(error) => {
+            tracing::warn!(
+                error,
+                "a secret cannot be read again; the old one stays in use"
+            );
+            return known.clone();
+        }
+    };
+    match known {
+        Login::Basic { user, .. } => Login::Basic {
+            user: user.clone(),
+            password: secret,
+        },
+        Login::Bearer(_) => Login::Bearer(secret),
     }
 }

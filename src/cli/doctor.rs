@@ -234,6 +234,17 @@ async fn upstreams(
             say!("  {name:<15} is set and used");
         }
     }
+    let mut trusted = maker.trusted().iter().peekable();
+    if trusted.peek().is_none() {
+        say!("  certificates    NONE: no https server can be trusted");
+    }
+    for (number, (place, count)) in trusted.enumerate() {
+        let (label, more) = match number {
+            0 => ("certificates", ""),
+            _ => ("", "more "),
+        };
+        say!("  {label:<15} {count} {more}from {place}");
+    }
     let sources: Sources = maker.sources(chain, &maker.direct().of_chain());
     let mut healthy = true;
     let mut any = false;
@@ -248,8 +259,10 @@ async fn upstreams(
         } else {
             ""
         };
+        let proxy = upstream.proxy();
+        let proxy = proxy.map_or_else(String::new, |proxy| format!(", through the proxy {proxy}"));
         say!(
-            "  {:<15} {state} ({took} ms{credentials})",
+            "  {:<15} {state} ({took} ms{credentials}{proxy})",
             upstream.label()
         );
     }

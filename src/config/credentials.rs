@@ -102,6 +102,11 @@ pub enum Auth {
 }
 
 impl Credential {
+    /// The file that the secret stands in, if it stands in one.
+    pub fn secret_file(&self) -> Option<&Path> {
+        self.origin.file()
+    }
+
     /// The table in TOML, with the secret masked if it stands in the file itself.
     pub(super) fn show(&self, sources: bool) -> String {
         let mut toml = Shown::new(&ARRAY, &self.source, sources);

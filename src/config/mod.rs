@@ -62,6 +62,7 @@ pub use server::Server;
 pub use show::{Sources, print_default, show};
 pub use store::Store;
 pub use sumdb::{OnUnavailable, OnUnknown, Sumdb};
+pub use tables::read_secret;
 pub use upstream::Upstream;
 
 /// Environment variables by name. Those that are not Unicode do not concern us.

@@ -211,6 +211,11 @@ pub enum RouteLogin {
 }
 
 impl Route {
+    /// The file that the secret of `login` stands in, if it stands in one.
+    pub fn secret_file(&self) -> Option<&Path> {
+        self.origin.as_ref()?.file()
+    }
+
     /// The errors for a value that only another part of the program can judge (the form of a chain,
     /// say), in the same words as ours: `larder.toml:7: routes.via: <message>`.
     pub fn refuse(&self, field: &str, message: impl Into<String>) -> ConfigErrors {

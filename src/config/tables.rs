@@ -49,6 +49,14 @@ pub(super) struct Origin {
     place: Option<String>,
 }
 
+impl Origin {
+    /// The file that the secret stands in, if it stands in one.
+    pub(super) fn file(&self) -> Option<&Path> {
+        let place = self.place.as_deref()?;
+        self.field.ends_with("_file").then(|| Path::new(place))
+    }
+}
+
 /// Reads every table with `one`; nothing if one is wrong, which the reader then knows. `used` gets
 /// the names of variables that hold secrets.
 pub(super) fn read<T>(
@@ -256,6 +264,13 @@ pub(super) fn key(array: &Array, field: &str) -> String {
     } else {
         format!("{}.{field}", array.name)
     }
+}
+
+/// The secret of a file, a line, as it is now: others may renew it while the server runs.
+pub fn read_secret(path: &Path) -> Result<Secret, String> {
+    let secret = in_file(path)?;
+    one_line(&secret).map_err(|reason| format!("{}: the secret {reason}", path.display()))?;
+    Ok(Secret::new(secret))
 }
 
 /// The content of a file without the line end that editors leave.

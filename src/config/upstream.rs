@@ -12,7 +12,7 @@ use super::section::section;
 
 section! {
     /// Where modules come from, and how patiently they are asked for. HTTPS_PROXY, HTTP_PROXY,
-    /// ALL_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR are honoured as everywhere.
+    /// ALL_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR are read as the go command reads them.
     pub struct Upstream = "upstream" {
         /// Other module proxies, written as GOPROXY: "https://proxy.example.com,direct". After a comma
         /// the next one is asked if this one says 404 or 410, after "|" at any failure. Empty: what
@@ -34,7 +34,8 @@ section! {
         /// The most requests at a time to each upstream.
         concurrency: usize = 64 => count(1, 65_536);
 
-        /// Files of further root certificates (PEM), for upstreams behind a company's own authority.
+        /// Files of further root certificates (PEM), for upstreams behind a company's own authority, or of
+        /// servers' own certificates if they sign themselves. They add to all others.
         ca_files: Vec<PathBuf> = [] => list(path().readable(), &[',']);
 
         /// A client certificate (PEM), shown to upstreams that ask for one; needs client_key.

@@ -169,7 +169,7 @@ fn trouble(upstream: &Upstream, error: &SourceError) -> SumdbError {
     let text = format!("{label}: {error}");
     let failure = match error {
         SourceError::Failed { failure, .. } => failure,
-        SourceError::Open(left) | SourceError::Paused(left) => {
+        SourceError::Open { left, .. } | SourceError::Paused(left) => {
             return SumdbError::Unavailable {
                 text,
                 retry_after: Some(*left),

@@ -299,14 +299,20 @@ impl Sources {
             };
             let time = (left / self.sharers(at)).max(LEAST.min(left));
             let fault = match source {
-                Source::Proxy(upstream) => match ask.ask(upstream, time).await {
-                    Ok(found) => return Ok((found, Arc::clone(upstream.label()))),
-                    Err(error) => Fault::Upstream(Arc::clone(upstream), error),
-                },
-                Source::Direct(direct) => match ask_direct(direct, what, module, ask).await {
-                    Ok(found) => return Ok(found),
-                    Err(fault) => fault,
-                },
+                Source::Proxy(upstream) => {
+                    errand.asked.set(upstream.label());
+                    match ask.ask(upstream, time).await {
+                        Ok(found) => return Ok((found, Arc::clone(upstream.label()))),
+                        Err(error) => Fault::Upstream(Arc::clone(upstream), error),
+                    }
+                }
+                Source::Direct(direct) => {
+                    errand.asked.set(&Arc::from("direct"));
+                    match ask_direct(direct, what, module, ask).await {
+                        Ok(found) => return Ok(found),
+                        Err(fault) => fault,
+                    }
+                }
                 Source::Off => {
                     tried.off = true;
                     break;
@@ -419,7 +425,7 @@ fn fault(what: &str, upstream: &Upstream, error: &SourceError) -> EngineError {
     let label = upstream.label();
     let failure = match error {
         SourceError::Failed { failure, .. } => failure,
-        SourceError::Open(left) | SourceError::Paused(left) => {
+        SourceError::Open { left, .. } | SourceError::Paused(left) => {
             let mut verdict = EngineError::new(
                 Class::Unavailable,
                 format!("{what}: upstream {label} is not available: {error}"),

@@ -74,6 +74,8 @@ pub struct Face {
     pub log: LogSink,
     /// What the chain is, for people; known once it has been read.
     pub chain: tokio::sync::watch::Receiver<Option<String>>,
+    /// All upstreams, for people and metrics.
+    pub upstreams: Arc<crate::upstream::Roster>,
     /// Whether everything administrative is on an address of its own.
     pub separate_admin: bool,
 }

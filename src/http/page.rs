@@ -15,6 +15,8 @@ use url::{Host, Url};
 use super::address;
 use super::observe::Note;
 use super::{Access, Caller, Face};
+use crate::breaker::{BreakerState, Standing};
+use crate::clock::Millis;
 use crate::store::Room;
 use crate::telemetry::metrics::{Endpoint, Outcome};
 
@@ -121,14 +123,67 @@ fn tokens(address: &str) -> String {
     html
 }
 
+/// How a row of the table looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Light {
+    Good,
+    Fair,
+    Bad,
+    Plain,
+}
+
+impl From<bool> for Light {
+    fn from(good: bool) -> Self {
+        match good {
+            true => Light::Good,
+            false => Light::Bad,
+        }
+    }
+}
+
+/// How an upstream is, in a sentence.
+fn standing(standing: &Standing) -> (String, Light) {
+    let time = |at: Millis| {
+        let at = std::time::UNIX_EPOCH + std::time::Duration::from_millis(at.0);
+        httpdate::fmt_http_date(at)
+    };
+    let (mut text, light) = match standing.breaker {
+        _ if let Some(until) = standing.paused_until => {
+            let text = format!("paused: it asks to be left alone until {}", time(until));
+            (text, Light::Bad)
+        }
+        BreakerState::Open => (
+            "failing, left alone for a few seconds; what is kept is served".to_owned(),
+            Light::Bad,
+        ),
+        BreakerState::HalfOpen => ("failed lately, being tried again".to_owned(), Light::Fair),
+        BreakerState::Closed if standing.failing => {
+            ("in use, but the last fetch failed".to_owned(), Light::Fair)
+        }
+        BreakerState::Closed if standing.last_success.is_none() => {
+            ("not asked yet".to_owned(), Light::Plain)
+        }
+        BreakerState::Closed => ("in use".to_owned(), Light::Good),
+    };
+    // Writing to a String does not fail.
+    if let Some(at) = standing.last_success {
+        let _ = write!(text, "; last answer {}", time(at));
+    }
+    if let Some((at, error)) = &standing.last_error {
+        let _ = write!(text, "; last error {}: {error}", time(*at));
+    }
+    (text, light)
+}
+
 /// The table of states.
 fn state(face: &Face, caller: Caller) -> String {
     let mut rows = String::new();
-    let mut row = |name: &str, value: &str, good: Option<bool>| {
-        let class = match good {
-            Some(true) => "good",
-            Some(false) => "bad",
-            None => "",
+    let mut row = |name: &str, value: &str, light: Light| {
+        let class = match light {
+            Light::Good => "good",
+            Light::Fair => "fair",
+            Light::Bad => "bad",
+            Light::Plain => "",
         };
         // Writing to a String does not fail.
         let _ = write!(
@@ -146,7 +201,7 @@ fn state(face: &Face, caller: Caller) -> String {
         } else {
             "the index failed; see the log"
         },
-        Some(index),
+        index.into(),
     );
     if face.separate_admin {
         // The rest is for whoever reaches the address of administration.
@@ -154,7 +209,11 @@ fn state(face: &Face, caller: Caller) -> String {
     }
     let files = face.engine.metrics().files.get();
     let bytes = u64::try_from(face.engine.metrics().bytes.get()).unwrap_or(0);
-    row("Kept", &format!("{files} files, {}", size(bytes)), None);
+    row(
+        "Kept",
+        &format!("{files} files, {}", size(bytes)),
+        Light::Plain,
+    );
     let room = face.disk.room() == Room::Enough;
     let free = face.disk.free();
     let free = if free == u64::MAX {
@@ -172,34 +231,29 @@ fn state(face: &Face, caller: Caller) -> String {
                 ": below the reserve, nothing more is kept"
             }
         ),
-        Some(room),
+        room.into(),
     );
     match face.engine.known_sources() {
         None => row(
             "Upstream",
             "still reading what the Go toolchain is set to",
-            None,
+            Light::Plain,
         ),
         Some(sources) => {
             row(
                 "Chain",
                 face.chain.borrow().as_deref().unwrap_or_default(),
-                None,
+                Light::Plain,
             );
             for upstream in sources.upstreams() {
-                let state = upstream.breaker_state();
-                let (text, good) = match state {
-                    crate::breaker::BreakerState::Closed => ("in use", true),
-                    crate::breaker::BreakerState::HalfOpen => {
-                        ("failed lately, being tried again", false)
-                    }
-                    crate::breaker::BreakerState::Open => (
-                        "failing, left alone for a few seconds; what is kept is served",
-                        false,
-                    ),
-                };
                 let name = caller.upstream_name(&face.engine, upstream.label());
-                row(&name, text, Some(good));
+                let mut now = upstream.standing();
+                if *name != **upstream.label() {
+                    // Why it failed may name it.
+                    now.last_error = None;
+                }
+                let (text, light) = standing(&now);
+                row(&name, &text, light);
             }
         }
     }
@@ -212,12 +266,12 @@ fn state(face: &Face, caller: Caller) -> String {
             }
             (false, _) => "for those who have a token".to_owned(),
         };
-        row("Private", &patterns, None);
+        row("Private", &patterns, Light::Plain);
     }
     let databases = face.engine.voucher().databases();
     if databases.is_empty() {
         let text = "none is asked; modules are held to the checksum first seen";
-        row("Checksum database", text, None);
+        row("Checksum database", text, Light::Plain);
     }
     for database in databases {
         let status = database.status();
@@ -225,17 +279,17 @@ fn state(face: &Face, caller: Caller) -> String {
         let (text, good) = match (alarm, status.size) {
             (Some(alarm), _) => (
                 format!("ALARM ({}): see `larder sumdb status`", alarm.kind.as_str()),
-                Some(false),
+                Light::Bad,
             ),
-            (None, Some(size)) => (format!("verified up to record {size}"), Some(true)),
-            (None, None) => ("not asked yet".to_owned(), None),
+            (None, Some(size)) => (format!("verified up to record {size}"), Light::Good),
+            (None, None) => ("not asked yet".to_owned(), Light::Plain),
         };
         row(&status.name, &text, good);
     }
     let unsettled = face.engine.metrics().unsettled.get();
     if unsettled > 0 {
         let text = format!("{unsettled} files, until their checksum database can be asked");
-        row("Unverified", &text, Some(false));
+        row("Unverified", &text, Light::Bad);
     }
     rows
 }

@@ -14,6 +14,7 @@ use super::observe::Note;
 use super::{Caller, Face};
 use crate::store::Room;
 use crate::telemetry::metrics::{Endpoint, Outcome};
+use crate::upstream::Upstream;
 
 fn answer(status: StatusCode, kind: &'static str, body: String) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
@@ -59,13 +60,7 @@ pub async fn ready(
         .engine
         .known_sources()
         .map_or_else(Vec::new, |sources| {
-            let state = |upstream: &Arc<crate::upstream::Upstream>| {
-                json!({
-                    "name": caller.upstream_name(&face.engine, upstream.label()),
-                    "breaker": upstream.breaker_state().as_str(),
-                    "requests_under_way": upstream.in_flight(),
-                })
-            };
+            let state = |upstream: &Arc<Upstream>| state(&face, caller, upstream);
             sources.upstreams().map(state).collect()
         });
     let value = json!({
@@ -77,9 +72,10 @@ pub async fn ready(
         },
         "chain": *face.chain.borrow(),
         "upstreams": upstreams,
-        "checksum_databases": databases(&face),
+        "checksum_databases": databases(&face, caller),
         "unsettled_files": face.engine.metrics().unsettled.get(),
         "flights": face.engine.flights(),
+        "slow_fetches": face.engine.slow_fetches(),
     });
     json_answer(
         if index {
@@ -91,9 +87,28 @@ pub async fn ready(
     )
 }
 
+/// The state of an upstream, or of a way to a checksum database.
+fn state(face: &Face, caller: Caller, upstream: &Upstream) -> serde_json::Value {
+    let standing = upstream.standing();
+    let name = caller.upstream_name(&face.engine, upstream.label());
+    // Why it failed may name it.
+    let is_shown = *name == **upstream.label();
+    let seconds = |at: crate::clock::Millis| at.0 / 1000;
+    let error = standing.last_error.as_ref().filter(|_| is_shown);
+    json!({
+        "name": name,
+        "state": standing.word(),
+        "breaker": standing.breaker.as_str(),
+        "paused_until": standing.paused_until.map(seconds),
+        "last_success": standing.last_success.map(seconds),
+        "last_error": error.map(|(at, text)| json!({ "at": seconds(*at), "text": &**text })),
+        "requests_under_way": upstream.in_flight(),
+    })
+}
+
 /// The state of the checksum databases.
-fn databases(face: &Face) -> Vec<serde_json::Value> {
-    let state = |database: &Arc<crate::sumdb::Database>| {
+fn databases(face: &Face, caller: Caller) -> Vec<serde_json::Value> {
+    let one = |database: &Arc<crate::sumdb::Database>| {
         let status = database.status();
         let alarm = |alarm: &crate::sumdb::Alarm| {
             json!({
@@ -110,19 +125,17 @@ fn databases(face: &Face) -> Vec<serde_json::Value> {
                 alarm.kind != crate::sumdb::AlarmKind::Fork,
             )
         });
+        let ways = face.upstreams.to_database(&status.name);
+        let ways: Vec<_> = ways.iter().map(|way| state(face, caller, way)).collect();
         json!({
             "name": status.name,
             "size": status.size,
             "last_contact": status.heard.map(|heard| heard.0 / 1000),
+            "ways": ways,
             "alarm": worst.map(alarm),
         })
     };
-    face.engine
-        .voucher()
-        .databases()
-        .iter()
-        .map(state)
-        .collect()
+    face.engine.voucher().databases().iter().map(one).collect()
 }
 
 /// Which program this is.
@@ -151,11 +164,7 @@ pub async fn metrics(
         .set(signed(face.engine.hot_weight() + face.ready.weight()));
     face.engine.tidy_guesses();
     gauges.descriptors.set(signed(super::open_descriptors()));
-    if let Some(sources) = face.engine.known_sources() {
-        for upstream in sources.upstreams() {
-            upstream.update_metrics();
-        }
-    }
+    Upstream::update_metrics(&face.upstreams.all());
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let mut text = face.metrics.encode();
     for name in face.engine.private_upstreams() {

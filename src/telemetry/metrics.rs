@@ -298,6 +298,12 @@ pub struct UpstreamMetrics {
     pub retries: Counter,
     /// 0 closed, 1 half-open, 2 open.
     pub breaker: Gauge,
+    /// 1 while it asks to be left alone.
+    pub paused: Gauge,
+    /// When it last answered well, and when it last failed. Seconds since 1970; 0 for never.
+    pub last_success: Gauge,
+    /// As above.
+    pub last_error: Gauge,
     /// Requests under way.
     pub in_flight: Gauge,
 }
@@ -384,6 +390,9 @@ pub struct Metrics {
     fetch_seconds: Family<FetchLabels, Histogram, fn() -> Histogram>,
     retries: Family<UpstreamLabels, Counter>,
     breaker: Family<UpstreamLabels, Gauge>,
+    upstream_paused: Family<UpstreamLabels, Gauge>,
+    upstream_last_success: Family<UpstreamLabels, Gauge>,
+    upstream_last_error: Family<UpstreamLabels, Gauge>,
     upstream_in_flight: Family<UpstreamLabels, Gauge>,
     sumdb_asked: Family<SumdbLabels, Counter>,
     sumdb_size: Family<DatabaseLabels, Gauge>,
@@ -423,6 +432,9 @@ impl Metrics {
             Family::new_with_constructor(fetch_seconds);
         let retries = Family::default();
         let breaker = Family::default();
+        let upstream_paused = Family::default();
+        let upstream_last_success = Family::default();
+        let upstream_last_error = Family::default();
         let upstream_in_flight = Family::default();
         let direct = DirectMetrics::default();
         let process = ProcessMetrics::default();
@@ -511,6 +523,23 @@ impl Metrics {
             "upstream_breaker_state",
             "0 closed, 1 half-open, 2 open",
             Family::clone(&breaker),
+        );
+        registry.register(
+            "upstream_paused",
+            "1 while an upstream has asked to be left alone (429, or 503 with a time) and is not asked",
+            Family::clone(&upstream_paused),
+        );
+        registry.register_with_unit(
+            "upstream_last_success_timestamp",
+            "When an upstream last answered well, 404 included; 0 for never",
+            Unit::Seconds,
+            Family::clone(&upstream_last_success),
+        );
+        registry.register_with_unit(
+            "upstream_last_error_timestamp",
+            "When a fetch from an upstream last failed; 0 for never",
+            Unit::Seconds,
+            Family::clone(&upstream_last_error),
         );
         registry.register(
             "upstream_in_flight",
@@ -616,6 +645,9 @@ impl Metrics {
             fetch_seconds: fetches,
             retries,
             breaker,
+            upstream_paused,
+            upstream_last_success,
+            upstream_last_error,
             upstream_in_flight,
             sumdb_asked,
             sumdb_size,
@@ -655,6 +687,9 @@ impl Metrics {
             seconds: self.fetch_seconds.clone(),
             retries: self.retries.get_or_create(&labels).clone(),
             breaker: self.breaker.get_or_create(&labels).clone(),
+            paused: self.upstream_paused.get_or_create(&labels).clone(),
+            last_success: self.upstream_last_success.get_or_create(&labels).clone(),
+            last_error: self.upstream_last_error.get_or_create(&labels).clone(),
             in_flight: self.upstream_in_flight.get_or_create(&labels).clone(),
         }
     }

@@ -1,12 +1,15 @@
-//! The HTTP client for upstreams: trust, proxies and redirects.
+//! The HTTP client for upstreams: connections, proxies and redirects.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
+use parking_lot::Mutex;
 use reqwest::dns::Resolve;
 use reqwest::redirect::{Attempt, Policy};
 use url::Url;
+
+use crate::proxies::Proxies;
 
 /// Judges an address before it is asked; the text says why it may not be.
 pub type Judge = Arc<dyn Fn(&Url) -> Result<(), String> + Send + Sync>;
@@ -21,14 +24,14 @@ pub struct Guarded {
 }
 
 /// How connections are made.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct ClientSettings {
     /// Until a connection is there.
     pub connect_timeout: Duration,
-    /// Root certificates beside those of the system, PEM.
-    pub extra_roots: Vec<Vec<u8>>,
-    /// Our own certificate and key, PEM.
-    pub identity: Option<Vec<u8>>,
+    /// Who is trusted, and our own certificate.
+    pub tls: rustls::ClientConfig,
+    /// The proxies of the environment.
+    pub proxies: Arc<Proxies>,
     /// Only HTTP/1.1.
     pub no_http2: bool,
     /// For addresses that strangers name.
@@ -37,57 +40,95 @@ pub struct ClientSettings {
 
 /// Redirects followed at the most.
 const REDIRECTS: usize = 10;
+/// On an HTTP/2 connection with requests under way from which nothing comes for so long, we ask whether it is alive …
+const PING_AFTER: Duration = Duration::from_secs(5);
+/// … and give it up, with all its requests, without an answer within this. Both together leave the requests time for
+/// another connection.
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Makes the client. Proxies come from the environment (`HTTPS_PROXY`, `NO_PROXY`, …), roots from the system
-/// (`SSL_CERT_FILE`, `SSL_CERT_DIR`) and the settings.
+/// A client whose connections can be left behind: when one has died without a word, those that lay idle beside it have,
+/// in all likelihood, too. Shared by all upstreams, since what lies between is the same for all.
+pub struct Pool {
+    settings: ClientSettings,
+    current: Mutex<(Generation, reqwest::Client)>,
+}
+
+/// Which of a pool's clients, one after the other, made a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Generation(u64);
+
+impl Pool {
+    /// With a first client.
+    pub fn new(settings: ClientSettings) -> Result<Self, String> {
+        let client = build_client(&settings)?;
+        Ok(Pool {
+            settings,
+            current: Mutex::new((Generation(0), client)),
+        })
+    }
+
+    /// The proxy for an address.
+    pub fn proxy(&self, url: &Url) -> Option<&Url> {
+        self.settings.proxies.of_url(url)
+    }
+
+    /// The client to ask with now.
+    pub fn client(&self) -> (Generation, reqwest::Client) {
+        self.current.lock().clone()
+    }
+
+    /// Requests go onto new connections from now on; those under way stay where they are. Does nothing if that has
+    /// happened since `seen`, so that many requests that fail together change it once.
+    pub fn renew(&self, seen: Generation) {
+        if self.current.lock().0 != seen {
+            return;
+        }
+        // Outside the lock; that another one may do the same now does no harm.
+        match build_client(&self.settings) {
+            Ok(client) => {
+                let mut current = self.current.lock();
+                if current.0 == seen {
+                    *current = (Generation(seen.0 + 1), client);
+                }
+            }
+            Err(error) => tracing::error!(%error, "no new HTTP client; the old one stays"),
+        }
+    }
+}
+
+/// Makes the client.
 pub fn build_client(settings: &ClientSettings) -> Result<reqwest::Client, String> {
     let mut headers = HeaderMap::new();
     // Bytes are kept as they are; a mirror that compresses all the same is decoded by us.
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    let make = |system_roots: bool| -> Result<reqwest::Client, String> {
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("Larder/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers.clone())
-            .connect_timeout(settings.connect_timeout)
-            .redirect(redirects(settings.guarded.as_ref()))
-            .referer(false)
-            .tcp_nodelay(true)
-            .tcp_keepalive(Duration::from_secs(30))
-            .pool_idle_timeout(Duration::from_secs(60))
-            .pool_max_idle_per_host(64)
-            .http2_initial_stream_window_size(4 << 20)
-            .http2_initial_connection_window_size(16 << 20)
-            .http2_keep_alive_interval(Duration::from_secs(15))
-            .http2_keep_alive_timeout(Duration::from_secs(10));
-        if settings.no_http2 {
-            builder = builder.http1_only();
-        }
-        if let Some(guarded) = &settings.guarded {
-            builder = builder.dns_resolver(Arc::clone(&guarded.resolver));
-        }
-        let mut roots = Vec::new();
-        for pem in &settings.extra_roots {
-            let found = reqwest::Certificate::from_pem_bundle(pem)
-                .map_err(|error| format!("an extra root certificate cannot be read: {error}"))?;
-            roots.extend(found);
-        }
-        builder = if system_roots {
-            builder.tls_certs_merge(roots)
-        } else {
-            builder.tls_certs_only(roots)
-        };
-        if let Some(pem) = &settings.identity {
-            let identity = reqwest::Identity::from_pem(pem)
-                .map_err(|error| format!("the client certificate cannot be read: {error}"))?;
-            builder = builder.identity(identity);
-        }
-        builder.build().map_err(|error| with_causes(&error))
-    };
-    make(true).or_else(|error| {
-        // A machine without any root certificate can still serve what is kept and talk to plain http upstreams.
-        tracing::warn!(%error, "the system's root certificates cannot be used; only upstream.ca_files count");
-        make(false)
-    })
+    let proxies = Arc::clone(&settings.proxies);
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("Larder/", env!("CARGO_PKG_VERSION")))
+        .default_headers(headers)
+        .connect_timeout(settings.connect_timeout)
+        .redirect(redirects(settings.guarded.as_ref()))
+        .referer(false)
+        // What the environment says is read by Go's rules and not by the client's own.
+        .no_proxy()
+        .proxy(reqwest::Proxy::custom(move |url| {
+            proxies.of_url(url).cloned()
+        }))
+        .tls_backend_preconfigured(settings.tls.clone())
+        .tcp_nodelay(true)
+        .tcp_keepalive(Duration::from_secs(30))
+        .pool_idle_timeout(Duration::from_secs(60))
+        .pool_max_idle_per_host(64)
+        .http2_initial_stream_window_size(4 << 20)
+        .http2_initial_connection_window_size(16 << 20)
+        .http2_keep_alive_interval(PING_AFTER)
+        .http2_keep_alive_timeout(PING_TIMEOUT);
+    if settings.no_http2 {
+        builder = builder.http1_only();
+    }
+    if let Some(guarded) = &settings.guarded {
+        builder = builder.dns_resolver(Arc::clone(&guarded.resolver));
+    }
+    builder.build().map_err(|error| with_causes(&error))
 }
 
 fn redirects(guarded: Option<&Guarded>) -> Policy {

@@ -1,5 +1,6 @@
 //! What can come of asking an upstream.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -52,6 +53,9 @@ pub enum Failure {
     /// It took too long.
     #[error("it did not answer in time ({0})")]
     Timeout(&'static str),
+    /// It said that it has not begun to process the request: its connection was about to end, or had too much to do.
+    #[error("it did not take the request: {0}")]
+    Unprocessed(String),
     /// The answer broke off or was not HTTP.
     #[error("the answer broke off: {0}")]
     Broken(String),
@@ -82,6 +86,7 @@ impl Failure {
             Failure::Limited { .. }
             | Failure::Connect(_)
             | Failure::Timeout(_)
+            | Failure::Unprocessed(_)
             | Failure::Broken(_) => true,
             Failure::Status { status, .. } => {
                 matches!(status.as_u16(), 408 | 425)
@@ -102,6 +107,17 @@ impl Failure {
         }
     }
 
+    /// The failure in our words alone: what an upstream said, or sent, may be about somebody else's module.
+    pub fn brief(&self) -> String {
+        match self {
+            Failure::Status { status, .. } => format!("it answered {status}"),
+            Failure::Garbage(_) => "its answer was not what was asked for".to_owned(),
+            Failure::Redirect(_) => "it redirected where we must not follow".to_owned(),
+            Failure::Sink(_) => "what it sent could not be taken".to_owned(),
+            other => other.to_string(),
+        }
+    }
+
     /// A word for metrics.
     pub fn word(&self) -> &'static str {
         match self {
@@ -113,6 +129,7 @@ impl Failure {
             Failure::Connect(_) => "connect",
             Failure::Tls(_) => "tls",
             Failure::Timeout(_) => "timeout",
+            Failure::Unprocessed(_) => "unprocessed",
             Failure::Broken(_) => "broken",
             Failure::Garbage(_) | Failure::Changed => "garbage",
             Failure::Redirect(_) => "redirect",
@@ -135,14 +152,23 @@ pub enum SourceError {
         attempts: u32,
     },
     /// Not asked: it has failed too often lately.
-    #[error("it has failed repeatedly and is not asked for another {} s", .0.as_secs().max(1))]
-    Open(Duration),
+    #[error("it has failed repeatedly and is not asked for another {} s{}", .left.as_secs().max(1), and_lastly(.lastly.as_deref()))]
+    Open {
+        /// For how long.
+        left: Duration,
+        /// How it failed last.
+        lastly: Option<Arc<str>>,
+    },
     /// Not asked: it wants to be left alone.
     #[error("it asks to be left alone for another {} s", .0.as_secs().max(1))]
     Paused(Duration),
     /// Not asked in time: all its places were taken.
     #[error("too many requests to it are under way already")]
     Busy,
+}
+
+fn and_lastly(reason: Option<&str>) -> String {
+    reason.map_or_else(String::new, |reason| format!("; lastly: {reason}"))
 }
 
 impl SourceError {

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::Upstream;
 use super::error::{Failure, SourceError};
+use super::stream::SinkError;
 use crate::breaker::{BreakerState, Pass, Stopped};
 use crate::errand::Errand;
 use crate::gomod::ModulePath;
@@ -16,6 +17,10 @@ use crate::gomod::ModulePath;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// A request that was not processed is made again so often without counting as an attempt …
+const UNPROCESSED: u32 = 100;
+/// … each after a random part of this, on a new connection.
+const UNPROCESSED_PAUSE: Duration = Duration::from_millis(50);
 /// A `Retry-After` up to this is waited for; a longer one ends the fetch.
 const WORTH_WAITING: Duration = Duration::from_secs(5);
 /// However long an upstream asks to be left alone, it is tried again after this.
@@ -71,7 +76,7 @@ impl Upstream {
         let began = self.clock.instant();
         let until = Instant::now() + time;
         let stopped = |stopped| match stopped {
-            Stopped::Open(left) => SourceError::Open(left),
+            Stopped::Open { left, lastly } => SourceError::Open { left, lastly },
             Stopped::Paused(left) => SourceError::Paused(left),
         };
         if let Some(why) = self.breaker.stopped() {
@@ -96,7 +101,10 @@ impl Upstream {
         };
         if urgency.is_guess() && self.breaker.state() != BreakerState::Closed {
             // Whether it is well again is tried with something that is wanted.
-            return Err(SourceError::Open(Duration::ZERO));
+            return Err(SourceError::Open {
+                left: Duration::ZERO,
+                lastly: None,
+            });
         }
         let pass = self.breaker.pass().map_err(stopped)?;
         let result = self.attempts(want, until, attempt).await;
@@ -121,6 +129,7 @@ impl Upstream {
             self.budget.earn();
         }
         let (mut made, mut counted, mut hung) = (0, 0, 0);
+        let mut unprocessed = 0;
         loop {
             made += 1;
             let guessed = urgency.is_guess();
@@ -130,6 +139,16 @@ impl Upstream {
             };
             if matches!(failure, Failure::Limited { .. }) {
                 *self.limited.lock() = Some(self.clock.instant());
+            }
+            if matches!(failure, Failure::Unprocessed(_)) && unprocessed < UNPROCESSED {
+                // It costs the upstream nothing, and says nothing of it.
+                unprocessed += 1;
+                let pause = UNPROCESSED_PAUSE.mul_f64(fastrand::f64());
+                if Instant::now() + pause < attempt.patience(until) {
+                    self.metrics.retries.inc();
+                    sleep(pause).await;
+                    continue;
+                }
             }
             if !guessed {
                 counted = if attempt.progressed() { 1 } else { counted + 1 };
@@ -180,23 +199,24 @@ impl Upstream {
         };
         match failure {
             Failure::Absent { .. } | Failure::Refused { .. } => self.breaker.success(pass),
+            // It was tried once, and not for long; and what guesses provoked is no reason to let clients wait.
+            _ if is_guess => self.breaker.neutral(pass),
             Failure::Limited { after, .. } => {
-                self.breaker.neutral(pass);
-                // What guesses provoked is no reason to let clients wait.
-                if let Some(after) = after.as_ref().filter(|_| !is_guess) {
+                self.breaker.trouble(pass, &failure.brief());
+                if let Some(after) = after {
                     self.breaker.pause((*after).min(LONGEST_REST));
                 }
             }
-            // It was tried once, and not for long.
-            _ if is_guess => self.breaker.neutral(pass),
             failure if failure.is_outage() => {
                 let hung = want
                     .module
                     .filter(|_| matches!(failure, Failure::Timeout(_)))
                     .map(ModulePath::as_str);
-                self.breaker.failure(pass, hung);
+                self.breaker.failure(pass, hung, &failure.brief());
             }
-            _ => self.breaker.neutral(pass),
+            // Ours.
+            Failure::Sink(SinkError::Store(_)) => self.breaker.neutral(pass),
+            failure => self.breaker.trouble(pass, &failure.brief()),
         }
     }
 }

@@ -11,31 +11,37 @@ mod fetch;
 mod limits;
 mod local;
 mod request;
+mod roster;
 mod small;
 mod stream;
 mod text;
 mod toolchain;
+mod trust;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderValue;
 use parking_lot::Mutex;
+use prometheus_client::metrics::gauge::Gauge;
 use url::Url;
 
 pub use chain::{ChainError, ChainSpec, Fall, SourceSpec};
-pub use client::{ClientSettings, Guarded, Judge, build_client, install_crypto};
+pub use client::{ClientSettings, Guarded, Judge, Pool, install_crypto};
 pub use error::{Failure, SourceError};
 pub use fetch::Want;
 pub use limits::Limits;
+pub use roster::Roster;
 pub use small::{Fetched, Validators};
 pub use stream::{Sink, SinkError, ZipStream};
 pub use text::clean;
 pub use toolchain::Toolchain;
+pub use trust::Trust;
 
-use crate::breaker::{Breaker, BreakerSettings, BreakerState};
-use crate::clock::SharedClock;
+use crate::breaker::{Breaker, BreakerSettings, BreakerState, Standing};
+use crate::clock::{Millis, SharedClock};
 use crate::credentials::Credentials;
 use crate::telemetry::metrics::UpstreamMetrics;
 use budget::Budget;
@@ -64,8 +70,10 @@ pub struct Settings {
 pub struct Upstream {
     label: Arc<str>,
     base: Url,
-    client: reqwest::Client,
-    authorization: Option<HeaderValue>,
+    pool: Arc<Pool>,
+    credentials: Arc<Credentials>,
+    /// The base URL with the credentials that it may have.
+    account: Url,
     via: HeaderValue,
     settings: Settings,
     limits: Limits,
@@ -84,14 +92,14 @@ impl Upstream {
     /// An upstream at `base`. `via` is this server's own name in `Via` headers, by which a loop is noticed.
     pub fn new(
         base: &Url,
-        client: reqwest::Client,
-        credentials: &Credentials,
+        pool: Arc<Pool>,
+        credentials: &Arc<Credentials>,
         via: HeaderValue,
         settings: Settings,
         clock: SharedClock,
         metrics: impl FnOnce(&str) -> UpstreamMetrics,
     ) -> Self {
-        let authorization = credentials.authorization(base);
+        let account = base.clone();
         let mut base = base.clone();
         // Neither fails for a URL with a host; without one (file) there is nothing to take away.
         let _ = base.set_username("");
@@ -99,17 +107,22 @@ impl Upstream {
         let label: Arc<str> = chain::label(&base).into();
         Upstream {
             metrics: metrics(&label),
-            label,
             base,
-            client,
-            authorization,
+            pool,
+            credentials: Arc::clone(credentials),
+            account,
             via,
             settings,
             limits: Limits::new(settings.concurrency),
-            breaker: Breaker::new(settings.breaker, Arc::clone(&clock)),
+            breaker: Breaker::new(
+                format!("upstream {label}"),
+                settings.breaker,
+                Arc::clone(&clock),
+            ),
             budget: Budget::new(Arc::clone(&clock)),
             limited: Mutex::default(),
             clock,
+            label,
         }
     }
 
@@ -147,16 +160,64 @@ impl Upstream {
         self.limits.in_use()
     }
 
-    /// Brings the gauges up to date.
-    pub fn update_metrics(&self) {
-        self.metrics.breaker.set(self.breaker_state().number());
-        self.metrics
-            .in_flight
-            .set(i64::try_from(self.in_flight()).unwrap_or(i64::MAX));
+    /// How it is, for people.
+    pub fn standing(&self) -> Standing {
+        self.breaker.standing()
+    }
+
+    /// Brings the gauges up to date. Several that have the same label are shown as one: the worst of them, or the sum.
+    pub fn update_metrics<'a>(all: impl IntoIterator<Item = &'a Arc<Upstream>>) {
+        let mut by_label: BTreeMap<&str, Vec<&Upstream>> = BTreeMap::new();
+        for upstream in all {
+            by_label.entry(&upstream.label).or_default().push(upstream);
+        }
+        let seconds = |at: Option<Millis>| i64::try_from(at.map_or(0, |at| at.0 / 1000));
+        for same in by_label.values() {
+            let Some(metrics) = same.first().map(|upstream| &upstream.metrics) else {
+                continue;
+            };
+            let standings: Vec<_> = same.iter().map(|upstream| upstream.standing()).collect();
+            let most = |of: &dyn Fn(&Standing) -> i64| standings.iter().map(of).max();
+            let set = |gauge: &Gauge, value: Option<i64>| gauge.set(value.unwrap_or_default());
+            set(&metrics.breaker, most(&|it| it.breaker.number()));
+            set(&metrics.paused, most(&|it| i64::from(it.paused.is_some())));
+            let last = |at: Option<Millis>| seconds(at).unwrap_or(i64::MAX);
+            set(&metrics.last_success, most(&|it| last(it.last_success)));
+            set(
+                &metrics.last_error,
+                most(&|it| last(it.last_error.as_ref().map(|(at, _)| *at))),
+            );
+            let in_flight = same
+                .iter()
+                .map(|upstream| upstream.in_flight())
+                .sum::<usize>();
+            metrics
+                .in_flight
+                .set(i64::try_from(in_flight).unwrap_or(i64::MAX));
+        }
     }
 
     /// Whether credentials are sent.
     pub fn has_credentials(&self) -> bool {
-        self.authorization.is_some()
+        let known = self.credentials.known();
+        known.authorization(&self.account).is_some()
+    }
+
+    async fn authorization(&self) -> Option<HeaderValue> {
+        self.credentials.authorization(&self.account).await
+    }
+
+    /// What to send instead of what was refused.
+    async fn renewed(&self, refused: Option<&HeaderValue>) -> Option<HeaderValue> {
+        self.credentials.renewed(&self.account, None, refused).await
+    }
+
+    /// The host of the proxy that it is asked through.
+    pub fn proxy(&self) -> Option<String> {
+        let proxy = self.pool.proxy(&self.base)?;
+        let port = proxy
+            .port()
+            .map_or_else(String::new, |port| format!(":{port}"));
+        Some(format!("{}{port}", proxy.host_str()?))
     }
 }

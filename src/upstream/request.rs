@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{
     AUTHORIZATION, CONTENT_TYPE, IF_MODIFIED_SINCE, IF_NONE_MATCH, RETRY_AFTER, VIA,
 };
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::client::with_causes;
+use super::client::{Generation, with_causes};
 use super::error::Failure;
 use super::fetch::{GUESS_PATIENCE, Want};
 use super::{Upstream, local, text};
@@ -33,12 +34,41 @@ impl Upstream {
         );
         let conditional =
             extra.contains_key(IF_NONE_MATCH) || extra.contains_key(IF_MODIFIED_SINCE);
-        let mut request = self.client.get(url).headers(extra);
+        let ask = |login: Option<HeaderValue>| self.ask(want, &url, extra.clone(), login, until);
+        let login = self.authorization().await;
+        let mut response = ask(login.clone()).await?;
+        if matches!(response.status().as_u16(), 401 | 407)
+            && let Some(renewed) = self.renewed(login.as_ref()).await
+        {
+            tracing::info!(upstream = %self.label, "the credentials were refused, and have been renewed since");
+            response = ask(Some(renewed)).await?;
+        }
+        let status = response.status();
+        if matches!(status.as_u16(), 200 | 206)
+            || (conditional && status == StatusCode::NOT_MODIFIED)
+        {
+            self.breaker.answers();
+            return Ok(response);
+        }
+        Err(self.not_success(status, response).await)
+    }
+
+    /// Waits for the head of an answer, whatever it is.
+    async fn ask(
+        &self,
+        want: &Want<'_>,
+        url: &str,
+        extra: HeaderMap,
+        login: Option<HeaderValue>,
+        until: Instant,
+    ) -> Result<reqwest::Response, Failure> {
+        let (generation, client) = self.pool.client();
+        let mut request = client.get(url).headers(extra);
         // Who asked us comes first: a server further on may find itself there.
         for hop in want.errand.via.iter().chain([&self.via]) {
             request = request.header(VIA, hop);
         }
-        if let Some(value) = &self.authorization {
+        if let Some(value) = login {
             request = request.header(AUTHORIZATION, value);
         }
         let patience = want.first_byte.unwrap_or(self.settings.first_byte_timeout);
@@ -58,19 +88,43 @@ impl Upstream {
             }
             timeout_at(head_by, answer).await
         };
-        let response = match wait.await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(classify(&error)),
-            Err(_) => return Err(Failure::Timeout("no answer")),
+        let failure = match wait.await {
+            Ok(Ok(mut response)) => {
+                response.extensions_mut().insert(generation);
+                return Ok(response);
+            }
+            Ok(Err(error)) => classify(&error),
+            // A guess was not given the time in which an answer might have come.
+            Err(_) if urgency.is_guess() => return Err(Failure::Timeout("no answer")),
+            Err(_) => Failure::Timeout("no answer"),
         };
-        let status = response.status();
-        if matches!(status.as_u16(), 200 | 206)
-            || (conditional && status == StatusCode::NOT_MODIFIED)
-        {
-            self.breaker.answers();
-            return Ok(response);
+        self.leave_behind(&failure, generation);
+        Err(failure)
+    }
+
+    /// The next piece of a body, if it comes by then.
+    pub(super) async fn chunk(
+        &self,
+        response: &mut reqwest::Response,
+        by: Instant,
+    ) -> Result<Option<Bytes>, Failure> {
+        let failure = match timeout_at(by, response.chunk()).await {
+            Ok(Ok(chunk)) => return Ok(chunk),
+            Ok(Err(error)) => classify_body(&error),
+            Err(_) => Failure::Timeout("its answer stalled"),
+        };
+        if let Some(generation) = response.extensions().get::<Generation>() {
+            self.leave_behind(&failure, *generation);
         }
-        Err(self.not_success(status, response).await)
+        Err(failure)
+    }
+
+    /// Whatever comes next goes onto a new connection if the failure may be the connection's: it may have died without
+    /// a word, and those that lie idle beside it as well.
+    fn leave_behind(&self, failure: &Failure, generation: Generation) {
+        if let Failure::Timeout(_) | Failure::Broken(_) | Failure::Unprocessed(_) = failure {
+            self.pool.renew(generation);
+        }
     }
 
     async fn not_success(&self, status: StatusCode, response: reqwest::Response) -> Failure {
@@ -117,8 +171,8 @@ impl Upstream {
                 .and_then(local::open)
                 .map(|_| 200);
         }
-        let mut request = self.client.get(self.base.clone());
-        if let Some(value) = &self.authorization {
+        let mut request = self.pool.client().1.get(self.base.clone());
+        if let Some(value) = self.authorization().await {
             request = request.header(AUTHORIZATION, value);
         }
         match timeout(time, request.send()).await {
@@ -143,7 +197,7 @@ async fn beginning(mut response: reqwest::Response) -> Vec<u8> {
 }
 
 /// What a client error means.
-pub(super) fn classify(error: &reqwest::Error) -> Failure {
+fn classify(error: &reqwest::Error) -> Failure {
     let text = with_causes(&error.without_url_ref());
     if error.is_redirect() {
         return Failure::Redirect(text);
@@ -165,11 +219,42 @@ pub(super) fn classify(error: &reqwest::Error) -> Failure {
     if text.contains("certificate") {
         return Failure::Tls(text);
     }
+    if is_unprocessed(error) {
+        return Failure::Unprocessed(text);
+    }
     if error.is_connect() {
         Failure::Connect(text)
     } else {
         Failure::Broken(text)
     }
+}
+
+/// A failure while a body is read is always a broken answer or one that stalled.
+fn classify_body(error: &reqwest::Error) -> Failure {
+    match classify(error) {
+        Failure::Timeout(_) => Failure::Timeout("its answer stalled"),
+        Failure::Tls(text)
+        | Failure::Connect(text)
+        | Failure::Unprocessed(text)
+        | Failure::Broken(text) => Failure::Broken(text),
+        other => other,
+    }
+}
+
+/// Whether an HTTP/2 server said that it has not begun with a request (RFC 9113 8.7): it ends the connection in good
+/// order and the request came too late for it, or it refuses the stream.
+fn is_unprocessed(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(inner) = cause {
+        if let Some(error) = inner.downcast_ref::<h2::Error>() {
+            let reason = error.reason();
+            return error.is_remote()
+                && ((error.is_go_away() && reason == Some(h2::Reason::NO_ERROR))
+                    || (error.is_reset() && reason == Some(h2::Reason::REFUSED_STREAM)));
+        }
+        cause = inner.source();
+    }
+    false
 }
 
 /// The error without the URL in its text: it may carry what must not be shown.

@@ -1,18 +1,17 @@
 //! Small answers: read whole, checked, and asked for again only if they have changed.
 
-use std::io::Read;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_ENCODING, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
+use http::header::{ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::error::{Failure, SourceError};
 use super::fetch::{Attempt, Want};
-use super::request::classify;
 use super::{Check, Upstream, local};
+use crate::coding::{self, CodingError};
 
 /// What an upstream names an answer by, to be asked whether it has changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,77 +127,25 @@ impl Upstream {
         if response.content_length().is_some_and(|length| length > max) {
             return Err(Failure::TooLarge(max));
         }
-        let coding = Coding::of(response.headers())?;
+        let says_gzip = coding::says_gzip(response.headers());
         let mut body = BytesMut::new();
         loop {
             let by = until.min(Instant::now() + self.settings.idle_timeout);
-            match timeout_at(by, response.chunk()).await {
-                Ok(Ok(Some(chunk))) if (body.len() + chunk.len()) as u64 > max => {
+            match self.chunk(&mut response, by).await? {
+                Some(chunk) if (body.len() + chunk.len()) as u64 > max => {
                     return Err(Failure::TooLarge(max));
                 }
-                Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk),
-                Ok(Ok(None)) => break,
-                Ok(Err(error)) => return Err(classify_body(&error)),
-                Err(_) => return Err(Failure::Timeout("its answer stalled")),
+                Some(chunk) => body.extend_from_slice(&chunk),
+                None => break,
             }
         }
-        match coding {
-            Coding::Identity => Ok(body.freeze()),
-            Coding::Gzip => gunzip(&body, max),
+        if !says_gzip || !coding::is_gzip(&body) {
+            return Ok(body.freeze());
         }
-    }
-}
-
-/// A failure while a body is read is always a broken answer or one that stalled.
-pub(super) fn classify_body(error: &reqwest::Error) -> Failure {
-    match classify(error) {
-        Failure::Timeout(_) => Failure::Timeout("its answer stalled"),
-        Failure::Tls(text) | Failure::Connect(text) | Failure::Broken(text) => {
-            Failure::Broken(text)
+        match coding::gunzip(&body, max) {
+            Ok(plain) => Ok(plain.into()),
+            Err(CodingError::TooLarge(max)) => Err(Failure::TooLarge(max)),
+            Err(error) => Err(Failure::Broken(error.to_string())),
         }
-        other => other,
-    }
-}
-
-/// How a body is coded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Coding {
-    /// Not at all, as we asked.
-    Identity,
-    /// All the same.
-    Gzip,
-}
-
-impl Coding {
-    pub(super) fn of(headers: &HeaderMap) -> Result<Coding, Failure> {
-        let Some(value) = headers.get(CONTENT_ENCODING) else {
-            return Ok(Coding::Identity);
-        };
-        match value
-            .to_str()
-            .unwrap_or_default()
-            .trim()
-            .to_ascii_lowercase()
-            .as_str()
-        {
-            "" | "identity" => Ok(Coding::Identity),
-            "gzip" | "x-gzip" => Ok(Coding::Gzip),
-            other => Err(Failure::Garbage(format!(
-                "it is coded as {other:?}, which was not asked for"
-            ))),
-        }
-    }
-}
-
-fn gunzip(body: &[u8], max: u64) -> Result<Bytes, Failure> {
-    let mut out = Vec::new();
-    let mut decoder = flate2::read::MultiGzDecoder::new(body).take(max + 1);
-    decoder
-        .read_to_end(&mut out)
-        .map_err(|error| Failure::Broken(format!("bad gzip: {error}")))?;
-    if out.len() as u64 > max {
-        Err(Failure::TooLarge(max))
-    } else {
-        Ok(out.into())
     }
 }

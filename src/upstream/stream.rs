@@ -11,12 +11,12 @@ use http::{StatusCode, header};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::error::{Failure, SourceError};
 use super::fetch::{Attempt, Want};
-use super::small::{Coding, classify_body};
 use super::{Upstream, local};
+use crate::coding;
 
 /// Once a transfer has begun it may take this long in all.
 const WHOLE: Duration = Duration::from_secs(3600);
@@ -102,6 +102,7 @@ impl<S: Sink> ZipStream<S> {
             want,
             stream: self,
             validator: None,
+            plain: true,
             mark: 0,
             resumes: 0,
         };
@@ -191,6 +192,8 @@ struct ZipAttempt<'a, S> {
     stream: &'a mut ZipStream<S>,
     /// Of this upstream's answer: what makes a `Range` safe.
     validator: Option<HeaderValue>,
+    /// Whether its bytes are what was asked for, whatever it says of their coding.
+    plain: bool,
     mark: u64,
     resumes: u32,
 }
@@ -222,11 +225,11 @@ impl<S: Sink> Attempt for ZipAttempt<'_, S> {
             self.validator = None;
             return Err(Failure::Broken("it has no more of it".into()));
         }
-        let response = answer?;
-        let coding = Coding::of(response.headers())?;
-        let skip = match response.status() {
-            StatusCode::PARTIAL_CONTENT if asked_range && coding == Coding::Identity => {
-                if range_start(response.headers()) != Some(self.stream.received) {
+        let mut body = Incoming::new(answer?);
+        let skip = match body.response.status() {
+            // The whole was plain, so its parts are.
+            StatusCode::PARTIAL_CONTENT if asked_range => {
+                if range_start(body.response.headers()) != Some(self.stream.received) {
                     return Err(Failure::Garbage(
                         "it sent another part than was asked for".into(),
                     ));
@@ -234,10 +237,10 @@ impl<S: Sink> Attempt for ZipAttempt<'_, S> {
                 None
             }
             StatusCode::OK => {
-                self.validator = validator(response.headers());
-                let total = response
-                    .content_length()
-                    .filter(|_| coding == Coding::Identity);
+                self.plain = !body.is_gzip(upstream, self.patience(until)).await?;
+                let headers = body.response.headers();
+                self.validator = validator(headers).filter(|_| self.plain);
+                let total = body.total.filter(|_| self.plain);
                 let max = match self.want.errand.urgency.is_guess() {
                     true => self.stream.max.min(self.want.max),
                     false => self.stream.max,
@@ -254,7 +257,7 @@ impl<S: Sink> Attempt for ZipAttempt<'_, S> {
                 )));
             }
         };
-        self.pump(upstream, response, coding, skip, until).await?;
+        self.pump(upstream, body, skip, until).await?;
         match self.stream.total {
             _ if self.stream.received == 0 => Err(Failure::Garbage("an empty answer".into())),
             Some(total) if total != self.stream.received => {
@@ -283,27 +286,63 @@ impl<S: Sink> Attempt for ZipAttempt<'_, S> {
     }
 }
 
+/// A body that arrives, of which the beginning may have been looked at.
+struct Incoming {
+    response: reqwest::Response,
+    /// Its size, if it is known. Bytes.
+    total: Option<u64>,
+    first: Bytes,
+}
+
+impl Incoming {
+    fn new(response: reqwest::Response) -> Self {
+        Incoming {
+            total: response.content_length(),
+            response,
+            first: Bytes::new(),
+        }
+    }
+
+    async fn next(&mut self, upstream: &Upstream, by: Instant) -> Result<Option<Bytes>, Failure> {
+        if !self.first.is_empty() {
+            return Ok(Some(std::mem::take(&mut self.first)));
+        }
+        upstream.chunk(&mut self.response, by).await
+    }
+
+    /// Whether it is gzipped, by what it says and by its first bytes, for which it waits until then.
+    async fn is_gzip(&mut self, upstream: &Upstream, until: Instant) -> Result<bool, Failure> {
+        if !coding::says_gzip(self.response.headers()) {
+            return Ok(false);
+        }
+        while self.first.len() < coding::GZIP.len() {
+            let by = until.min(Instant::now() + upstream.settings.idle_timeout);
+            let Some(more) = upstream.chunk(&mut self.response, by).await? else {
+                break;
+            };
+            self.first = [&self.first[..], &more[..]].concat().into();
+        }
+        Ok(coding::is_gzip(&self.first))
+    }
+}
+
 impl<S: Sink> ZipAttempt<'_, S> {
     async fn pump(
         &mut self,
         upstream: &Upstream,
-        mut response: reqwest::Response,
-        coding: Coding,
+        mut body: Incoming,
         mut skip: Option<Skip>,
         until: Instant,
     ) -> Result<(), Failure> {
         let end = Instant::now() + WHOLE;
         let mut arrival = upstream.limits.arrival();
-        let mut gunzip = (coding == Coding::Gzip).then(|| MultiGzDecoder::new(Vec::new()));
+        let mut gunzip = (!self.plain).then(|| MultiGzDecoder::new(Vec::new()));
         let bad_gzip = |error: std::io::Error| Failure::Broken(format!("bad gzip: {error}"));
         loop {
             let idle = Instant::now() + upstream.settings.idle_timeout;
             let by = idle.min(end).min(self.patience(until));
-            let chunk = match timeout_at(by, response.chunk()).await {
-                Ok(Ok(Some(chunk))) => chunk,
-                Ok(Ok(None)) => break,
-                Ok(Err(error)) => return Err(classify_body(&error)),
-                Err(_) => return Err(Failure::Timeout("its answer stalled")),
+            let Some(chunk) = body.next(upstream, by).await? else {
+                break;
             };
             let bytes = chunk.len() as u64;
             arrival.came(bytes, &self.want.errand.urgency).await;

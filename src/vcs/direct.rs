@@ -35,6 +35,7 @@ use super::url::{Allowed, RepoUrl, Scheme};
 use super::versions::{Dated, MAX_GO_MOD, Module, NoVersion, RepoError};
 use super::workspace::Workspace;
 use crate::clock::SharedClock;
+use crate::credentials::Login;
 use crate::gomod::version::by_preference;
 use crate::gomod::{ModulePath, Patterns, Version};
 
@@ -556,9 +557,19 @@ impl Outside for World {
             .visit_page(parsed.host_str().unwrap_or_default(), &self.rules)
             .await;
         let visit = visit.map_err(|error| PageError::Fault(error.to_string()))?;
-        let page = hosts.side(&self.rules).web.page(url, own).await;
+        let web = &hosts.side(&self.rules).web;
+        let header = |login: &Option<Login>| login.as_ref().and_then(Login::header);
+        let mut page = web.page(url, header(&own)).await;
+        if page.as_ref().is_ok_and(|page| page.status == 401)
+            && let Some(own) = &own
+            && let Some(renewed) = self.rules.renewed_for_page(url, own).await
+        {
+            page = web.page(url, renewed.header()).await;
+        }
         match &page {
-            Err(PageError::Fault(_) | PageError::Timeout) => visit.failed(),
+            Err(error @ (PageError::Fault(_) | PageError::Timeout)) => {
+                visit.failed(&error.to_string());
+            }
             _ => visit.answered(),
         }
         let outcome = match &page {

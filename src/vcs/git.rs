@@ -20,6 +20,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
+use url::Url;
 
 use super::party::Party;
 
@@ -56,8 +57,8 @@ pub enum Line {
     /// Not at all.
     #[default]
     None,
-    /// Through the proxies of our own environment.
-    Proxied,
+    /// Through this proxy.
+    Proxied(Url),
     /// Straight to these addresses, each as `http.curloptResolve` has it: `host:port:address`.
     Straight(Vec<String>),
 }
@@ -109,8 +110,6 @@ pub struct Git {
     home: PathBuf,
     /// Names of environment variables that are passed on, and their values: certificates, the path.
     passed: Vec<(OsString, OsString)>,
-    /// And those that name proxies.
-    proxies: Vec<(OsString, OsString)>,
     strangers: Slots,
     own: Slots,
     running: Gauge,
@@ -143,9 +142,6 @@ const PASSED: &[&str] = &[
     "TMPDIR",
 ];
 
-/// Those that name proxies. Which hosts are exempt is decided by us ([`Line`]).
-const PROXIES: &[&str] = &["https_proxy", "http_proxy", "all_proxy"];
-
 impl Git {
     /// With at most `slots` runs at once that ask the world and as many that do not; private modules and routes have as
     /// many of their own. `home` exists and is empty; `environment` gives our own variables.
@@ -161,7 +157,7 @@ impl Git {
             names.iter().filter_map(set).collect()
         };
         let mut passed = of(PASSED);
-        // What reqwest honours by these names, git does by others.
+        // What is honoured by these names elsewhere, git does by others.
         for (ours, gits) in [
             ("SSL_CERT_FILE", "GIT_SSL_CAINFO"),
             ("SSL_CERT_DIR", "GIT_SSL_CAPATH"),
@@ -172,7 +168,6 @@ impl Git {
             program,
             home,
             passed,
-            proxies: proxies(&environment),
             strangers: Slots::new(slots),
             own: Slots::new(slots),
             running,
@@ -202,9 +197,11 @@ impl Git {
             .env("GIT_ASKPASS", "/bin/false")
             .env("GIT_SSH_COMMAND", ssh(access));
         match &access.line {
-            Line::Proxied => {
-                let proxies = self.proxies.iter();
-                command.envs(proxies.map(|(name, value)| (name, value)));
+            // In the environment: its address may hold a password. It follows no redirect, so it is one host's.
+            Line::Proxied(proxy) => {
+                for name in ["https_proxy", "http_proxy"] {
+                    command.env(name, proxy.as_str());
+                }
             }
             Line::None | Line::Straight(_) => {
                 command.env("no_proxy", "*");
@@ -273,7 +270,7 @@ impl Git {
         };
         let slots = match access.line {
             Line::None => &slots.local,
-            Line::Proxied | Line::Straight(_) => &slots.world,
+            Line::Proxied(_) | Line::Straight(_) => &slots.world,
         };
         let slot = timeout(QUEUE, Arc::clone(slots).acquire_owned()).await;
         let Ok(Ok(slot)) = slot else {
@@ -392,16 +389,6 @@ impl Git {
             read: 0,
         })
     }
-}
-
-/// The proxies of our environment. Of `HTTP_PROXY` curl knows the lower-case form alone, others know both.
-fn proxies(environment: &impl Fn(&str) -> Option<OsString>) -> Vec<(OsString, OsString)> {
-    let set = |name: &&str| {
-        let upper = name.to_uppercase();
-        let value = environment(&upper).or_else(|| environment(name))?;
-        Some((OsString::from(name), value))
-    };
-    PROXIES.iter().filter_map(set).collect()
 }
 
 /// The protocols that git may use.

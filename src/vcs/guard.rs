@@ -8,13 +8,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use thiserror::Error;
 use tokio::sync::Semaphore;
-use url::{Host, Url};
+use url::Host;
 
 use super::git::Line;
+use crate::proxies::Proxies;
 
 /// How long a name may take to be resolved.
 const RESOLVE: Duration = Duration::from_secs(10);
@@ -55,46 +55,18 @@ enum Trusted {
 /// Knows which hosts may be asked, and by which way.
 pub struct Guard {
     trusted: Vec<Trusted>,
-    proxies: Matcher,
-    /// Hosts of the proxies themselves, which may of course be inside.
-    proxy_hosts: Vec<String>,
+    proxies: Arc<Proxies>,
     /// For questions about addresses.
     lookups: Arc<Semaphore>,
 }
 
 impl Guard {
-    /// `allowed` are hosts that may be inside: `host`, `*.host` or an address; `environment` gives our own variables.
-    pub fn new<'a>(
-        allowed: impl IntoIterator<Item = &'a str>,
-        environment: impl Fn(&str) -> Option<String>,
-    ) -> Self {
-        let set = |names: [&str; 2]| names.into_iter().find_map(&environment).unwrap_or_default();
-        let (https, http) = (
-            set(["HTTPS_PROXY", "https_proxy"]),
-            set(["HTTP_PROXY", "http_proxy"]),
-        );
-        let (all, no) = (
-            set(["ALL_PROXY", "all_proxy"]),
-            set(["NO_PROXY", "no_proxy"]),
-        );
-        let host_of = |text: &String| {
-            let with_scheme = match text.contains("://") {
-                true => text.clone(),
-                false => format!("http://{text}"),
-            };
-            Some(Url::parse(&with_scheme).ok()?.host_str()?.to_owned())
-        };
-        let proxy_hosts = [&https, &http, &all].into_iter().filter_map(host_of);
+    /// `allowed` are hosts that may be inside: `host`, `*.host` or an address.
+    pub fn new<'a>(allowed: impl IntoIterator<Item = &'a str>, proxies: Arc<Proxies>) -> Self {
         Guard {
             lookups: Arc::new(Semaphore::new(LOOKUPS)),
             trusted: allowed.into_iter().filter_map(Trusted::parse).collect(),
-            proxy_hosts: proxy_hosts.collect(),
-            proxies: Matcher::builder()
-                .https(https)
-                .http(http)
-                .all(all)
-                .no(no)
-                .build(),
+            proxies,
         }
     }
 
@@ -115,13 +87,8 @@ impl Guard {
     /// The way to a host, if it may be asked.
     pub async fn line(&self, scheme: &str, host: &str, port: u16) -> Result<Line, Barred> {
         self.judge(host)?;
-        let bracketed = match host.contains(':') {
-            true => format!("[{host}]"),
-            false => host.to_owned(),
-        };
-        let uri = format!("{scheme}://{bracketed}:{port}/").parse().ok();
-        if uri.is_some_and(|uri| self.proxies.intercept(&uri).is_some()) {
-            return Ok(Line::Proxied);
+        if let Some(proxy) = self.proxies.of(scheme, host, port) {
+            return Ok(Line::Proxied(proxy.clone()));
         }
         if self.trusts(host) || !matches!(parsed(host), Some(Host::Domain(_))) {
             return Ok(Line::Straight(Vec::new()));
@@ -326,7 +293,8 @@ impl Resolve for Resolver {
         let guard = Arc::clone(&self.0);
         Box::pin(async move {
             let name = name.as_str();
-            if guard.proxy_hosts.iter().any(|proxy| proxy == name) {
+            // They may of course be inside.
+            if guard.proxies.hosts().any(|proxy| proxy == name) {
                 let found = tokio::net::lookup_host((name, 0)).await?;
                 return Ok(Box::new(found.collect::<Vec<_>>().into_iter()) as Addrs);
             }
@@ -345,10 +313,11 @@ mod tests {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        Guard::new(allowed.iter().copied(), move |name| {
+        let proxies = Proxies::from_environment(move |name| {
             let of_name = variables.iter().find(|(known, _)| known == name);
             of_name.map(|(_, value)| value.clone())
-        })
+        });
+        Guard::new(allowed.iter().copied(), Arc::new(proxies))
     }
 
     #[test]
@@ -464,7 +433,8 @@ mod tests {
             ],
         );
         let line = behind.line("https", "git.example.com", 443).await;
-        assert_eq!(line, Ok(Line::Proxied));
+        let proxy = url::Url::parse("http://proxy.corp:3128").unwrap();
+        assert_eq!(line, Ok(Line::Proxied(proxy)));
         let line = behind.line("https", "127.0.0.1", 443).await;
         assert!(matches!(line, Err(Barred::Inside(_))), "{line:?}");
         let straight = guard(&["127.0.0.1"], &[]);

@@ -131,15 +131,16 @@ impl Visit {
         self.host.breaker.success(&self.pass);
     }
 
-    /// It has not.
-    pub fn failed(&self) {
+    /// It has not, for this reason.
+    pub fn failed(&self, reason: &str) {
         *self.host.answered.lock() = None;
-        self.host.breaker.failure(&self.pass, None);
+        self.host.breaker.failure(&self.pass, None, reason);
     }
 
     /// One thing asked of it took too long, which says less of the host than of that thing.
     pub fn hung(&self, what: &str) {
-        self.host.breaker.failure(&self.pass, Some(what));
+        let reason = "it did not bring all in time";
+        self.host.breaker.failure(&self.pass, Some(what), reason);
     }
 
     /// It is not known whether it would have.
@@ -208,7 +209,11 @@ impl Hosts {
                 places: Arc::new(Semaphore::new(self.settings.per_host)),
                 brief: Arc::new(Semaphore::new(self.settings.per_host)),
                 pages: Arc::new(Semaphore::new(PAGES)),
-                breaker: Breaker::new(settings, Arc::clone(&self.clock)),
+                breaker: Breaker::new(
+                    format!("git host {name}"),
+                    settings,
+                    Arc::clone(&self.clock),
+                ),
                 answered: Mutex::default(),
             }))
         };
@@ -250,11 +255,16 @@ impl Hosts {
 
     async fn enter(&self, host: Arc<Host>, places: Arc<Semaphore>) -> Result<Visit, RepoError> {
         let name = &host.name;
-        let stopped = |why: Stopped| match why {
-            Stopped::Open(left) | Stopped::Paused(left) => RepoError::Unreachable(format!(
-                "{name} has not answered several times and is not asked for another {} s",
+        let stopped = |why: Stopped| {
+            let (left, lastly) = match why {
+                Stopped::Open { left, lastly } => (left, lastly),
+                Stopped::Paused(left) => (left, None),
+            };
+            let lastly = lastly.map_or_else(String::new, |why| format!("; lastly: {why}"));
+            RepoError::Unreachable(format!(
+                "{name} has not answered several times and is not asked for another {} s{lastly}",
                 left.as_secs() + 1
-            )),
+            ))
         };
         if let Some(why) = host.breaker.stopped() {
             return Err(stopped(why));
@@ -323,7 +333,8 @@ impl Hosts {
             }
             (Some(login), _) => login.name(),
             (None, _) if rules.private && url.scheme() == Scheme::Https => {
-                let found = parsed.and_then(|it| self.credentials.login_of(&it, url.user()));
+                let known = self.credentials.known();
+                let found = parsed.and_then(|it| known.login_of(&it, url.user()));
                 found.map_or_else(String::new, |(login, _)| login.name().to_owned())
             }
             (None, _) => String::new(),
@@ -357,11 +368,25 @@ impl Hosts {
             // Whoever writes a page could have us fetch for everybody what is for us alone.
             return Ok(None);
         }
-        let found = self.credentials.login_of(&parsed, url.user());
+        let found = self.credentials.login_of(&parsed, url.user()).await;
         Ok(found.map(|(login, written)| Who {
             login,
             written: written.to_owned(),
         }))
+    }
+
+    /// Who we are to a repository was refused. Says whether we are somebody else by now.
+    pub async fn is_renewed(&self, url: &RepoUrl, purpose: &Purpose, who: &Who) -> bool {
+        let own = purpose.rules.login.as_ref();
+        if let Some(own) = own.filter(|_| who.written == purpose.rules.name) {
+            return own.refused(&who.login).await;
+        }
+        let Ok(parsed) = Url::parse(url.as_str()) else {
+            return false;
+        };
+        let sent = who.login.header();
+        let now = self.credentials.renewed(&parsed, url.user(), sent.as_ref());
+        now.await.is_some()
     }
 
     /// How git may reach a repository.

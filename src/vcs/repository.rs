@@ -281,7 +281,7 @@ impl Repository {
             if let Err(error) = self.hosts.connects(&visit, &url, rules, &access).await {
                 match error {
                     RepoError::Missing(_) => visit.neutral(),
-                    _ => visit.failed(),
+                    _ => visit.failed(&reason(&url, &error)),
                 }
                 return Err(error);
             }
@@ -314,7 +314,7 @@ impl Repository {
                 .diagnose(&url, &self.purpose, who.as_ref(), error);
             let diagnosis = diagnosis.await;
             match &diagnosis {
-                Diagnosis::Outage(_) => visit.failed(),
+                Diagnosis::Outage(error) => visit.failed(&reason(&url, error)),
                 Diagnosis::Final(RepoError::Timeout(_)) => visit.hung(url.as_str()),
                 // What is wrong is here.
                 Diagnosis::Final(
@@ -352,7 +352,7 @@ impl Repository {
                 }
                 // A token may be withdrawn before its time.
                 Diagnosis::Final(RepoError::Refused(error))
-                    if last.is_none() && self.may_be_renewed(who.as_ref()) =>
+                    if last.is_none() && self.may_be_renewed(&url, who.as_ref()).await =>
                 {
                     last = Some(RepoError::Refused(error));
                 }
@@ -375,10 +375,11 @@ impl Repository {
         to.is_ok_and(|to| side.reserved.covers_url(&to))
     }
 
-    fn may_be_renewed(&self, who: Option<&Who>) -> bool {
-        let own = self.purpose.rules.login.as_ref();
-        own.zip(who)
-            .is_some_and(|(own, who)| own.refused(&who.login))
+    async fn may_be_renewed(&self, url: &RepoUrl, who: Option<&Who>) -> bool {
+        match who {
+            Some(who) => self.hosts.is_renewed(url, &self.purpose, who).await,
+            None => false,
+        }
     }
 
     /// Git has failed and the host is well: the second time in a row the mirror is blamed.
@@ -575,4 +576,12 @@ impl Commits for At<'_> {
         tags.retain(|tag| tag.starts_with(prefix) && self.table.tag(tag).is_some());
         Ok(tags)
     }
+}
+
+/// Why a host could not be asked, without the address of one repository: others at that host are told as well.
+fn reason(url: &RepoUrl, error: &RepoError) -> String {
+    let text = error.to_string();
+    let first = text.lines().next().unwrap_or_default();
+    let about_host = first.strip_prefix(&format!("{url}: ")).unwrap_or(first);
+    about_host.to_owned()
 }

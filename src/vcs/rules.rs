@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
 use url::Url;
 
 use super::github::{self, GithubApp, TokenError};
 use super::party::Party;
 use super::url::RepoUrl;
-use crate::credentials::Login;
+use crate::credentials::{Login, Renewed};
 
 /// What git may hold in memory while it fetches what strangers name. Bytes.
 const FETCH_MEMORY: u64 = 2 << 30;
@@ -52,31 +51,32 @@ pub struct Ssh {
 #[derive(Clone, Debug)]
 pub enum RouteLogin {
     /// A name and a password or token.
-    Fixed(Login),
+    Fixed(Arc<Renewed<Login>>),
     /// A GitHub App, which has new tokens made.
     App(Arc<GithubApp>),
 }
 
 impl RouteLogin {
     /// A login was refused. Says whether another one can be had.
-    pub fn refused(&self, login: &Login) -> bool {
+    pub async fn refused(&self, login: &Login) -> bool {
         match (self, login) {
             (RouteLogin::App(app), Login::Basic { password, .. }) => app.forget(password),
-            _ => false,
+            (RouteLogin::App(_), Login::Bearer(_)) => false,
+            (RouteLogin::Fixed(own), _) => *own.refused().await != *login,
         }
     }
 
     /// Who that is, for people; the same however often tokens are made anew.
     pub(super) fn name(&self) -> String {
         match self {
-            RouteLogin::Fixed(login) => login.name().to_owned(),
+            RouteLogin::Fixed(own) => own.known().name().to_owned(),
             RouteLogin::App(app) => format!("{app:?}"),
         }
     }
 
     pub(super) async fn login(&self) -> Result<Login, TokenError> {
         match self {
-            RouteLogin::Fixed(login) => Ok(login.clone()),
+            RouteLogin::Fixed(own) => Ok(Login::clone(&*own.get().await)),
             RouteLogin::App(app) => Ok(Login::Basic {
                 user: github::USER.to_owned(),
                 password: app.token().await?.secret().to_owned(),
@@ -132,12 +132,24 @@ impl Rules {
     }
 
     /// What is sent to a page: the rule's own login only where it names the page's host itself.
-    pub async fn login_for_page(&self, url: &str) -> Option<HeaderValue> {
+    pub async fn login_for_page(&self, url: &str) -> Option<Login> {
+        // Without a token the page says what it says to everybody.
+        self.own_for_page(url)?.login().await.ok()
+    }
+
+    /// What is sent instead of a login that a page has refused, if there is another one.
+    pub async fn renewed_for_page(&self, url: &str, refused: &Login) -> Option<Login> {
+        let own = self.own_for_page(url)?;
+        match own.refused(refused).await {
+            true => own.login().await.ok(),
+            false => None,
+        }
+    }
+
+    fn own_for_page(&self, url: &str) -> Option<&RouteLogin> {
         let url = Url::parse(url).ok()?;
         let named = self.host.is_some() && url.scheme() == "https" && self.is_for(&url);
-        let own = self.login.as_ref().filter(|_| named)?;
-        // Without a token the page says what it says to everybody.
-        own.login().await.ok()?.header()
+        self.login.as_ref().filter(|_| named)
     }
 
     /// Whether the rule's own login is for a host.

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use http::HeaderValue;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use url::Url;
@@ -12,6 +12,7 @@ use url::Url;
 use super::guard::{Barred, Guard};
 use super::reserved::Reserved;
 use super::resolve::{Page, PageError};
+use crate::coding;
 use crate::credentials::Credentials;
 
 /// Before something that failed is asked for again.
@@ -70,7 +71,10 @@ impl Web {
 
     /// Gets a page, as who we are by `own` or else by what is known of its host. What may pass is asked for once more.
     pub async fn page(&self, url: &str, own: Option<HeaderValue>) -> Result<Page, PageError> {
-        let first = self.page_once(url, own.clone()).await;
+        let mut first = self.page_once(url, own.clone()).await;
+        if own.is_none() && first.as_ref().is_ok_and(|page| page.status == 401) {
+            first = self.as_renewed(url, first).await;
+        }
         let may_pass = match &first {
             Ok(page) => page.status >= 500 || page.status == 429,
             Err(error) => matches!(error, PageError::Fault(_)),
@@ -82,11 +86,31 @@ impl Web {
         self.page_once(url, own).await
     }
 
+    /// A page has refused who we are by what is known of its host, which may have been renewed.
+    async fn as_renewed(
+        &self,
+        url: &str,
+        refused: Result<Page, PageError>,
+    ) -> Result<Page, PageError> {
+        let Ok(parsed) = Url::parse(url) else {
+            return refused;
+        };
+        let sent = self.credentials.authorization(&parsed).await;
+        match self.credentials.renewed(&parsed, None, sent.as_ref()).await {
+            Some(login) => self.page_once(url, Some(login)).await,
+            None => refused,
+        }
+    }
+
     async fn page_once(&self, url: &str, own: Option<HeaderValue>) -> Result<Page, PageError> {
         let url = self.permitted(url).await?;
-        let login = own.or_else(|| self.credentials.authorization(&url));
+        let login = match own {
+            Some(own) => Some(own),
+            None => self.credentials.authorization(&url).await,
+        };
         let mut answer = self.get(url, login).await?;
         let status = answer.status().as_u16();
+        let says_gzip = coding::says_gzip(answer.headers());
         let mut body = BytesMut::new();
         let read = async {
             while let Some(piece) = answer.chunk().await? {
@@ -99,10 +123,13 @@ impl Web {
             Ok(())
         };
         match tokio::time::timeout(self.time, read).await {
-            Ok(Ok(())) => Ok(Page {
-                status,
-                body: Bytes::from(body),
-            }),
+            Ok(Ok(())) => {
+                let body = match says_gzip && coding::is_gzip(&body) {
+                    true => coding::beginning(&body, self.max_page as u64).into(),
+                    false => body.freeze(),
+                };
+                Ok(Page { status, body })
+            }
             Ok(Err(error)) => Err(page_error(&error)),
             Err(_) => Err(PageError::Timeout),
         }

@@ -25,6 +25,7 @@ macro_rules! differential {
 mod credentials;
 mod fixtures;
 mod go_client;
+mod network;
 mod offline;
 mod resolve;
 mod routing;

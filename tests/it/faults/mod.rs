@@ -3,6 +3,11 @@
 mod answers;
 mod breaker;
 mod chain;
+mod codings;
+mod http2;
+mod network;
 mod redirects;
 mod resume;
+mod secrets;
+mod standing;
 mod timing;

@@ -114,10 +114,19 @@ pub struct GitHost {
 
 impl GitHost {
     pub fn start() -> GitHost {
+        GitHost::launch(wire::hosts_tls())
+    }
+
+    /// With a certificate that signs itself.
+    pub fn start_self_signed() -> GitHost {
+        GitHost::launch(wire::self_signed_tls())
+    }
+
+    fn launch(tls: Tls) -> GitHost {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
         let inner = Arc::new(Inner {
             addr: listener.local_addr().unwrap(),
-            tls: wire::hosts_tls(),
+            tls,
             state: Mutex::default(),
             changed: Condvar::new(),
         });

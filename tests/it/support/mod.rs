@@ -4,6 +4,7 @@ pub mod fault;
 pub mod git;
 pub mod githost;
 pub mod go;
+pub mod h2;
 pub mod http;
 pub mod modules;
 pub mod oracle;
@@ -18,6 +19,7 @@ pub use fault::{At, Body, Fault, Gate, Length};
 pub use git::{Commit, Repo};
 pub use githost::GitHost;
 pub use go::Go;
+pub use h2::H2Upstream;
 pub use http::{Conn, Request, Response};
 pub use modules::Module;
 pub use oracle::{Oracle, Verdict};
@@ -167,6 +169,11 @@ pub fn tls_authority() -> PathBuf {
 /// The certificate of the authority behind `GitHost`, as a file.
 pub fn hosts_authority() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/tls/hosts-authority.pem")
+}
+
+/// The certificate of `FakeUpstream::start_self_signed` and `GitHost::start_self_signed`, as a file.
+pub fn self_signed() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/tls/self-signed.pem")
 }
 
 /// A port that was free a moment ago, for the few tests in which the program must be told its own.

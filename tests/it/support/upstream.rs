@@ -76,6 +76,8 @@ pub(super) struct State {
     /// Second handles of the open connections, so that `stop` can end them.
     pub sockets: HashMap<u64, TcpStream>,
     connections: u64,
+    /// Connections up to this number have fallen silent.
+    pub silent: u64,
     forgotten: usize,
 }
 
@@ -134,6 +136,11 @@ impl FakeUpstream {
     /// Speaks TLS with the certificate for `localhost` and `127.0.0.1` that `tls::authority` signed.
     pub fn start_tls() -> FakeUpstream {
         FakeUpstream::launch(Some(wire::tls()))
+    }
+
+    /// The same with a certificate that signs itself.
+    pub fn start_self_signed() -> FakeUpstream {
+        FakeUpstream::launch(Some(wire::self_signed_tls()))
     }
 
     /// Started and filled in one go.
@@ -320,6 +327,12 @@ impl FakeUpstream {
 
     pub fn clear_rules(&self) {
         self.inner.update(|state| state.rules.clear());
+    }
+
+    /// Connections that are open now stay so and are not answered any more, as when something between has forgotten
+    /// them.
+    pub fn fall_silent(&self) {
+        self.inner.update(|state| state.silent = state.connections);
     }
 
     pub fn latency(&self, latency: Duration) {

@@ -31,6 +31,21 @@ pub(super) fn hosts_tls() -> Tls {
     )
 }
 
+/// The same with a certificate that signs itself.
+pub(super) fn self_signed_tls() -> Tls {
+    tls_with(
+        include_bytes!("tls/self-signed.pem"),
+        include_bytes!("tls/self-signed.key"),
+    )
+}
+
+/// The certificate for `localhost`, for HTTP/2.
+pub(super) fn h2_tls() -> Tls {
+    let mut config = ServerConfig::clone(&tls());
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Arc::new(config)
+}
+
 fn tls_with(certificate: &[u8], key: &[u8]) -> Tls {
     let certificates = CertificateDer::pem_slice_iter(certificate)
         .collect::<Result<Vec<_>, _>>()
@@ -130,6 +145,10 @@ pub(super) fn converse(inner: &Inner, life: u64, number: u64, mut wire: Wire) {
     let mut buffer = Vec::new();
     let mut end = Over::Politely;
     while let Some(head) = read_head(&mut wire, &mut buffer) {
+        if inner.state().silent >= number {
+            wire.linger(|| inner.state().life != life);
+            break;
+        }
         let (id, recorded) = inner.update(|state| {
             let recorded = parse(&head, &state.manners.base);
             state.open += 1;
