@@ -17,7 +17,9 @@ use crate::engine::{Direct, MakeProxy, Source, Sources, Ways};
 use crate::proxies::Proxies;
 use crate::sumdb::DatabaseSpec;
 use crate::telemetry::metrics::Metrics;
-use crate::upstream::{ChainSpec, ClientSettings, Pool, Roster, SourceSpec, Trust, Upstream};
+use crate::upstream::{
+    ChainSpec, ClientSettings, Pool, Roster, Share, SourceSpec, Trust, Upstream,
+};
 use crate::vcs::direct::Way;
 use crate::vcs::party::Party;
 use crate::vcs::rules::Rules;
@@ -42,6 +44,10 @@ struct Parts {
     credentials: Arc<Credentials>,
     via: HeaderValue,
     settings: crate::upstream::Settings,
+    /// What all upstreams share that the operator has named, or whom the operator trusts.
+    share: Arc<Share>,
+    /// What all share that strangers have named.
+    share_of_strangers: Arc<Share>,
     clock: SharedClock,
     metrics: Arc<Metrics>,
     roster: Arc<Roster>,
@@ -120,6 +126,8 @@ impl UpstreamMaker {
                 concurrency: upstream.concurrency,
                 breaker: breaker(config),
             },
+            share: Share::of_the_operator(),
+            share_of_strangers: Share::of_strangers(upstream.concurrency),
             clock,
             metrics,
             roster: Arc::default(),
@@ -206,6 +214,7 @@ impl Parts {
             &self.credentials,
             self.via.clone(),
             self.settings,
+            Arc::clone(&self.share),
             Arc::clone(&self.clock),
             |label| self.metrics.upstream(label),
         ));
@@ -218,15 +227,20 @@ impl Parts {
         let reach = self.outside.of(rules);
         judge_redirect(&reach.guard, &reach.reserved, url)?;
         let mut settings = self.settings;
-        if rules.party() == Party::Strangers {
-            settings.concurrency = settings.concurrency.min(STRANGERS_SLOTS);
-        }
+        let share = match rules.party() {
+            Party::Strangers => {
+                settings.concurrency = settings.concurrency.min(STRANGERS_SLOTS);
+                Arc::clone(&self.share_of_strangers)
+            }
+            Party::Own => Arc::clone(&self.share),
+        };
         Ok(Arc::new(Upstream::new(
             url,
             (reach.pool)()?,
             &reach.credentials,
             self.via.clone(),
             settings,
+            share,
             Arc::clone(&self.clock),
             |_| self.metrics.upstream("named by pages"),
         )))

@@ -19,7 +19,7 @@ use crate::vcs::direct::{Lodging, Place, Question, Way};
 /// Versions that are shown.
 const SHOWN: usize = 8;
 /// The largest list that is read. Bytes.
-const MAX_LIST: u64 = 32 << 20;
+const MAX_LIST: u64 = 4 << 20;
 
 /// Prints everything about a module; false if it is not to be had.
 pub async fn explain(doctor: &Doctor<'_>, module: &ModulePath) -> Result<bool, app::StartError> {
@@ -145,6 +145,7 @@ async fn by_sources(sources: &Sources, module: &ModulePath) -> bool {
         module: Some(module),
         first_byte: None,
         max: MAX_LIST,
+        max_of_strangers: MAX_LIST,
         large: false,
         errand: &Errand::default(),
     };

@@ -110,6 +110,7 @@ impl Network {
                 module: None,
                 first_byte: None,
                 max: MAX_SUPPORTED,
+                max_of_strangers: MAX_SUPPORTED,
                 large: false,
                 errand,
             };
@@ -138,6 +139,7 @@ impl Transport for Arc<Network> {
             module: ask.lookup.as_ref(),
             first_byte: lookup.then_some(self.lookup_time),
             max: ask.max,
+            max_of_strangers: ask.max,
             large: lookup,
             errand: &ask.errand,
         };

@@ -84,15 +84,23 @@ impl Direct {
     }
 }
 
-/// Asks a repository for something small.
+/// Asks a repository for something small, of at most `max` bytes.
 pub async fn small<T>(
     lodging: &Lodging,
     key: &Key,
+    max: u64,
     what: &str,
     check: Check<'_, T>,
 ) -> Result<Fetched<T>, EngineError> {
     let body = lodging.ask(question(key)).await;
     let body: Bytes = body.map_err(|error| verdict(what, error))?;
+    if body.len() as u64 > max {
+        let url = lodging.url();
+        let text = format!("{what}: what {url} has of it is larger than {max} bytes");
+        let mut error = EngineError::new(Class::Upstream, text);
+        error.too_large = true;
+        return Err(error);
+    }
     let content = check(&body).map_err(|why| {
         EngineError::absent(format!(
             "not found: {what}: what {} has of it is not to be used: {why}",
@@ -173,6 +181,10 @@ fn verdict(what: &str, error: DirectError) -> EngineError {
         return EngineError::ours(format!("{what}: larder could not make the zip"));
     }
     let said_by_all = is_said(&error);
+    let too_large = matches!(
+        &error,
+        DirectError::Version(NoVersion::Repo(RepoError::TooLarge(_)))
+    );
     let mut lines = text.lines();
     let first = lines.next().unwrap_or_default();
     let first = match class {
@@ -188,6 +200,7 @@ fn verdict(what: &str, error: DirectError) -> EngineError {
     if class == Class::Unavailable {
         verdict.retry_after = Some(NO_ROOM);
     }
+    verdict.too_large = too_large;
     verdict
 }
 

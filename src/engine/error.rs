@@ -57,6 +57,8 @@ pub struct EngineError {
     pub doubtful: bool,
     /// That it does not exist was just said by every source that may have it.
     pub said_by_all: bool,
+    /// What was sent is more than is taken; so it will be if it is asked for again at once.
+    pub too_large: bool,
     /// It was said a while ago, and nobody can be asked now.
     pub stale: Option<Stale>,
 }
@@ -82,6 +84,7 @@ impl EngineError {
             passing: false,
             doubtful: false,
             said_by_all: false,
+            too_large: false,
             stale: None,
             unasked: false,
         }

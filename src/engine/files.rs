@@ -32,10 +32,12 @@ const WORTH_A_FILE: u64 = 1024;
 const PUBLISH_WAIT: Duration = Duration::from_secs(2);
 /// The largest zip (`golang.org/x/mod/zip.MaxZipFile`). Bytes.
 const MAX_ZIP: u64 = 524_288_000;
-/// The largest go.mod (`golang.org/x/mod/zip.MaxGoMod`). Bytes.
+/// The largest go.mod (`golang.org/x/mod/zip.MaxGoMod`), and of a source that a stranger has named. Bytes.
 const MAX_MOD: u64 = 16 << 20;
-/// The largest `.info` that makes sense. Bytes.
-pub(super) const MAX_INFO: u64 = 1 << 20;
+const MAX_MOD_OF_STRANGERS: u64 = 1 << 20;
+/// The largest `.info` that makes sense, as above. Bytes.
+pub(super) const MAX_INFO: u64 = 256 << 10;
+pub(super) const MAX_INFO_OF_STRANGERS: u64 = 64 << 10;
 
 /// What becomes of a fetch that began as a guess and has failed: such a one asks once and not everybody, so that need
 /// not be the last word. Nobody can join it any more.
@@ -93,9 +95,7 @@ impl Engine {
             return Err(not_kept(&what(key)));
         }
         let as_key = Key::File(key.clone());
-        if !mode.no_cache
-            && let Some(error) = self.negatives.get(&as_key)
-        {
+        if let Some(error) = self.negatives.get_for(&as_key, mode.no_cache) {
             return Err(Self::from_negative(error));
         }
         self.ahead_missed(key, mode);
@@ -264,17 +264,25 @@ impl Engine {
                 // A disk that cannot keep up slows the answers down, for a moment; then they go out unkept.
                 let place = timeout(PUBLISH_WAIT, self.publishing.acquire()).await;
                 let stored = self.store.blobs().room() == Room::Enough && place.is_ok();
+                if stored && body.len() as u64 > store::SMALL {
+                    // From the file it takes no memory, however slowly it is read.
+                    let body = body.clone();
+                    let put = self.store.publish_bytes(&key, body, &record, &beside);
+                    match put.await {
+                        Ok(()) => self.show_totals(),
+                        Err(error) => self.not_kept(&key, &error),
+                    }
+                    if let Ok(Some(file)) = self.kept(&key).await {
+                        landed.send_replace(Some(Ok(Landed { file, stored, from })));
+                        return self.has_appeared(&key).await;
+                    }
+                }
                 landed.send_replace(Some(Ok(Landed {
                     file: file.clone(),
                     stored,
                     from,
                 })));
-                self.negatives.forget(&Key::File(key.clone()));
-                if key.kind == Kind::Info {
-                    self.negatives.version_exists(&key);
-                    self.outdate_list(&key);
-                }
-                self.absences.appeared(&Key::File(key.clone())).await;
+                self.has_appeared(&key).await;
                 if !stored {
                     self.metrics.unkept.inc();
                     self.pin_alone(&key, &beside).await;
@@ -297,6 +305,17 @@ impl Engine {
         }
     }
 
+    /// A small file has come: what was said against it holds no more.
+    async fn has_appeared(&self, key: &FileKey) {
+        let as_key = Key::File(key.clone());
+        self.negatives.forget(&as_key);
+        if key.kind == Kind::Info {
+            self.negatives.version_exists(key);
+            self.outdate_list(key);
+        }
+        self.absences.appeared(&as_key).await;
+    }
+
     async fn fetch_small(
         &self,
         key: &FileKey,
@@ -309,16 +328,16 @@ impl Engine {
         {
             vouching.found();
         }
-        let max = if key.kind == Kind::Mod {
-            MAX_MOD
-        } else {
-            MAX_INFO
+        let (max, max_of_strangers) = match key.kind {
+            Kind::Mod => (MAX_MOD, MAX_MOD_OF_STRANGERS),
+            Kind::Info | Kind::Zip => (MAX_INFO, MAX_INFO_OF_STRANGERS),
         };
         let want = Want {
             path: &path,
             module: Some(&key.module),
             first_byte: None,
             max,
+            max_of_strangers,
             large: false,
             errand,
         };
@@ -479,7 +498,9 @@ impl Engine {
                     Err(error) => self.not_kept(&key, &error),
                 }
             }
-            Err(error) => {
+            Err(mut error) => {
+                // Of a guess less is taken than of what is waited for.
+                error.too_large &= !guess;
                 self.remember_no(&Key::File(key.clone()), &error);
                 self.noted(&key, &error);
                 place.leave();
@@ -504,6 +525,7 @@ impl Engine {
                 true => self.ahead.room().min(MAX_ZIP),
                 false => MAX_ZIP,
             },
+            max_of_strangers: MAX_ZIP,
             large: true,
             errand,
         };

@@ -10,6 +10,7 @@ use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 
 use super::answer::{Answer, CacheStatus, Content, Current, etag};
+use crate::clock::Millis;
 use crate::protocol::{FileKey, Kind, MetaKey};
 use crate::store::{self, BlobFile, FileRecord, KeptFile, MetaRecord, Verified};
 
@@ -95,18 +96,20 @@ impl From<&KeptFile> for HotFile {
 struct Weigh;
 
 impl Weighter<FileKey, HotFile> for Weigh {
-    fn weight(&self, _key: &FileKey, file: &HotFile) -> u64 {
+    fn weight(&self, key: &FileKey, file: &HotFile) -> u64 {
         match &file.content {
-            HotContent::Bytes(bytes) => bytes.len() as u64 + OVERHEAD,
+            HotContent::Bytes(bytes) => (bytes.len() + key.module.as_str().len()) as u64 + OVERHEAD,
             HotContent::File(_) => OPEN_FILE,
         }
     }
 }
 
 impl Weighter<MetaKey, Held> for Weigh {
-    fn weight(&self, _key: &MetaKey, held: &Held) -> u64 {
+    fn weight(&self, key: &MetaKey, held: &Held) -> u64 {
         let meta = &held.meta;
-        (meta.record.body.len() + meta.record.unlisted.len()) as u64 + OVERHEAD
+        let texts = meta.record.body.len() + meta.record.unlisted.len();
+        let file = if meta.file.is_some() { OPEN_FILE } else { 0 };
+        (texts + key.module.as_str().len()) as u64 + file + OVERHEAD
     }
 }
 
@@ -116,7 +119,9 @@ pub struct HotMeta {
     /// What is kept.
     pub record: Arc<MetaRecord>,
     /// Its body, shared with the record.
-    pub body: Bytes,
+    body: Bytes,
+    /// What is in a file rather than in the record.
+    pub file: Option<BlobFile>,
     /// Names the body.
     pub etag: Option<HeaderValue>,
     /// Whether it is the one in memory: what was given of it elsewhere holds as long.
@@ -138,23 +143,70 @@ impl Drop for EndsWith {
     }
 }
 
-struct BodyOf(Arc<MetaRecord>);
+/// A record's body, and the room that it takes among what is being fetched.
+struct BodyOf {
+    record: Arc<MetaRecord>,
+    _room: Option<Bytes>,
+}
 
 impl AsRef<[u8]> for BodyOf {
     fn as_ref(&self) -> &[u8] {
-        self.0.body.as_bytes()
+        self.record.body.as_bytes()
     }
 }
 
 impl From<MetaRecord> for HotMeta {
     fn from(record: MetaRecord) -> Self {
+        HotMeta::new(record, None)
+    }
+}
+
+impl HotMeta {
+    /// In memory; `fetched` is what it was taken from, which holds the room for it.
+    pub fn new(record: MetaRecord, fetched: Option<Bytes>) -> Self {
         let record = Arc::new(record);
         let etag = etag(&super::hex(&Sha256::digest(record.body.as_bytes())));
         HotMeta {
-            body: Bytes::from_owner(BodyOf(Arc::clone(&record))),
+            body: Bytes::from_owner(BodyOf {
+                record: Arc::clone(&record),
+                _room: fetched,
+            }),
             record,
+            file: None,
             etag,
             current: Current::default(),
+        }
+    }
+
+    /// A list in a file, which the record names.
+    pub fn in_file(record: MetaRecord, file: BlobFile) -> Self {
+        let sha256 = record.file.as_ref().map(|file| file.sha256.as_str());
+        HotMeta {
+            etag: etag(sha256.unwrap_or_default()),
+            body: Bytes::new(),
+            file: Some(file),
+            record: Arc::new(record),
+            current: Current::default(),
+        }
+    }
+
+    /// The same, as if it had been fetched then.
+    pub fn fetched_at(&self, fetched: Millis) -> Self {
+        let record = MetaRecord {
+            fetched,
+            ..(*self.record).clone()
+        };
+        match &self.file {
+            Some(file) => HotMeta::in_file(record, file.clone()),
+            None => HotMeta::from(record),
+        }
+    }
+
+    /// Its content.
+    pub fn content(&self) -> Content {
+        match &self.file {
+            Some(file) => Content::File(file.clone()),
+            None => Content::Bytes(self.body.clone()),
         }
     }
 }

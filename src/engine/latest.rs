@@ -39,16 +39,17 @@ impl Derivation<'_> {
             module: self.module.clone(),
             meta: Meta::List,
         };
-        let list = self
-            .engine
-            .record(&list_key, self.errand.clone())
-            .await?
-            .record;
-        let versions: Vec<Version> = list
-            .body
-            .lines()
-            .filter_map(|line| Version::parse(line).ok())
-            .collect();
+        let kept = self.engine.record(&list_key, self.errand.clone()).await?;
+        let _large = match &kept.file {
+            Some(_) => self.engine.large_lists.acquire().await.ok(),
+            None => None,
+        };
+        let versions: Vec<Version> = {
+            let text = self.engine.list_text(&kept).await?;
+            let each = text.lines().filter_map(|line| Version::parse(line).ok());
+            each.collect()
+        };
+        let list = kept.record;
         let retracted = self.retractions(&versions).await?;
         let compatible_only = self.ignores_incompatible(&versions).await?;
         let allowed = versions.iter().filter(|version| {
@@ -154,16 +155,20 @@ fn newest_unlisted(unlisted: &str) -> Option<Version> {
     let timed = unlisted.lines().filter_map(|line| {
         let mut fields = line.split_whitespace();
         let version = Version::parse(fields.next()?).ok()?;
-        // 2020-01-02T03:04:05Z and 20200102030405 compare alike by their digits.
-        let digits: String = match fields.next() {
-            Some(time) => time.chars().filter(char::is_ascii_digit).take(14).collect(),
-            None => version.pseudo_time()?.to_owned(),
-        };
-        Some((digits, version))
+        Some((time_of(&version, fields.next())?, version))
     });
     timed
         .max_by(|(a, _), (b, _)| a.cmp(b))
         .map(|(_, version)| version)
+}
+
+/// When a version of a list is from, by the time beside it or its own: as text that compares as the times do.
+pub(super) fn time_of(version: &Version, time: Option<&str>) -> Option<String> {
+    // 2020-01-02T03:04:05Z and 20200102030405 compare alike by their digits.
+    match time {
+        Some(time) => Some(time.chars().filter(char::is_ascii_digit).take(14).collect()),
+        None => version.pseudo_time().map(str::to_owned),
+    }
 }
 
 #[cfg(test)]

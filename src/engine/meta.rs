@@ -9,22 +9,28 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::Engine;
-use super::answer::{Answer, CacheStatus, Content, Lease, Mode};
+use super::answer::{Answer, CacheStatus, Lease, Mode};
 use super::error::{Class, EngineError};
-use super::files::{MAX_INFO, not_kept, too_many};
+use super::files::{MAX_INFO, MAX_INFO_OF_STRANGERS, not_kept, too_many};
 use super::hot::HotMeta;
-use super::latest::Derivation;
+use super::latest::{Derivation, time_of};
 use super::slow::Look;
 use crate::clock::Millis;
 use crate::errand::Errand;
 use crate::flights::{Outcome, Place, outcome};
 use crate::gomod::{ModulePath, Rev, info, semver, version};
 use crate::protocol::{FileKey, Key, Kind, Meta, MetaKey};
-use crate::store::{MetaRecord, Room};
+use crate::store::{BlobFile, MetaRecord, Room, SMALL};
 use crate::upstream::{Fetched, Validators, Want};
 
-/// The largest list that makes sense. Bytes.
-const MAX_LIST: u64 = 32 << 20;
+/// The largest list that makes sense (the longest known ones are below 1 MiB), and of a source that a stranger has
+/// named. Bytes.
+const MAX_LIST: u64 = 4 << 20;
+const MAX_LIST_OF_STRANGERS: u64 = 1 << 20;
+/// A query's answer is a line or two; a larger one is given out, but not kept. Bytes.
+const MAX_KEPT_QUERY: u64 = 8 << 10;
+/// Queries of one module that are kept.
+const MAX_QUERIES: usize = 512;
 
 /// However many questions an answer is derived from, it is there within this.
 const WHOLE: Duration = Duration::from_secs(43);
@@ -45,8 +51,11 @@ impl Engine {
             let kept = kept.ok_or_else(|| not_kept(&what(key)))?;
             return Ok(self.kept_answer(&kept));
         }
-        if !mode.no_cache {
-            if let Some(error) = self.negatives.get(&Key::Meta(key.clone())) {
+        let known_no = self
+            .negatives
+            .get_for(&Key::Meta(key.clone()), mode.no_cache);
+        if !mode.no_cache || known_no.is_some() {
+            if let Some(error) = known_no {
                 // Only "it does not exist" goes before a kept copy.
                 return match kept.filter(|_| !error.is_absent()) {
                     Some(kept) if self.is_fresh(&kept.record) => {
@@ -178,9 +187,27 @@ impl Engine {
         let Some(record) = self.store.meta(key).await? else {
             return Ok(None);
         };
-        let meta = HotMeta::from(record);
+        let meta = match &record.file {
+            None => HotMeta::from(record),
+            Some(named) => match self.store.list(&key.module, named).await? {
+                Some(file) => HotMeta::in_file(record, file),
+                None => {
+                    tracing::warn!(module = %key.module, "a list's file is not there any more, or not whole; asking again");
+                    return Ok(None);
+                }
+            },
+        };
         self.hot.put_meta(key.clone(), meta.clone());
         Ok(Some(meta))
+    }
+
+    /// What is served of a list, as text.
+    pub(super) async fn list_text(&self, list: &HotMeta) -> Result<String, EngineError> {
+        let Some(file) = &list.file else {
+            return Ok(list.record.body.clone());
+        };
+        let text = self.store.read_list(file).await?;
+        String::from_utf8(text.into()).map_err(|_| EngineError::ours("a list that is not text"))
     }
 
     /// A version exists that the list which is kept does not have: the list is past its time, whatever its age.
@@ -193,16 +220,14 @@ impl Engine {
         let Some(kept) = self.hot.meta(&list) else {
             return;
         };
+        // One in a file is not read for this.
         let is_listed = || kept.record.body.lines().any(|line| line == name);
         if version.version.is_pseudo() || !self.is_fresh(&kept.record) || is_listed() {
             return;
         }
         let ttl = u64::try_from(self.settings.ttl.as_millis()).unwrap_or(u64::MAX);
-        let old = MetaRecord {
-            fetched: Millis(kept.record.fetched.0.saturating_sub(ttl)),
-            ..(*kept.record).clone()
-        };
-        self.hot.put_meta(list, HotMeta::from(old));
+        let old = Millis(kept.record.fetched.0.saturating_sub(ttl));
+        self.hot.put_meta(list, kept.fetched_at(old));
     }
 
     pub(super) fn is_fresh(&self, record: &MetaRecord) -> bool {
@@ -258,14 +283,14 @@ impl Engine {
         let whole = patience.map_or(WHOLE, |patience| WHOLE.max(patience));
         let fetched = timeout(whole, Box::pin(self.fetch_meta(&key, errand))).await;
         match fetched.unwrap_or_else(|_| Err(too_slow(&key))) {
-            Ok(record) => {
-                let meta = HotMeta::from(record);
+            Ok(fresh) => {
                 let before = self.hot.meta(&key);
+                let meta = self.made_ready(&key, fresh).await;
                 self.hot.put_meta(key.clone(), meta.clone());
                 self.negatives.forget(&as_key);
                 landed.send_replace(Some(Ok(meta.clone())));
                 self.absences.appeared(&as_key).await;
-                let changed = before.is_none_or(|before| before.body != meta.body);
+                let changed = before.is_none_or(|before| before.etag != meta.etag);
                 self.keep_meta(&key, &meta.record, changed).await;
             }
             Err(error) => {
@@ -276,6 +301,37 @@ impl Engine {
                 }
                 place.leave();
                 landed.send_replace(Some(Err(error)));
+            }
+        }
+    }
+
+    /// As it is served. A large list goes into its file first: from there it takes no memory, however many there are and
+    /// however slowly they are read, and the index keeps small values only.
+    async fn made_ready(&self, key: &MetaKey, fresh: Fresh) -> HotMeta {
+        let Fresh { record, from } = fresh;
+        if let Some(file) = from.file {
+            return HotMeta::in_file(record, file);
+        }
+        if record.body.len() as u64 <= SMALL {
+            return HotMeta::from(record);
+        }
+        if key.meta != Meta::List || self.store.blobs().room() == Room::Low {
+            return HotMeta::new(record, from.body);
+        }
+        let body = Bytes::copy_from_slice(record.body.as_bytes());
+        match self.store.put_list(&key.module, body).await {
+            Ok(Some((named, file))) => {
+                let record = MetaRecord {
+                    body: String::new(),
+                    file: Some(named),
+                    ..record
+                };
+                HotMeta::in_file(record, file)
+            }
+            Ok(None) => HotMeta::new(record, from.body),
+            Err(error) => {
+                tracing::error!(module = %key.module, %error, "a list could not be kept; it was served all the same");
+                HotMeta::new(record, from.body)
             }
         }
     }
@@ -291,8 +347,17 @@ impl Engine {
             Meta::List => None,
             Meta::Latest | Meta::Query(_) => info::parse_info(record.body.as_bytes()).ok(),
         };
+        let most = match resolved {
+            Some(_) => MAX_KEPT_QUERY,
+            None => SMALL,
+        };
+        if record.body.len() as u64 > most {
+            self.metrics.unkept.inc();
+            return;
+        }
         let kept = match resolved {
             Some(info) => {
+                self.make_room(key).await;
                 let file = FileKey {
                     module: key.module.clone(),
                     version: info.version,
@@ -307,7 +372,7 @@ impl Engine {
             tracing::error!(resource = %key, %error, "an answer could not be kept; it was served all the same");
             return;
         }
-        if key.meta == Meta::List && changed {
+        if key.meta == Meta::List && changed && record.file.is_none() {
             let body = Bytes::copy_from_slice(record.body.as_bytes());
             // Only for use of the folder as GOPROXY=file://…; the index has it.
             if let Err(error) = self.store.blobs().publish_list(&key.module, body).await {
@@ -316,30 +381,41 @@ impl Engine {
         }
     }
 
+    /// Before another query of a module is kept: anybody can ask for any number, such as every abbreviation of a commit.
+    async fn make_room(&self, key: &MetaKey) {
+        if matches!(key.meta, Meta::Query(_)) && matches!(self.store.meta(key).await, Ok(None)) {
+            let _one_at_a_time = self.tidying.acquire().await;
+            if let Err(error) = self.store.tidy_queries(&key.module, MAX_QUERIES).await {
+                tracing::error!(module = %key.module, %error, "old queries could not be removed");
+            }
+        }
+    }
+
     async fn fetch_meta(
         self: &Arc<Self>,
         key: &MetaKey,
         errand: Errand,
-    ) -> Result<MetaRecord, EngineError> {
+    ) -> Result<Fresh, EngineError> {
         let derivation = |errand| Derivation {
             engine: self,
             module: &key.module,
             errand,
         };
         match &key.meta {
-            Meta::List => self.fetch(key, &errand, MAX_LIST, &filter_list).await,
-            Meta::Query(name) if name.prefix().is_some() => {
-                derivation(errand).run(key, name.prefix()).await
-            }
-            Meta::Query(_) => self.fetch(key, &errand, MAX_INFO, &check_info).await,
-            Meta::Latest => match self.fetch(key, &errand, MAX_INFO, &check_info).await {
+            Meta::List => self.fetch(key, &errand, LIST, &filter_list).await,
+            Meta::Query(name) if name.prefix().is_some() => derivation(errand)
+                .run(key, name.prefix())
+                .await
+                .map(Fresh::from),
+            Meta::Query(_) => self.fetch(key, &errand, INFO, &check_info).await,
+            Meta::Latest => match self.fetch(key, &errand, INFO, &check_info).await {
                 Err(error) if error.is_absent() => {
                     match derivation(errand).run(key, None).await {
                         // Why it was not found in the first place says more.
                         Err(derived) if derived.is_absent() && derived.stale.is_none() => {
                             Err(error)
                         }
-                        other => other,
+                        other => other.map(Fresh::from),
                     }
                 }
                 other => other,
@@ -352,19 +428,21 @@ impl Engine {
         &self,
         key: &MetaKey,
         errand: &Errand,
-        max: u64,
+        (max, max_of_strangers): (u64, u64),
         read: &(dyn Fn(&ModulePath, &Bytes) -> Result<Text, String> + Send + Sync),
-    ) -> Result<MetaRecord, EngineError> {
+    ) -> Result<Fresh, EngineError> {
         let path = key.to_string();
         let want = Want {
             path: &path,
             module: Some(&key.module),
             first_byte: None,
             max,
+            max_of_strangers,
             large: false,
             errand,
         };
-        let kept = self.kept_meta(key).await?.map(|kept| kept.record);
+        let kept_meta = self.kept_meta(key).await?;
+        let kept = kept_meta.as_ref().map(|kept| Arc::clone(&kept.record));
         let validators = kept.as_ref().map(|kept| Validators {
             etag: kept.etag.clone(),
             modified: kept.modified.clone(),
@@ -373,7 +451,8 @@ impl Engine {
         let known = known
             .filter(|(_, validators)| !validators.is_empty())
             .map(|(kept, validators)| (kept.from.as_str(), validators));
-        let check = |body: &Bytes| read(&key.module, body);
+        // What it was read from is held on to, since that holds the room for it.
+        let check = |body: &Bytes| Ok((read(&key.module, body)?, body.clone()));
         let sources = self.sources_of(&key.module).await;
         let as_key = Key::Meta(key.clone());
         let found = sources
@@ -382,17 +461,30 @@ impl Engine {
         let (fetched, from) = self.judged(&key.module, &sources, found).await?;
         let fetched_at = self.clock.now();
         match (fetched, kept) {
-            (Fetched::New(text, validators), _) => Ok(MetaRecord {
-                body: text.body,
-                unlisted: text.unlisted,
-                fetched: fetched_at,
-                from: from.to_string(),
-                etag: validators.etag,
-                modified: validators.modified,
+            (Fetched::New((text, body), validators), _) => Ok(Fresh {
+                record: MetaRecord {
+                    body: text.body,
+                    file: None,
+                    unlisted: text.unlisted,
+                    fetched: fetched_at,
+                    from: from.to_string(),
+                    etag: validators.etag,
+                    modified: validators.modified,
+                },
+                from: Origin {
+                    body: Some(body),
+                    file: None,
+                },
             }),
-            (Fetched::NotModified, Some(kept)) => Ok(MetaRecord {
-                fetched: fetched_at,
-                ..(*kept).clone()
+            (Fetched::NotModified, Some(kept)) => Ok(Fresh {
+                record: MetaRecord {
+                    fetched: fetched_at,
+                    ..(*kept).clone()
+                },
+                from: Origin {
+                    body: None,
+                    file: kept_meta.and_then(|kept| kept.file),
+                },
             }),
             (Fetched::NotModified, None) => Err(EngineError::ours(
                 "not modified, although nothing was known",
@@ -402,7 +494,7 @@ impl Engine {
 
     fn answer(&self, meta: &HotMeta, cache: CacheStatus, from: Option<Arc<str>>) -> Answer {
         Answer {
-            content: Content::Bytes(meta.body.clone()),
+            content: meta.content(),
             etag: meta.etag.clone(),
             verified: None,
             cache,
@@ -453,12 +545,40 @@ pub(super) fn what(key: &MetaKey) -> String {
     }
 }
 
+/// Limits of lists and of `.info`.
+const LIST: (u64, u64) = (MAX_LIST, MAX_LIST_OF_STRANGERS);
+const INFO: (u64, u64) = (MAX_INFO, MAX_INFO_OF_STRANGERS);
+
+/// A changing answer that has just come.
+struct Fresh {
+    record: MetaRecord,
+    from: Origin,
+}
+
+/// Where what a record says, or names, is.
+#[derive(Default)]
+struct Origin {
+    /// What was fetched.
+    body: Option<Bytes>,
+    /// It is kept already.
+    file: Option<BlobFile>,
+}
+
+impl From<MetaRecord> for Fresh {
+    fn from(record: MetaRecord) -> Self {
+        Fresh {
+            record,
+            from: Origin::default(),
+        }
+    }
+}
+
 /// What is taken from an upstream's answer.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Text {
     /// What is served.
     body: String,
-    /// Of a list: the lines that are left out of it.
+    /// Of a list: the newest of the lines that have a time.
     unlisted: String,
 }
 
@@ -486,6 +606,7 @@ fn filter_list(module: &ModulePath, body: &Bytes) -> Result<Text, String> {
     let mut any_line = false;
     let mut any_version = false;
     let mut seen = std::collections::HashSet::new();
+    let mut newest = None;
     for line in text.lines() {
         let mut fields = line.split_whitespace();
         let Some(word) = fields.next() else { continue };
@@ -494,18 +615,18 @@ fn filter_list(module: &ModulePath, body: &Bytes) -> Result<Text, String> {
         let Ok(Rev::Version(version)) = Rev::parse(word) else {
             continue;
         };
-        if !version.fits(module) || !seen.insert(version.clone()) {
+        if !version.fits(module) || !seen.insert(word) {
             continue;
         }
         let time = fields.next();
         let pseudo = version::is_pseudo_version(word);
-        if pseudo || time.is_some() {
-            list.unlisted.push_str(word);
-            if let Some(time) = time {
-                list.unlisted.push(' ');
-                list.unlisted.push_str(time);
-            }
-            list.unlisted.push('\n');
+        let when = match pseudo || time.is_some() {
+            true => time_of(&version, time),
+            false => None,
+        };
+        if when.is_some() && when >= newest {
+            newest = when;
+            list.unlisted = [word, time.unwrap_or_default()].join(" ");
         }
         if !pseudo {
             list.body.push_str(word);
@@ -536,10 +657,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(list.body, "v1.0.0\nv1.1.0\nv3.0.0+incompatible\n");
-        assert_eq!(
-            list.unlisted,
-            "v1.1.0 2020-01-02T03:04:05Z\nv0.0.0-20200101000000-abcdefabcdef\n"
-        );
+        assert_eq!(list.unlisted, "v1.1.0 2020-01-02T03:04:05Z");
     }
 
     #[test]

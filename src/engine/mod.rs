@@ -51,6 +51,7 @@ use crate::gomod::ModulePath;
 use crate::policy::{Course, Policy};
 use crate::protocol::{FileKey, Key, Meta, MetaKey};
 use crate::store::Store;
+pub use crate::store::hex;
 use crate::telemetry::metrics::EngineMetrics;
 use hot::Hot;
 use negative::Negatives;
@@ -58,6 +59,9 @@ use recent::Recent;
 
 /// Small files that have been answered and are not durable yet, at the most.
 const PUBLISHING: usize = 512;
+
+/// Lists in files that are read at once.
+const LARGE_LISTS: usize = 4;
 
 /// How the engine behaves.
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +104,10 @@ pub struct Engine {
     recent: Recent,
     /// Places for small files that have been answered and are being made durable.
     publishing: Semaphore,
+    /// Queries of one module at a time are made fewer.
+    tidying: Semaphore,
+    /// So many large lists are read at once, to derive something from them.
+    large_lists: Semaphore,
     small_flights: Flights<FileKey, flights::Outcome<Result<files::Landed, EngineError>>>,
     zip_flights: Flights<FileKey, Arc<ZipFlight>>,
     meta_flights: Flights<MetaKey, flights::Outcome<meta::MetaOutcome>>,
@@ -128,6 +136,8 @@ impl Engine {
             absences: Absences::new(store.clone(), Arc::clone(&clock)),
             recent: Recent::default(),
             publishing: Semaphore::new(PUBLISHING),
+            tidying: Semaphore::new(1),
+            large_lists: Semaphore::new(LARGE_LISTS),
             small_flights: Flights::new(settings.max_flights, flights()),
             zip_flights: Flights::new(settings.max_zip_flights, flights()),
             meta_flights: Flights::new(settings.max_flights, flights()),
@@ -333,16 +343,4 @@ impl Engine {
         error.cached = true;
         error
     }
-}
-
-/// Lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            // Writing to a String does not fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }

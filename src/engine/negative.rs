@@ -3,32 +3,52 @@
 
 use std::time::Duration;
 
+use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use super::error::{Class, EngineError};
 use crate::clock::{Millis, SharedClock};
 use crate::protocol::{FileKey, Key, Kind, Meta, MetaKey};
 
-/// Entries at the most.
+/// Entries, about, and what they may take. Bytes.
 const ENTRIES: usize = 16 * 1024;
+const WEIGHT: u64 = 8 << 20;
+/// What an entry takes beside its texts. Bytes.
+const OVERHEAD: usize = 512;
+
+#[derive(Clone)]
+struct Weigh;
+
+impl Weighter<Key, (Millis, EngineError)> for Weigh {
+    fn weight(&self, key: &Key, (_, error): &(Millis, EngineError)) -> u64 {
+        let words: usize = error.lines.iter().map(String::len).sum();
+        (OVERHEAD + key.module().as_str().len() + words) as u64
+    }
+}
 
 /// Authoritative "no"s.
 pub struct Negatives {
-    cache: Cache<Key, (Millis, EngineError)>,
+    cache: Cache<Key, (Millis, EngineError), Weigh>,
     ttl: Duration,
     refused_ttl: Duration,
     clock: SharedClock,
 }
 
 impl Negatives {
-    /// 404 and 410 hold for `ttl`, a 403 for `refused_ttl`.
+    /// 404 and 410 hold for `ttl`, a 403 and what was too large for `refused_ttl`.
     pub fn new(ttl: Duration, refused_ttl: Duration, clock: SharedClock) -> Self {
         Negatives {
-            cache: Cache::new(ENTRIES),
+            cache: Cache::with_weighter(ENTRIES, WEIGHT, Weigh),
             ttl,
             refused_ttl,
             clock,
         }
+    }
+
+    /// What is remembered and still holds for this client: one that has things asked for again does not have what was
+    /// too large sent again.
+    pub fn get_for(&self, key: &Key, no_cache: bool) -> Option<EngineError> {
+        self.get(key).filter(|error| !no_cache || error.too_large)
     }
 
     /// What is remembered, if it still holds.
@@ -50,15 +70,18 @@ impl Negatives {
         let ttl = match error.class {
             Class::Absent { .. } => self.ttl,
             Class::Refused => self.refused_ttl,
+            _ if error.too_large => self.refused_ttl,
             _ => return,
         };
-        if matches!(
-            key,
-            Key::File(FileKey {
-                kind: Kind::Info,
-                ..
-            })
-        ) {
+        if !error.too_large
+            && matches!(
+                key,
+                Key::File(FileKey {
+                    kind: Kind::Info,
+                    ..
+                })
+            )
+        {
             return;
         }
         let until = Millis(

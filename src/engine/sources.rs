@@ -17,6 +17,7 @@ use crate::upstream::{
     ZipStream,
 };
 use crate::vcs::direct::Lodging;
+use crate::vcs::party::Party;
 
 /// A fetch that has not shown a byte is given up after this: clients are answered within 45 s.
 pub(super) const PATIENCE: Duration = Duration::from_secs(42);
@@ -70,10 +71,11 @@ trait Ask: Send {
         upstream: &Upstream,
         time: Duration,
     ) -> impl Future<Output = Result<Self::Found, SourceError>> + Send;
-    /// Asks the repository that the module lies in.
+    /// Asks the repository that the module lies in, which a stranger has named unless the module is `private`.
     fn ask_direct(
         &mut self,
         lodging: &Lodging,
+        private: bool,
         what: &str,
     ) -> impl Future<Output = Result<Self::Found, EngineError>> + Send;
     /// Whether a client has seen something: then there is no hurry.
@@ -231,9 +233,14 @@ impl Sources {
             async fn ask_direct(
                 &mut self,
                 lodging: &Lodging,
+                private: bool,
                 what: &str,
             ) -> Result<Fetched<T>, EngineError> {
-                direct::small(lodging, self.key, what, self.check).await
+                let max = match private {
+                    true => self.want.max,
+                    false => self.want.max_of_strangers,
+                };
+                direct::small(lodging, self.key, max, what, self.check).await
             }
         }
         let mut small = Small {
@@ -270,6 +277,7 @@ impl Sources {
             async fn ask_direct(
                 &mut self,
                 lodging: &Lodging,
+                _private: bool,
                 what: &str,
             ) -> Result<(), EngineError> {
                 direct::zip(lodging, self.key, what, self.stream).await
@@ -357,7 +365,8 @@ async fn ask_direct<A: Ask>(
 ) -> Result<(A::Found, Arc<str>), Fault> {
     match direct.find(module, what).await.map_err(Fault::Direct)? {
         Found::Repository(lodging) => {
-            let found = ask.ask_direct(&lodging, what).await;
+            let private = direct.way().rules().party() == Party::Own;
+            let found = ask.ask_direct(&lodging, private, what).await;
             Ok((found.map_err(Fault::Direct)?, direct::label(&lodging)))
         }
         Found::Proxy(upstream) => match ask.ask(&upstream, PATIENCE).await {
@@ -469,6 +478,17 @@ fn fault(what: &str, upstream: &Upstream, error: &SourceError) -> EngineError {
         Failure::Timeout(_) => EngineError::new(Class::Timeout, format!("{what}: upstream {label}: {error}")).and(retry),
         Failure::Loop => EngineError::new(Class::Upstream, format!("{what}: upstream {label}: {error}"))
             .and("Larder's operator must take it out of the chain of upstreams (--upstream)."),
+        Failure::TooLarge(_) => {
+            let mut verdict = EngineError::new(Class::Upstream, format!("{what}: upstream {label}: {error}"));
+            verdict.too_large = true;
+            verdict
+        }
+        Failure::Crowded => {
+            let mut verdict = EngineError::new(Class::Overloaded, format!("{what}: upstream {label}: {error}"))
+                .and("What is kept here goes on being served. Try again in a moment.");
+            verdict.retry_after = Some(Duration::from_secs(2));
+            verdict
+        }
         Failure::Sink(SinkError::Store(text)) => {
             tracing::error!(%text, what, "a fetched file could not be written");
             EngineError::ours(format!("{what}: larder could not store what it fetched"))

@@ -52,9 +52,15 @@ pub trait Blobs: Send + Sync + 'static {
         h1: &H1,
     ) -> Result<(), BlobError>;
 
-    /// Puts a copy of a module's list where the `go` command finds it when the folder serves as `GOPROXY=file://…`.
-    /// Nothing depends on it; it need not be durable.
+    /// Puts a module's list where the `go` command finds it when the folder serves as `GOPROXY=file://…`. Of a small one
+    /// it is a copy, on which nothing depends; a large one is nowhere else.
     async fn publish_list(&self, module: &ModulePath, body: Bytes) -> Result<(), BlobError>;
+
+    /// A module's list, opened.
+    async fn open_list(&self, module: &ModulePath) -> Result<Option<BlobFile>, BlobError>;
+
+    /// Reads all of an open file.
+    async fn read_whole(&self, file: &BlobFile) -> Result<Bytes, BlobError>;
 
     /// Something small that can be had again, such as a checksum database's tile. Gone, or damaged by a power cut, it
     /// counts as absent.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -110,6 +111,17 @@ fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
+fn opened(path: PathBuf) -> io::Result<Option<BlobFile>> {
+    let Some(file) = if_there(File::open(path))? else {
+        return Ok(None);
+    };
+    let size = file.metadata()?.len();
+    Ok(Some(BlobFile {
+        file: Arc::new(file),
+        size,
+    }))
+}
+
 #[async_trait]
 impl Blobs for Files {
     // Reading a small kept file inline costs less than handing it to another thread (it is in the page cache or a
@@ -137,17 +149,7 @@ impl Blobs for Files {
 
     async fn open(&self, key: &FileKey) -> Result<Option<BlobFile>, BlobError> {
         let path = layout::file_path(&self.inner.modules, key);
-        let open = || -> io::Result<Option<BlobFile>> {
-            let Some(file) = if_there(File::open(path))? else {
-                return Ok(None);
-            };
-            let size = file.metadata()?.len();
-            Ok(Some(BlobFile {
-                file: Arc::new(file),
-                size,
-            }))
-        };
-        open().map_err(|source| BlobError {
+        opened(path).map_err(|source| BlobError {
             doing: "opening a kept file",
             source,
         })
@@ -180,6 +182,24 @@ impl Blobs for Files {
     async fn publish_list(&self, module: &ModulePath, body: Bytes) -> Result<(), BlobError> {
         let path = layout::version_dir(&self.inner.modules, module).join("list");
         self.put("keeping a list", path, body).await
+    }
+
+    async fn open_list(&self, module: &ModulePath) -> Result<Option<BlobFile>, BlobError> {
+        let path = layout::version_dir(&self.inner.modules, module).join("list");
+        opened(path).map_err(|source| BlobError {
+            doing: "opening a list",
+            source,
+        })
+    }
+
+    async fn read_whole(&self, file: &BlobFile) -> Result<Bytes, BlobError> {
+        let file = file.clone();
+        self.blocking(&self.loose, "reading a list", move |_| {
+            let mut body = vec![0; usize::try_from(file.size).map_err(io::Error::other)?];
+            file.file.read_exact_at(&mut body, 0)?;
+            Ok(body.into())
+        })
+        .await
     }
 
     async fn loose(&self, name: &str) -> Result<Option<Bytes>, BlobError> {

@@ -33,6 +33,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tokio::time::Instant;
 
@@ -45,13 +46,15 @@ pub use files::Files;
 pub use index::{Change, Index, IndexError};
 pub use migrate::INDEX_SCHEMA;
 pub use record::{
-    Damaged, FileRecord, MetaRecord, PinRecord, TokenRecord, UnsettledRecord, Verified, shown,
+    Damaged, FileRecord, ListFile, MetaRecord, PinRecord, TokenRecord, UnsettledRecord, Verified,
+    shown,
 };
 pub use sled_index::SledIndex;
 pub use spool::{Spool, SpoolError};
 pub use totals::Totals;
 
-use crate::gomod::H1;
+use crate::clock::Millis;
+use crate::gomod::{H1, ModulePath};
 use crate::protocol::{FileKey, MetaKey};
 
 /// A fault of the store; always ours, never upstream's.
@@ -92,6 +95,9 @@ pub enum Content {
 
 /// Files up to this size are read whole; larger ones are served from the open file. Bytes.
 pub const SMALL: u64 = 64 * 1024;
+
+/// Queries read from the index at once.
+const QUERIES: usize = 64;
 
 impl Store {
     /// Joins an index and a place for blobs.
@@ -198,6 +204,36 @@ impl Store {
         Ok(sound(&name, MetaRecord::decode(&bytes)))
     }
 
+    /// Keeps a module's list in a file; gives what stands for it in the record, and the file.
+    pub async fn put_list(
+        &self,
+        module: &ModulePath,
+        body: Bytes,
+    ) -> Result<Option<(ListFile, BlobFile)>, StoreError> {
+        let named = ListFile {
+            size: body.len() as u64,
+            sha256: hex(&Sha256::digest(&body)),
+        };
+        self.blobs.publish_list(module, body).await?;
+        let file = self.list(module, &named).await?;
+        Ok(file.map(|file| (named, file)))
+    }
+
+    /// A list in a file; `None` if it is not there, or not as long as recorded.
+    pub async fn list(
+        &self,
+        module: &ModulePath,
+        named: &ListFile,
+    ) -> Result<Option<BlobFile>, StoreError> {
+        let file = self.blobs.open_list(module).await?;
+        Ok(file.filter(|file| file.size == named.size))
+    }
+
+    /// Reads a list from its file.
+    pub async fn read_list(&self, file: &BlobFile) -> Result<Bytes, StoreError> {
+        Ok(self.blobs.read_whole(file).await?)
+    }
+
     /// Keeps an answer of a changing resource.
     pub async fn put_meta(&self, key: &MetaKey, record: &MetaRecord) -> Result<(), StoreError> {
         Ok(self
@@ -222,6 +258,38 @@ impl Store {
             Change::Put(layout::stand_in_key(file), stand_in.encode()),
         ];
         Ok(self.index.commit(changes).await?)
+    }
+
+    /// Removes the oldest queries of a module, and what they said of versions, if there are `most` or more.
+    pub async fn tidy_queries(&self, module: &ModulePath, most: usize) -> Result<(), StoreError> {
+        for kind in [layout::META, layout::STAND_IN] {
+            let prefix = format!("{kind}{}/@v/", module.escaped());
+            let list = format!("{prefix}list");
+            let mut known: Vec<(Millis, String)> = Vec::new();
+            let mut after = None;
+            loop {
+                let page = self.index.scan(&prefix, after.as_deref(), QUERIES).await?;
+                after = page.last().map(|(name, _)| name.clone());
+                if after.is_none() {
+                    break;
+                }
+                let queries = page.into_iter().filter(|(name, _)| *name != list);
+                known.extend(queries.map(|(name, bytes)| {
+                    let fetched = MetaRecord::decode(&bytes).map(|record| record.fetched);
+                    (fetched.unwrap_or_default(), name)
+                }));
+            }
+            if known.len() < most {
+                continue;
+            }
+            known.sort_unstable();
+            // More than one at once, so that it is not done for each that comes.
+            let surplus = known.len() - most + most / 8;
+            let oldest = known.into_iter().take(surplus);
+            let changes = oldest.map(|(_, name)| Change::Remove(name)).collect();
+            self.index.commit(changes).await?;
+        }
+        Ok(())
     }
 
     /// What a query once resolved to this version said: good enough for its `.info` when nobody can be asked.
@@ -263,6 +331,18 @@ impl Store {
     pub async fn close(&self) {
         self.index.close().await;
     }
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            // Writing to a String does not fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 fn sound<T>(key: &str, decoded: Result<T, Damaged>) -> Option<T> {

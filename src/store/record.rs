@@ -107,17 +107,29 @@ pub struct TokenRecord {
     pub name: String,
 }
 
+/// Names a list that is too large for the index: it is the file beside the module's versions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListFile {
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256, lower-case hexadecimal.
+    pub sha256: String,
+}
+
 /// The last good answer of a changing resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MetaRecord {
-    /// What is served.
+    /// What is served, unless it is in a file.
     pub body: String,
+    /// A list that is served from its file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<ListFile>,
     /// When a source last said so.
     pub fetched: Millis,
     /// Which source, as shown to people.
     pub from: String,
-    /// Of a list: the valid version lines that are left out of what is served (pseudo-versions and such), needed to
-    /// derive `@latest` as the client does.
+    /// Of a list: the newest of its lines that have a time (pseudo-versions and such), needed to derive `@latest` as the
+    /// client does.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub unlisted: String,
     /// The `ETag` that the source gave, to be asked again politely.

@@ -102,6 +102,11 @@ pub fn build_client(settings: &ClientSettings) -> Result<reqwest::Client, String
     // Bytes are kept as they are; a mirror that compresses all the same is decoded by us.
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     let proxies = Arc::clone(&settings.proxies);
+    // Strangers may name any number of hosts: little is held for each, and not for long.
+    let (idle, idle_time, window) = match &settings.guarded {
+        Some(_) => (4, Duration::from_secs(10), 512 << 10),
+        None => (64, Duration::from_secs(60), 4 << 20),
+    };
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("Larder/", env!("CARGO_PKG_VERSION")))
         .default_headers(headers)
@@ -116,10 +121,10 @@ pub fn build_client(settings: &ClientSettings) -> Result<reqwest::Client, String
         .tls_backend_preconfigured(settings.tls.clone())
         .tcp_nodelay(true)
         .tcp_keepalive(Duration::from_secs(30))
-        .pool_idle_timeout(Duration::from_secs(60))
-        .pool_max_idle_per_host(64)
-        .http2_initial_stream_window_size(4 << 20)
-        .http2_initial_connection_window_size(16 << 20)
+        .pool_idle_timeout(idle_time)
+        .pool_max_idle_per_host(idle)
+        .http2_initial_stream_window_size(window)
+        .http2_initial_connection_window_size(4 * window)
         .http2_keep_alive_interval(PING_AFTER)
         .http2_keep_alive_timeout(PING_TIMEOUT);
     if settings.no_http2 {

@@ -68,6 +68,9 @@ pub enum Failure {
     /// More than may be.
     #[error("its answer is larger than {0} bytes")]
     TooLarge(u64),
+    /// Larger answers are being read than there is room for.
+    #[error("its answer is large, and larder has no room for it at the moment")]
+    Crowded,
     /// The answer continued differently from how an earlier attempt began.
     #[error("it gave different bytes when asked again")]
     Changed,
@@ -134,6 +137,7 @@ impl Failure {
             Failure::Garbage(_) | Failure::Changed => "garbage",
             Failure::Redirect(_) => "redirect",
             Failure::TooLarge(_) => "too_large",
+            Failure::Crowded => "crowded",
             Failure::Loop => "loop",
             Failure::Sink(_) => "sink",
         }

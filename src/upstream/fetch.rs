@@ -37,6 +37,8 @@ pub struct Want<'a> {
     pub module: Option<&'a ModulePath>,
     /// The largest body that can be right. Bytes.
     pub max: u64,
+    /// The same at an upstream that a stranger has named.
+    pub max_of_strangers: u64,
     /// Whether it may take long: such fetches leave some of the places to others.
     pub large: bool,
     /// How long the head of the answer may take, where that is not the upstream's usual time.
@@ -66,6 +68,14 @@ pub(super) trait Attempt: Send {
 }
 
 impl Upstream {
+    /// The largest body that is taken from this upstream. Bytes.
+    pub(super) fn max(&self, want: &Want<'_>) -> u64 {
+        match self.share.is_of_strangers() {
+            true => want.max_of_strangers.min(want.max),
+            false => want.max,
+        }
+    }
+
     /// Runs attempts until one succeeds or none may follow.
     pub(super) async fn fetch<A: Attempt>(
         &self,
@@ -95,9 +105,21 @@ impl Upstream {
             place.await
         };
         let place = timeout_at(until, place).await;
+        let busy = || self.metrics.fetched("busy", self.clock.instant() - began);
         let Ok(Some(_place)) = place else {
-            self.metrics.fetched("busy", self.clock.instant() - began);
+            busy();
             return Err(SourceError::Busy);
+        };
+        let _shared = match self.share.slots() {
+            Some(slots) => {
+                let slot = slots.place(want.module, want.large, urgency);
+                let Ok(slot @ Some(_)) = timeout_at(until, slot).await else {
+                    busy();
+                    return Err(SourceError::Busy);
+                };
+                slot
+            }
+            None => None,
         };
         if urgency.is_guess() && self.breaker.state() != BreakerState::Closed {
             // Whether it is well again is tried with something that is wanted.

@@ -12,6 +12,7 @@ mod limits;
 mod local;
 mod request;
 mod roster;
+mod share;
 mod small;
 mod stream;
 mod text;
@@ -34,6 +35,7 @@ pub use error::{Failure, SourceError};
 pub use fetch::Want;
 pub use limits::Limits;
 pub use roster::Roster;
+pub use share::Share;
 pub use small::{Fetched, Validators};
 pub use stream::{Sink, SinkError, ZipStream};
 pub use text::clean;
@@ -77,6 +79,7 @@ pub struct Upstream {
     via: HeaderValue,
     settings: Settings,
     limits: Limits,
+    share: Arc<Share>,
     breaker: Breaker,
     budget: Budget,
     /// When it last said that it was asked too much.
@@ -89,13 +92,19 @@ pub struct Upstream {
 pub type Check<'a, T> = &'a (dyn Fn(&Bytes) -> Result<T, String> + Send + Sync);
 
 impl Upstream {
-    /// An upstream at `base`. `via` is this server's own name in `Via` headers, by which a loop is noticed.
+    /// An upstream at `base`, asked with the clients of a `pool`, and one of those that share a
+    /// `share`. `via` is this server's own name in `Via` headers, by which a loop is noticed.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "each is something else, and there are two callers"
+    )]
     pub fn new(
         base: &Url,
         pool: Arc<Pool>,
         credentials: &Arc<Credentials>,
         via: HeaderValue,
         settings: Settings,
+        share: Arc<Share>,
         clock: SharedClock,
         metrics: impl FnOnce(&str) -> UpstreamMetrics,
     ) -> Self {
@@ -114,6 +123,7 @@ impl Upstream {
             via,
             settings,
             limits: Limits::new(settings.concurrency),
+            share,
             breaker: Breaker::new(
                 format!("upstream {label}"),
                 settings.breaker,

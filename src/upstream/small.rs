@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::error::{Failure, SourceError};
 use super::fetch::{Attempt, Want};
+use super::share::FREE;
 use super::{Check, Upstream, local};
 use crate::coding::{self, CodingError};
 
@@ -91,7 +92,8 @@ impl<T: Send> Attempt for Small<'_, T> {
 
     async fn run(&mut self, upstream: &Upstream, until: Instant) -> Result<Fetched<T>, Failure> {
         let (body, validators) = if upstream.base.scheme() == "file" {
-            let body = local::read(&upstream.base, self.want.path, self.want.max).await?;
+            let max = upstream.max(self.want);
+            let body = local::read(&upstream.base, self.want.path, max).await?;
             (body, Validators::default())
         } else {
             let ask = self.known.map(Validators::ask).unwrap_or_default();
@@ -100,10 +102,7 @@ impl<T: Send> Attempt for Small<'_, T> {
                 return Ok(Fetched::NotModified);
             }
             let validators = Validators::of(response.headers());
-            (
-                upstream.body(response, self.want.max, until).await?,
-                validators,
-            )
+            (upstream.body(response, self.want, until).await?, validators)
         };
         let value = (self.check)(&body).map_err(Failure::Garbage)?;
         Ok(Fetched::New(value, validators))
@@ -115,19 +114,28 @@ impl Upstream {
     async fn body(
         &self,
         mut response: reqwest::Response,
-        max: u64,
+        want: &Want<'_>,
         until: Instant,
     ) -> Result<Bytes, Failure> {
+        let max = self.max(want);
         if response.status() != StatusCode::OK {
             return Err(Failure::Garbage(format!(
                 "{} to a request for the whole",
                 response.status()
             )));
         }
-        if response.content_length().is_some_and(|length| length > max) {
+        let length = response.content_length();
+        if length.is_some_and(|length| length > max) {
             return Err(Failure::TooLarge(max));
         }
         let says_gzip = coding::says_gzip(response.headers());
+        let room = |bytes| self.share.room(bytes, until, &want.errand.urgency);
+        // All at once: who held a part and waited for the rest might wait for ever.
+        let mut held = match length {
+            _ if says_gzip => Some(room(max).await?),
+            Some(length) if length > FREE => Some(room(length).await?),
+            _ => None,
+        };
         let mut body = BytesMut::new();
         loop {
             let by = until.min(Instant::now() + self.settings.idle_timeout);
@@ -135,17 +143,26 @@ impl Upstream {
                 Some(chunk) if (body.len() + chunk.len()) as u64 > max => {
                     return Err(Failure::TooLarge(max));
                 }
-                Some(chunk) => body.extend_from_slice(&chunk),
+                Some(chunk) => {
+                    if held.is_none() && (body.len() + chunk.len()) as u64 > FREE {
+                        held = Some(room(max).await?);
+                    }
+                    body.extend_from_slice(&chunk);
+                }
                 None => break,
             }
         }
-        if !says_gzip || !coding::is_gzip(&body) {
-            return Ok(body.freeze());
-        }
-        match coding::gunzip(&body, max) {
-            Ok(plain) => Ok(plain.into()),
-            Err(CodingError::TooLarge(max)) => Err(Failure::TooLarge(max)),
-            Err(error) => Err(Failure::Broken(error.to_string())),
-        }
+        let body = match says_gzip && coding::is_gzip(&body) {
+            false => body.freeze(),
+            true => match coding::gunzip(&body, max) {
+                Ok(plain) => plain.into(),
+                Err(CodingError::TooLarge(max)) => return Err(Failure::TooLarge(max)),
+                Err(error) => return Err(Failure::Broken(error.to_string())),
+            },
+        };
+        Ok(match held.filter(|_| body.len() as u64 > FREE) {
+            Some(room) => room.holds(body),
+            None => body,
+        })
     }
 }

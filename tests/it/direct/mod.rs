@@ -22,6 +22,7 @@ macro_rules! differential {
     )*};
 }
 
+mod bounds;
 mod credentials;
 mod fixtures;
 mod go_client;
