@@ -232,6 +232,14 @@ impl Blobs for Unsynced {
         not_here("keeping a list")
     }
 
+    async fn open_list(&self, _: &ModulePath) -> Result<Option<BlobFile>, BlobError> {
+        not_here("opening")
+    }
+
+    async fn read_whole(&self, _: &BlobFile) -> Result<Bytes, BlobError> {
+        not_here("reading")
+    }
+
     async fn loose(&self, _: &str) -> Result<Option<Bytes>, BlobError> {
         not_here("reading")
     }

@@ -263,18 +263,15 @@ impl Engine {
                 let file = HotFile::new(&record, store::Content::Bytes(body.clone()));
                 // A disk that cannot keep up slows the answers down, for a moment; then they go out unkept.
                 let place = timeout(PUBLISH_WAIT, self.publishing.acquire()).await;
-                let stored = self.store.blobs().room() == Room::Enough && place.is_ok();
+                let mut stored = self.store.blobs().room() == Room::Enough && place.is_ok();
                 if stored && body.len() as u64 > store::SMALL {
                     // From the file it takes no memory, however slowly it is read.
-                    let body = body.clone();
-                    let put = self.store.publish_bytes(&key, body, &record, &beside);
-                    match put.await {
-                        Ok(()) => self.show_totals(),
-                        Err(error) => self.not_kept(&key, &error),
-                    }
-                    if let Ok(Some(file)) = self.kept(&key).await {
-                        landed.send_replace(Some(Ok(Landed { file, stored, from })));
-                        return self.has_appeared(&key).await;
+                    match self.publish_first(&key, &body, &record, &beside).await {
+                        Some(file) => {
+                            landed.send_replace(Some(Ok(Landed { file, stored, from })));
+                            return self.has_appeared(&key).await;
+                        }
+                        None => stored = false,
                     }
                 }
                 landed.send_replace(Some(Ok(Landed {
@@ -303,6 +300,25 @@ impl Engine {
                 landed.send_replace(Some(Err(error)));
             }
         }
+    }
+
+    /// Keeps a file before it is given out; none if that does not work.
+    async fn publish_first(
+        &self,
+        key: &FileKey,
+        body: &Bytes,
+        record: &FileRecord,
+        beside: &Beside,
+    ) -> Option<HotFile> {
+        let put = self.store.publish_bytes(key, body.clone(), record, beside);
+        match put.await {
+            Ok(()) => self.show_totals(),
+            Err(error) => {
+                self.not_kept(key, &error);
+                return None;
+            }
+        }
+        self.kept(key).await.ok().flatten()
     }
 
     /// A small file has come: what was said against it holds no more.
