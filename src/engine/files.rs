@@ -268,18 +268,20 @@ impl Engine {
                     // From the file it takes no memory, however slowly it is read.
                     match self.publish_first(&key, &body, &record, &beside).await {
                         Some(file) => {
+                            self.has_appeared(&key);
                             landed.send_replace(Some(Ok(Landed { file, stored, from })));
-                            return self.has_appeared(&key).await;
+                            return self.absences.appeared(&Key::File(key)).await;
                         }
                         None => stored = false,
                     }
                 }
+                self.has_appeared(&key);
                 landed.send_replace(Some(Ok(Landed {
                     file: file.clone(),
                     stored,
                     from,
                 })));
-                self.has_appeared(&key).await;
+                self.absences.appeared(&Key::File(key.clone())).await;
                 if !stored {
                     self.metrics.unkept.inc();
                     self.pin_alone(&key, &beside).await;
@@ -321,15 +323,14 @@ impl Engine {
         self.kept(key).await.ok().flatten()
     }
 
-    /// A small file has come: what was said against it holds no more.
-    async fn has_appeared(&self, key: &FileKey) {
-        let as_key = Key::File(key.clone());
-        self.negatives.forget(&as_key);
+    /// A small file has come: what is in memory against it holds no more. Before anybody is told, who may ask for the
+    /// list next.
+    fn has_appeared(&self, key: &FileKey) {
+        self.negatives.forget(&Key::File(key.clone()));
         if key.kind == Kind::Info {
             self.negatives.version_exists(key);
             self.outdate_list(key);
         }
-        self.absences.appeared(&as_key).await;
     }
 
     async fn fetch_small(
