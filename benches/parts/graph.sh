@@ -1,5 +1,5 @@
-# `go mod download` of a real graph: straight to the emulated upstream, through an empty Larder and through a full one,
-# and through goproxy likewise. Sourced by run.sh.
+# `go mod download` of a real graph: with everything local, straight to the emulated upstream, through an empty Larder
+# and through a full one, and through goproxy likewise. Sourced by run.sh.
 # shellcheck shell=bash
 
 # The bytes that an unpacked module cache and its zips may take. KB.
@@ -40,6 +40,8 @@ part_graph() {
     FAST=$(graph_space /dev/shm || graph_space "$TEMP" || fail "$GRAPH_SPACE KB are needed in /dev/shm or $TEMP")
     start_upstream --data "$GRAPH_DATA" --latency 20ms --rate 50MB/s
     for round in $(seq "$FEW_ROUNDS"); do
+        say "graph: round $round of $FEW_ROUNDS: from local files"
+        graph_download "file://$(realpath "$GRAPH_DATA")" graph-cold local
         say "graph: round $round of $FEW_ROUNDS: straight"
         upstream_reset
         graph_download "$UPSTREAM" graph-cold straight
@@ -67,6 +69,7 @@ part_graph() {
     stop "$UPSTREAM_PID"
     rm -rf "$TEMP/graph" "$FAST"
     row graph "cold, seconds" graph-cold straight 0.5
+    row graph "cold, seconds" graph-cold local 1.2
     row graph "warm, seconds" graph-warm straight 0.30
     if [ -f "$TEMP/values/graph-cold.goproxy" ]; then
         row graph "cold, seconds" graph-cold goproxy

@@ -334,7 +334,7 @@ impl Engine {
     }
 
     async fn fetch_small(
-        &self,
+        self: &Arc<Self>,
         key: &FileKey,
         errand: &Errand,
     ) -> Result<(Bytes, FileRecord, Beside, Arc<str>), EngineError> {
@@ -374,6 +374,9 @@ impl Engine {
                 "not modified, although nothing was known",
             ));
         };
+        if key.kind == Kind::Mod {
+            self.ahead_arrived(key, &body);
+        }
         let h1 = (key.kind == Kind::Mod).then(|| hash_go_mod(&body));
         let vouched = match (vouching, &h1) {
             (Some(vouching), Some(h1)) => vouching.verdict(h1, &from).await?,

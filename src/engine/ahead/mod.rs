@@ -137,6 +137,14 @@ impl Ahead {
         }
     }
 
+    /// Whose walks a go.mod belongs to that is under way.
+    fn waiting_for(&self, key: &FileKey) -> Vec<Client> {
+        let state = self.state.lock();
+        let walks = state.walks.iter();
+        let waiting = walks.filter(|(_, walk)| walk.waits_for(key));
+        waiting.map(|(client, _)| *client).collect()
+    }
+
     /// Forgets walks that are over.
     pub fn tidy(&self, now: Instant) {
         self.ledger.expire(now);
@@ -213,6 +221,8 @@ impl Engine {
         if let Some(client) = self.client_of(&key.module, mode) {
             let now = self.clock.instant();
             self.ahead.tell(client, now, |walk| walk.asked(key, now));
+            // That it asks for this says where in the graph it is.
+            self.pump();
         }
     }
 
@@ -245,12 +255,24 @@ impl Engine {
         mode.guesses_for().filter(|_| self.may_guess(module))
     }
 
+    /// A go.mod has arrived, and is still to be verified: time enough to ask for what it requires.
+    pub(super) fn ahead_arrived(self: &Arc<Self>, key: &FileKey, go_mod: &[u8]) {
+        if !self.may_guess(&key.module) {
+            return;
+        }
+        for client in self.ahead.waiting_for(key) {
+            self.ahead_learns(client, key, go_mod);
+        }
+    }
+
     fn ahead_learns(self: &Arc<Self>, client: Client, key: &FileKey, go_mod: &[u8]) {
-        let (module, version) = (&key.module, &key.version);
-        // Read before the walks are locked.
-        if let Some(needs) = walk::Needs::read(go_mod) {
+        let mut is_new = false;
+        self.ahead
+            .tell_known(client, |walk| is_new = !walk.knows(key));
+        // Read while the walks are not locked.
+        if is_new && let Some(needs) = walk::Needs::read(go_mod) {
             self.ahead
-                .tell_known(client, |walk| walk.came(module, version, needs));
+                .tell_known(client, |walk| walk.came(&key.module, &key.version, needs));
         }
         self.pump();
     }

@@ -12,17 +12,19 @@
 mod breadth;
 mod lead;
 mod needs;
+mod node;
 mod run;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Bound;
 use std::time::{Duration, Instant};
 
-use crate::gomod::{ModulePath, Version, semver};
+use crate::gomod::{ModulePath, Version};
 use crate::protocol::{FileKey, Kind};
 use breadth::Breadth;
 use lead::Lead;
 pub use needs::Needs;
+use node::{Followed, GoMod, Guess, Node};
 use run::Run;
 
 /// Who has got files of so many modules lately …
@@ -35,11 +37,13 @@ const OVER: Duration = Duration::from_secs(10);
 const NODES: usize = 4096;
 /// So many of the modules that come next in the order of paths are guessed.
 const WINDOW: usize = 16;
+/// So many modules that only the graph explains are wanted before it is taken for one of before 1.17.
+const STRAYS: usize = 4;
 
 /// How far ahead of the client each kind of file may be: at first, and at the most. A client that wants the graph only
 /// takes no zips, so there is hardly a dozen of them until it does.
-const MODS: (usize, usize) = (64, 512);
-const INFOS: (usize, usize) = (32, 256);
+const MODS: (usize, usize) = (256, 512);
+const INFOS: (usize, usize) = (256, 512);
 const ZIPS: (usize, usize) = (12, 64);
 
 /// A module at a version: where it stands among the walk's nodes.
@@ -54,13 +58,17 @@ pub struct Walk {
     nodes: Vec<Node>,
     ids: HashMap<(ModulePath, Version), Id>,
     run: Run,
+    /// go.mod files that the client has asked for, and not got yet.
+    mods_under_way: usize,
     /// Of what may come later in the run, the highest version that somebody requires.
     ahead: BTreeMap<ModulePath, Id>,
     /// The highest version of each module that the client has asked about.
     selected: BTreeMap<ModulePath, Id>,
     /// It asks for `.info` files: those of the others will follow.
     wants_info: bool,
-    /// It wants modules that are no requirements of the main module's own.
+    /// It wants modules that are no requirements of the main module's own: so many …
+    strays: usize,
+    /// … or all.
     wants_all: bool,
     small: VecDeque<(Id, Kind)>,
     /// Zips to be guessed, in the order in which the client will want them: by rank, which is that of the `.info` among
@@ -102,75 +110,6 @@ enum Stage {
     Fetching,
 }
 
-#[derive(Debug)]
-struct Node {
-    module: ModulePath,
-    version: Version,
-    /// The client has asked for its go.mod …
-    asked: bool,
-    /// … and has it.
-    has_mod: bool,
-    /// Some go.mod names it.
-    required: bool,
-    /// Counted among the versions that none does.
-    counted: bool,
-    /// The client will want its requirements whatever it says itself.
-    whole: bool,
-    /// Nobody's requirement that explains why it was asked for, or in the order of the main module's own.
-    is_root: bool,
-    /// That of its `.info` among those that were asked for.
-    rank: u32,
-    guesses: Guesses,
-    content: Option<GoMod>,
-    followed: Followed,
-}
-
-/// What is known of each file of a module version.
-#[derive(Clone, Copy, Debug, Default)]
-struct Guesses {
-    go_mod: Guess,
-    info: Guess,
-    zip: Guess,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Guess {
-    /// Nothing.
-    #[default]
-    None,
-    /// It will be guessed when its turn comes.
-    Wanted,
-    /// It has been, and the client has not asked for it yet.
-    Open,
-    /// It need not be any more.
-    Over,
-}
-
-impl Guesses {
-    fn of(&mut self, kind: Kind) -> &mut Guess {
-        match kind {
-            Kind::Info => &mut self.info,
-            Kind::Mod => &mut self.go_mod,
-            Kind::Zip => &mut self.zip,
-        }
-    }
-}
-
-#[derive(Debug)]
-struct GoMod {
-    pruned: bool,
-    requires: Box<[Id]>,
-}
-
-/// How far a node's requirements have been followed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Followed {
-    No,
-    /// As the main module's own, perhaps.
-    Perhaps,
-    Wholly,
-}
-
 impl Walk {
     /// Of a client that was not heard of before.
     pub fn new(now: Instant) -> Self {
@@ -182,9 +121,11 @@ impl Walk {
             nodes: Vec::new(),
             ids: HashMap::new(),
             run: Run::default(),
+            mods_under_way: 0,
             ahead: BTreeMap::new(),
             selected: BTreeMap::new(),
             wants_info: false,
+            strays: 0,
             wants_all: false,
             small: VecDeque::new(),
             zips: BTreeSet::new(),
@@ -225,6 +166,7 @@ impl Walk {
         }
         if key.kind == Kind::Mod {
             self.asked_mod(id);
+            self.mods_under_way += 1;
         }
     }
 
@@ -239,7 +181,10 @@ impl Walk {
             self.breadth.version(&key.module);
         }
         match key.kind {
-            Kind::Mod => self.got_mod(id),
+            Kind::Mod => {
+                self.mods_under_way = self.mods_under_way.saturating_sub(1);
+                self.got_mod(id);
+            }
             Kind::Info => self.got_info(id),
             Kind::Zip => self.got_zip(id),
         }
@@ -286,17 +231,40 @@ impl Walk {
         self.follow(id);
     }
 
+    /// Whether it has seen this go.mod.
+    pub fn knows(&self, key: &FileKey) -> bool {
+        self.node(key).is_some_and(|node| node.content.is_some())
+    }
+
+    /// Whether the client has asked for this go.mod, or it is guessed, and it has not come.
+    pub fn waits_for(&self, key: &FileKey) -> bool {
+        let node = self.node(key).filter(|node| node.content.is_none());
+        node.is_some_and(|node| node.asked || node.guesses.go_mod == Guess::Open)
+    }
+
+    fn node(&self, key: &FileKey) -> Option<&Node> {
+        let name = (key.module.clone(), key.version.clone());
+        self.ids.get(&name).map(|id| &self.nodes[*id as usize])
+    }
+
     /// The next file to be guessed that is small, of the kinds allowed.
     pub fn next_small(&mut self, allowed: impl Fn(Kind) -> bool) -> Option<FileKey> {
         if self.stage < Stage::Walking || self.looks_around() {
             return None;
         }
-        let leads = [Kind::Info, Kind::Mod, Kind::Zip].map(|kind| self.leads.of(kind).allows());
-        let allowed = |kind: Kind| leads[kind as usize] && allowed(kind);
-        while let Some(at) = self.small.iter().position(|(_, kind)| allowed(*kind)) {
-            let Some((id, kind)) = self.small.remove(at) else {
-                break;
-            };
+        // The client goes through its main module's requirements before it goes down.
+        if self.leads.go_mod.allows()
+            && allowed(Kind::Mod)
+            && let Some(id) = self.next_in_run()
+        {
+            return Some(self.open(id, Kind::Mod));
+        }
+        let mods = self.leads.go_mod.allows_beside(WINDOW);
+        let infos = self.leads.info.allows();
+        let allowed = |kind: Kind| allowed(kind) && if kind == Kind::Mod { mods } else { infos };
+        loop {
+            let at = self.small.iter().position(|(_, kind)| allowed(*kind))?;
+            let (id, kind) = self.small.remove(at)?;
             let node = &mut self.nodes[id as usize];
             // The client may have been faster.
             if *node.guesses.of(kind) == Guess::Wanted && !self.breadth.looks_through(&node.module)
@@ -304,8 +272,6 @@ impl Walk {
                 return Some(self.open(id, kind));
             }
         }
-        let next = self.next_in_run().filter(|_| allowed(Kind::Mod))?;
-        Some(self.open(next, Kind::Mod))
     }
 
     /// The next zip to be guessed.
@@ -365,31 +331,19 @@ impl Walk {
         if self.nodes.len() >= NODES {
             return None;
         }
-        self.nodes.push(Node {
-            module: name.0.clone(),
-            version: name.1.clone(),
-            asked: false,
-            has_mod: false,
-            required: false,
-            counted: false,
-            whole: false,
-            is_root: false,
-            rank: u32::MAX,
-            guesses: Guesses::default(),
-            content: None,
-            followed: Followed::No,
-        });
+        self.nodes.push(Node::new(name.0.clone(), name.1.clone()));
         self.ids.insert(name, id);
         Some(id)
     }
 
     fn asked_mod(&mut self, id: Id) {
         let path = self.nodes[id as usize].module.clone();
-        let mut in_run = self.run.takes(&path);
+        let under_way = self.mods_under_way;
+        let mut in_run = self.run.takes(&path, under_way);
         if self.run.position().is_none() && !self.nodes[id as usize].whole {
             // Nothing explains it but another run: of another program, perhaps.
             self.run = Run::default();
-            in_run = self.run.takes(&path);
+            in_run = self.run.takes(&path, under_way);
         }
         let node = &mut self.nodes[id as usize];
         if !std::mem::replace(&mut node.asked, true) {
@@ -418,20 +372,28 @@ impl Walk {
         if !node.has_mod {
             return;
         }
-        let is_root = node.is_root;
         self.want_zip(id);
         if !self.wants_info && self.stage >= Stage::Walking {
             self.wants_info = true;
             self.want_all_infos();
         }
-        if !is_root {
-            self.want_all();
-        }
+        self.is_wanted(id);
     }
 
     fn got_zip(&mut self, id: Id) {
-        let node = &self.nodes[id as usize];
-        if node.has_mod && !node.is_root {
+        if self.nodes[id as usize].has_mod {
+            self.is_wanted(id);
+        }
+    }
+
+    /// The client wants more than the go.mod of this one: it is one of the main module's own requirements, or those are
+    /// not all that it wants.
+    fn is_wanted(&mut self, id: Id) {
+        if std::mem::replace(&mut self.nodes[id as usize].is_root, true) {
+            return;
+        }
+        self.strays += 1;
+        if self.strays >= STRAYS {
             self.want_all();
         }
     }
@@ -551,22 +513,11 @@ impl Walk {
         let now = self.run.position()?;
         let range = (Bound::Excluded(now), Bound::Unbounded);
         let mut soon = self.ahead.range::<ModulePath, _>(range).take(WINDOW);
-        let next = soon.find(|(_, id)| self.nodes[**id as usize].guesses.go_mod == Guess::None);
+        let next = soon.find(|(module, id)| {
+            let guess = self.nodes[**id as usize].guesses.go_mod;
+            guess == Guess::None && !self.breadth.looks_through(module)
+        });
         next.map(|(_, id)| *id)
-    }
-}
-
-impl Node {
-    fn key(&self, kind: Kind) -> FileKey {
-        FileKey {
-            module: self.module.clone(),
-            version: self.version.clone(),
-            kind,
-        }
-    }
-
-    fn is_above(&self, other: &Node) -> bool {
-        semver::compare(self.version.as_str(), other.version.as_str()).is_gt()
     }
 }
 

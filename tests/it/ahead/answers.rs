@@ -121,6 +121,28 @@ fn a_look_up_begins_with_the_answer_and_at_once_if_the_version_is_known() {
 }
 
 #[test]
+fn what_a_go_mod_requires_does_not_wait_for_its_look_up() {
+    let modules = [
+        old("example.com/a").requires("example.com/b", "v1.0.0"),
+        old("example.com/b"),
+        old("example.com/x"),
+        old("example.com/y"),
+    ];
+    let (up, log) = world(&modules);
+    let larder = larder().of(&up).sumdb(&log.verifier()).start();
+    larder.get(&modules[2].url("mod")).ok();
+    larder.get(&modules[3].url("mod")).ok();
+    let slow = up.gated("*/lookup/example.com/a@*");
+    std::thread::scope(|scope| {
+        let answer = scope.spawn(|| larder.get(&modules[0].url("mod")));
+        up.wait_count(&modules[1].url("mod"), 1);
+        slow.open();
+        answer.join().unwrap().ok();
+    });
+    assert_eq!(asked_in_the_end(&larder, &up, "mod"), 4);
+}
+
+#[test]
 fn go_install_costs_what_it_costs_straight() {
     let (up, log) = world(&[tool(), Module::new("example.com", "v1.0.0")]);
     let larder = larder().of(&up).sumdb(&log.verifier()).start();

@@ -23,7 +23,12 @@ impl Lead {
 
     /// Whether another may be fetched.
     pub(super) fn allows(&self) -> bool {
-        self.open < (self.first + self.credit).min(self.most)
+        self.allows_beside(0)
+    }
+
+    /// Whether another may be fetched if so many places are kept for others.
+    pub(super) fn allows_beside(&self, kept: usize) -> bool {
+        self.open + kept < (self.first + self.credit).min(self.most)
     }
 
     /// Another is.

@@ -143,6 +143,25 @@ fn below_what_is_pruned_only_what_comes_next_is_guessed_at_its_highest_version()
 }
 
 #[test]
+fn what_comes_next_in_the_run_goes_before_what_is_below() {
+    let mut below = String::new();
+    for n in 0..600 {
+        below += &format!(" z.io/m{n}@v1.0.0");
+    }
+    let mut scene = Scene::new(&format!(
+        "a.io/a@v1.0.0 1.16:{below}
+         a.io/b@v1.0.0 1.20: a.io/d@v1.0.0
+         a.io/c@v1.0.0 1.20: a.io/e@v1.0.0"
+    ));
+    scene.asks("a.io/a@v1.0.0.mod");
+    let guessed = scene.asks("a.io/b@v1.0.0.mod");
+    assert_eq!(guessed[0], "a.io/d@v1.0.0.mod", "before all of z.io");
+    assert_eq!(guessed.len(), MODS.0 - WINDOW);
+    // There is always room for it.
+    assert_eq!(scene.asks("a.io/c@v1.0.0.mod")[0], "a.io/e@v1.0.0.mod");
+}
+
+#[test]
 fn zips_of_what_the_main_module_requires_in_order_and_no_others() {
     let mut scene = Scene::new(
         "a.io/a@v1.0.0 1.16: b.io/old@v1.0.0 a.io/c@v0.9.0
@@ -165,12 +184,52 @@ fn zips_of_what_the_main_module_requires_in_order_and_no_others() {
             .chain(["d", "e"].map(|name| format!("c.io/{name}@v1.0.0.zip")))
             .collect::<Vec<_>>()
     );
-    // A zip that only the graph explains: the main module is one of before 1.17.
+    // A zip that only the graph explains.
     assert!(
         scene
             .asks("b.io/old@v1.0.0.info")
             .contains(&"b.io/old@v1.0.0.zip".to_owned())
     );
+}
+
+#[test]
+fn several_modules_that_only_the_graph_explains_are_those_of_an_old_main_module() {
+    let mut world = "a.io/a@v1.0.0 1.16:".to_owned();
+    for n in 0..8 {
+        world += &format!(" a.io/{n}@v1.0.0");
+    }
+    let mut scene = Scene::new(&world);
+    scene.asks_all("a.io/a@v1.0.0.mod b.io/b@v1.0.0.mod c.io/c@v1.0.0.mod");
+    for n in 0..8 {
+        scene.asks(&format!("a.io/{n}@v1.0.0.mod"));
+    }
+    assert_eq!(scene.guessed(".zip").len(), 3, "a, b and c");
+    for n in 0..3 {
+        scene.asks(&format!("a.io/{n}@v1.0.0.info"));
+        assert_eq!(scene.guessed(".zip").len(), 3 + n + 1, "its own");
+    }
+    scene.asks("a.io/3@v1.0.0.info");
+    assert_eq!(scene.guessed(".zip").len(), 3 + 8);
+}
+
+#[test]
+fn many_requests_at_a_time_do_not_hide_the_order() {
+    // All of them are required by the first one, too, which is followed wholly.
+    let names: Vec<_> = (0..60).map(|n| format!("b.io/m{n:02}@v1.0.0")).collect();
+    let mut scene = Scene::new(&format!("a.io/a@v1.0.0 1.16: {}", names.join(" ")));
+    scene.asks("a.io/a@v1.0.0.mod");
+    // Sixteen at a time, which overtake each other.
+    for group in names.chunks(16) {
+        let order = || (0..group.len()).map(|n| format!("{}.mod", group[n * 5 % group.len()]));
+        for file in order() {
+            scene.walk.asked(&key(&file), scene.now);
+        }
+        for file in order() {
+            scene.walk.got(&key(&file), scene.now);
+        }
+    }
+    let roots = scene.walk.nodes.iter().filter(|node| node.is_root).count();
+    assert!(roots > 55, "{roots}");
 }
 
 #[test]
