@@ -75,14 +75,15 @@ pub struct Vouching {
     errand: Errand,
     asked: Option<Asked>,
     /// Where the answer of a look-up that has not begun yet will be told.
-    answer_to: Mutex<Option<watch::Sender<Option<Result<Said, Refusal>>>>>,
+    answer_to: Mutex<Option<watch::Sender<LookUp>>>,
     /// When the flight began.
     since: Instant,
     begun: OnceLock<Begun>,
 }
 
 /// What a look-up answers, once it does.
-type Asked = watch::Receiver<Option<Result<Said, Refusal>>>;
+type LookUp = Option<Result<Said, Refusal>>;
+type Asked = watch::Receiver<LookUp>;
 
 /// A look-up under way.
 #[derive(Clone, Copy)]
