@@ -32,8 +32,9 @@ const UNTIDY: Duration = Duration::from_secs(6 * 3600);
 const TIDY: Duration = Duration::from_secs(600);
 /// A mirror that has nothing yet is smaller than this. Bytes.
 const EMPTY: u64 = 64 << 10;
-/// How often the size of what is being fetched is looked at.
-const LOOK: Duration = Duration::from_millis(200);
+/// How often the disk is looked at while something is fetched, and each how many times the size of the mirror.
+const LOOK: Duration = Duration::from_millis(50);
+const LOOKS: u32 = 4;
 /// Something local and small.
 const LOCAL: Bounds = Bounds {
     time: Duration::from_secs(30),
@@ -364,13 +365,19 @@ impl Mirror {
                 false => MirrorError::TooLarge(remote.size),
             });
         }
-        let Err(error) = fetched else {
-            return Ok(());
-        };
-        if matches!(error, MirrorError::NoRoom) && before <= EMPTY {
-            // Nothing that is of use is in it.
+        // It may have been over before anybody looked.
+        let full = !remote.space.has_room() || matches!(fetched, Err(MirrorError::NoRoom));
+        if full && (fetched.is_ok() || before <= EMPTY) {
+            // It has taken the room that others are to have, and can be fetched again when there is more.
             self.remove().await;
         }
+        let Err(error) = fetched.and(if full {
+            Err(MirrorError::NoRoom)
+        } else {
+            Ok(())
+        }) else {
+            return Ok(());
+        };
         if error.is_damage() {
             self.remove().await;
             return Err(MirrorError::Damaged(error.to_string()));
@@ -394,9 +401,11 @@ impl Mirror {
     /// Ends when the mirror is larger than it may be, or the disk has no more room, whoever has taken it.
     async fn outgrown(&self, remote: Remote<'_>) -> MirrorError {
         loop {
-            tokio::time::sleep(LOOK).await;
-            if !remote.space.has_room() {
-                return MirrorError::NoRoom;
+            for _ in 0..LOOKS {
+                tokio::time::sleep(LOOK).await;
+                if !remote.space.has_room() {
+                    return MirrorError::NoRoom;
+                }
             }
             if size(&self.dir).await > remote.size {
                 return MirrorError::TooLarge(remote.size);

@@ -627,6 +627,22 @@ fn c129_a_client_that_leaves_leaves_no_process() {
 }
 
 #[test]
+fn a_full_disk_is_no_missing_module() {
+    let scene = released();
+    let larder = scene.larder().set("store.reserve", "1000TB").start();
+    let list = larder.get(&format!("/{LIB}/@v/list"));
+    assert_eq!(lines(&list), ["v1.0.0"], "for that nothing is kept");
+    for kind in ["info", "zip"] {
+        let answer = larder.get(&file_path(LIB, "v1.0.0", kind));
+        let reason = answer.refuses(&[503]);
+        assert!(reason.contains("store.reserve"), "{reason}");
+        assert!(answer.header("retry-after").is_some());
+    }
+    assert_eq!(scene.host.count("git.example.com/lib/git-upload-pack"), 1);
+    clean(&larder);
+}
+
+#[test]
 fn hostile_trees_are_bounded() {
     let repo = Repo::new();
     // Very deep, very many, very repetitive.
