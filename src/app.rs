@@ -1,6 +1,7 @@
 //! The composition root: turns a configuration into a running server. The only room that knows every type.
 
 mod direct;
+mod signals;
 mod upstreams;
 
 use std::io::{self, Write};
@@ -10,7 +11,6 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use url::{Host, Url};
 
@@ -22,7 +22,7 @@ use crate::engine::{
 };
 use crate::http::{Access, ConnectionSettings, Connections, Face, Observer, Ready, Site};
 use crate::policy::Policy;
-use crate::store::{DataDir, DataDirError};
+use crate::store::{DataDir, DataDirError, TokenFile};
 use crate::sumdb::{Database, DatabaseSpec};
 use crate::telemetry::logs::{Format, LogSink};
 use crate::telemetry::metrics::Metrics;
@@ -68,6 +68,8 @@ pub async fn serve(
     log: LogSink,
 ) -> Result<(), StartError> {
     let config = &loaded.config;
+    // First of all: from here on none of these ends the process, however long it takes to open what is kept.
+    signals::note_others().map_err(|error| StartError::Ours(error.to_string()))?;
     let descriptors = crate::http::raise_descriptor_limit();
     let operators_chain = operators_chain(loaded)?;
     let databases = databases(loaded)?;
@@ -205,7 +207,8 @@ pub async fn serve(
             tracing::warn!(%error, "commands such as `larder pin` cannot reach this server while it runs")
         }
     }
-    let mut signals = Signals::new().map_err(|error| StartError::Ours(error.to_string()))?;
+    let mut signals =
+        signals::Signals::new().map_err(|error| StartError::Ours(error.to_string()))?;
     announce(local);
 
     signals.next().await;
@@ -220,6 +223,7 @@ pub async fn serve(
         () = signals.next() => tracing::warn!("stopped at once"),
     }
     data.store.close().await;
+    tracing::info!("stopped");
     Ok(())
 }
 
@@ -268,7 +272,12 @@ pub async fn assemble(
     );
     let failed =
         |error: &dyn std::fmt::Display| StartError::Ours(format!("the index failed: {error}"));
-    let tokens = Tokens::load(data.store.clone(), Arc::clone(clock)).await;
+    let tokens = Tokens::load(
+        data.store.clone(),
+        TokenFile::new(&config.store.data_dir),
+        Arc::clone(clock),
+    )
+    .await;
     let tokens = tokens.map_err(|error| failed(&error))?;
     let mut databases = Vec::new();
     let mut ways = Vec::new();
@@ -459,28 +468,6 @@ fn announce(local: SocketAddr) {
     tracing::info!(address = %local, version = env!("CARGO_PKG_VERSION"), "larder serves");
 }
 
-/// The signals that mean "stop".
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Signals {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
 /// Waits until connections, and then fetches, have ended; at most `grace`.
 async fn ended(connections: &Connections, engine: &Engine, grace: Duration) {
     const LOOK: Duration = Duration::from_millis(10);
@@ -498,6 +485,13 @@ async fn ended(connections: &Connections, engine: &Engine, grace: Duration) {
     let over = over.min(tokio::time::Instant::now() + FLIGHTS_END);
     while engine.flights() > 0 && tokio::time::Instant::now() < over {
         tokio::time::sleep(LOOK).await;
+    }
+    let left = engine.flights();
+    if left > 0 {
+        tracing::info!(
+            fetches = left,
+            "fetches that no client waits for are given up"
+        );
     }
 }
 

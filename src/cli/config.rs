@@ -38,7 +38,7 @@ pub fn run(command: &ConfigCommand, env: &Environment) -> ExitCode {
         Err(errors) => return exit::fail(exit::CONFIG, &errors),
     };
     for warning in &loaded.warnings {
-        eprintln!("warning: {warning}");
+        complain!("warning: {warning}");
     }
     match sources {
         Some(sources) => say!("{}", show(&loaded, sources).trim_end()),

@@ -16,7 +16,7 @@ pub const DATA_DIR: u8 = 4;
 
 /// Says what went wrong on standard error.
 pub fn fail(code: u8, error: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("larder: {error}");
+    complain!("larder: {error}");
     ExitCode::from(code)
 }
 

@@ -8,6 +8,14 @@ macro_rules! say {
     }};
 }
 
+/// The same, to standard error.
+macro_rules! complain {
+    ($($text:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stderr(), $($text)*);
+    }};
+}
+
 mod config;
 mod doctor;
 mod doctor_module;

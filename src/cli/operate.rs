@@ -212,7 +212,7 @@ async fn told(mut events: mpsc::Receiver<Event>) -> ExitCode {
     while let Some(event) = events.recv().await {
         match event {
             Event::Line(line) => bar.suspend(|| say!("{line}")),
-            Event::Trouble(line) => bar.suspend(|| eprintln!("larder: {line}")),
+            Event::Trouble(line) => bar.suspend(|| complain!("larder: {line}")),
             Event::Progress { done, of, current } => {
                 bar.set_length(of);
                 bar.set_position(done);

@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 
 use super::hex;
 use crate::clock::SharedClock;
-use crate::store::{Store, StoreError, TokenRecord};
+use crate::store::{Store, StoreError, TokenFile, TokenRecord};
 
 /// Tokens at the most.
 pub const MOST_TOKENS: usize = 10_000;
@@ -99,11 +99,16 @@ pub enum TokenError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// It opens nothing until the next start, but the copy would bring it back.
+    #[error("the file \"tokens\" in the data directory could not be written: {0}; try again")]
+    Copy(std::io::Error),
 }
 
 /// The tokens that are known.
 pub struct Tokens {
     store: Store,
+    /// A second copy of what the index has of them.
+    copy: TokenFile,
     clock: SharedClock,
     /// Names by the SHA-256 of their tokens. Guards no await.
     known: RwLock<HashMap<String, TokenName>>,
@@ -112,16 +117,67 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// Those that are kept.
-    pub async fn load(store: Store, clock: SharedClock) -> Result<Self, StoreError> {
-        let kept = store.tokens().await?.into_iter();
-        let known = kept.filter_map(|(name, record)| Some((record?.sha256, name.parse().ok()?)));
-        Ok(Tokens {
+    /// Those that are kept: in the index, or, if that had to be made anew, in their copy.
+    pub async fn load(
+        store: Store,
+        copy: TokenFile,
+        clock: SharedClock,
+    ) -> Result<Self, StoreError> {
+        let in_copy = copy.read().await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the copy of the tokens (the file \"tokens\") cannot be read");
+            None
+        });
+        let mut kept = store.tokens().await?;
+        let lost = kept.is_empty();
+        let mut restored = 0_usize;
+        for token in in_copy.iter().flatten() {
+            // A damaged one is as good as lost.
+            let damaged = kept
+                .iter()
+                .any(|(name, record)| *name == token.name && record.is_none());
+            if lost || damaged {
+                store.put_token(token).await?;
+                restored += 1;
+            }
+        }
+        if restored > 0 {
+            tracing::warn!(
+                restored,
+                "the index had lost tokens; they are restored from their copy (the file \"tokens\")"
+            );
+            kept = store.tokens().await?;
+        }
+        let kept: Vec<TokenRecord> = kept.into_iter().filter_map(|(_, record)| record).collect();
+        let known = kept
+            .iter()
+            .filter_map(|record| Some((record.sha256.clone(), record.name.parse().ok()?)));
+        let tokens = Tokens {
             known: RwLock::new(known.collect()),
             store,
+            copy,
             clock,
             changing: Mutex::default(),
-        })
+        };
+        let same = |copied: &Vec<TokenRecord>| {
+            copied.len() == kept.len() && kept.iter().all(|token| copied.contains(token))
+        };
+        if !in_copy.as_ref().map_or(kept.is_empty(), same) {
+            tokens.copied(kept).await;
+        }
+        Ok(tokens)
+    }
+
+    /// Writes the copy anew. Without it the tokens are as good, until the index is damaged.
+    async fn copied(&self, tokens: Vec<TokenRecord>) {
+        if let Err(error) = self.copy.write(tokens).await {
+            tracing::warn!(%error, "the copy of the tokens (the file \"tokens\") could not be written");
+        }
+    }
+
+    /// What the copy should have.
+    async fn whole(&self) -> Result<Vec<TokenRecord>, StoreError> {
+        let kept = self.store.tokens().await?;
+        Ok(kept.into_iter().filter_map(|(_, record)| record).collect())
     }
 
     /// Whether somebody holds this token. The look-up is by its hash, so how long it takes says nothing of the tokens
@@ -160,6 +216,7 @@ impl Tokens {
             return Err(TokenError::Taken(name.clone()));
         }
         self.known.write().insert(record.sha256, name.clone());
+        self.copied(self.whole().await?).await;
         Ok(token)
     }
 
@@ -167,6 +224,10 @@ impl Tokens {
     pub async fn revoke(&self, name: &TokenName) -> Result<(), TokenError> {
         let _changing = self.changing.lock().await;
         self.known.write().retain(|_, known| known != name);
+        // The copy first: it must not bring back what was revoked.
+        let mut left = self.whole().await?;
+        left.retain(|token| token.name != name.0);
+        self.copy.write(left).await.map_err(TokenError::Copy)?;
         if !self.store.remove_token(&name.0).await? {
             return Err(TokenError::Unknown(name.clone()));
         }
@@ -209,7 +270,8 @@ mod tests {
     async fn a_token_is_known_from_its_making_to_its_end() {
         let folder = tempfile::tempdir().unwrap();
         let data = crate::store::DataDir::open(folder.path(), 0, 1 << 20, &clock()).unwrap();
-        let load = || Tokens::load(data.store.clone(), clock());
+        let copy = || TokenFile::new(folder.path());
+        let load = || Tokens::load(data.store.clone(), copy(), clock());
         let tokens = load().await.unwrap();
         let (ci, team) = ("ci".parse().unwrap(), "team".parse().unwrap());
         let token = tokens.make(&ci).await.unwrap();
@@ -243,13 +305,35 @@ mod tests {
         let tokens = load().await.unwrap();
         assert!(tokens.knows(&again) && !tokens.knows(&token));
         assert_eq!(tokens.count(), 2);
+
+        // The index is lost: what is in the copy is there, and what was revoked is not.
+        drop(tokens);
+        data.store.close().await;
+        drop(data);
+        std::fs::remove_dir_all(folder.path().join("index")).unwrap();
+        let data = crate::store::DataDir::open(folder.path(), 0, 1 << 20, &clock()).unwrap();
+        let load = || Tokens::load(data.store.clone(), copy(), clock());
+        let tokens = load().await.unwrap();
+        assert!(tokens.knows(&again) && tokens.knows(&other) && !tokens.knows(&token));
+        assert_eq!(tokens.list().await.unwrap().len(), 2);
+        // The copy is lost: it is made again.
+        std::fs::remove_file(folder.path().join("tokens")).unwrap();
+        load().await.unwrap();
+        assert_eq!(copy().read().await.unwrap().unwrap().len(), 2);
+        // All are revoked: nothing comes back.
+        tokens.revoke(&ci).await.unwrap();
+        tokens.revoke(&team).await.unwrap();
+        assert_eq!(load().await.unwrap().count(), 0);
     }
 
     #[tokio::test]
     async fn there_is_an_end_to_tokens() {
         let folder = tempfile::tempdir().unwrap();
         let data = crate::store::DataDir::open(folder.path(), 0, 1 << 20, &clock()).unwrap();
-        let tokens = Tokens::load(data.store.clone(), clock()).await.unwrap();
+        let copy = TokenFile::new(folder.path());
+        let tokens = Tokens::load(data.store.clone(), copy, clock())
+            .await
+            .unwrap();
         let name: TokenName = "a".parse().unwrap();
         let many = (0..MOST_TOKENS).map(|n| (n.to_string(), name.clone()));
         tokens.known.write().extend(many);

@@ -268,7 +268,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let clock: crate::clock::SharedClock = Arc::new(crate::clock::SystemClock);
         let data = crate::store::DataDir::open(folder.path(), 0, 1 << 20, &clock).unwrap();
-        let tokens = Tokens::load(data.store.clone(), clock).await.unwrap();
+        let tokens = Tokens::load(
+            data.store.clone(),
+            crate::store::TokenFile::new(folder.path()),
+            clock,
+        )
+        .await
+        .unwrap();
         let tokens = Arc::new(tokens);
         let access = Access::Tokens(Arc::clone(&tokens));
         let policy = Policy::new(

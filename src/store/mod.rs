@@ -26,6 +26,7 @@ pub mod rebuild;
 mod record;
 mod sled_index;
 mod spool;
+mod token_file;
 mod tokens;
 mod totals;
 
@@ -33,6 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tokio::time::Instant;
@@ -51,6 +53,7 @@ pub use record::{
 };
 pub use sled_index::SledIndex;
 pub use spool::{Spool, SpoolError};
+pub use token_file::TokenFile;
 pub use totals::Totals;
 
 use crate::clock::Millis;
@@ -73,6 +76,8 @@ pub enum StoreError {
 pub struct Store {
     index: Arc<dyn Index>,
     blobs: Arc<dyn Blobs>,
+    /// Files of which the log says that they are gone: once is enough.
+    gone: Arc<Cache<FileKey, ()>>,
 }
 
 /// A kept file, ready to be served.
@@ -93,6 +98,9 @@ pub enum Content {
     File(BlobFile),
 }
 
+/// Files that are remembered as gone at the most.
+const TOLD_GONE: usize = 1024;
+
 /// Files up to this size are read whole; larger ones are served from the open file. Bytes.
 pub const SMALL: u64 = 64 * 1024;
 
@@ -102,7 +110,11 @@ const QUERIES: usize = 64;
 impl Store {
     /// Joins an index and a place for blobs.
     pub fn new(index: Arc<dyn Index>, blobs: Arc<dyn Blobs>) -> Self {
-        Store { index, blobs }
+        Store {
+            index,
+            blobs,
+            gone: Arc::new(Cache::new(TOLD_GONE)),
+        }
     }
 
     /// The index, for maintenance commands.
@@ -143,7 +155,10 @@ impl Store {
             self.blobs.open(key).await?.map(Content::File)
         };
         let Some(content) = content else {
-            tracing::warn!(file = %key, "the index knows this file but it is gone from the disk; fetching it again");
+            if self.gone.peek(key).is_none() {
+                self.gone.insert(key.clone(), ());
+                tracing::warn!(file = %key, "the index knows this file but it is gone from the disk; fetching it again");
+            }
             return Ok(None);
         };
         let size = match &content {
@@ -192,6 +207,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut changes = vec![Change::Put(layout::file_key(key), record.encode())];
         changes.extend(beside.changes(key));
+        self.gone.remove(key);
         Ok(self.index.commit(changes).await?)
     }
 

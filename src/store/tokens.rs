@@ -30,6 +30,12 @@ impl Store {
         Ok(self.index.swap(&key, None, token.encode()).await?)
     }
 
+    /// Keeps a token, whatever is kept under its name.
+    pub async fn put_token(&self, token: &TokenRecord) -> Result<(), StoreError> {
+        let put = Change::Put(layout::token_key(&token.name), token.encode());
+        Ok(self.index.commit(vec![put]).await?)
+    }
+
     /// Forgets a token; false if there is none of this name.
     pub async fn remove_token(&self, name: &str) -> Result<bool, StoreError> {
         let key = layout::token_key(name);

@@ -1,6 +1,7 @@
 //! Start and stop.
 
 use crate::support::*;
+use rustix::process::Signal;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -84,6 +85,111 @@ fn both_signals_stop_it_cleanly() {
     let mut two = larder().upstream(&up.url()).start();
     two.interrupt();
     assert_eq!(two.wait_exit(), 0);
+}
+
+#[test]
+fn signals_that_mean_nothing_here_end_nothing() {
+    let module = Module::new("example.com/m", "v1.0.0");
+    let up = FakeUpstream::serving(std::slice::from_ref(&module));
+    let mut larder = larder().of(&up).start();
+    for (signal, name) in [
+        (Signal::HUP, "SIGHUP"),
+        (Signal::USR1, "SIGUSR1"),
+        (Signal::USR2, "SIGUSR2"),
+        (Signal::HUP, "SIGHUP"),
+    ] {
+        let told = larder.stderr().matches(name).count();
+        larder.signal(signal);
+        until(name, || {
+            (larder.stderr().matches(name).count() > told).then_some(())
+        });
+        larder.get(&module.url("zip")).ok();
+    }
+    larder.wait_stderr("restart to apply");
+    // A pipe that nobody reads is no reason to end either.
+    larder.signal(Signal::PIPE);
+    larder.get("/healthz").ok();
+    assert_eq!(larder.stop(), 0);
+}
+
+#[test]
+fn a_clean_end_is_the_last_thing_that_is_said() {
+    let mut larder = larder().upstream("off").start();
+    for signal in [Signal::TERM, Signal::INT, Signal::QUIT] {
+        let told = larder.stderr().lines().count();
+        larder.signal(signal);
+        assert_eq!(larder.wait_exit(), 0);
+        let log = larder.stderr();
+        let last = log.lines().last().unwrap();
+        assert!(last.ends_with("stopped"), "{last}");
+        assert!(log.lines().count() > told.min(1), "{log}");
+        larder.restart();
+    }
+}
+
+/// Whoever reads what a command says may have gone.
+#[test]
+fn a_closed_pipe_is_no_fault_of_a_command() {
+    let builder = larder();
+    let data = builder.data_dir();
+    let larder = builder.upstream("off").start();
+    let program = env!("CARGO_BIN_EXE_larder");
+    let run = |command: &str| {
+        let text = format!("set -o pipefail; {command}");
+        let status = std::process::Command::new("bash")
+            .args(["-c", &text])
+            .env("LARDER", program)
+            .env("LARDER_DATA_DIR", &data)
+            .status()
+            .unwrap();
+        assert_eq!(status.code(), Some(0), "{command}");
+    };
+    for command in [
+        "\"$LARDER\" config print-default | head -1 >/dev/null",
+        "\"$LARDER\" config show | head -1 >/dev/null",
+        "\"$LARDER\" config show | true",
+        "\"$LARDER\" --help | true",
+        "\"$LARDER\" token list | true",
+        "\"$LARDER\" sumdb status | true",
+    ] {
+        run(command);
+    }
+    // Where something is wrong, it is that which is told by the code.
+    run(
+        "\"$LARDER\" config check --config /nowhere/at/all 2>&1 | true; test \"${PIPESTATUS[0]}\" = 2",
+    );
+    drop(larder);
+}
+
+/// The log's reader goes; the server stays.
+#[test]
+fn a_closed_standard_error_ends_nothing() {
+    let port = free_port();
+    let builder = larder();
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_larder"))
+        .args(["serve", "--upstream", "off", "--sumdb", "off"])
+        .args(["--listen", &format!("127.0.0.1:{port}")])
+        .env("LARDER_DATA_DIR", builder.data_dir())
+        .env("LARDER_LOG__LEVEL", "debug")
+        .stderr(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    drop(child.stderr.take());
+    let addr = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    until("it to serve", || {
+        let answer = Request::get("/healthz").try_send(addr).ok()?;
+        (answer.status == 200).then_some(())
+    });
+    for _ in 0..50 {
+        Request::get("/example.com/m/@v/list")
+            .send(addr)
+            .refuses(&[404]);
+    }
+    Request::get("/healthz").send(addr).ok();
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[test]

@@ -421,3 +421,33 @@ fn go_prints_what_is_wanted() {
         assert!(said.contains(part), "{part}: {said}");
     }
 }
+
+#[test]
+fn tokens_outlive_a_damaged_index() {
+    use std::os::unix::fs::PermissionsExt;
+    let (_up, mut larder) = started();
+    larder.get(&public().url("zip")).ok();
+    let kept = new_token(&larder, "kept");
+    let ended = new_token(&larder, "ended");
+    larder.run(&["token", "revoke", "ended"]).expect(0);
+    larder.stop();
+    let copy = larder.data_dir().join("tokens");
+    assert_eq!(copy.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let text = std::fs::read_to_string(&copy).unwrap();
+    assert!(!text.contains(&kept) && !text.contains("ended"), "{text}");
+    for name in std::fs::read_dir(larder.data_dir().join("index")).unwrap() {
+        let path = name.unwrap().path();
+        if path.is_file() {
+            std::fs::write(path, "damaged").unwrap();
+        }
+    }
+    larder.restart();
+    larder.wait_stderr("made anew");
+    larder.wait_stderr("first-seen checksums");
+    larder.wait_stderr("restored from their copy");
+    assert_eq!(list(&larder).lines().count(), 1, "{}", list(&larder));
+    let path = format!("{PRIVATE}/@v/list");
+    let ask = |token: &str| larder.get_with(&path, "Authorization", &basic(&format!("x:{token}")));
+    assert_ne!(ask(&kept).status, 401);
+    assert_eq!(ask(&ended).status, 401);
+}

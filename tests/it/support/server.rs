@@ -476,6 +476,11 @@ impl Larder {
         self.process.signal(Signal::TERM);
     }
 
+    /// Any other signal.
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
     pub fn interrupt(&self) {
         self.process.signal(Signal::INT);
     }

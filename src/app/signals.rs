@@ -1,0 +1,51 @@
+//! What the server does at which signal.
+
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// The signals that mean "stop": a service manager's, a terminal's, and the one that other servers take for it as well.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    quit: Signal,
+}
+
+impl Signals {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+        })
+    }
+
+    pub(super) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.quit.recv() => {}
+        }
+    }
+}
+
+/// Signals that other servers reload or reopen their logs at, and whose default is to end the process: here they are
+/// noted in the log, and nothing else.
+pub(super) fn note_others() -> io::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut user1 = signal(SignalKind::user_defined1())?;
+    let mut user2 = signal(SignalKind::user_defined2())?;
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = hangup.recv() => tracing::warn!(
+                    signal = "SIGHUP",
+                    "reload is not supported yet; restart to apply a changed configuration"
+                ),
+                _ = user1.recv() => tracing::warn!(signal = "SIGUSR1", "this signal means nothing here; ignored"),
+                _ = user2.recv() => tracing::warn!(signal = "SIGUSR2", "this signal means nothing here; ignored"),
+            }
+        }
+    });
+    Ok(())
+}
