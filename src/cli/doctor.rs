@@ -211,7 +211,27 @@ fn data_dir(config: &Config) -> bool {
             "                  less than store.reserve is free: misses would pass through and not be kept"
         );
     }
+    set_aside(dir);
     writable && !low
+}
+
+/// Says of an index that was damaged what is lost with it, for as long as it lies there.
+fn set_aside(dir: &std::path::Path) {
+    let names = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut damaged: Vec<_> = names
+        .filter(|name| name.starts_with("index.damaged-"))
+        .collect();
+    damaged.sort();
+    let Some(last) = damaged.last() else { return };
+    say!("                  the index was damaged once, and made anew from the files ({last}).");
+    say!(
+        "                  Lost with it: {}.",
+        crate::store::rebuild::LOST
+    );
+    say!(
+        "                  Tokens were kept if there was a file \"tokens\" (larder token list). The folder may be deleted."
+    );
 }
 
 async fn upstreams(

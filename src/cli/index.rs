@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{exit, small_runtime};
 use crate::clock::SharedClock;
 use crate::config::{Environment, Overrides, load};
+use crate::control::Grouped;
 use crate::store::rebuild::{self, Progress, Summary};
 use crate::store::{DataDir, StoreError, Totals};
 
@@ -83,13 +84,29 @@ async fn rebuild_index(data: &DataDir, clock: &SharedClock) -> Result<ExitCode, 
     data.store.count(true, |_| Duration::ZERO).await?;
     bar.finish_and_clear();
     print_bad(&summary, "left out");
+    if summary.unknown > 0 {
+        say!(
+            "not in the layout of the go command's download cache, and left alone: {} files, such as {}",
+            summary.unknown,
+            summary.unknown_such_as.join(", ")
+        );
+        say!(
+            "What is to be taken over lies in modules/ as MODULE/@v/VERSION.info, .mod and .zip: what is below cache/download in a GOMODCACHE."
+        );
+    }
     say!(
-        "{} files recorded, {} left out, {} records without a file dropped",
+        "{} files recorded, {} left out, {} records without a file dropped, {} lists taken over",
         summary.good,
-        summary.bad.len(),
-        summary.gone
+        summary.bad.len() as u64 + summary.unknown,
+        summary.gone,
+        summary.lists
     );
-    Ok(ExitCode::SUCCESS)
+    // Nothing at all is not what anybody wanted.
+    Ok(if summary.good == 0 && summary.unknown > 0 {
+        ExitCode::from(exit::OURS)
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 async fn verify(data: &DataDir, repair: bool, clock: &SharedClock) -> Result<ExitCode, StoreError> {
@@ -120,9 +137,15 @@ fn told(bar: &ProgressBar, seen: &Progress) -> bool {
     true
 }
 
-fn print_bad(summary: &Summary, word: &str) {
+fn print_bad(summary: &Summary, word: &'static str) {
+    let mut grouped = Grouped::default();
     for (name, why) in &summary.bad {
-        say!("{word}: {name}: {why}");
+        if let Some(line) = grouped.line(word, name, why, std::slice::from_ref(name)) {
+            say!("{line}");
+        }
+    }
+    for line in grouped.rest() {
+        say!("{line}");
     }
 }
 

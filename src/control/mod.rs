@@ -1,6 +1,7 @@
 //! What an operator does to a data directory by command: the same work whether a server holds the directory, and is
 //! asked through a socket in it, or not.
 
+mod grouped;
 mod pins;
 mod socket;
 mod sumdb;
@@ -15,6 +16,7 @@ use tokio::sync::mpsc;
 use crate::clock::{Millis, SharedClock};
 use crate::engine::{Engine, EngineError, TokenName, Tokens};
 
+pub use grouped::Grouped;
 pub use socket::{Socket, ask, listen};
 
 /// Lines and progress that a slow reader may be behind.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 
-use super::{Controls, Done, Out, time};
+use super::{Controls, Done, Grouped, Out, time};
 use crate::engine::{Class, EngineError, Refusal};
 use crate::errand::Errand;
 use crate::protocol::{FileKey, Kind};
@@ -14,9 +14,6 @@ use crate::sumdb::SumdbError;
 
 /// Files that are verified at the same time.
 const AT_ONCE: usize = 8;
-/// Troubles that are told one by one; the rest is counted.
-const TOLD: u64 = 200;
-
 /// What was found of one file.
 enum Found {
     /// A database vouches for it.
@@ -25,6 +22,8 @@ enum Found {
     Pinned,
     /// It is not what it should be.
     Wrong(String),
+    /// A database cannot be trusted as it is.
+    Untrusted(String),
     /// The databases do not know it.
     Unknown(String),
     /// Nobody could be asked.
@@ -36,8 +35,11 @@ struct Summary {
     vouched: u64,
     pinned: u64,
     wrong: u64,
+    untrusted: u64,
     unknown: u64,
     unavailable: u64,
+    /// What is wrong, and with which of the files.
+    troubles: Grouped,
 }
 
 impl Controls {
@@ -150,14 +152,25 @@ impl Controls {
             vouched,
             pinned,
             wrong,
+            untrusted,
             unknown,
             unavailable,
+            troubles,
         } = summary;
+        for line in troubles.rest() {
+            out.line(line).await;
+        }
+        if untrusted > 0 {
+            out.line(format!(
+                "{untrusted} files could not be verified, because what came from the checksum database is not what it has signed: larder sumdb status"
+            ))
+            .await;
+        }
         out.line(format!(
             "{done} files: {vouched} vouched for by {names}, {pinned} as first seen, {wrong} wrong, {unknown} not known to the database, {unavailable} could not be asked about"
         ))
         .await;
-        Ok(unknown == 0 && unavailable == 0 && (wrong == 0 || repair))
+        Ok(unknown == 0 && unavailable == 0 && untrusted == 0 && (wrong == 0 || repair))
     }
 
     async fn tell(
@@ -172,6 +185,7 @@ impl Controls {
             Found::Vouched => (&mut summary.vouched, None),
             Found::Pinned => (&mut summary.pinned, None),
             Found::Wrong(text) => (&mut summary.wrong, Some(("WRONG", text))),
+            Found::Untrusted(text) => (&mut summary.untrusted, Some(("NOT TRUSTED", text))),
             Found::Unknown(text) => (&mut summary.unknown, Some(("not known", text))),
             Found::Unavailable(text) => (&mut summary.unavailable, Some(("not verified", text))),
         };
@@ -179,10 +193,14 @@ impl Controls {
         let Some((word, text)) = text else {
             return Ok(());
         };
-        if *count <= TOLD {
-            out.line(format!("{word}: {key}: {text}")).await;
-        } else if *count == TOLD + 1 {
-            out.line(format!("{word}: … and more")).await;
+        let (module, version) = (&key.module, &key.version);
+        let names = [
+            key.to_string(),
+            format!("{}@{}", module.escaped(), version.escaped()),
+            format!("{module}@{version}"),
+        ];
+        if let Some(line) = summary.troubles.line(word, &names[0], &text, &names) {
+            out.line(line).await;
         }
         if word == "WRONG" && repair {
             self.engine.withdraw(key).await?;
@@ -225,7 +243,7 @@ impl Controls {
                     }
                     Found::Vouched
                 }
-                Err(mismatch) => Found::Wrong(short(&mismatch)),
+                Err(mismatch) => Found::Wrong(mismatch.to_string()),
             },
             Err(Refusal {
                 error: SumdbError::Unknown { text, .. },
@@ -237,7 +255,7 @@ impl Controls {
             Err(refusal) if refusal.error.is_unavailable() => {
                 Found::Unavailable(refusal.error.to_string())
             }
-            Err(refusal) => Found::Unavailable(format!("{}: {}", refusal.database, refusal.error)),
+            Err(refusal) => Found::Untrusted(format!("{}: {}", refusal.database, refusal.error)),
         };
         Ok(Some(found))
     }
@@ -274,15 +292,9 @@ impl Controls {
                 Ok(Found::Pinned)
             }
             Err(mismatch) if mismatch.class == Class::Rejected => {
-                Ok(Found::Wrong(short(&mismatch)))
+                Ok(Found::Wrong(mismatch.to_string()))
             }
             Err(error) => Err(error),
         }
     }
-}
-
-/// What does not fit, without what to do when it happens to a client.
-fn short(mismatch: &EngineError) -> String {
-    let lines: Vec<&str> = mismatch.lines.iter().take(3).map(String::as_str).collect();
-    lines.join("; ")
 }

@@ -35,14 +35,16 @@ pub enum Class {
     Ours,
 }
 
-/// A request without an answer.
+/// A request without an answer. As text, for the log, it is what happened; what to do about that is for clients.
 #[derive(Clone, Debug, Error)]
-#[error("{}", lines.join("; "))]
+#[error("{}", self.happened().join("; "))]
 pub struct EngineError {
     /// What kind of thing it is.
     pub class: Class,
     /// The reason, then details and the next step. At most eight lines, none empty.
     pub lines: Vec<String>,
+    /// How many lines after the first one say what happened; the rest says what to do.
+    details: usize,
     /// When to come again.
     pub retry_after: Option<Duration>,
     /// The upstream that it is about.
@@ -59,6 +61,9 @@ pub struct EngineError {
     pub said_by_all: bool,
     /// What was sent is more than is taken; so it will be if it is asked for again at once.
     pub too_large: bool,
+    /// Nobody was asked, since the chain has nobody to ask: that something is not kept here says nothing of whether it
+    /// exists.
+    pub nobody_asked: bool,
     /// It was said a while ago, and nobody can be asked now.
     pub stale: Option<Stale>,
 }
@@ -78,6 +83,7 @@ impl EngineError {
         EngineError {
             class,
             lines: vec![reason.into()],
+            details: 0,
             retry_after: None,
             upstream: None,
             cached: false,
@@ -85,12 +91,26 @@ impl EngineError {
             doubtful: false,
             said_by_all: false,
             too_large: false,
+            nobody_asked: false,
             stale: None,
             unasked: false,
         }
     }
 
-    /// With one more line.
+    /// With one more line that says what happened; to be called before [`EngineError::and`].
+    pub fn detail(mut self, line: impl Into<String>) -> Self {
+        let before = self.lines.len();
+        self = self.and(line);
+        self.details += self.lines.len() - before;
+        self
+    }
+
+    /// The reason and the details.
+    fn happened(&self) -> &[String] {
+        self.lines.get(..=self.details).unwrap_or(&self.lines)
+    }
+
+    /// With one more line, for clients: what to do, what goes on.
     pub fn and(mut self, line: impl Into<String>) -> Self {
         let line = line.into();
         if !line.is_empty() && self.lines.len() < 8 {
@@ -136,6 +156,11 @@ impl EngineError {
         self.and("Larder has had the module from there: what is kept goes on being served.")
     }
 
+    /// Whether somebody says that it does not exist: then no older answer counts.
+    pub fn is_denied(&self) -> bool {
+        self.is_absent() && !self.nobody_asked
+    }
+
     /// Whether every source says that it does not exist.
     pub fn is_absent(&self) -> bool {
         matches!(self.class, Class::Absent { .. })
@@ -146,5 +171,26 @@ impl From<crate::store::StoreError> for EngineError {
     fn from(error: crate::store::StoreError) -> Self {
         tracing::error!(%error, "the store failed");
         EngineError::ours("larder's store failed")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_is_for_clients_and_not_for_the_log() {
+        let error = EngineError::new(Class::Rejected, "checksum mismatch")
+            .detail("downloaded: h1:a")
+            .detail("recorded:   h1:b")
+            .and("Try again.")
+            .and("Ask somebody.");
+        assert_eq!(error.lines.len(), 5);
+        let text = error.to_string();
+        assert_eq!(
+            text,
+            "checksum mismatch; downloaded: h1:a; recorded:   h1:b"
+        );
+        assert_eq!(EngineError::ours("broken").to_string(), "broken");
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Engine;
-use super::answer::{Content, Mode};
+use super::answer::{CacheStatus, Content, Mode};
 use super::error::{Class, EngineError};
 use super::meta::what;
 use crate::errand::Errand;
@@ -17,6 +17,8 @@ use crate::store::MetaRecord;
 
 /// How many of the highest versions are looked at when one after the other turns out not to exist after all.
 const TRIES: usize = 3;
+/// The same when only kept versions count.
+const KEPT_TRIES: usize = 200;
 
 /// One derivation: whose, and what it may ask.
 pub(super) struct Derivation<'a> {
@@ -26,6 +28,8 @@ pub(super) struct Derivation<'a> {
     pub module: &'a ModulePath,
     /// On whose behalf.
     pub errand: Errand,
+    /// Nobody is asked: it is made from what is kept, as far as that goes.
+    pub kept_only: bool,
 }
 
 impl Derivation<'_> {
@@ -39,7 +43,13 @@ impl Derivation<'_> {
             module: self.module.clone(),
             meta: Meta::List,
         };
-        let kept = self.engine.record(&list_key, self.errand.clone()).await?;
+        let kept = match self.kept_only {
+            true => {
+                let kept = self.engine.kept_meta(&list_key).await?;
+                kept.ok_or_else(|| EngineError::absent("no list of it is kept"))?
+            }
+            false => self.engine.record(&list_key, self.errand.clone()).await?,
+        };
         let _large = match &kept.file {
             Some(_) => self.engine.large_lists.acquire().await.ok(),
             None => None,
@@ -61,9 +71,10 @@ impl Derivation<'_> {
         if series.is_none() {
             candidates.extend(newest_unlisted(&list.unlisted));
         }
+        let tries = if self.kept_only { KEPT_TRIES } else { TRIES };
         let mut last =
             EngineError::absent(format!("not found: {}: no version of it fits", what(key)));
-        for version in candidates.into_iter().take(TRIES) {
+        for version in candidates.into_iter().take(tries) {
             match self.small(&version, Kind::Info).await {
                 Ok(Some(body)) => {
                     let body = String::from_utf8(body.to_vec())
@@ -136,16 +147,25 @@ impl Derivation<'_> {
         };
         let mode = Mode {
             via: self.errand.via.clone(),
+            request_id: self.errand.request_id.clone(),
             ..Mode::default()
         };
-        Ok(match self.engine.file(&key, &mode).await?.content {
-            Content::Bytes(body) => Some(body),
-            Content::File(file) => {
+        let answer = match self.kept_only {
+            true => {
+                let kept = self.engine.at_hand(&key).await?;
+                kept.map(|file| file.answer(CacheStatus::Hit, None))
+            }
+            false => Some(self.engine.file(&key, &mode).await?),
+        };
+        Ok(match answer.map(|answer| answer.content) {
+            None => None,
+            Some(Content::Bytes(body)) => Some(body),
+            Some(Content::File(file)) => {
                 let read = self.engine.store.blobs().read(&key, file.size).await;
                 read.map_err(crate::store::StoreError::from)?
             }
             // Only zips grow.
-            Content::Growing(_) => None,
+            Some(Content::Growing(_)) => None,
         })
     }
 }

@@ -113,7 +113,7 @@ impl Engine {
                 let from = Arc::from(record.record.from.as_str());
                 Ok(self.answer(&record, cache, Some(from)))
             }
-            (Some(Err(error)), _) if error.is_absent() => Err(error),
+            (Some(Err(error)), _) if error.is_denied() => Err(error),
             (Some(Err(error)), Some(kept)) => Ok(self.stale(key, &kept, &error.to_string())),
             (Some(Err(error)), None) => Err(error),
             (None, Some(kept)) => Ok(self.stale(key, &kept, "the fetch ended unexpectedly")),
@@ -174,13 +174,13 @@ impl Engine {
         match (landed, kept) {
             (Some(Ok(record)), _) => Ok(record),
             (Some(Err(error)), None) => Err(error),
-            (Some(Err(error)), Some(_)) if error.is_absent() => Err(error),
+            (Some(Err(error)), Some(_)) if error.is_denied() => Err(error),
             (_, Some(kept)) => Ok(kept),
             (None, None) => Err(EngineError::ours("the fetch ended unexpectedly")),
         }
     }
 
-    async fn kept_meta(&self, key: &MetaKey) -> Result<Option<HotMeta>, EngineError> {
+    pub(super) async fn kept_meta(&self, key: &MetaKey) -> Result<Option<HotMeta>, EngineError> {
         if let Some(record) = self.hot.meta(key) {
             return Ok(Some(record));
         }
@@ -281,6 +281,7 @@ impl Engine {
         // A repository may have to be fetched first.
         let patience = self.sources_of(&key.module).await.patience();
         let whole = patience.map_or(WHOLE, |patience| WHOLE.max(patience));
+        let request_id = errand.request_id.clone();
         let fetched = timeout(whole, Box::pin(self.fetch_meta(&key, errand))).await;
         match fetched.unwrap_or_else(|_| Err(too_slow(&key))) {
             Ok(fresh) => {
@@ -297,7 +298,8 @@ impl Engine {
                 self.remember_no(&as_key, &error);
                 self.hot.end_meta(&key);
                 if !error.is_absent() {
-                    tracing::debug!(resource = %key, %error, "asking failed");
+                    let request_id = request_id.as_deref();
+                    tracing::debug!(resource = %key, %error, request_id, "asking failed");
                 }
                 place.leave();
                 landed.send_replace(Some(Err(error)));
@@ -400,26 +402,42 @@ impl Engine {
             engine: self,
             module: &key.module,
             errand,
+            kept_only: false,
         };
-        match &key.meta {
-            Meta::List => self.fetch(key, &errand, LIST, &filter_list).await,
-            Meta::Query(name) if name.prefix().is_some() => derivation(errand)
-                .run(key, name.prefix())
-                .await
-                .map(Fresh::from),
-            Meta::Query(_) => self.fetch(key, &errand, INFO, &check_info).await,
+        let (asked, series) = match &key.meta {
+            Meta::List => return self.fetch(key, &errand, LIST, &filter_list).await,
+            Meta::Query(name) => match name.prefix() {
+                None => return self.fetch(key, &errand, INFO, &check_info).await,
+                series => (
+                    derivation(errand.clone()).run(key, series).await.map(Fresh::from),
+                    series,
+                ),
+            },
             Meta::Latest => match self.fetch(key, &errand, INFO, &check_info).await {
-                Err(error) if error.is_absent() => {
-                    match derivation(errand).run(key, None).await {
+                Err(error) if error.is_denied() => {
+                    let derived = derivation(errand.clone()).run(key, None).await;
+                    match derived {
                         // Why it was not found in the first place says more.
                         Err(derived) if derived.is_absent() && derived.stale.is_none() => {
-                            Err(error)
+                            (Err(error), None)
                         }
-                        other => other.map(Fresh::from),
+                        other => (other.map(Fresh::from), None),
                     }
                 }
-                other => other,
+                other => (other, None),
             },
+        };
+        match asked {
+            // Nobody can be asked, and nothing is kept: then it is what follows from what is kept of the list.
+            Err(error) if !error.is_denied() && self.kept_meta(key).await?.is_none() => {
+                let derivation = Derivation {
+                    kept_only: true,
+                    ..derivation(errand)
+                };
+                let derived = derivation.run(key, series).await;
+                derived.map(Fresh::from).map_err(|_| error)
+            }
+            asked => asked,
         }
     }
 
@@ -598,8 +616,7 @@ fn check_info(module: &ModulePath, body: &Bytes) -> Result<Text, String> {
     })
 }
 
-/// Filters a list by the client's own rule (protocol.md 1.1): versions of this module, no pseudo-versions, one on each
-/// line. A body with something in it but not one valid version is no list at all (7.3).
+/// A list, filtered by the client's own rule.
 fn filter_list(module: &ModulePath, body: &Bytes) -> Result<Text, String> {
     let text = std::str::from_utf8(body).map_err(|_| "a list that is not UTF-8".to_owned())?;
     let mut list = Text::default();

@@ -311,6 +311,9 @@ impl Engine {
 
     /// Remembers an answer that says "no" with authority.
     fn remember_no(&self, key: &Key, error: &EngineError) {
+        if error.nobody_asked {
+            return;
+        }
         self.negatives.put(key, error);
         self.absences.note(key, error);
     }

@@ -414,7 +414,7 @@ impl Tried {
                 let each = several.iter();
                 let verdict = each
                     .clone()
-                    .fold(start, |verdict, fault| verdict.and(fault.said()));
+                    .fold(start, |verdict, fault| verdict.detail(fault.said()));
                 let advice = each.filter_map(|fault| match fault {
                     Fault::Direct(error) => Some(error.lines.iter().skip(1)),
                     Fault::Upstream(..) => None,
@@ -424,6 +424,7 @@ impl Tried {
         };
         verdict.doubtful = doubtful;
         verdict.upstream = upstream;
+        verdict.nobody_asked = self.faults.is_empty();
         verdict.said_by_all = !self.faults.is_empty() && self.faults.iter().all(Fault::is_said);
         verdict
     }

@@ -272,8 +272,8 @@ impl Voucher {
                 said.by
             ),
         )
-        .and(format!("downloaded: {h1}"))
-        .and(format!("recorded:   {}", recorded.join(" ")))
+        .detail(format!("downloaded: {h1}"))
+        .detail(format!("recorded:   {}", recorded.join(" ")))
         .and("It was not kept. It may have been replaced at its origin, or altered on the way; do not work around this.")
         .and("Ask the module's authors and whoever runs that upstream. An honest answer is taken as soon as it comes.");
         mismatch.upstream = Some(from.to_owned());
@@ -331,8 +331,8 @@ impl Voucher {
                     Class::Rejected,
                     format!("SECURITY ERROR: {}: checksum mismatch: {from} serves something else than was first seen here", what(key)),
                 )
-                .and(format!("downloaded: {h1}"))
-                .and(format!("pinned:     {expected}"))
+                .detail(format!("downloaded: {h1}"))
+                .detail(format!("pinned:     {expected}"))
                 .and("It was not kept. Somebody has replaced the version, or is altering it on the way.")
                 .and(format!("If the change is right, larder's operator accepts it with: larder pin accept {version}"));
                 mismatch.upstream = Some(from.to_owned());

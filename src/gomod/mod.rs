@@ -7,6 +7,7 @@ pub mod dirhash;
 pub mod escape;
 pub mod fold;
 pub mod info;
+pub mod list;
 pub mod modfile;
 pub mod path;
 pub mod pattern;

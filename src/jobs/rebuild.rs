@@ -21,15 +21,26 @@ impl Rebuild {
     /// Runs once, or until `stop` turns true.
     pub async fn run(self, stop: watch::Receiver<bool>) {
         tracing::warn!(
-            "the index is made anew from the files; until that is done, kept files may be fetched again"
+            not_in_files = rebuild::LOST,
+            "the index is made anew from the files; until that is done, kept files may be fetched again. Tokens come from the file \"tokens\" if that is there, else make new ones: larder token new NAME"
         );
         let progress = |_: &rebuild::Progress| !*stop.borrow();
         match rebuild::rebuild(&self.store, &self.modules, &self.clock, progress).await {
-            Ok(summary) => tracing::info!(
-                kept = summary.good,
-                bad = summary.bad.len(),
-                "the index is made anew"
-            ),
+            Ok(summary) => {
+                tracing::info!(
+                    kept = summary.good,
+                    lists = summary.lists,
+                    bad = summary.bad.len(),
+                    "the index is made anew"
+                );
+                if summary.unknown > 0 {
+                    tracing::warn!(
+                        files = summary.unknown,
+                        such_as = summary.unknown_such_as.join(", "),
+                        "files in modules/ are not in the layout of the go command's download cache, and are left alone"
+                    );
+                }
+            }
             Err(error) => {
                 tracing::error!(%error, "the index could not be made anew; run `larder index rebuild`")
             }

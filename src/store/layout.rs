@@ -106,6 +106,42 @@ pub fn parse_file(relative: &Path) -> Option<FileKey> {
     })
 }
 
+/// What a file below the modules folder is, other than a file of a version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Beside {
+    /// A module's list of versions.
+    List(ModulePath),
+    /// Something else that the layout has, and that needs no record.
+    Known,
+    /// Nothing that the layout has.
+    Unknown,
+}
+
+/// Says what a file is that [`parse_file`] does not know.
+pub fn parse_beside(relative: &Path) -> Beside {
+    // The go command keeps what it knows of checksum databases in the same folder; and we may keep temporary files here.
+    let first = relative.components().next().map(|first| first.as_os_str());
+    let first = first.and_then(|first| first.to_str()).unwrap_or("");
+    if first == "sumdb" || first.starts_with('.') {
+        return Beside::Known;
+    }
+    let Some((module, file)) = relative.to_str().and_then(|text| text.rsplit_once("/@v/")) else {
+        return Beside::Unknown;
+    };
+    let Ok(module) = ModulePath::unescape(module) else {
+        return Beside::Unknown;
+    };
+    match file {
+        "list" => Beside::List(module),
+        "list.lock" => Beside::Known,
+        // The last two are what the go command keeps of branches and such.
+        _ => match file.rsplit_once('.') {
+            Some((_, "ziphash" | "lock" | "partial" | "info" | "mod")) => Beside::Known,
+            _ => Beside::Unknown,
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,5 +155,24 @@ mod tests {
         assert!(parse_file(Path::new("github.com/BurntSushi/toml/@v/v1.0.0.zip")).is_none());
         assert!(parse_file(Path::new("example.com/m/@v/master.info")).is_none());
         assert!(parse_file(Path::new("example.com/m/@v/list")).is_none());
+    }
+
+    #[test]
+    fn what_lies_beside_the_files_of_versions() {
+        let module = ModulePath::parse("example.com/Upper").unwrap();
+        for (path, beside) in [
+            ("example.com/!upper/@v/list", Beside::List(module)),
+            ("example.com/m/@v/list.lock", Beside::Known),
+            ("example.com/m/@v/v1.0.0.ziphash", Beside::Known),
+            ("example.com/m/@v/v1.0.0.lock", Beside::Known),
+            ("example.com/m/@v/master.info", Beside::Known),
+            ("sumdb/sum.golang.org/lookup/a", Beside::Known),
+            ("example.com/m/v1.0.0/source.zip", Beside::Unknown),
+            ("example.com/m/v1.0.0/v1.0.0.info", Beside::Unknown),
+            ("example.com/Upper/@v/list", Beside::Unknown),
+            ("list", Beside::Unknown),
+        ] {
+            assert_eq!(parse_beside(Path::new(path)), beside, "{path}");
+        }
     }
 }

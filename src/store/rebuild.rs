@@ -8,14 +8,14 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::index::Change;
-use super::layout;
+use super::layout::{self, Beside};
 use super::migrate::COMPLETE;
-use super::record::{FileRecord, UnsettledRecord, Verified};
-use super::{Content, Store, StoreError};
+use super::record::{FileRecord, ListFile, MetaRecord, UnsettledRecord, Verified};
+use super::{Content, SMALL, Store, StoreError, hex};
 use crate::clock::{Millis, SharedClock};
 use crate::gomod::dirhash::hash_go_mod;
-use crate::gomod::{check, zip};
-use crate::protocol::{FileKey, Kind};
+use crate::gomod::{ModulePath, check, list, zip};
+use crate::protocol::{FileKey, Kind, Meta, MetaKey};
 
 /// Prefix of the records of files in the index.
 pub const FILES: &str = layout::FILE;
@@ -45,9 +45,26 @@ pub struct Summary {
     pub bad: Vec<(String, String)>,
     /// Records whose file is gone.
     pub gone: u64,
+    /// Lists of versions that were taken over.
+    pub lists: u64,
+    /// Files that are not in the layout of the go command's download cache, and so are left alone.
+    pub unknown: u64,
+    /// Some of them.
+    pub unknown_such_as: Vec<String>,
     /// Whether it was ended before all was seen.
     pub ended_early: bool,
 }
+
+/// What cannot be made anew from files, for people.
+pub const LOST: &str = "first-seen checksums, what was still to be verified, tree heads, records and alarms of checksum databases, @latest, branches and other queries";
+
+/// Names of unknown files that are told.
+const TOLD: usize = 5;
+/// The largest list that is taken over. Bytes.
+const MAX_LIST: u64 = 4 << 20;
+/// A list that is taken over is at least as old, so that it is asked for again before it is believed: one from elsewhere
+/// may have only what somebody happened to fetch. Milliseconds.
+const LIST_AGE: u64 = 3_600_000;
 
 /// Looks at every file below `modules`, records those that are whole and valid, and drops records without a file.
 /// `progress` is told about each and says whether to go on.
@@ -77,7 +94,28 @@ pub async fn rebuild(
                 folders.push(path);
                 continue;
             }
-            let Some(key) = path.strip_prefix(modules).ok().and_then(layout::parse_file) else {
+            let relative = path.strip_prefix(modules).unwrap_or(&path);
+            // Where the whole GOMODCACHE was copied: everything in it has the wrong name.
+            let misplaced = relative.starts_with("cache/download");
+            let Some(key) = layout::parse_file(relative).filter(|_| !misplaced) else {
+                let beside = match misplaced {
+                    true => Beside::Unknown,
+                    false => layout::parse_beside(relative),
+                };
+                match beside {
+                    Beside::Known => {}
+                    Beside::List(module) => match take_list(store, module, &path, clock).await? {
+                        Ok(taken) => summary.lists += u64::from(taken),
+                        Err(why) => summary.bad.push((relative.display().to_string(), why)),
+                    },
+                    Beside::Unknown => {
+                        summary.unknown += 1;
+                        if summary.unknown_such_as.len() < TOLD {
+                            let name = relative.display().to_string();
+                            summary.unknown_such_as.push(name);
+                        }
+                    }
+                }
                 continue;
             };
             seen.files += 1;
@@ -121,6 +159,64 @@ pub async fn rebuild(
     let complete = Change::Put(COMPLETE.to_owned(), vec![1]);
     store.index().commit(vec![complete]).await?;
     Ok(summary)
+}
+
+/// Takes a list over if none is known; says whether it was. The error within is a text for people.
+async fn take_list(
+    store: &Store,
+    module: ModulePath,
+    path: &Path,
+    clock: &SharedClock,
+) -> Result<Result<bool, String>, StoreError> {
+    let file = path.to_owned();
+    let read = tokio::task::spawn_blocking(move || {
+        let file = File::open(&file)?;
+        let modified = file.metadata()?.modified()?;
+        let mut body = Vec::new();
+        let size = file.take(MAX_LIST + 1).read_to_end(&mut body)?;
+        if size as u64 > MAX_LIST {
+            return Err(io::Error::other("the list is too long"));
+        }
+        Ok((body, modified))
+    });
+    let (body, modified) = match read.await.map_err(io::Error::other).flatten() {
+        Ok(read) => read,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    let served = match list::served(&module, &body) {
+        Ok(served) => served,
+        Err(why) => return Ok(Err(why)),
+    };
+    if served.is_empty() {
+        // That says nothing.
+        return Ok(Ok(false));
+    }
+    let (text, file) = match body.len() as u64 {
+        ..=SMALL => (served, None),
+        // A large one is served from its file, so that must be what is served.
+        _ if served.as_bytes() != body => {
+            return Ok(Err("a large list with lines that are not served".to_owned()));
+        }
+        size => {
+            let sha256 = hex(&Sha256::digest(&body));
+            (String::new(), Some(ListFile { size, sha256 }))
+        }
+    };
+    let modified = modified
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0));
+    let record = MetaRecord {
+        body: text,
+        file,
+        fetched: Millis(modified.min(clock.now().0.saturating_sub(LIST_AGE))),
+        from: "files".to_owned(),
+        ..MetaRecord::default()
+    };
+    let key = layout::meta_key(&MetaKey {
+        module,
+        meta: Meta::List,
+    });
+    Ok(Ok(store.index().swap(&key, None, record.encode()).await?))
 }
 
 fn unsettled(key: &FileKey, since: Millis) -> Change {

@@ -351,3 +351,141 @@ fn with_too_little_room_misses_pass_through_and_hits_go_on() {
     larder.restart_with(|b| b.set("store.reserve", "1MB"));
     larder.get_hit(&other.url("zip"));
 }
+
+/// What `modules/` alone restores.
+#[test]
+fn a_backup_of_the_files_restores_lists_and_latest() {
+    let up = FakeUpstream::start();
+    let [old, new, pre] = ["v1.0.0", "v1.1.0", "v1.2.0-rc.1"]
+        .map(|version| Module::new("example.com/Upper", version));
+    for module in [&old, &new, &pre] {
+        up.add(module);
+    }
+    let mut larder = larder().of(&up).start();
+    for module in [&old, &new] {
+        for kind in ["info", "mod", "zip"] {
+            larder.get(&module.url(kind)).ok();
+        }
+    }
+    let list = larder.get(&old.list_url()).text();
+    let place = larder.data_dir();
+    until("the list beside the files", || {
+        let path = place.join("modules/example.com/!upper/@v/list");
+        (fs::read(path).ok()? == list.as_bytes()).then_some(())
+    });
+    let nobody = DeadPort::new();
+    for chain in ["off".to_owned(), nobody.url()] {
+        larder.stop();
+        for name in ["index", "sumdb", "tmp"] {
+            let _ = fs::remove_dir_all(place.join(name));
+        }
+        larder.restart_with(|b| b.upstream(&chain));
+        larder.wait_stderr("lists=1");
+        let answer = larder.get(&old.list_url());
+        assert_eq!(answer.ok(), list.as_bytes(), "{chain}");
+        let status = answer.header("cache-status").unwrap_or("");
+        assert!(status.contains("stale"), "{chain}: {status}");
+        let latest = larder.get("/example.com/!upper/@latest");
+        let text = latest.text();
+        assert!(
+            text.contains("\"v1.1.0\""),
+            "{chain}: {}",
+            latest.describe()
+        );
+        assert!(
+            latest
+                .header("cache-status")
+                .unwrap_or("")
+                .contains("stale")
+        );
+        larder
+            .get("/example.com/none/@latest")
+            .refuses(&[404, 502, 503]);
+    }
+    // Whoever can be asked is.
+    larder.stop();
+    let last = Module::new("example.com/Upper", "v1.3.0");
+    up.add(&last);
+    fs::remove_dir_all(place.join("index")).unwrap();
+    larder.restart_with(|b| b.upstream(&up.url()));
+    larder.wait_stderr("lists=1");
+    assert!(larder.get(&old.list_url()).text().contains("v1.3.0"));
+    assert!(
+        larder
+            .get("/example.com/!upper/@latest")
+            .text()
+            .contains("v1.3.0")
+    );
+}
+
+/// Offline for longer than an answer is fresh: with nobody to ask nobody says that it does not exist.
+#[test]
+fn a_chain_that_is_off_serves_kept_lists_of_any_age() {
+    let module = Module::new("example.com/m", "v1.0.0");
+    let up = FakeUpstream::serving(std::slice::from_ref(&module));
+    let mut larder = larder().of(&up).set("freshness.ttl", "1ms").start();
+    let list = larder.get(&module.list_url()).text();
+    let latest = larder.get("/example.com/m/@latest").text();
+    larder.stop();
+    larder.restart_with(|b| b.upstream("off"));
+    for _ in 0..3 {
+        assert_eq!(larder.get(&module.list_url()).ok(), list.as_bytes());
+        assert_eq!(larder.get("/example.com/m/@latest").ok(), latest.as_bytes());
+    }
+    larder.get("/example.com/none/@v/list").refuses(&[404]);
+}
+
+#[test]
+fn index_rebuild_names_what_it_does_not_know() {
+    let (_up, module, mut larder) = filled();
+    larder.stop();
+    let modules = larder.data_dir().join("modules");
+    let put = |name: &str, bytes: &[u8]| {
+        let path = modules.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    };
+    // As another proxy keeps them, and as a whole module cache has them.
+    put(
+        "example.com/other/v1.0.0/go.mod",
+        b"module example.com/other\n",
+    );
+    put("example.com/other/v1.0.0/source.zip", b"PK");
+    put(
+        "cache/download/example.com/third/@v/v1.0.0.info",
+        b"{\"Version\":\"v1.0.0\"}",
+    );
+    // What belongs to the layout is no trouble.
+    put("example.com/!upper/@v/v1.0.0.lock", b"");
+    put("sumdb/sum.example.com/tile/8/0/000", b"");
+    let said = larder.run(&["index", "rebuild"]).expect(0).stdout;
+    assert!(said.contains("3 files recorded, 3 left out"), "{said}");
+    assert!(said.contains("example.com/other/v1.0.0/"), "{said}");
+    assert!(said.contains("cache/download"), "{said}");
+    served_alone(&mut larder, &module);
+    larder
+        .get("/cache/download/example.com/third/@v/v1.0.0.info")
+        .refuses(&[404, 502, 503, 504]);
+    // Nothing but that is a failure.
+    larder.stop();
+    fs::remove_dir_all(modules.join("example.com/!upper")).unwrap();
+    let said = larder.run(&["index", "rebuild"]).expect(1).stdout;
+    assert!(said.contains("0 files recorded, 3 left out"), "{said}");
+}
+
+#[test]
+fn a_file_that_is_gone_is_said_once() {
+    let (_up, module, larder) = filled();
+    let other = Module::new("example.com/Upper", "v1.0.0").url("zip");
+    fs::remove_file(larder.blob(&module.url("info"))).unwrap();
+    let mut larder = larder;
+    larder.stop();
+    larder.restart();
+    for _ in 0..3 {
+        larder.get(&module.url("info")).ok();
+        larder.get(&other).ok();
+    }
+    larder.wait_stderr("it is gone from the disk");
+    let told = larder.stderr().matches("it is gone from the disk").count();
+    assert_eq!(told, 1, "{}", larder.stderr());
+}

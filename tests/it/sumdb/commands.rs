@@ -132,3 +132,46 @@ fn doctor_asks_the_database_too() {
     let said = format!("{}{}", finished.stdout, finished.stderr);
     assert!(said.contains(&world.log.name()), "{said}");
 }
+
+#[test]
+fn verify_without_a_way_to_the_database_says_so_once_for_all() {
+    let world = world();
+    let modules: Vec<_> = (0..8).map(|n| world.publish(&format!("many{n}"))).collect();
+    let mut larder = world.larder().no_breaker().start();
+    for module in &modules {
+        vouched_for(&larder, module);
+    }
+    larder.stop();
+    // Nothing of what the database said is kept, and nobody can be asked.
+    std::fs::remove_dir_all(larder.data_dir().join("index")).unwrap();
+    larder.restart_with(|b| b.upstream("off"));
+    larder.wait_stderr("the index is made anew kept=");
+    for running in [true, false] {
+        if !running {
+            larder.stop();
+        }
+        let said = larder.run(&["sumdb", "verify", "--upstream", "off"]);
+        let said = said.expect(1).stdout;
+        let lines = said.lines().count();
+        assert!(lines < 10, "{said}");
+        assert!(said.contains("11 more: "), "{said}");
+        assert!(said.contains("16 could not be asked about"), "{said}");
+    }
+}
+
+#[test]
+fn verify_does_not_take_a_database_that_lies_for_one_that_is_away() {
+    let world = world();
+    let mut larder = world.larder().no_breaker().start();
+    world.up.rule("*/lookup/*", Fault::status(500));
+    larder.get(&world.first.url("mod")).ok();
+    larder.get_hit(&world.first.url("mod"));
+    larder.stop();
+    world.up.clear_rules();
+    world.log.flip(0, 0, 3);
+    let upstream = world.up.url();
+    let said = larder.run(&["sumdb", "verify", "--upstream", &upstream]);
+    let said = said.expect(1).stdout;
+    assert!(said.contains("NOT TRUSTED: example.com/!first"), "{said}");
+    assert!(said.contains(" 0 could not be asked about"), "{said}");
+}
