@@ -16,6 +16,8 @@ use tokio::time::Instant;
 pub struct Errand {
     /// The `Via` of the request that wants it, so that a loop through several servers is noticed.
     pub via: Option<HeaderValue>,
+    /// The id of that request, for the log.
+    pub request_id: Option<Arc<str>>,
     /// Whether anybody waits for it.
     pub urgency: Urgency,
     /// When whoever waits must have an answer, if that is not counted from when it is begun.
@@ -53,6 +55,7 @@ impl Errand {
     pub fn guess() -> Self {
         Errand {
             via: None,
+            request_id: None,
             until: None,
             asked: Asked::default(),
             urgency: Urgency(Some(Arc::new(Guess::default()))),
@@ -65,6 +68,7 @@ impl From<Option<HeaderValue>> for Errand {
     fn from(via: Option<HeaderValue>) -> Self {
         Errand {
             via,
+            request_id: None,
             until: None,
             asked: Asked::default(),
             urgency: Urgency::default(),

@@ -123,6 +123,8 @@ pub struct Mode {
     pub no_cache: bool,
     /// The servers it has come through (`Via`), passed on so that a loop is noticed.
     pub via: Option<HeaderValue>,
+    /// The request's id, for the log.
+    pub request_id: Option<Arc<str>>,
     /// Who asks; nothing is guessed for somebody unknown.
     pub client: Option<Client>,
 }
@@ -130,7 +132,10 @@ pub struct Mode {
 impl Mode {
     /// On whose behalf.
     pub fn errand(&self) -> Errand {
-        self.via.clone().into()
+        Errand {
+            request_id: self.request_id.clone(),
+            ..self.via.clone().into()
+        }
     }
 }
 

@@ -67,6 +67,7 @@ impl Trial {
         Trial::Again(Errand {
             until: Some(until),
             asked: errand.asked.clone(),
+            request_id: errand.request_id.clone(),
             ..Errand::from(errand.via.clone())
         })
     }
@@ -297,7 +298,7 @@ impl Engine {
             }
             Err(error) => {
                 self.remember_no(&Key::File(key.clone()), &error);
-                self.noted(&key, &error);
+                self.noted(&key, &error, &errand);
                 place.leave();
                 landed.send_replace(Some(Err(error)));
             }
@@ -522,7 +523,7 @@ impl Engine {
                 // Of a guess less is taken than of what is waited for.
                 error.too_large &= !guess;
                 self.remember_no(&Key::File(key.clone()), &error);
-                self.noted(&key, &error);
+                self.noted(&key, &error, &errand);
                 place.leave();
                 flight.end(Err(error));
             }
@@ -615,20 +616,22 @@ impl Engine {
     }
 
     /// Counts and logs a fetch that failed.
-    fn noted(&self, key: &FileKey, error: &EngineError) {
+    fn noted(&self, key: &FileKey, error: &EngineError, errand: &Errand) {
+        // Of whoever came first; others may wait as well.
+        let request_id = errand.request_id.as_deref();
         match error.class {
             Class::Unvouched => {
                 self.metrics.rejected.inc();
-                tracing::warn!(file = %key, %error, "refused: no checksum database knows it");
+                tracing::warn!(file = %key, %error, request_id, "refused: no checksum database knows it");
             }
             Class::Rejected => {
                 self.metrics.rejected.inc();
-                tracing::error!(file = %key, %error, upstream = error.upstream, "a fetched file failed verification");
+                tracing::error!(file = %key, %error, upstream = error.upstream, request_id, "a fetched file failed verification");
             }
             Class::Absent { .. } | Class::Refused => {
-                tracing::debug!(file = %key, %error, "not to be had")
+                tracing::debug!(file = %key, %error, request_id, "not to be had")
             }
-            _ => tracing::warn!(file = %key, %error, "a fetch failed"),
+            _ => tracing::warn!(file = %key, %error, request_id, "a fetch failed"),
         }
     }
 

@@ -409,7 +409,10 @@ impl Engine {
             Meta::Query(name) => match name.prefix() {
                 None => return self.fetch(key, &errand, INFO, &check_info).await,
                 series => (
-                    derivation(errand.clone()).run(key, series).await.map(Fresh::from),
+                    derivation(errand.clone())
+                        .run(key, series)
+                        .await
+                        .map(Fresh::from),
                     series,
                 ),
             },

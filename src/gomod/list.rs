@@ -9,7 +9,10 @@ use super::{ModulePath, Rev, semver, version};
 /// people.
 pub fn served(module: &ModulePath, body: &[u8]) -> Result<String, String> {
     let text = std::str::from_utf8(body).map_err(|_| "a list that is not UTF-8".to_owned())?;
-    let words = || text.lines().filter_map(|line| line.split_whitespace().next());
+    let words = || {
+        text.lines()
+            .filter_map(|line| line.split_whitespace().next())
+    };
     if words().next().is_some() && !words().any(semver::is_valid) {
         return Err("a list without a single version".to_owned());
     }
@@ -36,7 +39,10 @@ mod tests {
         let module = ModulePath::parse("example.com/m").unwrap();
         let served = |body: &str| served(&module, body.as_bytes());
         let body = "v1.0.0\r\n  v1.1.0 2020-01-02T03:04:05Z\n\nv2.0.0\nv3.0.0+incompatible\nv0.0.0-20200101000000-abcdefabcdef\nv1\nrubbish\nv1.0.0\n";
-        assert_eq!(served(body).unwrap(), "v1.0.0\nv1.1.0\nv3.0.0+incompatible\n");
+        assert_eq!(
+            served(body).unwrap(),
+            "v1.0.0\nv1.1.0\nv3.0.0+incompatible\n"
+        );
         for empty in ["", "\n\n", "v0.0.0-20200101000000-abcdefabcdef\n"] {
             assert_eq!(served(empty).unwrap(), "");
         }

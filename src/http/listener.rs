@@ -150,7 +150,7 @@ async fn connection(
         Arc::clone(&exchange),
     );
     let answers = Arc::clone(&exchange);
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
         let answering = answers.begin();
         if let Some(refusal) = site.refuse(&request) {
             let response = observer.begin(&request, remote).answered(refusal);
@@ -164,6 +164,7 @@ async fn connection(
             return Either::Left(future::ready(Ok(response)));
         }
         let pending = observer.begin(&request, remote);
+        request.extensions_mut().insert(pending.request_id());
         let (site, peer) = (Arc::clone(&site), peer.clone());
         // Boxed, so that an idle connection does not hold room for it.
         Either::Right(Box::pin(async move {

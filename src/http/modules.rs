@@ -14,7 +14,7 @@ use http::{Method, Response, StatusCode, Version};
 use super::conditional::{self, Part};
 use super::error::{self, TEXT};
 use super::mapped::Regions;
-use super::observe::Note;
+use super::observe::{Note, RequestId};
 use super::ready::Entry;
 use super::{CACHE_STATUS, Caller, Face, LARDER_VERIFIED, access, body};
 use crate::engine::{Answer, CacheStatus, Class, Client, Content, EngineError, Mode};
@@ -68,7 +68,7 @@ pub async fn answer(face: &Face, request: &Parts, peer: &Peer) -> Response<Body>
     let key = match protocol::parse(path) {
         Ok(Target::Module(key)) => key,
         Ok(Target::SumDb(path)) => {
-            let mode = mode(&request.headers, cached_only);
+            let mode = mode(request, cached_only);
             return super::sumdb::answer(face, request, peer, &path, &mode).await;
         }
         Err(bad) => return not_found(&bad.to_string()),
@@ -115,7 +115,7 @@ async fn module(
 ) -> Response<Body> {
     let mode = Mode {
         client: client(peer, &request.headers),
-        ..mode(&request.headers, cached_only)
+        ..mode(request, cached_only)
     };
     if came_from_us(face, &request.headers) {
         return loop_detected();
@@ -157,7 +157,9 @@ fn needs_whole(request: &Parts, answer: &Answer) -> Option<Arc<crate::engine::Zi
     (about_the_whole || no_chunks).then(|| Arc::clone(flight))
 }
 
-fn mode(headers: &HeaderMap, cached_only: bool) -> Mode {
+fn mode(request: &Parts, cached_only: bool) -> Mode {
+    let headers = &request.headers;
+    let id = request.extensions.get::<RequestId>();
     let has = |name: http::HeaderName, word: &str| {
         headers
             .get_all(name)
@@ -177,6 +179,7 @@ fn mode(headers: &HeaderMap, cached_only: bool) -> Mode {
             ),
         no_cache: has(CACHE_CONTROL, "no-cache"),
         via: via(headers),
+        request_id: id.map(|id| Arc::clone(&id.0)),
         client: None,
     }
 }

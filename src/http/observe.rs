@@ -20,7 +20,7 @@ use super::X_REQUEST_ID;
 use super::ready::Entry;
 use super::shortcut::{Answering, Unsent};
 use crate::clock::{Millis, SharedClock};
-use crate::telemetry::access::{self, AccessLine};
+use crate::telemetry::access::{self, AccessLine, Weight};
 use crate::telemetry::logs::{Format, LogSink};
 use crate::telemetry::metrics::{Endpoint, Outcome, RequestMetrics};
 
@@ -35,6 +35,10 @@ pub struct Note {
     pub upstream: Option<Arc<str>>,
 }
 
+/// The id of a request, as an extension of it.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub Arc<str>);
+
 /// Notes requests.
 pub struct Observer {
     metrics: Arc<RequestMetrics>,
@@ -42,6 +46,8 @@ pub struct Observer {
     sink: LogSink,
     format: Format,
     access: bool,
+    /// Whether probes that go well have a line, too.
+    probes: bool,
     prefix: u32,
     next: AtomicU64,
 }
@@ -61,6 +67,7 @@ impl Observer {
             sink,
             format,
             access,
+            probes: access::shows_probes(),
             prefix: fastrand::u32(..),
             next: AtomicU64::new(0),
         }
@@ -184,10 +191,16 @@ impl Observer {
     ) {
         let took = self.clock.instant().saturating_duration_since(line.began);
         self.metrics.ended(endpoint, outcome, took, bytes);
-        if !self.access {
+        let is_probe = endpoint == Endpoint::Status && status.is_success();
+        if !self.access || (is_probe && !self.probes) {
             return;
         }
         let line = AccessLine {
+            weight: if is_probe {
+                Weight::Probe
+            } else {
+                Weight::Request
+            },
             method: line.method,
             path: line.path,
             status: status.as_u16(),
@@ -275,6 +288,11 @@ struct Line<'a> {
 }
 
 impl Pending {
+    /// The request's id, for what is logged of it elsewhere.
+    pub fn request_id(&self) -> RequestId {
+        RequestId(self.id.to_str().unwrap_or_default().into())
+    }
+
     /// The answer is there: gives it the request's id, and notes the request now if its body is in memory, else when
     /// the body ends.
     pub fn answered(mut self, mut response: Response<Body>) -> Response<Out> {

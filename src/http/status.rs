@@ -6,12 +6,13 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, VARY};
 use http::{Response, StatusCode};
 use serde_json::json;
 
 use super::observe::Note;
 use super::{Caller, Face};
+use crate::clock::Millis;
 use crate::store::Room;
 use crate::telemetry::metrics::{Endpoint, Outcome};
 use crate::upstream::Upstream;
@@ -106,6 +107,11 @@ fn state(face: &Face, caller: Caller, upstream: &Upstream) -> serde_json::Value 
     })
 }
 
+fn timestamp(at: Millis) -> String {
+    let at = std::time::UNIX_EPOCH + std::time::Duration::from_millis(at.0);
+    humantime::format_rfc3339_seconds(at).to_string()
+}
+
 /// The state of the checksum databases.
 fn databases(face: &Face, caller: Caller) -> Vec<serde_json::Value> {
     let one = |database: &Arc<crate::sumdb::Database>| {
@@ -115,6 +121,7 @@ fn databases(face: &Face, caller: Caller) -> Vec<serde_json::Value> {
                 "kind": alarm.kind.as_str(),
                 "acknowledged": alarm.acknowledged,
                 "since": alarm.since.0 / 1000,
+                "since_at": timestamp(alarm.since),
                 "text": alarm.text,
             })
         };
@@ -130,8 +137,10 @@ fn databases(face: &Face, caller: Caller) -> Vec<serde_json::Value> {
         json!({
             "name": status.name,
             "size": status.size,
+            // Seconds since 1970, and the same for people.
             "last_contact": status.heard.map(|heard| heard.0 / 1000),
             "ways": ways,
+            "last_contact_at": status.heard.map(timestamp),
             "alarm": worst.map(alarm),
         })
     };
@@ -144,11 +153,12 @@ pub async fn version() -> Response<Body> {
     json_answer(StatusCode::OK, &value)
 }
 
-/// Metrics in the OpenMetrics text format. Labels hold no module path; the names of upstreams of private routes are for
+/// Metrics, in the form that is asked for. Labels hold no module path; the names of upstreams of private routes are for
 /// those who may have private modules.
 pub async fn metrics(
     State(face): State<Arc<Face>>,
     Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
 ) -> Response<Body> {
     let gauges = &face.metrics.process;
     let blobs = face.engine.store().blobs();
@@ -165,8 +175,16 @@ pub async fn metrics(
     face.engine.tidy_guesses();
     gauges.descriptors.set(signed(super::open_descriptors()));
     Upstream::update_metrics(&face.upstreams.all());
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    let mut text = face.metrics.encode();
+    let (kind, mut text) = match wants_openmetrics(&headers) {
+        true => (
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            face.metrics.encode(),
+        ),
+        false => (
+            "text/plain; version=0.0.4; charset=utf-8",
+            face.metrics.encode_plain(),
+        ),
+    };
     for name in face.engine.private_upstreams() {
         let shown = caller.upstream_name(&face.engine, &name);
         if *shown != *name {
@@ -174,5 +192,64 @@ pub async fn metrics(
             text = text.replace(&label(&name), &label(&shown));
         }
     }
-    answer(StatusCode::OK, kind, text)
+    let mut response = answer(StatusCode::OK, kind, text);
+    response
+        .headers_mut()
+        .insert(VARY, HeaderValue::from_static("accept"));
+    response
+}
+
+/// Whether a scraper prefers OpenMetrics to plain text, or says nothing at all of what it reads.
+fn wants_openmetrics(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(ACCEPT).iter().peekable();
+    if lines.peek().is_none() {
+        return true;
+    }
+    let (mut open, mut plain) = (0.0, 0.0);
+    for part in lines
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+    {
+        let mut fields = part.split(';').map(str::trim);
+        let kind = fields.next().unwrap_or("").to_ascii_lowercase();
+        let weight = fields.find_map(|field| field.strip_prefix("q="));
+        let weight: f32 = weight.map_or(1.0, |text| text.parse().unwrap_or(0.0));
+        match kind.as_str() {
+            "application/openmetrics-text" => open = weight.max(open),
+            "text/plain" | "text/*" => plain = weight.max(plain),
+            _ => {}
+        }
+    }
+    open > 0.0 && open >= plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_form_of_metrics_is_what_is_asked_for() {
+        let prometheus = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+        for (accept, open) in [
+            (None, true),
+            (Some("*/*"), false),
+            (Some("text/plain"), false),
+            (Some("text/plain;version=0.0.4;q=1,*/*;q=0.1"), false),
+            (Some("text/html,text/*;q=0.5"), false),
+            (Some("application/openmetrics-text"), true),
+            (Some("Application/OpenMetrics-Text; version=1.0.0"), true),
+            (Some("application/openmetrics-text;q=0"), false),
+            (
+                Some("application/openmetrics-text;q=0.5, text/plain"),
+                false,
+            ),
+            (Some(prometheus), true),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(accept) = accept {
+                headers.insert(ACCEPT, HeaderValue::from_str(accept).unwrap());
+            }
+            assert_eq!(wants_openmetrics(&headers), open, "{accept:?}");
+        }
+    }
 }

@@ -17,6 +17,29 @@ const LONGEST_PATH: usize = 2 << 10;
 /// The most bytes of everything else that a client sends.
 const LONGEST: usize = 256;
 
+/// How much a line matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weight {
+    /// A probe that went well: said at the level "debug" only, since it comes every few seconds.
+    Probe,
+    /// Anything else.
+    Request,
+}
+
+impl Weight {
+    fn level(self) -> &'static str {
+        match self {
+            Weight::Probe => "DEBUG",
+            Weight::Request => "INFO",
+        }
+    }
+}
+
+/// Whether probes have lines: whether the level "debug" is asked for, of everything or of these lines.
+pub fn shows_probes() -> bool {
+    tracing::enabled!(target: TARGET, tracing::Level::DEBUG)
+}
+
 /// A request that has been answered.
 #[derive(Debug, Clone, Copy)]
 pub struct AccessLine<'a> {
@@ -42,6 +65,8 @@ pub struct AccessLine<'a> {
     pub user_agent: &'a [u8],
     /// What kind of request it was: `list`, `zip`, …
     pub endpoint: &'a str,
+    /// How much it matters.
+    pub weight: Weight,
 }
 
 /// Appends the line, with its end, to `out`. `millis` is the time of day since 1970.
@@ -56,7 +81,7 @@ pub fn write(line: &AccessLine<'_>, format: Format, millis: u64, out: &mut Vec<u
 
 fn text(line: &AccessLine<'_>, millis: u64, out: &mut Bytes<'_>) -> fmt::Result {
     encode::timestamp(out, millis)?;
-    out.write_str("  INFO larder::access: ")?;
+    write!(out, " {:>5} {TARGET}: ", line.weight.level())?;
     encode::text(out, line.method, Escape::Controls, LONGEST)?;
     out.write_char(' ')?;
     encode::text(out, line.path, Escape::Controls, LONGEST_PATH)?;
@@ -80,8 +105,8 @@ fn text(line: &AccessLine<'_>, millis: u64, out: &mut Bytes<'_>) -> fmt::Result 
     out.write_str(" remote=")?;
     address(out, line.remote)?;
     for (name, value) in [
-        (" agent=", line.user_agent),
-        (" id=", line.request_id.as_bytes()),
+        (" user_agent=", line.user_agent),
+        (" request_id=", line.request_id.as_bytes()),
     ] {
         if !value.is_empty() {
             out.write_str(name)?;
@@ -94,9 +119,9 @@ fn text(line: &AccessLine<'_>, millis: u64, out: &mut Bytes<'_>) -> fmt::Result 
 fn json(line: &AccessLine<'_>, millis: u64, out: &mut Bytes<'_>) -> fmt::Result {
     out.write_str("{\"ts\":\"")?;
     encode::timestamp(out, millis)?;
-    out.write_str(
-        "\",\"level\":\"INFO\",\"target\":\"larder::access\",\"msg\":\"request\",\"method\":\"",
-    )?;
+    out.write_str("\",\"level\":\"")?;
+    out.write_str(line.weight.level())?;
+    out.write_str("\",\"target\":\"larder::access\",\"msg\":\"request\",\"method\":\"")?;
     encode::text(out, line.method, Escape::Json, LONGEST)?;
     out.write_str("\",\"path\":\"")?;
     encode::text(out, line.path, Escape::Json, LONGEST_PATH)?;
@@ -161,6 +186,7 @@ mod tests {
             remote: "10.0.0.7:5312".parse().expect("an address"),
             user_agent: b"Go-http-client/1.1",
             endpoint: "zip",
+            weight: Weight::Request,
         }
     }
 
@@ -175,7 +201,7 @@ mod tests {
         assert_eq!(
             written(&example(), Format::Text),
             "2026-11-21T16:04:05.123Z  INFO larder::access: GET /github.com/!burnt!sushi/toml/@v/v1.2.3.zip \
-             200 123456B 1.234ms endpoint=zip cache=hit remote=10.0.0.7:5312 agent=Go-http-client/1.1 id=0f3a\n"
+             200 123456B 1.234ms endpoint=zip cache=hit remote=10.0.0.7:5312 user_agent=Go-http-client/1.1 request_id=0f3a\n"
         );
     }
 
@@ -193,6 +219,29 @@ mod tests {
              \"upstream\":\"proxy.example.com\",\"remote\":\"10.0.0.7:5312\",\
              \"user_agent\":\"Go-http-client/1.1\",\"request_id\":\"0f3a\"}\n"
         );
+    }
+
+    #[test]
+    fn both_forms_have_the_same_names() {
+        let line = AccessLine {
+            upstream: Some("proxy.example.com"),
+            weight: Weight::Probe,
+            ..example()
+        };
+        let json: serde_json::Value =
+            serde_json::from_str(&written(&line, Format::Json)).expect("JSON");
+        let text = written(&line, Format::Text);
+        assert!(text.contains(" DEBUG larder::access: "), "{text}");
+        assert_eq!(json["level"], "DEBUG");
+        let words = text
+            .split_whitespace()
+            .filter_map(|word| word.split_once('='));
+        let mut names = 0;
+        for (name, value) in words {
+            assert_eq!(json[name].as_str(), Some(value), "{name}");
+            names += 1;
+        }
+        assert_eq!(names, 6, "{text}");
     }
 
     #[test]

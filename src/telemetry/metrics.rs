@@ -694,6 +694,11 @@ impl Metrics {
         }
     }
 
+    /// In Prometheus' own text format (0.0.4), which more tools read.
+    pub fn encode_plain(&self) -> String {
+        plain(&self.encode())
+    }
+
     /// In the OpenMetrics text format.
     pub fn encode(&self) -> String {
         let mut text = String::new();
@@ -703,6 +708,39 @@ impl Metrics {
     }
 }
 
+/// Turns OpenMetrics text into Prometheus' older format: there a counter's family has the name of its samples, and units
+/// and the end have no lines.
+fn plain(open: &str) -> String {
+    let mut text = String::with_capacity(open.len());
+    // What is said of a family comes before its type.
+    let mut help: Option<(&str, &str)> = None;
+    for line in open.lines() {
+        let mut words = line.splitn(4, ' ');
+        let (hash, word) = (words.next(), words.next());
+        let (name, rest) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
+        match (hash, word) {
+            (Some("#"), Some("HELP")) => help = Some((name, rest)),
+            (Some("#"), Some("TYPE")) => {
+                let (ending, kind) = match rest {
+                    "counter" => ("_total", "counter"),
+                    "gauge" | "histogram" | "summary" => ("", rest),
+                    _ => ("", "untyped"),
+                };
+                if let Some((_, help)) = help.take().filter(|(of, _)| *of == name) {
+                    text.push_str(&format!("# HELP {name}{ending} {help}\n"));
+                }
+                text.push_str(&format!("# TYPE {name}{ending} {kind}\n"));
+            }
+            (Some("#"), _) => {}
+            _ => {
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+    }
+    text
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EndpointLabel {
     endpoint: Endpoint,
@@ -710,6 +748,8 @@ struct EndpointLabel {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -738,5 +778,93 @@ mod tests {
             r#"larder_upstream_fetch_seconds_count{upstream="proxy.example.com",outcome="ok"} 1"#
         ));
         assert!(text.ends_with("# EOF\n"));
+    }
+
+    /// Metrics of which every family has a sample.
+    fn all() -> Metrics {
+        let metrics = Metrics::new();
+        let took = Duration::from_millis(20);
+        metrics.requests.ended(Endpoint::Zip, Outcome::Hit, took, 1);
+        metrics.upstream("proxy.example.com").fetched("ok", took);
+        metrics.sumdb("sum.example.com").asked("ok");
+        metrics.direct.asked("refs", "ok", took);
+        metrics.engine.ahead.guess("mod", GuessOutcome::Made);
+        metrics
+    }
+
+    /// Families by the names of their samples, without the endings of histograms.
+    fn exposed() -> BTreeSet<String> {
+        let text = all().encode_plain();
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        types
+            .filter_map(|line| line.split(' ').next().map(str::to_owned))
+            .collect()
+    }
+
+    fn document(name: &str) -> String {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    /// Names of metrics in a text, as they stand there.
+    fn named(text: &str) -> BTreeSet<String> {
+        text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .filter(|word| word.starts_with("larder_"))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    #[test]
+    fn the_readme_lists_every_family_and_no_other() {
+        let readme = document("README.md");
+        let table = readme.split_once("\n## Metrics\n").unwrap().1;
+        let table = table.split("\n## ").next().unwrap();
+        let rows = table.lines().filter(|line| line.starts_with("| `larder_"));
+        let first = rows.filter_map(|row| row.split('|').nth(1));
+        let listed = named(&first.collect::<Vec<_>>().join(" "));
+        assert_eq!(listed, exposed());
+    }
+
+    #[test]
+    fn documents_and_alerts_use_families_that_are_there() {
+        let exposed = exposed();
+        for file in [
+            "README.md",
+            "ARCHITECTURE.md",
+            "config/observability/README.md",
+            "config/observability/alerts.yml",
+        ] {
+            for name in named(&document(file)) {
+                let endings = ["_bucket", "_count", "_sum"].into_iter();
+                let mut bases = endings.filter_map(|ending| name.strip_suffix(ending));
+                let there = exposed.contains(&name) || bases.any(|base| exposed.contains(base));
+                assert!(there, "{file} names {name}, which is no metric");
+            }
+        }
+    }
+
+    #[test]
+    fn plain_text_has_no_part_that_only_openmetrics_has() {
+        let text = all().encode_plain();
+        assert!(
+            !text.contains("# EOF") && !text.contains("# UNIT"),
+            "{text}"
+        );
+        let mut family = String::new();
+        for line in text.lines() {
+            if let Some(rest) = line.strip_prefix("# HELP ") {
+                family = rest.split(' ').next().unwrap().to_owned();
+            } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+                assert_eq!(
+                    rest.split(' ').next(),
+                    Some(family.as_str()),
+                    "help before type"
+                );
+            } else {
+                assert!(line.starts_with(&family), "{line} belongs to {family}");
+            }
+        }
+        let help = "# HELP larder_requests_total Requests by endpoint and outcome.\n# TYPE larder_requests_total counter\n";
+        assert!(text.contains(help), "{text}");
     }
 }

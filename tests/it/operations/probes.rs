@@ -85,6 +85,47 @@ fn metrics_are_openmetrics_and_hold_no_module_path() {
 }
 
 #[test]
+fn metrics_come_in_the_form_that_is_asked_for() {
+    let (_up, larder) = start();
+    larder.get("/example.com/m/@v/v1.0.0.zip").ok();
+    for (accept, kind) in [
+        ("text/plain", "text/plain; version=0.0.4"),
+        ("*/*", "text/plain; version=0.0.4"),
+        (
+            "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+            "application/openmetrics-text",
+        ),
+    ] {
+        let answer = larder.get_with("/metrics", "Accept", accept);
+        let found = answer.header("content-type").unwrap().to_owned();
+        assert!(found.starts_with(kind), "{accept}: {found}");
+        assert_eq!(answer.header("vary"), Some("accept"));
+        let text = answer.expect(200).text();
+        let open = kind.contains("openmetrics");
+        assert_eq!(text.ends_with("# EOF\n"), open, "{accept}");
+        let help = "# HELP larder_requests_total ";
+        assert_eq!(text.contains(help), !open, "{accept}");
+        assert!(text.contains("larder_requests_total{"), "{text}");
+    }
+}
+
+/// All that a running server shows is in the README; that it shows all that is there is a unit test's.
+#[test]
+fn the_readme_knows_every_metric_of_a_running_server() {
+    let (_up, larder) = start();
+    larder.get("/example.com/m/@v/v1.0.0.zip").ok();
+    let readme = include_str!("../../../README.md");
+    let text = larder.get_with("/metrics", "Accept", "text/plain").text();
+    let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let mut count = 0;
+    for family in families.filter_map(|line| line.split(' ').next()) {
+        assert!(readme.contains(&format!("`{family}`")), "{family}");
+        count += 1;
+    }
+    assert!(count > 15, "{text}");
+}
+
+#[test]
 fn with_an_address_of_its_own_the_administrative_part_moves() {
     let up = FakeUpstream::serving(&[Module::new("example.com/m", "v1.0.0")]);
     let port = free_port();
@@ -201,6 +242,64 @@ fn every_request_leaves_one_access_line() {
             found.map(str::to_owned)
         });
         assert!(line.contains(&answer.status.to_string()), "{line}");
+    }
+}
+
+/// Probes come every few seconds and say nothing as long as they go well.
+#[test]
+fn probes_that_go_well_have_lines_for_whoever_looks_closely() {
+    for (level, shown) in [
+        ("info", false),
+        ("info,larder::access=debug", true),
+        ("debug", true),
+    ] {
+        let up = FakeUpstream::serving(&[Module::new("example.com/m", "v1.0.0")]);
+        let larder = larder().of(&up).set("log.level", level).start();
+        for path in ["/healthz", "/readyz", "/metrics", "/version"] {
+            larder.get(path).expect(200);
+        }
+        let id = larder.get("/example.com/m/@v/v1.0.0.zip");
+        larder.wait_stderr(id.header("x-request-id").unwrap());
+        for path in ["/healthz", "/readyz", "/metrics", "/version"] {
+            let log = larder.stderr();
+            let line = log
+                .lines()
+                .find(|line| line.contains(&format!("GET {path} ")));
+            assert_eq!(line.is_some(), shown, "{level} {path}: {line:?}");
+            assert!(line.is_none_or(|line| line.contains(" DEBUG ")), "{line:?}");
+        }
+        // What does not go well is said.
+        let missing = larder.get("/healthz/no");
+        larder.wait_stderr(missing.header("x-request-id").unwrap());
+    }
+}
+
+#[test]
+fn a_failed_fetch_can_be_joined_with_its_request() {
+    for format in ["text", "json"] {
+        let up = FakeUpstream::start();
+        up.rule("*", Fault::status(500));
+        let larder = larder().of(&up).set("log.format", format).start();
+        let path = "/example.com/m/@v/v1.0.0.mod";
+        let answer = larder.get_with(path, "X-Request-Id", "mine-7");
+        let advice = "What is kept here goes on being served";
+        assert!(answer.refuses(&[502]).contains(advice));
+        let line = until("both lines", || {
+            let log = larder.stderr();
+            let mut lines = log.lines().filter(|line| line.contains("mine-7"));
+            let failed = lines.clone().find(|line| line.contains("a fetch failed"))?;
+            lines.find(|line| line.contains("larder::access"))?;
+            Some(failed.to_owned())
+        });
+        let name = match format {
+            "json" => "\"request_id\":\"mine-7\"",
+            _ => "request_id=\"mine-7\"",
+        };
+        assert!(
+            line.contains(name) || line.contains("request_id=mine-7"),
+            "{line}"
+        );
+        assert!(!larder.stderr().contains(advice), "advice is for clients");
     }
 }
 
