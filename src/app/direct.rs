@@ -24,7 +24,7 @@ use crate::vcs::guard::{Guard, Resolver, named_host};
 use crate::vcs::hosts::{HostSettings, Hosts, Side, Sides};
 use crate::vcs::reserved::Reserved;
 use crate::vcs::rules::{RouteLogin, Rules, Ssh};
-use crate::vcs::web::{MakeClient, Web, judge_redirect};
+use crate::vcs::web::{Connections, MakeClient, Web, judge_redirect};
 use crate::vcs::workspace::{Left, Workspace};
 
 /// Of a page as much is read: tags stand in its head. Bytes.
@@ -259,7 +259,14 @@ impl Reach {
 
     fn side(&self, config: &Config) -> Side {
         let pool = Arc::clone(&self.pool);
-        let client: MakeClient = Arc::new(move || Ok(pool()?.client().1));
+        let client: MakeClient = Arc::new(move || {
+            let pool = pool()?;
+            let (generation, client) = pool.client();
+            Ok(Connections {
+                client,
+                leave_behind: Box::new(move || pool.renew(generation)),
+            })
+        });
         Side {
             guard: Arc::clone(&self.guard),
             web: Web::new(

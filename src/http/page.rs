@@ -276,7 +276,7 @@ fn state(face: &Face, caller: Caller) -> String {
     for database in databases {
         let status = database.status();
         let alarm = status.alarms.iter().find(|alarm| !alarm.acknowledged);
-        let (text, good) = match (alarm, status.size) {
+        let (mut text, mut light) = match (alarm, status.size) {
             (Some(alarm), _) => (
                 format!("ALARM ({}): see `larder sumdb status`", alarm.kind.as_str()),
                 Light::Bad,
@@ -284,7 +284,20 @@ fn state(face: &Face, caller: Caller) -> String {
             (None, Some(size)) => (format!("verified up to record {size}"), Light::Good),
             (None, None) => ("not asked yet".to_owned(), Light::Plain),
         };
-        row(&status.name, &text, good);
+        // Whoever is a way to it and never asked, or asked and well, need not be named.
+        for way in face.upstreams.to_database(&status.name) {
+            let now = way.standing();
+            if now.paused.is_some() || now.failing || now.breaker != BreakerState::Closed {
+                let name = caller.upstream_name(&face.engine, way.label());
+                // Writing to a String does not fail.
+                let _ = write!(text, "; {name}: {}", now.word());
+                light = match light {
+                    Light::Bad => Light::Bad,
+                    _ => Light::Fair,
+                };
+            }
+        }
+        row(&status.name, &text, light);
     }
     let unsettled = face.engine.metrics().unsettled.get();
     if unsettled > 0 {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use http::HeaderValue;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use tokio::time::Instant;
 use url::Url;
 
 use super::guard::{Barred, Guard};
@@ -27,7 +28,15 @@ const BEGINNINGS: [&[u8]; 2] = [b"# service=git-upload-pack", b"version 2"];
 const BEGINNING: usize = 32;
 
 /// Gives a client, made when it is first needed: it takes memory and time.
-pub type MakeClient = Arc<dyn Fn() -> Result<reqwest::Client, String> + Send + Sync>;
+pub type MakeClient = Arc<dyn Fn() -> Result<Connections, String> + Send + Sync>;
+
+/// A client with the connections that it has.
+pub struct Connections {
+    /// The client.
+    pub client: reqwest::Client,
+    /// Has all later requests go onto new connections: one of these may have died without a word.
+    pub leave_behind: Box<dyn FnOnce() + Send>,
+}
 
 /// A client for addresses that strangers name.
 pub struct Web {
@@ -71,13 +80,17 @@ impl Web {
 
     /// Gets a page, as who we are by `own` or else by what is known of its host. What may pass is asked for once more.
     pub async fn page(&self, url: &str, own: Option<HeaderValue>) -> Result<Page, PageError> {
+        let began = Instant::now();
         let mut first = self.page_once(url, own.clone()).await;
         if own.is_none() && first.as_ref().is_ok_and(|page| page.status == 401) {
             first = self.as_renewed(url, first).await;
         }
         let may_pass = match &first {
             Ok(page) => page.status >= 500 || page.status == 429,
-            Err(error) => matches!(error, PageError::Fault(_)),
+            Err(PageError::Fault(_)) => true,
+            // Not the host but the connection was too slow: it was found dead.
+            Err(PageError::Timeout) => began.elapsed() < self.time,
+            Err(_) => false,
         };
         if !may_pass {
             return first;
@@ -95,7 +108,7 @@ impl Web {
         let Ok(parsed) = Url::parse(url) else {
             return refused;
         };
-        let sent = self.credentials.authorization(&parsed).await;
+        let sent = self.credentials.known().authorization(&parsed);
         match self.credentials.renewed(&parsed, None, sent.as_ref()).await {
             Some(login) => self.page_once(url, Some(login)).await,
             None => refused,
@@ -184,15 +197,19 @@ impl Web {
         url: Url,
         authorization: Option<HeaderValue>,
     ) -> Result<reqwest::Response, PageError> {
-        let client = (self.client)().map_err(PageError::Fault)?;
-        let mut request = client.get(url).timeout(self.time * 2);
+        let connections = (self.client)().map_err(PageError::Fault)?;
+        let mut request = connections.client.get(url).timeout(self.time * 2);
         if let Some(value) = authorization {
             request = request.header(AUTHORIZATION, value);
         }
-        match tokio::time::timeout(self.time, request.send()).await {
+        let answer = match tokio::time::timeout(self.time, request.send()).await {
             Ok(answer) => answer.map_err(|error| page_error(&error)),
             Err(_) => Err(PageError::Timeout),
+        };
+        if let Err(PageError::Timeout | PageError::Fault(_)) = &answer {
+            (connections.leave_behind)();
         }
+        answer
     }
 }
 

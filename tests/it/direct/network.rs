@@ -111,3 +111,23 @@ fn whoever_comes_after_an_outage_has_begun_learns_why() {
     });
     larder.wait_stderr("git host git.example.com:443 answers again");
 }
+
+#[test]
+fn a_page_is_read_whatever_it_says_of_its_coding() {
+    let page = go_import_page(&[&format!("{LIB} git https://git.example.com/lib")]);
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, page.as_bytes()).unwrap();
+    let coded = encoder.finish().unwrap();
+    for (coding, body) in [
+        ("gzip", &coded[..]),
+        ("aws-chunked, gzip", &coded[..]),
+        ("gzip", page.as_bytes()),
+        ("utf-8", page.as_bytes()),
+    ] {
+        let scene = Scene::with(repository(), "lib");
+        let headers = [("Content-Type", "text/html"), ("Content-Encoding", coding)];
+        scene.host.put(LIB, 200, &headers, body);
+        let answer = scene.larder().start().get(&file_path(LIB, "v1.0.0", "mod"));
+        assert!(answer.is_ok(), "{coding}: {}", answer.describe());
+    }
+}
