@@ -15,7 +15,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("lib",       ""),
     ("cli",       "breaker app config control http jobs engine policy upstream vcs sumdb store errand protocol gomod telemetry clock"),
     ("app",       "breaker config control http jobs engine policy upstream vcs sumdb store credentials proxies protocol gomod telemetry clock"),
-    ("config",    ""),
+    ("config",    "gomod"),
     ("http",      "breaker engine policy upstream sumdb store protocol gomod telemetry clock"),
     ("control",   "engine store sumdb errand protocol gomod clock"),
     ("jobs",      "breaker engine policy upstream sumdb store protocol gomod telemetry clock"),

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::codec::{
-    Checked, Codec, Context, Raw, count, duration, host_port, list, path, quote, size, text,
+    Checked, Codec, Context, Raw, count, duration, host_port, list, path, patterns, quote, size,
+    text,
 };
 use super::section::section;
 
@@ -43,7 +44,7 @@ section! {
         git: PathBuf = "git" => program();
 
         /// Modules, written as GOINSECURE, whose hosts may be asked over plain http.
-        insecure: String = "" => text(|text| Ok(text.into()));
+        insecure: String = "" => patterns();
     }
 }
 
@@ -73,6 +74,11 @@ fn host_pattern(text: &str) -> Result<String, String> {
         return Err(WANTED.into());
     }
     host_port(name).map_err(|_| WANTED)?;
+    if text.len() > name.len() && !name.contains('.') {
+        return Err(format!(
+            "is a whole top-level domain, which is not one network; write it as \"*.corp.{name}\", or name the hosts"
+        ));
+    }
     Ok(text.to_ascii_lowercase())
 }
 
@@ -153,6 +159,10 @@ mod tests {
                 host_pattern(wrong).is_err_and(|e| e.starts_with("is not a host; write it as")),
                 "{wrong}"
             );
+        }
+        for wrong in ["*.com", "*.internal"] {
+            let error = host_pattern(wrong).expect_err(wrong);
+            assert!(error.contains("a whole top-level domain"), "{error}");
         }
     }
 

@@ -41,6 +41,7 @@ mod upstream;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use crate::gomod::Patterns;
 use reader::Reader;
 use section::Section;
 use tables::Array;
@@ -201,6 +202,25 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Loaded, ConfigEr
         check_client_certificate(upstream, &mut reader);
     }
 
+    doubt_patterns(
+        [
+            (
+                "modules.private",
+                modules.as_ref().map(|it| it.private.as_str()),
+            ),
+            (
+                "sumdb.exclude",
+                sumdb.as_ref().map(|it| it.exclude.as_str()),
+            ),
+            (
+                "direct.insecure",
+                direct.as_ref().map(|it| it.insecure.as_str()),
+            ),
+        ],
+        routes.as_deref().unwrap_or_default(),
+        &mut reader,
+    );
+
     let problems = std::mem::take(&mut reader.problems);
     let complete = || {
         Some(Config {
@@ -244,6 +264,28 @@ fn check_addresses(server: &Server, admin: &Admin, reader: &mut Reader<'_>) {
         );
         reader.conflict("admin.listen", message);
     }
+}
+
+/// Warns of patterns that can match and hardly do what they are meant to.
+fn doubt_patterns(keys: [(&str, Option<&str>); 3], routes: &[Route], reader: &mut Reader<'_>) {
+    let keys = keys.into_iter().filter_map(|(key, list)| {
+        let source = reader.source(key);
+        Some((source, key, list?))
+    });
+    let routes = routes.iter().map(|route| {
+        (
+            route.source.clone(),
+            "routes.match",
+            route.patterns.as_str(),
+        )
+    });
+    let mut warnings = Vec::new();
+    for (source, key, list) in keys.chain(routes) {
+        for doubt in Patterns::doubts(list) {
+            warnings.push(format!("{source}: {key}: {doubt}"));
+        }
+    }
+    reader.warnings.extend(warnings);
 }
 
 fn check_client_certificate(upstream: &Upstream, reader: &mut Reader<'_>) {

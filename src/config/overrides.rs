@@ -18,7 +18,7 @@ use super::secret::mask_user_info;
 #[command(about = None, long_about = None)]
 pub struct Overrides {
     /// The configuration file (TOML) [env: LARDER_CONFIG]
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
     /// The address to listen on; port 0 lets the system choose [env: LARDER_LISTEN] [default: 127.0.0.1:3080]
@@ -43,6 +43,26 @@ pub struct Overrides {
 }
 
 impl Overrides {
+    /// Takes from `before` what is not given here.
+    pub fn fill(&mut self, before: &Overrides) {
+        let Overrides {
+            config,
+            listen,
+            data_dir,
+            upstream,
+            private,
+            sumdb,
+        } = before.clone();
+        self.config = self.config.take().or(config);
+        self.listen = self.listen.take().or(listen);
+        self.data_dir = self.data_dir.take().or(data_dir);
+        self.upstream = self.upstream.take().or(upstream);
+        self.private = self.private.take().or(private);
+        if self.sumdb.is_empty() {
+            self.sumdb = sumdb;
+        }
+    }
+
     /// Lays the flags over everything else.
     pub(super) fn read(&self, reader: &mut Reader<'_>) {
         for (key, flag, value) in [

@@ -5,7 +5,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::codec::{Checked, Codec, api_url, duration, flag, host_port, path, size, text};
+use super::codec::{
+    Checked, Codec, api_url, duration, flag, host_port, path, patterns, size, text,
+};
 use super::direct;
 use super::file::RawTable;
 use super::problem::{Cause, ConfigErrors, Problem, Source};
@@ -318,7 +320,7 @@ pub(super) fn read(
 
 fn one(table: &mut Table<'_, '_>) -> Option<Route> {
     let why = "it says which modules go this way";
-    let patterns = table.required("match", &patterns(), why);
+    let patterns = table.required("match", &patterns().needed(), why);
     let why = "write \"direct\", \"refuse\", \"upstream\" or a chain";
     let via = table.required("via", &via(), why);
     let private = table.value("private", &flag());
@@ -447,18 +449,6 @@ fn ssh(table: &mut Table<'_, '_>) -> bool {
         _ => {}
     }
     ssh.unwrap_or(has_key)
-}
-
-/// At least one pattern. How they match is known where modules are.
-fn patterns() -> Checked {
-    text(|text| {
-        if text.split(',').all(|pattern| pattern.trim().is_empty()) {
-            return Err(
-                "matches nothing; write it as \"git.example.com/*,example.com/team\"".into(),
-            );
-        }
-        Ok(text.into())
-    })
 }
 
 /// Where to. What a chain must look like is known where chains are asked.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::codec::{Codec, Context, Raw, choice, duration, list, quote, text};
+use super::codec::{Codec, Context, Raw, choice, duration, list, patterns, quote, text};
 use super::section::section;
 
 /// What becomes of a module while its checksum database cannot be reached.
@@ -34,7 +34,7 @@ section! {
 
         /// Public modules that no database is asked about, written as GONOSUMDB. They are held to the
         /// checksum seen first, as private modules are.
-        exclude: String = "" => text(|text| Ok(text.into()));
+        exclude: String = "" => patterns();
 
         /// While a database cannot be reached: "serve-unverified" serves new modules, marked
         /// "Larder-Verified: none", and verifies them later; "refuse" does not serve them.

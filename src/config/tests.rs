@@ -535,7 +535,11 @@ fn some_file() -> impl Strategy<Value = String> {
         proptest::option::of(value)
             .prop_map(move |value| value.map(|value| format!("{name} = {value}\n")))
     };
-    let text = || "[ -~äé]{0,20}".prop_map(|text| codec::quote(&text)).boxed();
+    let patterns = || {
+        "([*a-z]{1,5}[.]example(/[A-Za-z*?]{1,4})?( ?, ?[a-z]{1,4}[.]example)?)?"
+            .prop_map(|text| codec::quote(&text))
+            .boxed()
+    };
     let millis = |most: u64| (1..most).prop_map(|n| format!("\"{n}ms\"")).boxed();
     (
         line(
@@ -573,7 +577,7 @@ fn some_file() -> impl Strategy<Value = String> {
             "freshness.background",
             any::<bool>().prop_map(|b| b.to_string()).boxed(),
         ),
-        line("modules.private", text()),
+        line("modules.private", patterns()),
         line("log.format", "(\"text\"|\"json\")".boxed()),
     )
         .prop_map(|(a, b, c, d, e, f, g, h, i, j)| {

@@ -16,7 +16,7 @@ section! {
     pub struct Upstream = "upstream" {
         /// Other module proxies, written as GOPROXY: "https://proxy.example.com,direct". After a comma
         /// the next one is asked if this one says 404 or 410, after "|" at any failure. Empty: what
-        /// the Go toolchain of this machine is set to.
+        /// the Go toolchain of this machine is set to, as found at the first start and remembered.
         chain: Option<String> = "" => optional(text(chain)), twin "--upstream" "LARDER_UPSTREAM";
 
         /// How long connecting may take.
@@ -65,30 +65,12 @@ fn timeout() -> impl Codec<Value = Duration> {
     duration().between(Duration::from_millis(1), Duration::from_mins(10))
 }
 
-/// The rough form of a chain. What an address must look like is known where chains are asked.
+/// That there is something. What a chain must look like is known where chains are asked.
 fn chain(text: &str) -> Result<String, String> {
-    let mut any = false;
-    for entry in text
-        .split([',', '|'])
-        .map(str::trim)
-        .filter(|entry| !entry.is_empty())
-    {
-        any = true;
-        if entry.chars().any(char::is_whitespace) {
-            return Err("has a space inside an entry; separate entries by \",\" or \"|\"".into());
-        }
-        if !matches!(entry, "direct" | "off") && !entry.contains(['.', ':', '/']) {
-            return Err(format!(
-                "names {entry:?}, which is no address; write it as \"https://proxy.example.com,direct\" \
-                 (or \"off\" for none)"
-            ));
-        }
+    if text.split([',', '|']).all(|entry| entry.trim().is_empty()) {
+        return Err("has no entry; write \"off\" for none".into());
     }
-    if any {
-        Ok(text.into())
-    } else {
-        Err("has no entry; write \"off\" for none".into())
-    }
+    Ok(text.into())
 }
 
 /// A netrc file that may be missing only if nobody named it.
@@ -149,13 +131,7 @@ mod tests {
         ] {
             assert_eq!(chain(fine), Ok(fine.into()));
         }
-        for (wrong, part) in [
-            (",", "has no entry"),
-            ("https://a.example direct", "has a space inside"),
-            ("https://a.example,dirct", "names \"dirct\""),
-        ] {
-            assert!(chain(wrong).is_err_and(|e| e.contains(part)), "{wrong}");
-        }
+        assert!(chain(",").is_err_and(|e| e.contains("has no entry")));
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub mod zip;
 pub use dirhash::H1;
 pub use info::Info;
 pub use path::{ModulePath, PathError};
-pub use pattern::Patterns;
+pub use pattern::{PatternFault, Patterns};
 pub use time::CommitTime;
 pub use version::{Rev, RevName, Version, VersionError};
 pub use zip::{CheckedZip, StreamHasher, ZipError, ZipLimits};

@@ -1,7 +1,11 @@
 //! Lists of module path patterns in the syntax of GOPRIVATE (protocol.md 2.5, x/mod/module
 //! `MatchPrefixPatterns`; one glob is Go's `path.Match`).
 
+mod faults;
+
 use std::fmt;
+
+pub use faults::PatternFault;
 
 /// A parsed, comma-separated list of glob patterns. The empty list matches nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,10 +29,7 @@ impl Patterns {
             .split(',')
             .map(|glob| glob.strip_suffix('/').unwrap_or(glob))
             .filter(|glob| !glob.is_empty())
-            .map(|glob| Glob {
-                text: glob.to_owned(),
-                slashes: count_slashes(glob),
-            })
+            .map(Glob::new)
             .collect();
         Self {
             text: text.to_owned(),
@@ -70,6 +71,13 @@ impl fmt::Display for Patterns {
 }
 
 impl Glob {
+    fn new(text: &str) -> Self {
+        Glob {
+            text: text.to_owned(),
+            slashes: count_slashes(text),
+        }
+    }
+
     fn matches(&self, path: &str) -> bool {
         let mut ends = path.match_indices('/').map(|(at, _)| at);
         let prefix = match ends.nth(self.slashes) {

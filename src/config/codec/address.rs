@@ -135,6 +135,11 @@ fn after_scheme(rest: &str) -> Option<()> {
 pub(in crate::config) fn host_port(text: &str) -> Result<String, String> {
     const WANTED: &str =
         "is not a host; write it as \"git.example.com\" or \"git.example.com:8443\"";
+    if text.contains('*') {
+        return Err(
+            "is a pattern, and this is for one host; write it as \"git.example.com\"".into(),
+        );
+    }
     if text.contains("://") || text.contains('/') {
         return Err("is more than a host; write only \"git.example.com\" or \
                     \"git.example.com:8443\", without scheme and path"
@@ -162,8 +167,16 @@ pub(in crate::config) fn host_port(text: &str) -> Result<String, String> {
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
     };
-    if !text.starts_with('[') && !is_name(host) {
-        return Err(WANTED.into());
+    if !text.starts_with('[') {
+        if !is_name(host) {
+            return Err(WANTED.into());
+        }
+        if host.ends_with('.') && !host.ends_with("..") {
+            return Err("ends with a dot, as no host does that is asked; leave it out".into());
+        }
+        if host.split('.').any(str::is_empty) {
+            return Err(WANTED.into());
+        }
     }
     if let Some(port) = port {
         let number = port
@@ -325,6 +338,11 @@ mod tests {
             "[::1]x",
             "https://a",
             "a/b",
+            ".example.com",
+            "a..b",
+            "a.",
+            "a.:443",
+            "*.example.com",
         ] {
             assert!(host_port(text).is_err(), "{text}");
         }

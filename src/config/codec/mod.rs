@@ -5,6 +5,7 @@ mod address;
 mod duration;
 mod list;
 mod path;
+mod patterns;
 mod scalar;
 mod size;
 
@@ -17,6 +18,7 @@ pub(super) use address::{api_url, base_path, host_port, listen, public_url};
 pub(super) use duration::duration;
 pub(super) use list::list;
 pub(super) use path::{home, path, readable};
+pub(super) use patterns::patterns;
 pub(super) use scalar::{Checked, choice, count, flag, text};
 pub(super) use size::size;
 

@@ -107,7 +107,7 @@ fn private_modules_are_never_asked_of_an_upstream() {
         Module::new("corp.example.com/public", "v1.0.0"),
         Module::new("example.com/teamwork", "v1.0.0"),
     ]);
-    let patterns = "*.corp.example.com,example.com/team,,[malformed,*/internal/";
+    let patterns = "*.corp.example.com,example.com/team,*/internal";
     for flag in [true, false] {
         up.forget();
         // They are asked straight of their hosts; here nothing leads there.

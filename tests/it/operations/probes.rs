@@ -159,9 +159,9 @@ fn the_page_at_the_root_shows_the_lines_to_copy() {
 fn the_page_says_what_clients_of_private_modules_set() {
     let builder = larder()
         .arg("--private")
-        .arg("git.example.com/*,example.com/<b>");
+        .arg("git.example.com/*,example.com/[<b]");
     let page = builder.start().get("/").text();
-    let line = "go env -w GONOSUMDB=git.example.com/*,example.com/&lt;b&gt;";
+    let line = "go env -w GONOSUMDB=git.example.com/*,example.com/[&lt;b]";
     assert!(page.contains(line), "{page}");
     assert!(!larder().start().get("/").text().contains("GONOSUMDB"));
 }

@@ -1,0 +1,98 @@
+//! Lists of patterns of module paths, written as GOPRIVATE.
+
+use super::{Codec, Context, Raw, quote};
+use crate::config::secret::mask_user_info;
+use crate::gomod::Patterns;
+
+/// What a list looks like.
+const EXAMPLE: &str = r#""git.example.com/*,example.com/team""#;
+
+/// A list of patterns.
+#[derive(Debug)]
+pub(in crate::config) struct PatternList {
+    needed: bool,
+}
+
+/// A list of patterns, perhaps none, each of which can match something. Its form is the one that Go reads as we do.
+pub(in crate::config) fn patterns() -> PatternList {
+    PatternList { needed: false }
+}
+
+impl PatternList {
+    /// At least one pattern.
+    pub(in crate::config) fn needed(self) -> Self {
+        PatternList { needed: true }
+    }
+}
+
+impl Codec for PatternList {
+    type Value = String;
+
+    fn read(&self, raw: &Raw, _: Context<'_>) -> Result<String, String> {
+        let text = raw.as_text("a text in quotes")?.trim();
+        let is_none = text.split(',').all(|it| matches!(it.trim(), "" | "none"));
+        if self.needed && is_none {
+            return Err(format!(
+                "{} matches nothing; write it as {EXAMPLE}",
+                raw.quoted()
+            ));
+        }
+        if text.chars().any(char::is_control) {
+            return Err(format!("{} contains control characters", raw.quoted()));
+        }
+        let faults = Patterns::faults(text);
+        if faults.is_empty() {
+            return Ok(if is_none {
+                String::new()
+            } else {
+                Patterns::tidy(text)
+            });
+        }
+        let mut message = String::new();
+        for fault in &faults {
+            match message.chars().last() {
+                None => {}
+                Some('?') => message.push_str(" And "),
+                Some(_) => message.push_str("; and "),
+            }
+            message.push_str(&fault.to_string());
+        }
+        Err(mask_user_info(&message))
+    }
+
+    fn write(&self, value: &String) -> String {
+        quote(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+
+    #[test]
+    fn lists_of_patterns() {
+        for (word, expected) in [
+            ("", ""),
+            ("none", ""),
+            (
+                " a.example.com, b.example.com/x ",
+                "a.example.com,b.example.com/x",
+            ),
+        ] {
+            assert_eq!(from_word(&patterns(), word), Ok(expected.into()));
+        }
+        assert_eq!(
+            from_word(&patterns(), "https://git.example.com/*,b["),
+            Err("\"https://git.example.com/*\" has a scheme, and module paths have none; did you mean \"git.example.com/*\"? \
+                 And \"b[\" is malformed: a bracket is not closed, or a backslash has nothing behind it"
+                .into())
+        );
+        for nothing in ["", " , ", "none"] {
+            let error = from_word(&patterns().needed(), nothing).expect_err(nothing);
+            assert!(error.contains("matches nothing; write it as"), "{error}");
+        }
+        assert!(from_toml(&patterns(), "[\"a.example.com\"]").is_err());
+        assert!(from_toml(&patterns(), "\"a.example.com\\u0000\"").is_err());
+    }
+}
