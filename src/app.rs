@@ -1,18 +1,18 @@
 //! The composition root: turns a configuration into a running server. The only room that knows every type.
 
+mod chain;
 mod direct;
 mod signals;
 mod upstreams;
 
 use std::io::{self, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
-use url::{Host, Url};
 
 use crate::clock::SharedClock;
 use crate::config::{Config, ConfigErrors, Environment, Loaded, OnUnavailable, OnUnknown};
@@ -26,13 +26,12 @@ use crate::store::{DataDir, DataDirError, TokenFile};
 use crate::sumdb::{Database, DatabaseSpec};
 use crate::telemetry::logs::{Format, LogSink};
 use crate::telemetry::metrics::Metrics;
-use crate::upstream::{ChainSpec, Toolchain};
+use crate::upstream::ChainSpec;
 use crate::vcs::git::Git;
+pub use chain::{Chosen, Ourselves, Weight, chain_remarks, choose_chain, operators_chain};
 pub use direct::{Ground, Routes, patterns, routes};
 pub use upstreams::UpstreamMaker;
 
-/// How long the `go` command may take to say what it is set to.
-const ASK_GO: Duration = Duration::from_secs(1);
 /// How long fetches without a client may go on after the last connection has ended.
 const FLIGHTS_END: Duration = Duration::from_secs(2);
 /// Connections waiting to be accepted.
@@ -71,6 +70,7 @@ pub async fn serve(
     // First of all: from here on none of these ends the process, however long it takes to open what is kept.
     signals::note_others().map_err(|error| StartError::Ours(error.to_string()))?;
     let descriptors = crate::http::raise_descriptor_limit();
+    judge(loaded)?;
     let operators_chain = operators_chain(loaded)?;
     let databases = databases(loaded)?;
     let routes = routes(loaded)?;
@@ -103,30 +103,39 @@ pub async fn serve(
         chains,
         chain,
     } = assemble(config, databases, routes, maker, &data, &clock, &metrics).await?;
-    let is_self = |url: &Url| leads_to(url, local, config.server.public_url.as_deref());
+    for text in chain_remarks(loaded) {
+        tracing::warn!("{text}");
+    }
+    let ourselves = Ourselves::new(config, local);
     match operators_chain {
-        Some(chain) if chain.proxies().any(is_self) => {
+        Some(chain) if chain.proxies().any(|url| ourselves.are(url)) => {
             let text = format!(
                 "{chain} names this very server ({local}); name the proxy that it is to fetch from, or \"direct\", or \"off\""
             );
             return Err(loaded.refuse("upstream.chain", text).into());
         }
-        Some(chain) => chains.set(&chain),
+        Some(chain) => {
+            chains.set(&chain);
+            let chosen = Chosen::by_operator(chain, &config.upstream);
+            tracing::info!(chain = %chosen.chain, from = chosen.from, "upstream chain");
+            let (env, data_dir, at) = (env.clone(), store.data_dir.clone(), clock.now());
+            tokio::spawn(async move {
+                chain::remember_beside(&chosen, &env, ourselves, &data_dir, at).await;
+            });
+        }
         None => {
-            let toolchain = Toolchain::new(env.clone());
-            let public_url = config.server.public_url.clone();
+            let (env, data_dir, at) = (env.clone(), store.data_dir.clone(), clock.now());
             let find = async move {
-                let is_self = |url: &Url| leads_to(url, local, public_url.as_deref());
-                let chain = default_chain(&toolchain, is_self).await;
-                tracing::info!(%chain, "upstream chain, as the Go toolchain is set");
-                chains.set(&chain);
+                let chosen = choose_chain(&env, ourselves, &data_dir).await;
+                chosen.log();
+                chains.set(&chosen.chain);
+                chosen.remember(&data_dir, at);
             };
             // Usually read from files at once; where the go command must be asked, nobody waits for it.
             tokio::spawn(find);
         }
     }
 
-    direct::warn_of_patterns(config);
     if !config.modules.private.is_empty() || !config.routes.is_empty() {
         tokio::spawn(warn_of_git(git));
     }
@@ -209,7 +218,7 @@ pub async fn serve(
     }
     let mut signals =
         signals::Signals::new().map_err(|error| StartError::Ours(error.to_string()))?;
-    announce(local);
+    announce(local, loaded);
 
     signals.next().await;
     tracing::info!(
@@ -351,13 +360,26 @@ impl Chains {
     }
 }
 
+/// Everything that a configuration says and only other parts of the program can judge: all faults at once.
+pub fn judge(loaded: &Loaded) -> Result<(), ConfigErrors> {
+    let parts = [
+        operators_chain(loaded).err(),
+        databases(loaded).err(),
+        routes(loaded).err(),
+    ];
+    match parts.into_iter().flatten().reduce(ConfigErrors::and) {
+        Some(errors) => Err(errors),
+        None => Ok(()),
+    }
+}
+
 /// The checksum databases that the operator wants.
 pub fn databases(loaded: &Loaded) -> Result<Vec<DatabaseSpec>, ConfigErrors> {
     let key = "sumdb.databases";
     let mut specs: Vec<DatabaseSpec> = Vec::new();
     for text in &loaded.config.sumdb.databases {
         let spec = DatabaseSpec::parse(text)
-            .map_err(|error| loaded.refuse(key, format!("{error} (write it as in GOSUMDB)")))?;
+            .map_err(|error| loaded.refuse(key, format!("{error}, as in GOSUMDB")))?;
         if specs.iter().any(|known| known.name() == spec.name()) {
             return Err(loaded.refuse(key, format!("{} is named twice", spec.name())));
         }
@@ -460,12 +482,20 @@ fn start_jobs(
     });
 }
 
-/// Tells whoever started us that we serve.
-fn announce(local: SocketAddr) {
+/// Tells whoever started us that we serve, and with what.
+fn announce(local: SocketAddr, loaded: &Loaded) {
     let mut out = io::stdout();
     // Nobody may be listening; then there is nobody to tell.
     let _ = writeln!(out, "listening on http://{local}").and_then(|()| out.flush());
-    tracing::info!(address = %local, version = env!("CARGO_PKG_VERSION"), "larder serves");
+    let file = loaded.file.as_deref();
+    let file = file.map_or_else(|| "none".to_owned(), |file| file.display().to_string());
+    tracing::info!(
+        address = %local,
+        version = env!("CARGO_PKG_VERSION"),
+        data_dir = %loaded.config.store.data_dir.display(),
+        configuration = file,
+        "larder serves"
+    );
 }
 
 /// Waits until connections, and then fetches, have ended; at most `grace`.
@@ -535,80 +565,4 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
         };
         StartError::Address(text)
     })
-}
-
-/// The chain that the operator wrote, if they did.
-pub fn operators_chain(loaded: &Loaded) -> Result<Option<ChainSpec>, ConfigErrors> {
-    let Some(text) = &loaded.config.upstream.chain else {
-        return Ok(None);
-    };
-    ChainSpec::parse(text)
-        .map(Some)
-        .map_err(|error| loaded.refuse("upstream.chain", error.to_string()))
-}
-
-/// What the Go toolchain is set to, without entries that lead to ourselves (after `go env -w GOPROXY=` to us, that is
-/// what stands there); then what the toolchain came with; then `direct`.
-pub async fn default_chain(toolchain: &Toolchain, is_self: impl Fn(&Url) -> bool) -> ChainSpec {
-    let set = match toolchain.setting("GOPROXY") {
-        Some(text) => Some(text),
-        None => ask_go(toolchain).await,
-    };
-    let usable = |text: String| match ChainSpec::parse(&text) {
-        Ok(chain) => chain.without(&is_self),
-        Err(error) => {
-            tracing::warn!(%error, "GOPROXY as the Go toolchain is set cannot be used");
-            None
-        }
-    };
-    set.and_then(usable)
-        .or_else(|| toolchain.root_setting("GOPROXY").and_then(usable))
-        .unwrap_or_else(ChainSpec::direct)
-}
-
-/// Where the toolchain's files are not in a usual place.
-async fn ask_go(toolchain: &Toolchain) -> Option<String> {
-    let go = toolchain.go_command()?;
-    let mut command = tokio::process::Command::new(go);
-    command
-        .args(["env", "GOPROXY"])
-        .env("GOTOOLCHAIN", "local")
-        .kill_on_drop(true);
-    let output = tokio::time::timeout(ASK_GO, command.output())
-        .await
-        .ok()?
-        .ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
-}
-
-/// Whether a URL leads to this server, as far as its text tells.
-pub fn leads_to(url: &Url, local: SocketAddr, public_url: Option<&str>) -> bool {
-    let public = public_url.and_then(|text| Url::parse(text).ok());
-    if public.is_some_and(|public| {
-        public.host() == url.host() && public.port_or_known_default() == url.port_or_known_default()
-    }) {
-        return true;
-    }
-    if url.port_or_known_default() != Some(local.port()) {
-        return false;
-    }
-    let listens_on = |ip: IpAddr| {
-        ip == local.ip()
-            || (local.ip().is_unspecified() && (ip.is_loopback() || ip.is_unspecified()))
-    };
-    match url.host() {
-        Some(Host::Ipv4(ip)) => listens_on(ip.into()),
-        Some(Host::Ipv6(ip)) => listens_on(ip.into()),
-        Some(Host::Domain(name)) => {
-            let here = rustix::system::uname();
-            let own_name = here
-                .nodename()
-                .to_str()
-                .is_ok_and(|own| own.eq_ignore_ascii_case(name));
-            let reaches_loopback = local.ip().is_loopback() || local.ip().is_unspecified();
-            (name == "localhost" && reaches_loopback) || (own_name && local.ip().is_unspecified())
-        }
-        None => false,
-    }
 }

@@ -2,10 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use larder::cli::Cli;
-
 fn main() -> ExitCode {
     larder::upstream::install_crypto();
-    larder::cli::run(Cli::parse())
+    larder::cli::main()
 }

@@ -72,28 +72,9 @@ pub struct Routes {
     chains: Vec<Option<ChainSpec>>,
 }
 
-/// Patterns as an operator writes them: with spaces after commas, perhaps.
+/// Patterns of a configuration, which has checked them.
 pub fn patterns(text: &str) -> Patterns {
-    let each: Vec<_> = text.split(',').map(str::trim).collect();
-    Patterns::parse(&each.join(","))
-}
-
-/// Says which patterns match nothing: as in Go, they are no error.
-pub fn warn_of_patterns(config: &Config) {
-    let routes = config
-        .routes
-        .iter()
-        .map(|route| ("routes.match", &route.patterns));
-    let lists = [
-        ("modules.private", &config.modules.private),
-        ("sumdb.exclude", &config.sumdb.exclude),
-        ("direct.insecure", &config.direct.insecure),
-    ];
-    for (key, text) in lists.into_iter().chain(routes) {
-        for pattern in patterns(text).malformed() {
-            tracing::warn!(key, pattern, "a malformed pattern matches nothing");
-        }
-    }
+    Patterns::parse(text)
 }
 
 /// The routes that the operator wants.
@@ -111,7 +92,7 @@ pub fn routes(loaded: &Loaded) -> Result<Routes, ConfigErrors> {
             }
             "upstream" => (Via::Upstream, None),
             chain => {
-                let chain = ChainSpec::parse(chain);
+                let chain = ChainSpec::parse_strictly(chain);
                 let chain = chain.map_err(|error| route.refuse("via", error.to_string()))?;
                 (Via::Own, Some(chain))
             }

@@ -24,6 +24,17 @@ pub enum ConfigCommand {
     PrintDefault,
 }
 
+impl ConfigCommand {
+    pub fn overrides(&mut self) -> Option<&mut Overrides> {
+        match self {
+            ConfigCommand::Check(overrides) | ConfigCommand::Show { overrides, .. } => {
+                Some(overrides)
+            }
+            ConfigCommand::PrintDefault => None,
+        }
+    }
+}
+
 pub fn run(command: &ConfigCommand, env: &Environment) -> ExitCode {
     let (overrides, sources) = match command {
         ConfigCommand::PrintDefault => {
@@ -35,7 +46,7 @@ pub fn run(command: &ConfigCommand, env: &Environment) -> ExitCode {
     };
     let loaded = match load(overrides, env) {
         Ok(loaded) => loaded,
-        Err(errors) => return exit::fail(exit::CONFIG, &errors),
+        Err(errors) => return exit::config(&errors),
     };
     for warning in &loaded.warnings {
         complain!("warning: {warning}");
@@ -43,9 +54,11 @@ pub fn run(command: &ConfigCommand, env: &Environment) -> ExitCode {
     match sources {
         Some(sources) => say!("{}", show(&loaded, sources).trim_end()),
         None => {
-            let judged = app::operators_chain(&loaded).and_then(|_| app::databases(&loaded));
-            if let Err(errors) = judged {
-                return exit::fail(exit::CONFIG, &errors);
+            if let Err(errors) = app::judge(&loaded) {
+                return exit::config(&errors);
+            }
+            for remark in app::chain_remarks(&loaded) {
+                eprintln!("warning: {remark}");
             }
             match &loaded.file {
                 Some(file) => say!("{}: in order", file.display()),

@@ -1,6 +1,7 @@
 //! `larder doctor`: what this server would use, whether it can be reached, how clients are set up, and what would lead
 //! them past it.
 
+use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,10 +11,11 @@ use clap::Args;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::{doctor_module, exit, small_runtime};
-use crate::app::{self, Ground, UpstreamMaker};
+use super::{doctor_module, exit, small_runtime, whereabouts};
+use crate::app::{self, Chosen, Ground, Ourselves, UpstreamMaker, Weight};
 use crate::clock::SharedClock;
 use crate::config::{Config, Environment, Loaded, Overrides, load};
+use crate::control;
 use crate::engine::{Network, Sources};
 use crate::gomod::{ModulePath, Patterns};
 use crate::policy::Policy;
@@ -29,9 +31,39 @@ const REACH: Duration = Duration::from_secs(10);
 #[derive(Args)]
 pub struct DoctorCommand {
     /// Explain this module: which rule it is under, where it comes from, and what versions there are
-    module: Option<String>,
+    #[arg(value_name = "MODULE[@VERSION]", value_parser = asked_for)]
+    module: Option<AskedFor>,
     #[command(flatten)]
     overrides: Overrides,
+}
+
+impl DoctorCommand {
+    pub fn overrides(&mut self) -> &mut Overrides {
+        &mut self.overrides
+    }
+}
+
+/// A module, and which version of it somebody wants to know about.
+#[derive(Clone, Debug)]
+pub struct AskedFor {
+    pub module: ModulePath,
+    pub version: Option<String>,
+}
+
+/// As people have it at hand: with a version, or as the address of a page.
+fn asked_for(text: &str) -> Result<AskedFor, String> {
+    let (path, version) = match text.split_once('@') {
+        Some((path, version)) => (path, Some(version.to_owned()).filter(|it| !it.is_empty())),
+        None => (text, None),
+    };
+    let module = ModulePath::parse(path).map_err(|error| {
+        let bare = path.split_once("://").map_or(path, |(_, rest)| rest);
+        let bare = bare.trim_matches('/').trim_end_matches(".git");
+        let meant = ModulePath::parse(bare).ok().filter(|_| bare != path);
+        let meant = meant.map(|meant| format!("; did you mean {meant}?"));
+        format!("{error}{}", meant.unwrap_or_default())
+    })?;
+    Ok(AskedFor { module, version })
 }
 
 /// Where this runs.
@@ -50,14 +82,9 @@ pub struct Doctor<'a> {
 }
 
 pub fn run(command: &DoctorCommand, env: &Environment, clock: &SharedClock) -> ExitCode {
-    let module = match command.module.as_deref().map(ModulePath::parse) {
-        None => None,
-        Some(Ok(module)) => Some(module),
-        Some(Err(error)) => return exit::fail(exit::CONFIG, &error),
-    };
     let loaded = match load(&command.overrides, env) {
         Ok(loaded) => loaded,
-        Err(errors) => return exit::fail(exit::CONFIG, &errors),
+        Err(errors) => return exit::config(&errors),
     };
     let runtime = match small_runtime() {
         Ok(runtime) => runtime,
@@ -73,7 +100,7 @@ pub fn run(command: &DoctorCommand, env: &Environment, clock: &SharedClock) -> E
         clock,
         folder: folder.path(),
     };
-    match runtime.block_on(report(&loaded, &place, module.as_ref())) {
+    match runtime.block_on(report(&loaded, &place, command.module.as_ref())) {
         Ok(healthy) => ExitCode::from(if healthy { 0 } else { exit::OURS }),
         Err(error) => exit::start_error(&error),
     }
@@ -83,13 +110,14 @@ pub fn run(command: &DoctorCommand, env: &Environment, clock: &SharedClock) -> E
 async fn report(
     loaded: &Loaded,
     place: &Place<'_>,
-    module: Option<&ModulePath>,
+    module: Option<&AskedFor>,
 ) -> Result<bool, app::StartError> {
     let Place { env, clock, .. } = *place;
     let config = &loaded.config;
+    app::judge(loaded)?;
     let routes = app::routes(loaded)?;
     if let Some(module) = module {
-        let chain = chain(loaded, &Toolchain::new(env.clone())).await?.0;
+        let chain = chain(loaded, env).await?.chain;
         let maker = maker(config, place)?;
         let doctor = Doctor {
             loaded,
@@ -100,7 +128,7 @@ async fn report(
         return doctor_module::explain(&doctor, module).await;
     }
     say!("larder {}", env!("CARGO_PKG_VERSION"));
-    for warning in &loaded.warnings {
+    for warning in loaded.warnings.iter().chain(&app::chain_remarks(loaded)) {
         say!("  warning: {warning}");
     }
     say!("\nServer");
@@ -109,7 +137,8 @@ async fn report(
         None => say!("  configuration   no file; defaults, environment and flags"),
     }
     say!("  listens on      {}", config.server.listen);
-    let mut healthy = data_dir(config);
+    let mut healthy = data_dir(loaded);
+    running(loaded).await;
     say!(
         "  private         {}",
         if config.modules.private.is_empty() {
@@ -119,17 +148,26 @@ async fn report(
         }
     );
 
-    for pattern in app::patterns(&config.modules.private).malformed() {
-        say!("                  {pattern:?} is malformed and matches NOTHING");
-    }
     if !routes.rules.is_empty() {
         say!("  routes          {}", routes.rules.len());
     }
 
     say!("\nUpstream");
     let toolchain = Toolchain::new(env.clone());
-    let (chain, from) = chain(loaded, &toolchain).await?;
-    say!("  chain           {chain}{from}");
+    let chosen = chain(loaded, env).await?;
+    say!("  chain           {}  ({})", chosen.chain, chosen.from);
+    if let Some(note) = &chosen.note {
+        match note.weight {
+            Weight::Fine => say!("                  {}", note.text),
+            Weight::Warning => say!("                  warning: {}", note.text),
+            Weight::Fault => {
+                healthy = false;
+                let text = format!("NOT SETTLED: {}", note.text);
+                say!("                  {}", red(&text, env));
+            }
+        }
+    }
+    let chain = chosen.chain;
     let maker = maker(config, place)?;
     git(&maker).await;
     healthy &= upstreams(&maker, env, clock, &chain).await;
@@ -160,18 +198,49 @@ async fn git(maker: &UpstreamMaker) {
     }
 }
 
-/// The chain, and where that is from.
-async fn chain(
-    loaded: &Loaded,
-    toolchain: &Toolchain,
-) -> Result<(ChainSpec, &'static str), app::StartError> {
-    if let Some(chain) = app::operators_chain(loaded)? {
-        return Ok((chain, ""));
+/// The chain that a start with these settings would use.
+async fn chain(loaded: &Loaded, env: &Environment) -> Result<Chosen, app::StartError> {
+    let config = &loaded.config;
+    Ok(match app::operators_chain(loaded)? {
+        Some(chain) => Chosen::by_operator(chain, &config.upstream),
+        None => {
+            let ourselves = Ourselves::new(config, config.server.listen);
+            app::choose_chain(env, ourselves, &config.store.data_dir).await
+        }
+    })
+}
+
+/// Whether a server has this data directory, or one is there that has another.
+async fn running(loaded: &Loaded) {
+    let data_dir = &loaded.config.store.data_dir;
+    match control::is_served(data_dir).await {
+        Ok(true) => say!(
+            "  running         yes{}, on this data directory",
+            whereabouts::holder(data_dir)
+        ),
+        Ok(false) | Err(_) => match whereabouts::elsewhere(loaded).await {
+            Some(text) => {
+                let mut lines = text.lines();
+                say!(
+                    "  running         ON ANOTHER DATA DIRECTORY: {}",
+                    lines.next().unwrap_or_default()
+                );
+                for line in lines {
+                    say!("                  {line}");
+                }
+            }
+            None => say!("  running         no"),
+        },
     }
-    let server = &loaded.config.server;
-    let is_self = |url: &url::Url| app::leads_to(url, server.listen, server.public_url.as_deref());
-    let chain = app::default_chain(toolchain, is_self).await;
-    Ok((chain, "  (as the Go toolchain is set)"))
+}
+
+/// In red, where somebody sees colours.
+fn red(text: &str, env: &Environment) -> String {
+    let forbidden = env.get("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if forbidden || !std::io::stdout().is_terminal() {
+        return text.to_owned();
+    }
+    format!("\x1b[31m{text}\x1b[0m")
 }
 
 fn maker(config: &Config, place: &Place<'_>) -> Result<UpstreamMaker, app::StartError> {
@@ -185,7 +254,8 @@ fn maker(config: &Config, place: &Place<'_>) -> Result<UpstreamMaker, app::Start
     )
 }
 
-fn data_dir(config: &Config) -> bool {
+fn data_dir(loaded: &Loaded) -> bool {
+    let config = &loaded.config;
     let dir = &config.store.data_dir;
     let exists = dir.is_dir();
     let probe = dir.ancestors().find(|ancestor| ancestor.exists());
@@ -430,6 +500,11 @@ fn traps(toolchain: &Toolchain, url: &str) -> Vec<String> {
     ] {
         if let Some(value) = set(name) {
             traps.push(format!("{name}={value}: {what}"));
+        }
+    }
+    for name in ["GOPRIVATE", "GONOPROXY", "GONOSUMDB", "GOINSECURE"] {
+        for fault in set(name).iter().flat_map(|list| Patterns::faults(list)) {
+            traps.push(format!("{name}: {fault}"));
         }
     }
     if let Some(flags) = set("GOFLAGS") {

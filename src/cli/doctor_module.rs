@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::doctor::Doctor;
+use super::doctor::{AskedFor, Doctor};
 use crate::app;
 use crate::clock::SharedClock;
 use crate::engine::Sources;
@@ -22,7 +22,8 @@ const SHOWN: usize = 8;
 const MAX_LIST: u64 = 4 << 20;
 
 /// Prints everything about a module; false if it is not to be had.
-pub async fn explain(doctor: &Doctor<'_>, module: &ModulePath) -> Result<bool, app::StartError> {
+pub async fn explain(doctor: &Doctor<'_>, asked: &AskedFor) -> Result<bool, app::StartError> {
+    let AskedFor { module, version } = asked;
     let (loaded, maker) = (doctor.loaded, doctor.maker);
     let config = &loaded.config;
     let routes = app::routes(loaded)?;
@@ -59,6 +60,7 @@ pub async fn explain(doctor: &Doctor<'_>, module: &ModulePath) -> Result<bool, a
     };
     say!("  verified        {verified}");
     let direct = maker.direct();
+    let wanted = version.as_deref();
     match policy.course(module) {
         Course::Refused(pattern) => {
             say!("  route           REFUSED by the route for {pattern:?}");
@@ -67,7 +69,7 @@ pub async fn explain(doctor: &Doctor<'_>, module: &ModulePath) -> Result<bool, a
         Course::Upstream => {
             say!("  route           the chain: {}", doctor.chain);
             let sources = maker.sources(doctor.chain, &direct.of_chain());
-            Ok(by_sources(&sources, module).await)
+            Ok(by_sources(&sources, module, wanted).await)
         }
         Course::Route(number) => {
             let route = &config.routes[number];
@@ -78,20 +80,25 @@ pub async fn explain(doctor: &Doctor<'_>, module: &ModulePath) -> Result<bool, a
                 route.via
             );
             match route.via.as_str() {
-                "direct" => Ok(by_git(doctor, &direct.of_route(number), module).await),
-                _ => Ok(by_sources(&own.route(number), module).await),
+                "direct" => Ok(by_git(doctor, &direct.of_route(number), module, wanted).await),
+                _ => Ok(by_sources(&own.route(number), module, wanted).await),
             }
         }
         Course::Private(pattern) => {
             say!("  route           straight from git, by the private pattern {pattern:?}");
-            Ok(by_git(doctor, &direct.of_private(), module).await)
+            Ok(by_git(doctor, &direct.of_private(), module, wanted).await)
         }
     }
 }
 
-async fn by_git(doctor: &Doctor<'_>, way: &Arc<Way>, module: &ModulePath) -> bool {
+async fn by_git(
+    doctor: &Doctor<'_>,
+    way: &Arc<Way>,
+    module: &ModulePath,
+    wanted: Option<&str>,
+) -> bool {
     let at_proxy = match way.place(module).await {
-        Ok(Place::Repository(lodging)) => Some(repository(&lodging, doctor.clock).await),
+        Ok(Place::Repository(lodging)) => Some(repository(&lodging, doctor.clock, wanted).await),
         Ok(Place::Proxy(url)) => {
             say!("  module proxy    {url}  (as its page says)");
             None
@@ -100,11 +107,14 @@ async fn by_git(doctor: &Doctor<'_>, way: &Arc<Way>, module: &ModulePath) -> boo
     };
     match at_proxy {
         Some(healthy) => healthy,
-        None => by_sources(&doctor.maker.sources(&ChainSpec::direct(), way), module).await,
+        None => {
+            let sources = doctor.maker.sources(&ChainSpec::direct(), way);
+            by_sources(&sources, module, wanted).await
+        }
     }
 }
 
-async fn repository(lodging: &Lodging, clock: &SharedClock) -> bool {
+async fn repository(lodging: &Lodging, clock: &SharedClock, wanted: Option<&str>) -> bool {
     say!("  repository      {}", lodging.url());
     if !lodging.folder().is_empty() {
         say!("  folder          {}", lodging.folder());
@@ -126,14 +136,14 @@ async fn repository(lodging: &Lodging, clock: &SharedClock) -> bool {
                 "  reachable       yes ({} ms)",
                 clock.instant().saturating_duration_since(began).as_millis()
             );
-            versions(&list);
+            versions(&list, wanted);
             true
         }
         Err(error) => trouble("reachable", &error.to_string()),
     }
 }
 
-async fn by_sources(sources: &Sources, module: &ModulePath) -> bool {
+async fn by_sources(sources: &Sources, module: &ModulePath, wanted: Option<&str>) -> bool {
     let key = MetaKey {
         module: module.clone(),
         meta: Meta::List,
@@ -156,7 +166,7 @@ async fn by_sources(sources: &Sources, module: &ModulePath) -> bool {
     {
         Ok((Fetched::New(list, _), from)) => {
             say!("  answered by     {from}");
-            versions(&list);
+            versions(&list, wanted);
             true
         }
         Ok((Fetched::NotModified, _)) => true,
@@ -168,7 +178,7 @@ async fn by_sources(sources: &Sources, module: &ModulePath) -> bool {
 }
 
 /// The highest versions of a list.
-fn versions(list: &Bytes) {
+fn versions(list: &Bytes, wanted: Option<&str>) {
     let text = String::from_utf8_lossy(list);
     let mut versions: Vec<_> = text
         .lines()
@@ -189,6 +199,13 @@ fn versions(list: &Bytes) {
             highest.join(" "),
             if versions.len() > SHOWN { " …" } else { "" }
         ),
+    }
+    // Words such as `latest`, branches and commits are in no list.
+    if let Some(wanted) = wanted.filter(|it| crate::gomod::Version::parse(it).is_ok()) {
+        match versions.iter().any(|it| it.as_str() == wanted) {
+            true => say!("  {wanted:<15} is among them"),
+            false => say!("  {wanted:<15} is NOT among them"),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use crate::app::StartError;
+use crate::config::ConfigErrors;
 use crate::store::DataDirError;
 
 /// Our own fault.
@@ -20,10 +21,19 @@ pub fn fail(code: u8, error: &dyn std::fmt::Display) -> ExitCode {
     ExitCode::from(code)
 }
 
+/// Says everything that is wrong with a configuration, each fault in a line that says who says so.
+pub fn config(errors: &ConfigErrors) -> ExitCode {
+    for problem in errors.problems() {
+        eprintln!("larder: {problem}");
+    }
+    ExitCode::from(CONFIG)
+}
+
 /// The code for a server that does not start.
 pub fn start_error(error: &StartError) -> ExitCode {
     let code = match error {
-        StartError::Config(_) | StartError::Files(_) => CONFIG,
+        StartError::Config(errors) => return config(errors),
+        StartError::Files(_) => CONFIG,
         StartError::Address(_) => ADDRESS,
         StartError::DataDir(_) => DATA_DIR,
         StartError::Ours(_) => OURS,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{exit, small_runtime};
+use super::{exit, small_runtime, whereabouts};
 use crate::clock::SharedClock;
 use crate::config::{Environment, Overrides, load};
 use crate::control::Grouped;
@@ -37,6 +37,16 @@ pub enum IndexCommand {
     },
 }
 
+impl IndexCommand {
+    pub fn overrides(&mut self) -> &mut Overrides {
+        match self {
+            IndexCommand::Rebuild(overrides)
+            | IndexCommand::Verify { overrides, .. }
+            | IndexCommand::Dump { overrides, .. } => overrides,
+        }
+    }
+}
+
 pub fn run(command: &IndexCommand, env: &Environment, clock: &SharedClock) -> ExitCode {
     let overrides = match command {
         IndexCommand::Rebuild(overrides)
@@ -45,25 +55,25 @@ pub fn run(command: &IndexCommand, env: &Environment, clock: &SharedClock) -> Ex
     };
     let loaded = match load(overrides, env) {
         Ok(loaded) => loaded,
-        Err(errors) => return exit::fail(exit::CONFIG, &errors),
+        Err(errors) => return exit::config(&errors),
     };
     let store = &loaded.config.store;
-    if !store.data_dir.is_dir() {
-        let text = format!(
-            "there is no data directory {}; name it with --data-dir",
-            store.data_dir.display()
-        );
-        return exit::fail(exit::DATA_DIR, &text);
-    }
     let runtime = match small_runtime() {
         Ok(runtime) => runtime,
         Err(error) => return exit::fail(exit::OURS, &error),
     };
     runtime.block_on(async {
+        if !store.data_dir.is_dir() {
+            return exit::fail(exit::DATA_DIR, &whereabouts::missing(&loaded).await);
+        }
         let data = match DataDir::open(&store.data_dir, store.reserve, store.index_cache, clock) {
             Ok(data) => data,
             Err(error) => return exit::data_dir_error(&error),
         };
+        eprintln!("larder: data directory {}", whereabouts::named(&loaded));
+        if let Some(text) = whereabouts::elsewhere(&loaded).await {
+            eprintln!("larder: warning: {text}");
+        }
         let done = match command {
             IndexCommand::Rebuild(_) => rebuild_index(&data, clock).await,
             IndexCommand::Verify { repair, .. } => verify(&data, *repair, clock).await,

@@ -23,6 +23,8 @@ mod exit;
 mod index;
 mod operate;
 mod serve;
+mod usage;
+mod whereabouts;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -34,8 +36,18 @@ use crate::config::{Environment, Overrides};
 
 /// A caching Go module proxy: fetched once, verified, kept, and served when the world outside does not answer.
 #[derive(Parser)]
-#[command(name = "larder", version, about, max_term_width = 100)]
+#[command(
+    name = "larder",
+    version,
+    about,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 done, 1 something is wrong, 2 usage or configuration, 3 address taken or not permitted, \
+                  4 data directory unusable or held by another process."
+)]
 pub struct Cli {
+    /// Flags before the command; those behind it go before them.
+    #[command(flatten)]
+    before: Overrides,
     #[command(subcommand)]
     command: Command,
 }
@@ -61,10 +73,40 @@ enum Command {
     /// Look after the checksum databases, and verify what is kept with them
     #[command(subcommand)]
     Sumdb(operate::SumdbCommand),
+    /// Print the version
+    Version,
+}
+
+impl Command {
+    /// The flags that make the configuration, if the command needs one.
+    fn overrides(&mut self) -> Option<&mut Overrides> {
+        match self {
+            Command::Serve(overrides) => Some(overrides),
+            Command::Config(command) => command.overrides(),
+            Command::Doctor(command) => Some(command.overrides()),
+            Command::Index(command) => Some(command.overrides()),
+            Command::Pin(command) => Some(command.overrides()),
+            Command::Token(command) => Some(command.overrides()),
+            Command::Sumdb(command) => Some(command.overrides()),
+            Command::Version => None,
+        }
+    }
+}
+
+/// Reads the command line of this process and does what it says.
+pub fn main() -> ExitCode {
+    match usage::parse(std::env::args_os().collect()) {
+        Ok(cli) => run(cli),
+        Err(error) => {
+            // Whoever reads may have gone.
+            let _ = error.print();
+            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit::CONFIG))
+        }
+    }
 }
 
 /// Runs the command that was given.
-pub fn run(cli: Cli) -> ExitCode {
+fn run(cli: Cli) -> ExitCode {
     let env: Environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
@@ -77,6 +119,10 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Pin(command) => operate::pin(&command, &env, &clock),
         Command::Token(command) => operate::token(&command, &env, &clock),
         Command::Sumdb(command) => operate::sumdb(&command, &env, &clock),
+        Command::Version => {
+            say!("larder {}", env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
     }
 }
 

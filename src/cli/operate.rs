@@ -9,15 +9,15 @@ use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::mpsc;
 
-use super::{exit, small_runtime};
-use crate::app::{self, Ground, StartError, UpstreamMaker};
+use super::{exit, small_runtime, whereabouts};
+use crate::app::{self, Ground, Ourselves, StartError, UpstreamMaker};
 use crate::clock::SharedClock;
 use crate::config::{Environment, Loaded, Overrides, load};
 use crate::control::{self, BEHIND, Control, Controls, Event};
 use crate::engine::TokenName;
+use crate::gomod::{ModulePath, Version};
 use crate::store::DataDir;
 use crate::telemetry::metrics::Metrics;
-use crate::upstream::Toolchain;
 
 #[derive(Subcommand)]
 pub enum PinCommand {
@@ -28,6 +28,7 @@ pub enum PinCommand {
         #[command(flatten)]
         overrides: Overrides,
         /// The version, as example.com/module@v1.2.3
+        #[arg(value_name = "PATH@VERSION", value_parser = path_version)]
         version: String,
     },
     /// Forget to which checksums a version is held
@@ -35,6 +36,7 @@ pub enum PinCommand {
         #[command(flatten)]
         overrides: Overrides,
         /// The version, as example.com/module@v1.2.3
+        #[arg(value_name = "PATH@VERSION", value_parser = path_version)]
         version: String,
     },
 }
@@ -81,6 +83,47 @@ pub enum SumdbCommand {
         #[arg(long)]
         begin_anew: bool,
     },
+}
+
+/// A module and one version of it.
+fn path_version(text: &str) -> Result<String, String> {
+    let form = |why: String| format!("{why}; write it as example.com/module@v1.2.3");
+    let (path, version) = text
+        .split_once('@')
+        .ok_or_else(|| form("it has no @".into()))?;
+    ModulePath::parse(path).map_err(|error| form(error.to_string()))?;
+    Version::parse(version).map_err(|error| form(error.to_string()))?;
+    Ok(text.to_owned())
+}
+
+impl PinCommand {
+    pub fn overrides(&mut self) -> &mut Overrides {
+        match self {
+            PinCommand::List(overrides)
+            | PinCommand::Accept { overrides, .. }
+            | PinCommand::Remove { overrides, .. } => overrides,
+        }
+    }
+}
+
+impl TokenCommand {
+    pub fn overrides(&mut self) -> &mut Overrides {
+        match self {
+            TokenCommand::New { overrides, .. }
+            | TokenCommand::List(overrides)
+            | TokenCommand::Revoke { overrides, .. } => overrides,
+        }
+    }
+}
+
+impl SumdbCommand {
+    pub fn overrides(&mut self) -> &mut Overrides {
+        match self {
+            SumdbCommand::Verify { overrides, .. }
+            | SumdbCommand::Status(overrides)
+            | SumdbCommand::Acknowledge { overrides, .. } => overrides,
+        }
+    }
 }
 
 pub fn pin(command: &PinCommand, env: &Environment, clock: &SharedClock) -> ExitCode {
@@ -131,23 +174,26 @@ fn run(
 ) -> ExitCode {
     let loaded = match load(overrides, env) {
         Ok(loaded) => loaded,
-        Err(errors) => return exit::fail(exit::CONFIG, &errors),
+        Err(errors) => return exit::config(&errors),
     };
     let data_dir = &loaded.config.store.data_dir;
-    if !data_dir.is_dir() {
-        let text = format!(
-            "there is no data directory {}; name it with --data-dir",
-            data_dir.display()
-        );
-        return exit::fail(exit::DATA_DIR, &text);
-    }
     let runtime = match small_runtime() {
         Ok(runtime) => runtime,
         Err(error) => return exit::fail(exit::OURS, &error),
     };
     runtime.block_on(async {
+        if !data_dir.is_dir() {
+            return exit::fail(exit::DATA_DIR, &whereabouts::missing(&loaded).await);
+        }
         match control::ask(data_dir, control).await {
-            Ok(Some(events)) => told(events).await,
+            Ok(Some(events)) => {
+                eprintln!(
+                    "larder: done by the running server{}, data directory {}",
+                    whereabouts::holder(data_dir),
+                    data_dir.display()
+                );
+                told(events).await
+            }
             Ok(None) => match alone(&loaded, control, env, clock).await {
                 Ok(code) => code,
                 Err(error) => exit::start_error(&error),
@@ -173,16 +219,31 @@ async fn alone(
     let config = &loaded.config;
     let databases = app::databases(loaded)?;
     let routes = app::routes(loaded)?;
+    let store = &config.store;
     let chain = match app::operators_chain(loaded)? {
         Some(chain) => chain,
         None => {
-            let public_url = config.server.public_url.as_deref();
-            let is_self = |url: &url::Url| app::leads_to(url, config.server.listen, public_url);
-            app::default_chain(&Toolchain::new(env.clone()), is_self).await
+            let ourselves = Ourselves::new(config, config.server.listen);
+            app::choose_chain(env, ourselves, &store.data_dir)
+                .await
+                .chain
         }
     };
-    let store = &config.store;
+    // Nobody holds it. What is changed in it would not reach a server that has another one.
+    if let Some(text) = whereabouts::elsewhere(loaded).await {
+        if !control.only_reads() {
+            return Ok(exit::fail(
+                exit::DATA_DIR,
+                &format!("nothing was done: {text}"),
+            ));
+        }
+        eprintln!("larder: warning: {text}");
+    }
     let data = DataDir::open(&store.data_dir, store.reserve, store.index_cache, clock)?;
+    eprintln!(
+        "larder: no server is running on the data directory {}; it is worked on here",
+        whereabouts::named(loaded)
+    );
     let metrics = Arc::new(Metrics::new());
     let maker = UpstreamMaker::new(
         config,

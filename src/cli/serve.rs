@@ -16,7 +16,7 @@ const LAST_LINES: Duration = Duration::from_secs(2);
 pub fn run(overrides: &Overrides, env: &Environment, clock: SharedClock) -> ExitCode {
     let loaded = match load(overrides, env) {
         Ok(loaded) => loaded,
-        Err(errors) => return exit::fail(exit::CONFIG, &errors),
+        Err(errors) => return exit::config(&errors),
     };
     let log = &loaded.config.log;
     let now: logs::Now = {

@@ -17,7 +17,7 @@ use crate::clock::{Millis, SharedClock};
 use crate::engine::{Engine, EngineError, TokenName, Tokens};
 
 pub use grouped::Grouped;
-pub use socket::{Socket, ask, listen};
+pub use socket::{Socket, ask, is_served, listen};
 
 /// Lines and progress that a slow reader may be behind.
 pub const BEHIND: usize = 256;
@@ -56,7 +56,7 @@ pub enum Control {
 
 impl Control {
     /// Whether it leaves everything as it is.
-    fn only_reads(&self) -> bool {
+    pub fn only_reads(&self) -> bool {
         matches!(
             self,
             Control::PinList

@@ -112,21 +112,32 @@ async fn answer(stream: UnixStream, controls: Controls) -> io::Result<()> {
     Ok(())
 }
 
-/// Asks the server that holds a data directory; `None` if there is none. Events come until [`Event::End`]; if they end
-/// without it, the server has ended.
-pub async fn ask(data_dir: &Path, control: &Control) -> io::Result<Option<mpsc::Receiver<Event>>> {
+/// Whether a server holds a data directory and can be asked.
+pub async fn is_served(data_dir: &Path) -> io::Result<bool> {
+    Ok(connected(data_dir).await?.is_some())
+}
+
+async fn connected(data_dir: &Path) -> io::Result<Option<UnixStream>> {
     let (path, _dir) = place(data_dir)?;
-    let mut stream = match UnixStream::connect(&path).await {
-        Ok(stream) => stream,
+    match UnixStream::connect(&path).await {
+        Ok(stream) => Ok(Some(stream)),
         Err(error)
             if matches!(
                 error.kind(),
                 io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
             ) =>
         {
-            return Ok(None);
+            Ok(None)
         }
-        Err(error) => return Err(error),
+        Err(error) => Err(error),
+    }
+}
+
+/// Asks the server that holds a data directory; `None` if there is none. Events come until [`Event::End`]; if they end
+/// without it, the server has ended.
+pub async fn ask(data_dir: &Path, control: &Control) -> io::Result<Option<mpsc::Receiver<Event>>> {
+    let Some(mut stream) = connected(data_dir).await? else {
+        return Ok(None);
     };
     let mut line = serde_json::to_vec(control)?;
     line.push(b'\n');

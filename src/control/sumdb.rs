@@ -95,8 +95,14 @@ impl Controls {
 
     pub(super) async fn sumdb_acknowledge(&self, name: &str, begin_anew: bool, out: &Out) -> Done {
         let Some(database) = self.engine.database(name) else {
-            out.trouble(format!("no checksum database {name:?} is configured"))
-                .await;
+            let databases = self.engine.voucher().databases();
+            let names: Vec<_> = databases.iter().map(|it| it.status().name).collect();
+            let there_are = match names.as_slice() {
+                [] => "there is none".to_owned(),
+                names => format!("there are: {}", names.join(", ")),
+            };
+            let text = format!("no checksum database {name:?} is configured; {there_are}");
+            out.trouble(text).await;
             return Ok(false);
         };
         let alarms = database.acknowledge().await;

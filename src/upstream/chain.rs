@@ -38,35 +38,90 @@ pub enum ChainError {
     )]
     Empty,
     /// Not a URL.
-    #[error("{0:?} is neither a URL nor one of direct, off")]
-    Entry(String),
+    #[error("{entry:?} is neither a URL nor one of direct, off{}", did_you_mean(.meant))]
+    Entry {
+        /// As it was written.
+        entry: String,
+        /// What was probably meant.
+        meant: Option<String>,
+    },
+    /// Another separator than those two.
+    #[error(
+        "{entry:?} has a separator in it that is none; entries are separated by \",\" (the next one is asked at 404 and 410) or \"|\" (at any error){}",
+        did_you_mean(.meant)
+    )]
+    Separator {
+        /// As it was written.
+        entry: String,
+        /// What was probably meant.
+        meant: Option<String>,
+    },
     /// Not http, https or file.
     #[error("{0:?}: only https, http and file URLs can be asked")]
     Scheme(String),
     /// A password in the clear.
     #[error("{0:?}: user name and password are used over https only")]
     Credentials(String),
+    /// What follows an end.
+    #[error(
+        "{end:?} ends the chain, so that nothing behind it is ever asked ({rest}); leave out what follows, or put {end:?} last"
+    )]
+    Unreachable {
+        /// `off` or `direct`.
+        end: &'static str,
+        /// What stands behind it.
+        rest: String,
+    },
+}
+
+/// The end of a sentence about a mistake.
+fn did_you_mean(meant: &Option<String>) -> String {
+    let meant = meant.as_ref();
+    meant.map_or_else(String::new, |meant| format!("; did you mean {meant:?}?"))
 }
 
 impl ChainSpec {
-    /// Reads a chain (`cmd/go/internal/modfetch/proxy.go`, `proxyList`).
+    /// Reads a chain (`cmd/go/internal/modfetch/proxy.go`, `proxyList`). Entries behind `off` and `direct` are ignored,
+    /// as `go` does.
     pub fn parse(text: &str) -> Result<Self, ChainError> {
+        Ok(Self::read(text)?.0)
+    }
+
+    /// Reads a chain that an operator wrote for this server: none of its entries may be for nothing.
+    pub fn parse_strictly(text: &str) -> Result<Self, ChainError> {
+        let (chain, rest) = Self::read(text)?;
+        let end = match chain.0.last() {
+            Some((SourceSpec::Off, _)) => "off",
+            _ => "direct",
+        };
+        let rest = rest.split([',', '|']).map(str::trim);
+        let rest: Vec<_> = rest.filter(|it| !it.is_empty()).map(masked).collect();
+        if rest.is_empty() {
+            return Ok(chain);
+        }
+        let rest = rest.join(", ");
+        Err(ChainError::Unreachable { end, rest })
+    }
+
+    /// A chain, and the text behind its end.
+    fn read(text: &str) -> Result<(Self, &str), ChainError> {
         let mut sources = Vec::new();
+        let mut rest = text;
         for piece in text.split_inclusive([',', '|']) {
+            rest = rest.strip_prefix(piece).unwrap_or_default();
             let (entry, fall) = match piece.strip_suffix('|') {
                 Some(entry) => (entry, Fall::AnyError),
                 None => (piece.strip_suffix(',').unwrap_or(piece), Fall::NotFound),
             };
             match entry.trim() {
                 "" => {}
-                // Entries after these two are ignored, as `go` does.
                 "off" => {
                     sources.push((SourceSpec::Off, fall));
-                    break;
+                    return Ok((ChainSpec(sources), rest));
                 }
                 "direct" => {
                     sources.push((SourceSpec::Direct, fall));
-                    break;
+                    return Ok((ChainSpec(sources), rest));
                 }
                 url => sources.push((SourceSpec::Proxy(proxy_url(url)?), fall)),
             }
@@ -74,13 +129,35 @@ impl ChainSpec {
         if sources.is_empty() {
             Err(ChainError::Empty)
         } else {
-            Ok(ChainSpec(sources))
+            Ok((ChainSpec(sources), ""))
         }
+    }
+
+    /// The upstreams that stand in the chain more than once.
+    pub fn repeated(&self) -> Vec<String> {
+        let same = |one: &Url, other: &Url| {
+            let bare = |url: &Url| url.as_str().trim_end_matches('/').to_owned();
+            bare(one) == bare(other)
+        };
+        let mut seen: Vec<&Url> = Vec::new();
+        let mut repeated = Vec::new();
+        for url in self.proxies() {
+            if seen.iter().any(|known| same(known, url)) {
+                repeated.push(label(url));
+            }
+            seen.push(url);
+        }
+        repeated
     }
 
     /// Only straight from version control.
     pub fn direct() -> Self {
         ChainSpec(vec![(SourceSpec::Direct, Fall::NotFound)])
+    }
+
+    /// From nowhere.
+    pub fn off() -> Self {
+        ChainSpec(vec![(SourceSpec::Off, Fall::NotFound)])
     }
 
     /// The sources in order, each with what lets the next one be asked.
@@ -112,6 +189,13 @@ impl ChainSpec {
 }
 
 fn proxy_url(text: &str) -> Result<Url, ChainError> {
+    let wrong = || ChainError::Entry {
+        entry: masked(text),
+        meant: meant_entry(text),
+    };
+    if let Some(error) = separators(text) {
+        return Err(error);
+    }
     let wants_scheme =
         text.contains(['.', ':', '/']) && !text.contains(":/") && !text.starts_with('/');
     let full = if wants_scheme {
@@ -119,7 +203,7 @@ fn proxy_url(text: &str) -> Result<Url, ChainError> {
     } else {
         text.to_owned()
     };
-    let mut url = Url::parse(&full).map_err(|_| ChainError::Entry(text.to_owned()))?;
+    let mut url = Url::parse(&full).map_err(|_| wrong())?;
     match url.scheme() {
         "https" | "file" => {}
         "http" if url.username().is_empty() && url.password().is_none() => {}
@@ -127,14 +211,112 @@ fn proxy_url(text: &str) -> Result<Url, ChainError> {
             let host = url.host_str().unwrap_or_default().to_owned();
             return Err(ChainError::Credentials(format!("http://…@{host}")));
         }
-        _ => return Err(ChainError::Scheme(text.to_owned())),
+        _ => return Err(ChainError::Scheme(masked(text))),
     }
-    if url.scheme() != "file" && url.host_str().is_none_or(str::is_empty) {
-        return Err(ChainError::Entry(text.to_owned()));
+    // Leniently read, some of what people write by mistake is a URL as well: `https:/host`, `https://https://host`.
+    let after_scheme = full.split_once(':').map_or("", |(_, rest)| rest);
+    let is_plain = after_scheme.starts_with("//") && !after_scheme[2..].contains("://");
+    let has_host = match url.scheme() {
+        "file" => url.host_str().is_none() && after_scheme.starts_with("///"),
+        _ => url.host_str().is_some_and(is_host),
+    };
+    if !is_plain || !has_host {
+        return Err(wrong());
     }
     url.set_query(None);
     url.set_fragment(None);
     Ok(url)
+}
+
+/// A name that can stand for a machine, or an address.
+fn is_host(host: &str) -> bool {
+    if host.starts_with('[') {
+        return true;
+    }
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+    };
+    host.strip_suffix('.')
+        .unwrap_or(host)
+        .split('.')
+        .all(is_label)
+}
+
+/// Tells an entry that is several, separated by what is no separator. A semicolon may stand in a path.
+fn separators(text: &str) -> Option<ChainError> {
+    let pieces = text.split(|c: char| c.is_whitespace() || c == ';');
+    let pieces: Vec<_> = pieces.filter(|it| !it.is_empty()).collect();
+    let is_entry = |it: &&str| matches!(*it, "direct" | "off") || it.contains("://");
+    let in_host = {
+        let host = text.split_once("://").map_or(text, |(_, rest)| rest);
+        host.split('/').next().unwrap_or_default().contains(';')
+    };
+    let is_wrong = text.contains(char::is_whitespace)
+        || in_host
+        || (pieces.len() > 1 && pieces.iter().skip(1).any(is_entry));
+    let joined = || {
+        let joined = pieces.join(",");
+        ChainSpec::parse_strictly(&joined)
+            .ok()
+            .map(|_| masked_each(&joined))
+    };
+    is_wrong.then(|| ChainError::Separator {
+        entry: masked_each(text),
+        meant: joined(),
+    })
+}
+
+/// What a wrong entry was probably meant to be.
+fn meant_entry(text: &str) -> Option<String> {
+    let lower = text.to_ascii_lowercase();
+    for word in ["direct", "off"] {
+        let is_near = lower == word
+            || (word == "direct" && (4..=8).contains(&lower.len()) && lower.starts_with("dir"));
+        if is_near {
+            return Some(word.to_owned());
+        }
+    }
+    if text.starts_with('/') {
+        return Some(format!("file://{text}"));
+    }
+    let (scheme, _) = text.split_once(':')?;
+    let scheme = scheme.to_ascii_lowercase();
+    if !matches!(scheme.as_str(), "http" | "https" | "file") {
+        return None;
+    }
+    let last = text.rsplit_once("://").map_or_else(
+        || text.split_once(':').map_or("", |(_, it)| it),
+        |(_, it)| it,
+    );
+    let last = last.trim_start_matches('/');
+    let meant = match scheme.as_str() {
+        "file" => format!("file:///{last}"),
+        scheme => format!("{scheme}://{last}"),
+    };
+    (meant != text && proxy_url(&meant).is_ok()).then(|| masked(&meant))
+}
+
+/// An entry without its credentials.
+fn masked(text: &str) -> String {
+    let (scheme, rest) = match text.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), text),
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    match rest[..end].rfind('@') {
+        Some(at) => format!("{scheme}***{}", &rest[at..]),
+        None => text.to_owned(),
+    }
+}
+
+/// The same for what is several entries.
+fn masked_each(text: &str) -> String {
+    let separators = |c: char| c.is_whitespace() || matches!(c, ',' | '|' | ';');
+    let pieces = text.split_inclusive(separators);
+    pieces.map(masked).collect()
 }
 
 /// Host, port and path of an upstream, for people: never its credentials.
@@ -214,10 +396,97 @@ mod tests {
             "ftp://a.example.com",
             "http://user:pw@a.example.com",
             "https://",
+            "https:a.example.com",
+            "https:/a.example.com",
+            "https://a..example.com",
+            "https://.example.com",
+            "https://a.example.com:port",
+            "file://host/modules",
+            "file:modules",
+            "/srv/modules",
+            "Direct",
         ] {
             assert!(ChainSpec::parse(bad).is_err(), "{bad}");
         }
         assert!(!shown("http://user:pw@a.example.com").contains("pw"));
+    }
+
+    #[test]
+    fn an_operator_s_chain_has_no_entry_for_nothing() {
+        let strictly = |text: &str| {
+            ChainSpec::parse_strictly(text)
+                .map_or_else(|error| format!("error: {error}"), |chain| chain.to_string())
+        };
+        assert_eq!(
+            strictly("https://a.example.com,,direct,"),
+            "https://a.example.com,direct"
+        );
+        for (text, end, rest) in [
+            (
+                "direct,https://a.example.com",
+                "direct",
+                "https://a.example.com",
+            ),
+            ("off,direct", "off", "direct"),
+            ("https://a.example.com|direct|off", "direct", "off"),
+            ("off,https://u:pw@a.example.com", "off", "***@a.example.com"),
+        ] {
+            let said = strictly(text);
+            assert!(said.contains(&format!("{end:?} ends the chain")), "{said}");
+            assert!(said.contains(rest) && !said.contains("pw"), "{said}");
+        }
+    }
+
+    #[test]
+    fn what_was_meant_is_told() {
+        for (text, meant) in [
+            (
+                "https://a.example.com;direct",
+                "https://a.example.com,direct",
+            ),
+            (
+                "https://a.example.com/;direct",
+                "https://a.example.com/,direct",
+            ),
+            (
+                "https://a.example.com direct",
+                "https://a.example.com,direct",
+            ),
+            (
+                "https://a.example.com/x https://b.example.com",
+                "https://a.example.com/x,https://b.example.com",
+            ),
+            (
+                "https://u:pw@a.example.com;off",
+                "https://***@a.example.com,off",
+            ),
+            ("dirct", "direct"),
+            ("OFF", "off"),
+            ("/srv/modules", "file:///srv/modules"),
+            ("https:/a.example.com", "https://a.example.com"),
+            ("https://https://a.example.com/x", "https://a.example.com/x"),
+            ("file:srv/modules", "file:///srv/modules"),
+        ] {
+            let said = shown(text);
+            assert!(
+                said.contains(&format!("did you mean {meant:?}?")),
+                "{text}: {said}"
+            );
+            assert!(!said.contains("pw"), "{said}");
+        }
+        // A semicolon in a path is one.
+        assert_eq!(
+            shown("https://a.example.com/x;y=1"),
+            "https://a.example.com/x;y=1"
+        );
+    }
+
+    #[test]
+    fn upstreams_that_stand_there_twice() {
+        let chain = ChainSpec::parse(
+            "https://a.example.com|https://b.example.com,https://A.example.com/,direct",
+        );
+        assert_eq!(chain.unwrap().repeated(), ["a.example.com"]);
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub use share::Share;
 pub use small::{Fetched, Validators};
 pub use stream::{Sink, SinkError, ZipStream};
 pub use text::clean;
-pub use toolchain::Toolchain;
+pub use toolchain::{Origin, Toolchain};
 pub use trust::Trust;
 
 use crate::breaker::{Breaker, BreakerSettings, BreakerState, Standing};

@@ -1,7 +1,42 @@
 //! What the Go toolchain of this machine is set to, read from its own files; no toolchain is needed for that.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// Where a setting stands. `Display` is for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// In a variable of the environment.
+    Environment,
+    /// In the file that `go env -w` writes.
+    UserFile(PathBuf),
+    /// In `$GOROOT/go.env`.
+    RootFile(PathBuf),
+    /// The `go` command says so.
+    GoCommand,
+}
+
+impl Origin {
+    /// Whether somebody has set it, rather than that it came with the toolchain.
+    pub fn is_set(&self) -> bool {
+        matches!(self, Origin::Environment | Origin::UserFile(_))
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Environment => f.write_str("GOPROXY in the environment"),
+            Origin::UserFile(file) => write!(f, "GOPROXY in {}", file.display()),
+            Origin::RootFile(file) => write!(f, "the default in {}", file.display()),
+            Origin::GoCommand => f.write_str("what `go env GOPROXY` says"),
+        }
+    }
+}
 
 /// Where a machine's Go settings are looked for.
 #[derive(Clone, Debug, Default)]
@@ -25,26 +60,37 @@ impl Toolchain {
 
     /// A setting as `go env NAME` would say it: the environment, then the user's file, then the toolchain's.
     pub fn setting(&self, name: &str) -> Option<String> {
-        let from_env = self.var(name).map(str::to_owned);
-        from_env
-            .or_else(|| self.user_setting(name))
-            .or_else(|| self.root_setting(name))
+        let first = self.settings(name).into_iter().next();
+        first.map(|(value, _)| value)
     }
 
-    /// What `go env -w` wrote.
-    fn user_setting(&self, name: &str) -> Option<String> {
+    /// All that is said of a setting, the first being the one that counts.
+    pub fn settings(&self, name: &str) -> Vec<(String, Origin)> {
+        let from_env = self.var(name).map(str::to_owned);
+        let from_env = from_env.map(|value| (value, Origin::Environment));
+        let user = self.user_setting(name);
+        let user = user.map(|(value, file)| (value, Origin::UserFile(file)));
+        let root = self.root_setting(name);
+        let root = root.map(|(value, file)| (value, Origin::RootFile(file)));
+        [from_env, user, root].into_iter().flatten().collect()
+    }
+
+    /// What `go env -w` wrote, and where.
+    fn user_setting(&self, name: &str) -> Option<(String, PathBuf)> {
         let file = match self.var("GOENV") {
             Some("off") => return None,
             Some(file) => PathBuf::from(file),
             None => self.config_dir()?.join("go/env"),
         };
-        go_env_value(&std::fs::read_to_string(file).ok()?, name)
+        let value = go_env_value(&std::fs::read_to_string(&file).ok()?, name)?;
+        Some((value, file))
     }
 
     /// What the toolchain itself comes with: `$GOROOT/go.env`.
-    pub fn root_setting(&self, name: &str) -> Option<String> {
+    fn root_setting(&self, name: &str) -> Option<(String, PathBuf)> {
         let file = self.go_root()?.join("go.env");
-        go_env_value(&std::fs::read_to_string(file).ok()?, name)
+        let value = go_env_value(&std::fs::read_to_string(&file).ok()?, name)?;
+        Some((value, file))
     }
 
     /// Whether there is a `go` command to ask.
@@ -121,8 +167,17 @@ mod tests {
             "https://user.example.com"
         );
         assert_eq!(
-            toolchain.root_setting("GOPROXY").unwrap(),
-            "https://root.example.com,direct"
+            toolchain.settings("GOPROXY"),
+            [
+                (
+                    "https://user.example.com".to_owned(),
+                    Origin::UserFile(user.clone())
+                ),
+                (
+                    "https://root.example.com,direct".to_owned(),
+                    Origin::RootFile(root.join("go.env"))
+                ),
+            ]
         );
         assert_eq!(toolchain.setting("GOTOOLCHAIN").unwrap(), "auto");
         env.insert("GOENV".into(), "off".into());

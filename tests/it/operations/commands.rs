@@ -130,3 +130,164 @@ fn doctor_warns_of_settings_that_bypass_larder() {
     assert!(said.contains("GONOPROXY"), "{said}");
     assert!(said.contains("GOFLAGS"), "{said}");
 }
+
+#[test]
+fn flags_may_stand_before_the_command() {
+    let builder = larder();
+    let file = builder.write("some.toml", "[freshness]\nttl = \"31s\"\n");
+    let file = file.to_str().unwrap();
+    for arguments in [
+        &["--config", file, "config", "show"][..],
+        &["-c", file, "config", "show"],
+        &["config", "show", "-c", file],
+    ] {
+        let shown = builder.run(arguments).expect(0).stdout;
+        assert!(shown.contains("31s"), "{arguments:?}: {shown}");
+    }
+    let version = builder.run(&["version"]).expect(0).stdout;
+    assert_eq!(version, builder.run(&["--version"]).expect(0).stdout);
+    builder.run(&["help", "--help"]).expect(0);
+    builder.run(&["token", "help", "--help"]).expect(0);
+    let said = builder.run(&["serve", "--port", "8080"]).expect(2).stderr;
+    assert!(said.contains("--listen 127.0.0.1:8080"), "{said}");
+    assert!(!said.contains("--private"), "{said}");
+}
+
+#[test]
+fn a_version_that_is_none_is_a_usage_error() {
+    let larder = larder().upstream("off").start();
+    for version in ["a/b", "example.com/m@1.2", "@v1.0.0"] {
+        let finished = larder.run(&["pin", "accept", version]).expect(2);
+        assert!(
+            finished.stderr.contains("example.com/module@v1.2.3"),
+            "{finished:?}"
+        );
+    }
+}
+
+#[test]
+fn doctor_takes_what_people_have_at_hand() {
+    let up = FakeUpstream::serving(&[Module::new("example.com/m", "v1.0.0")]);
+    let builder = larder().env("LARDER_UPSTREAM", up.url());
+    let said = builder
+        .run(&["doctor", "example.com/m@v1.0.0"])
+        .expect(0)
+        .stdout;
+    assert!(
+        said.contains("v1.0.0") && said.contains("is among them"),
+        "{said}"
+    );
+    let said = builder
+        .run(&["doctor", "example.com/m@v1.0.9"])
+        .expect(0)
+        .stdout;
+    assert!(said.contains("is NOT among them"), "{said}");
+    builder.run(&["doctor", "example.com/m@latest"]).expect(0);
+    let said = builder
+        .run(&["doctor", "https://example.com/m/"])
+        .expect(2)
+        .stderr;
+    assert!(said.contains("did you mean example.com/m?"), "{said}");
+}
+
+#[test]
+fn doctor_warns_of_patterns_of_the_client_that_match_nothing() {
+    let up = FakeUpstream::start();
+    let builder = larder()
+        .env("LARDER_UPSTREAM", up.url())
+        .env("GONOSUMDB", "https://git.example.com/*");
+    let said = builder.run(&["doctor"]).expect(0).stdout;
+    assert!(
+        said.contains("GONOSUMDB") && said.contains("a scheme"),
+        "{said}"
+    );
+}
+
+#[test]
+fn commands_say_which_data_directory_and_which_server_they_talk_to() {
+    let mut larder = larder().upstream("off").start();
+    let data = larder.data_dir();
+    let data = data.to_str().unwrap();
+    let made = larder.run(&["token", "new", "ci"]).expect(0);
+    assert!(made.stderr.contains("the running server"), "{made:?}");
+    assert!(made.stderr.contains(data), "{made:?}");
+    let token = made.stdout.lines().next_back().unwrap();
+    assert!(token.starts_with("lrd_"), "{made:?}");
+    for arguments in [&["pin", "list"][..], &["sumdb", "status"]] {
+        let said = larder.run(arguments).expect(0).stderr;
+        assert!(
+            said.contains("the running server") && said.contains(data),
+            "{said}"
+        );
+    }
+    let doctor = larder.run(&["doctor"]).stdout;
+    assert!(
+        doctor.contains(&format!("process {}", larder.pid())),
+        "{doctor}"
+    );
+    larder.stop();
+    for arguments in [&["token", "list"][..], &["pin", "list"]] {
+        let said = larder.run(arguments).expect(0).stderr;
+        assert!(
+            said.contains("no server is running") && said.contains(data),
+            "{said}"
+        );
+    }
+    let said = larder.run(&["index", "verify"]).expect(0).stderr;
+    assert!(said.contains(data), "{said}");
+}
+
+#[test]
+fn nothing_is_written_into_a_store_that_the_server_does_not_have() {
+    let port = free_port();
+    let listen = format!("127.0.0.1:{port}");
+    let builder = larder().upstream("off").listen(&listen);
+    let file = builder.write("same.toml", &format!("[server]\nlisten = \"{listen}\"\n"));
+    let file = file.to_str().unwrap().to_owned();
+    let other = builder.home().join("share/larder");
+    let server = builder.clone().start();
+    // No data directory where another user's would be: as ever, and it is said that a server is there.
+    let made = builder
+        .run(&["token", "new", "ops", "--config", &file])
+        .expect(4);
+    assert!(
+        made.stderr.contains("--data-dir") && made.stderr.contains(&listen),
+        "{made:?}"
+    );
+    // One is there, which nobody holds.
+    std::fs::create_dir_all(&other).unwrap();
+    for arguments in [
+        &["token", "new", "ops"][..],
+        &["token", "revoke", "ops"],
+        &["pin", "remove", "example.com/m@v1.0.0"],
+        &["sumdb", "acknowledge", "sum.example.com"],
+    ] {
+        let arguments = [arguments, &["--config", &file]].concat();
+        let said = builder.run(&arguments).expect(4);
+        assert_eq!(said.stdout, "", "no token: {said:?}");
+        assert!(said.stderr.contains(&listen), "{said:?}");
+        assert!(said.stderr.contains(other.to_str().unwrap()), "{said:?}");
+        assert!(said.stderr.contains("/var/lib/larder"), "{said:?}");
+    }
+    let said = builder.run(&["token", "list", "--config", &file]).expect(0);
+    assert!(
+        said.stderr.contains("warning") && said.stderr.contains(&listen),
+        "{said:?}"
+    );
+    let said = builder.run(&["doctor", "--config", &file]).stdout;
+    assert!(said.contains("ON ANOTHER DATA DIRECTORY"), "{said}");
+    drop(server);
+    // Nobody answers there now: it is the directory that is meant.
+    builder
+        .run(&["token", "new", "ops", "--config", &file])
+        .expect(0);
+}
+
+#[test]
+fn an_unknown_checksum_database_is_told_with_those_there_are() {
+    let larder = larder().upstream("off").start();
+    let said = larder
+        .run(&["sumdb", "acknowledge", "sum.example.com"])
+        .expect(1);
+    assert!(said.stderr.contains("there is none"), "{said:?}");
+}

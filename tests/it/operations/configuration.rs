@@ -1,5 +1,6 @@
 //! Files, variables and flags: which one counts, and what is said about mistakes.
 
+use crate::support::server::Builder;
 use crate::support::*;
 
 #[test]
@@ -206,4 +207,188 @@ fn config_print_default_is_a_configuration() {
     builder
         .run(&["config", "check", "--config", file])
         .expect(0);
+}
+
+/// Every place where patterns are written, with this one in it: arguments, variables, the file.
+fn with_pattern(pattern: &str) -> Vec<(Builder, &'static str)> {
+    let toml = |text: &str| {
+        let quoted = toml::Value::from(pattern).to_string();
+        larder()
+            .upstream("off")
+            .config(&text.replace("PATTERN", &quoted))
+    };
+    let plain = || larder().upstream("off");
+    vec![
+        (plain().arg("--private").arg(pattern), "modules.private"),
+        (plain().env("LARDER_PRIVATE", pattern), "modules.private"),
+        (plain().set("modules.private", pattern), "modules.private"),
+        (toml("[modules]\nprivate = PATTERN\n"), "modules.private"),
+        (toml("[sumdb]\nexclude = PATTERN\n"), "sumdb.exclude"),
+        (plain().set("sumdb.exclude", pattern), "sumdb.exclude"),
+        (toml("[direct]\ninsecure = PATTERN\n"), "direct.insecure"),
+        (
+            toml("[[routes]]\nmatch = PATTERN\nvia = \"direct\"\n"),
+            "routes.match",
+        ),
+    ]
+}
+
+#[test]
+fn a_pattern_that_matches_nothing_is_an_error_wherever_it_stands() {
+    for (builder, key) in with_pattern("https://git.example.com/*") {
+        let finished = builder.serve_to_end().expect(2);
+        assert!(finished.stderr.contains(key), "{}", finished.stderr);
+        let meant = "did you mean \"git.example.com/*\"?";
+        assert!(finished.stderr.contains(meant), "{}", finished.stderr);
+        assert!(!builder.data_dir().exists(), "nothing was started");
+    }
+    for pattern in [
+        "git.example.com/[",
+        "git.example.com/",
+        "git.example.com,",
+        "a.example.com b.example.com",
+        "a.example.com;b.example.com",
+        "Git.example.com",
+        "git.example.com:8443/*",
+        "git@git.example.com:team",
+        "/git.example.com",
+        ".example.com",
+        "git\\team",
+        "git",
+        "https://me:hunter2@git.example.com/*",
+    ] {
+        for command in [&["config", "check"][..], &["doctor"]] {
+            let arguments = [command, &["--private", pattern]].concat();
+            let finished = larder().upstream("off").run(&arguments).expect(2);
+            assert!(finished.stderr.contains("modules.private"), "{finished:?}");
+            assert!(!finished.stderr.contains("hunter2"), "{finished:?}");
+        }
+    }
+    let builder = larder();
+    let fine = "*.corp.example.com,github.com/Acme/*, git.example.com/[a-z]*";
+    builder
+        .run(&["config", "check", "--private", fine])
+        .expect(0);
+}
+
+#[test]
+fn hosts_that_match_nothing_are_errors() {
+    let builder = larder();
+    for text in [
+        "[direct]\nallow_hosts = [\"*.internal\"]\n",
+        "[direct]\nallow_hosts = [\"https://git.example.com\"]\n",
+        "[direct]\nallow_hosts = [\"10.0.0.0/8\"]\n",
+        "[[credentials]]\nhost = \"https://git.example.com\"\nbearer = \"x\"\n",
+        "[[credentials]]\nhost = \"*.example.com\"\nbearer = \"x\"\n",
+        "[[credentials]]\nhost = \".example.com\"\nbearer = \"x\"\n",
+        "[[credentials]]\nhost = \"git.example.com.\"\nbearer = \"x\"\n",
+        "[[routes]]\nmatch = \"a.example.com\"\nvia = \"direct\"\nhost = \"*.example.com\"\ntoken = \"x\"\n",
+    ] {
+        let file = builder.write("hosts.toml", text);
+        let finished = builder.run(&["config", "check", "--config", file.to_str().unwrap()]);
+        let finished = finished.expect(2);
+        assert!(finished.stderr.contains("hosts.toml"), "{finished:?}");
+    }
+}
+
+#[test]
+fn a_chain_with_entries_that_are_never_asked_is_an_error() {
+    let builder = larder();
+    for (chain, word) in [
+        (
+            "https://a.example.com;direct",
+            "did you mean \"https://a.example.com,direct\"?",
+        ),
+        (
+            "https://a.example.com direct",
+            "did you mean \"https://a.example.com,direct\"?",
+        ),
+        ("direct,https://a.example.com", "ends the chain"),
+        ("off,direct", "ends the chain"),
+        (
+            "https://a.example.com|direct|https://b.example.com",
+            "ends the chain",
+        ),
+        ("https://a.example.com,dirct", "did you mean \"direct\"?"),
+        ("ftp://a.example.com", "only https, http and file"),
+        (
+            "https://https://a.example.com",
+            "did you mean \"https://a.example.com\"?",
+        ),
+    ] {
+        let finished = builder
+            .run(&["config", "check", "--upstream", chain])
+            .expect(2);
+        assert!(finished.stderr.contains(word), "{chain}: {finished:?}");
+        let text = format!("[[routes]]\nmatch = \"a.example.com\"\nvia = \"{chain}\"\n");
+        let file = builder.write("route.toml", &text);
+        let finished = builder.run(&["config", "check", "--config", file.to_str().unwrap()]);
+        let finished = finished.expect(2);
+        assert!(finished.stderr.contains(word), "{chain}: {finished:?}");
+    }
+    // As Go has it, an empty entry is none.
+    let chain = "https://a.example.com,,direct,";
+    builder
+        .run(&["config", "check", "--upstream", chain])
+        .expect(0);
+    let chain = "https://a.example.com,https://a.example.com/";
+    let finished = builder
+        .run(&["config", "check", "--upstream", chain])
+        .expect(0);
+    assert!(finished.stderr.contains("more than once"), "{finished:?}");
+}
+
+#[test]
+fn faults_of_all_kinds_are_told_at_once_each_in_a_line_of_its_own() {
+    let text = "[upstream]\nchain = \"off,direct\"\n[sumdb]\ndatabases = [\"sum.example.com\"]\n\
+                [[routes]]\nmatch = \"a.example.com\"\nvia = \"ftp://x\"\n";
+    let finished = larder()
+        .sumdb_unsaid()
+        .config(text)
+        .serve_to_end()
+        .expect(2);
+    let lines: Vec<_> = finished.stderr.lines().collect();
+    assert_eq!(lines.len(), 3, "{finished:?}");
+    assert!(
+        lines.iter().all(|line| line.starts_with("larder: ")),
+        "{lines:?}"
+    );
+    assert!(!finished.stderr.contains("write it as in"), "{finished:?}");
+    let bad = "[freshness]\nttl = \"soon\"\nnegative_ttl = \"later\"\n";
+    let finished = larder()
+        .upstream("off")
+        .config(bad)
+        .serve_to_end()
+        .expect(2);
+    assert!(
+        finished
+            .stderr
+            .lines()
+            .all(|line| line.starts_with("larder: ")),
+        "{finished:?}"
+    );
+}
+
+#[test]
+fn variables_of_a_kubernetes_service_are_passed_over() {
+    let mut builder = larder().upstream("off");
+    for (name, value) in [
+        ("LARDER_SERVICE_HOST", "10.96.12.7"),
+        ("LARDER_SERVICE_PORT", "3080"),
+        ("LARDER_SERVICE_PORT_HTTP", "3080"),
+        ("LARDER_PORT", "tcp://10.96.12.7:3080"),
+        ("LARDER_PORT_3080_TCP", "tcp://10.96.12.7:3080"),
+        ("LARDER_PORT_3080_TCP_PROTO", "tcp"),
+        ("LARDER_PORT_3080_TCP_PORT", "3080"),
+        ("LARDER_PORT_3080_TCP_ADDR", "10.96.12.7"),
+    ] {
+        builder = builder.env(name, value);
+    }
+    let larder = builder.env("LARDER_LISTEM", "1").start();
+    larder.wait_stderr("LARDER_LISTEM");
+    let said = larder.stderr();
+    assert!(
+        !said.contains("LARDER_SERVICE") && !said.contains("LARDER_PORT"),
+        "{said}"
+    );
 }
