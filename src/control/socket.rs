@@ -4,13 +4,14 @@
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::fs::Mode;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{UnixListener, UnixSocket, UnixStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::timeout;
 
@@ -24,6 +25,8 @@ const LONGEST: u64 = 64 << 10;
 const ARRIVE: Duration = Duration::from_secs(10);
 /// Commands at once.
 const AT_ONCE: usize = 8;
+/// Connections waiting to be accepted.
+const BACKLOG: u32 = 128;
 /// What fits into the address of a socket everywhere. Bytes.
 const ADDRESS: usize = 100;
 
@@ -46,14 +49,19 @@ fn place(data_dir: &Path) -> io::Result<(PathBuf, Option<File>)> {
 pub fn listen(data_dir: &Path) -> io::Result<Socket> {
     let (path, _dir) = place(data_dir)?;
     let unready = path.with_extension("new");
-    // The lock on the directory says that whoever made it is gone.
-    match fs::remove_file(&unready) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+    // The lock on the directory says that whoever made it is gone. What is no socket is not ours.
+    match fs::symlink_metadata(&unready) {
+        Ok(meta) if meta.file_type().is_socket() => fs::remove_file(&unready)?,
         _ => {}
     }
-    let listener = UnixListener::bind(&unready)?;
-    // Nobody finds it before it is its owner's alone.
+    let socket = UnixSocket::new_stream()?;
+    // Before it has a name: on Linux the name gets this mode, so there is no moment in which others could connect. Elsewhere it
+    // may be an error; then the lines below have to do.
+    let _ = rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR);
+    socket.bind(&unready)?;
     fs::set_permissions(&unready, Permissions::from_mode(0o600))?;
+    // As `tokio::net::UnixListener::bind` has it.
+    let listener = socket.listen(BACKLOG)?;
     fs::rename(&unready, &path)?;
     Ok(Socket(listener))
 }
