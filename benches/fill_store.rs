@@ -264,6 +264,14 @@ impl Blobs for Unsynced {
         Room::Enough
     }
 
+    fn can_keep(&self, _: &FileKey) -> bool {
+        true
+    }
+
+    fn keeping_failed(&self, _: &str, _: &dyn std::fmt::Display, _: io::ErrorKind) {}
+
+    fn kept(&self, _: &str) {}
+
     fn temporary(&self) -> u64 {
         0
     }

@@ -76,6 +76,7 @@ pub async fn serve(
     let routes = routes(loaded)?;
     let store = &config.store;
     let data = DataDir::open(&store.data_dir, store.reserve, store.index_cache, &clock)?;
+    warn_of_readers(config, &data);
     let listener = bind(config.server.listen).await?;
     let local = listener
         .local_addr()
@@ -234,6 +235,21 @@ pub async fn serve(
     data.store.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Private modules are kept beside the others.
+fn warn_of_readers(config: &Config, data: &DataDir) {
+    let keeps_private = !config.modules.private.is_empty()
+        || config
+            .routes
+            .iter()
+            .any(|route| route.private == Some(true));
+    if keeps_private && data.is_open_to_others() {
+        tracing::warn!(
+            data_dir = %config.store.data_dir.display(),
+            "other users of this machine can read private modules in the data directory; chmod 0700 it"
+        );
+    }
 }
 
 /// Says early what would else be said of each module that comes straight from git.
@@ -465,6 +481,10 @@ fn start_jobs(
         }
         .run(stop.clone()),
     );
+    let room = crate::jobs::Room {
+        keeper: data.keeper.clone(),
+    };
+    tokio::spawn(room.run(stop.clone()));
     let rebuild = data.needs_rebuild.then(|| crate::jobs::Rebuild {
         store: data.store.clone(),
         modules: data.modules.clone(),

@@ -19,6 +19,7 @@ use crate::control;
 use crate::engine::{Network, Sources};
 use crate::gomod::{ModulePath, Patterns};
 use crate::policy::Policy;
+use crate::store::{DataDir, Disk, Room};
 use crate::sumdb::Head;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{ChainSpec, Toolchain, Upstream};
@@ -137,7 +138,7 @@ async fn report(
         None => say!("  configuration   no file; defaults, environment and flags"),
     }
     say!("  listens on      {}", config.server.listen);
-    let mut healthy = data_dir(loaded);
+    let mut healthy = data_dir(loaded, clock);
     running(loaded).await;
     say!(
         "  private         {}",
@@ -254,16 +255,17 @@ fn maker(config: &Config, place: &Place<'_>) -> Result<UpstreamMaker, app::Start
     )
 }
 
-fn data_dir(loaded: &Loaded) -> bool {
+fn data_dir(loaded: &Loaded, clock: &SharedClock) -> bool {
     let config = &loaded.config;
     let dir = &config.store.data_dir;
     let exists = dir.is_dir();
     let probe = dir.ancestors().find(|ancestor| ancestor.exists());
     let writable =
         probe.is_some_and(|path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok());
-    let free = probe
-        .and_then(|path| rustix::fs::statvfs(path).ok())
-        .map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize));
+    let disk =
+        probe.map(|path| Disk::new(path.to_owned(), config.store.reserve, Arc::clone(clock)));
+    let disk = disk.map(|disk| disk.status());
+    let free = disk.as_ref().and_then(|disk| disk.free);
     let state = match (exists, writable) {
         (_, false) => "NOT WRITABLE by this user",
         (true, true) => "writable",
@@ -275,14 +277,22 @@ fn data_dir(loaded: &Loaded) -> bool {
         free.map(|free| format!(", {} MB free", free / 1_000_000))
             .unwrap_or_default()
     );
-    let low = free.is_some_and(|free| free < config.store.reserve);
-    if low {
+    let low = disk.filter(|disk| disk.room == Room::Low);
+    if let Some(disk) = &low {
         say!(
-            "                  less than store.reserve is free: misses would pass through and not be kept"
+            "                  less than store.reserve ({} MB) is free: misses would pass through and not be kept",
+            disk.reserve / 1_000_000
         );
     }
+    let foreign = match exists {
+        true => DataDir::judge(dir).err(),
+        false => None,
+    };
+    if let Some(error) = &foreign {
+        say!("                  {error}");
+    }
     set_aside(dir);
-    writable && !low
+    writable && low.is_none() && foreign.is_none()
 }
 
 /// Says of an index that was damaged what is lost with it, for as long as it lies there.

@@ -66,7 +66,13 @@ pub fn run(command: &IndexCommand, env: &Environment, clock: &SharedClock) -> Ex
         if !store.data_dir.is_dir() {
             return exit::fail(exit::DATA_DIR, &whereabouts::missing(&loaded).await);
         }
-        let data = match DataDir::open(&store.data_dir, store.reserve, store.index_cache, clock) {
+        let open = match command {
+            IndexCommand::Rebuild(_) | IndexCommand::Verify { repair: true, .. } => {
+                DataDir::open_to_change
+            }
+            IndexCommand::Verify { .. } | IndexCommand::Dump { .. } => DataDir::open,
+        };
+        let data = match open(&store.data_dir, store.reserve, store.index_cache, clock) {
             Ok(data) => data,
             Err(error) => return exit::data_dir_error(&error),
         };

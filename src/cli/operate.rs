@@ -239,7 +239,7 @@ async fn alone(
         }
         eprintln!("larder: warning: {text}");
     }
-    let data = DataDir::open(&store.data_dir, store.reserve, store.index_cache, clock)?;
+    let data = DataDir::open_to_change(&store.data_dir, store.reserve, store.index_cache, clock)?;
     eprintln!(
         "larder: no server is running on the data directory {}; it is worked on here",
         whereabouts::named(loaded)

@@ -14,7 +14,8 @@ section! {
         data_dir: PathBuf = "" => data_dir(), twin "--data-dir" "LARDER_DATA_DIR";
 
         /// Free space to leave on that disk. With less, misses pass through and are not kept; hits
-        /// are served as ever.
+        /// are served as ever. The default is at most a tenth of the disk; other values are taken
+        /// as they are.
         reserve: u64 = "512MB" => size();
 
         /// Memory for the index.

@@ -27,9 +27,15 @@ pub enum CacheStatus {
         stored: bool,
     },
     /// Kept but past its time, so asked for again.
-    Refreshed,
+    Refreshed {
+        /// And kept.
+        stored: bool,
+    },
     /// Asked for again because the client wanted that.
-    Forced,
+    Forced {
+        /// And kept.
+        stored: bool,
+    },
 }
 
 /// The content.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::error::{Class, EngineError};
 use crate::errand::{Errand, Urgency};
 use crate::flights::{Flights, Outcome, outcome};
-use crate::store::{DatabaseFacts, Room, Store, StoreError};
+use crate::store::{DatabaseFacts, Store, StoreError};
 use crate::sumdb::{Ask, State, StateError, SumdbError, Transport};
 use crate::upstream::{Failure, Fall, Fetched, SourceError, Upstream, Want};
 
@@ -236,7 +236,7 @@ impl State for Kept {
 
     /// On a full disk what can be had again is not kept.
     fn has_room(&self) -> bool {
-        self.store.blobs().room() == Room::Enough
+        self.store.keeps()
     }
 
     async fn put(&self, key: &str, value: Bytes) -> Result<(), StateError> {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::store::{IndexError, StoreError};
+
 /// Classes of design section 5.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -167,9 +169,12 @@ impl EngineError {
     }
 }
 
-impl From<crate::store::StoreError> for EngineError {
-    fn from(error: crate::store::StoreError) -> Self {
+impl From<StoreError> for EngineError {
+    fn from(error: StoreError) -> Self {
         tracing::error!(%error, "the store failed");
+        if let StoreError::Index(full @ IndexError::NoRoom) = &error {
+            return EngineError::ours(full.to_string());
+        }
         EngineError::ours("larder's store failed")
     }
 }

@@ -264,26 +264,31 @@ impl Engine {
                 let file = HotFile::new(&record, store::Content::Bytes(body.clone()));
                 // A disk that cannot keep up slows the answers down, for a moment; then they go out unkept.
                 let place = timeout(PUBLISH_WAIT, self.publishing.acquire()).await;
-                let mut stored = self.store.blobs().room() == Room::Enough && place.is_ok();
-                if stored && body.len() as u64 > store::SMALL {
+                let mut keep = place.is_ok() && self.store.blobs().room() == Room::Enough;
+                if keep && body.len() as u64 > store::SMALL {
                     // From the file it takes no memory, however slowly it is read.
                     match self.publish_first(&key, &body, &record, &beside).await {
                         Some(file) => {
                             self.has_appeared(&key);
-                            landed.send_replace(Some(Ok(Landed { file, stored, from })));
+                            landed.send_replace(Some(Ok(Landed {
+                                file,
+                                stored: true,
+                                from,
+                            })));
                             return self.absences.appeared(&Key::File(key)).await;
                         }
-                        None => stored = false,
+                        None => keep = false,
                     }
                 }
                 self.has_appeared(&key);
+                let stored = keep && self.store.blobs().can_keep(&key);
                 landed.send_replace(Some(Ok(Landed {
                     file: file.clone(),
                     stored,
                     from,
                 })));
                 self.absences.appeared(&Key::File(key.clone())).await;
-                if !stored {
+                if !keep {
                     self.metrics.unkept.inc();
                     self.pin_alone(&key, &beside).await;
                     return;
@@ -293,7 +298,8 @@ impl Engine {
                         self.show_totals();
                         self.put_hot(&key, &file, epoch);
                     }
-                    Err(error) => self.not_kept(&key, &error),
+                    // The store says so.
+                    Err(_) => drop(self.metrics.unkept.inc()),
                 }
             }
             Err(error) => {
@@ -316,10 +322,8 @@ impl Engine {
         let put = self.store.publish_bytes(key, body.clone(), record, beside);
         match put.await {
             Ok(()) => self.show_totals(),
-            Err(error) => {
-                self.not_kept(key, &error);
-                return None;
-            }
+            // The store says so.
+            Err(_) => return None,
         }
         self.kept(key).await.ok().flatten()
     }
@@ -418,7 +422,8 @@ impl Engine {
                 etag: None,
                 verified: Some(flight.foresight().verified()),
                 cache: CacheStatus::Miss {
-                    stored: flight.spool().is_some_and(|spool| spool.can_be_kept()),
+                    stored: flight.spool().is_some_and(|spool| spool.can_be_kept())
+                        && self.store.blobs().can_keep(key),
                 },
                 age: None,
                 from,
@@ -499,13 +504,14 @@ impl Engine {
             }
         }
         match fetched {
-            Ok(verdict) => {
+            Ok(mut verdict) => {
+                verdict.stored &= self.store.blobs().can_keep(&key);
                 let verdict = Arc::new(verdict);
                 flight.end(Ok(Arc::clone(&verdict)));
                 let as_key = Key::File(key.clone());
                 self.negatives.forget(&as_key);
                 self.absences.appeared(&as_key).await;
-                let Some(spool) = flight.spool().filter(|_| verdict.stored) else {
+                let Some(spool) = flight.spool().filter(|spool| spool.can_be_kept()) else {
                     self.metrics.unkept.inc();
                     self.pin_alone(&key, &verdict.beside).await;
                     return;
@@ -516,7 +522,8 @@ impl Engine {
                     .await
                 {
                     Ok(()) => self.show_totals(),
-                    Err(error) => self.not_kept(&key, &error),
+                    // As above.
+                    Err(_) => drop(self.metrics.unkept.inc()),
                 }
             }
             Err(mut error) => {
@@ -608,11 +615,6 @@ impl Engine {
         if let Err(error) = self.store.put_pin(key, pin).await {
             tracing::error!(file = %key, %error, "a file that was served could not be pinned");
         }
-    }
-
-    fn not_kept(&self, key: &FileKey, error: &store::StoreError) {
-        self.metrics.unkept.inc();
-        tracing::error!(file = %key, %error, "a verified file could not be kept; it was served all the same");
     }
 
     /// Counts and logs a fetch that failed.

@@ -76,10 +76,11 @@ impl Engine {
                 return Ok(answer);
             }
         }
+        let stored = self.store.keeps();
         let cache = match (&kept, mode.no_cache) {
-            (_, true) => CacheStatus::Forced,
-            (Some(_), false) => CacheStatus::Refreshed,
-            (None, false) => CacheStatus::Miss { stored: true },
+            (_, true) => CacheStatus::Forced { stored },
+            (Some(_), false) => CacheStatus::Refreshed { stored },
+            (None, false) => CacheStatus::Miss { stored },
         };
         if mode.no_cache {
             self.outwait(key).await;
@@ -369,9 +370,9 @@ impl Engine {
             }
             None => self.store.put_meta(key, record).await,
         };
-        if let Err(error) = kept {
+        if kept.is_err() {
+            // The store says so.
             self.metrics.unkept.inc();
-            tracing::error!(resource = %key, %error, "an answer could not be kept; it was served all the same");
             return;
         }
         if key.meta == Meta::List && changed && record.file.is_none() {

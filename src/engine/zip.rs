@@ -69,7 +69,7 @@ pub struct Verdict {
     pub beside: Beside,
     /// Its h1.
     pub h1: H1,
-    /// Whether it will be kept.
+    /// Whether it will be kept, as far as can be said.
     pub stored: bool,
     /// From where.
     pub from: Arc<str>,

@@ -433,8 +433,20 @@ fn cache_status(cache: CacheStatus) -> (HeaderValue, Outcome) {
         CacheStatus::Hit => (fixed(HIT), Outcome::Hit),
         CacheStatus::Miss { stored: true } => (fixed("larder; fwd=miss; stored"), Outcome::Miss),
         CacheStatus::Miss { stored: false } => (fixed("larder; fwd=miss"), Outcome::Miss),
-        CacheStatus::Refreshed => (fixed("larder; fwd=stale; stored"), Outcome::Refreshed),
-        CacheStatus::Forced => (fixed("larder; fwd=request; stored"), Outcome::Refreshed),
+        CacheStatus::Refreshed { stored } => {
+            let text = match stored {
+                true => "larder; fwd=stale; stored",
+                false => "larder; fwd=stale",
+            };
+            (fixed(text), Outcome::Refreshed)
+        }
+        CacheStatus::Forced { stored } => {
+            let text = match stored {
+                true => "larder; fwd=request; stored",
+                false => "larder; fwd=request",
+            };
+            (fixed(text), Outcome::Refreshed)
+        }
         CacheStatus::Stale(over) => (super::stale(over), Outcome::Stale),
     }
 }

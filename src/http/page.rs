@@ -214,21 +214,19 @@ fn state(face: &Face, caller: Caller) -> String {
         &format!("{files} files, {}", size(bytes)),
         Light::Plain,
     );
-    let room = face.disk.room() == Room::Enough;
-    let free = face.disk.free();
-    let free = if free == u64::MAX {
-        "unknown".to_owned()
-    } else {
-        size(free)
-    };
+    let disk = face.disk.status();
+    let room = disk.room == Room::Enough;
+    let free = disk.free.map_or_else(|| "unknown".to_owned(), size);
+    let in_memory = face.engine.store().index().in_memory();
     row(
         "Disk",
         &format!(
             "{free} free{}",
-            if room {
-                ""
-            } else {
-                ": below the reserve, nothing more is kept"
+            match (room, disk.failing.is_some(), in_memory) {
+                (true, ..) => "",
+                (false, _, true) => ": too little to open the index, nothing more is kept",
+                (false, true, false) => ": files cannot be kept, see the log",
+                (false, false, false) => ": below the reserve, nothing more is kept",
             }
         ),
         room.into(),

@@ -57,6 +57,7 @@ pub async fn ready(
     Extension(caller): Extension<Caller>,
 ) -> Response<Body> {
     let index = face.engine.store().index().healthy();
+    let disk = face.disk.status();
     let upstreams: Vec<_> = face
         .engine
         .known_sources()
@@ -66,10 +67,23 @@ pub async fn ready(
         });
     let value = json!({
         "ready": index,
-        "store": { "index": if index { "ok" } else { "failed" } },
+        "store": {
+            "index": match (index, face.engine.store().index().in_memory()) {
+                (false, _) => "failed",
+                (true, true) => "in memory: the disk has no room to open it",
+                (true, false) => "ok",
+            },
+        },
         "disk": {
-            "state": if face.disk.room() == Room::Enough { "ok" } else { "low" },
-            "free_bytes": face.engine.store().blobs().free(),
+            "state": match (&disk.failing, disk.room) {
+                (Some(_), _) => "failing",
+                (None, Room::Low) => "low",
+                (None, Room::Enough) => "ok",
+            },
+            "keeping": disk.room == Room::Enough,
+            "free_bytes": disk.free,
+            "reserve_bytes": disk.reserve,
+            "error": disk.failing,
         },
         "chain": *face.chain.borrow(),
         "upstreams": upstreams,

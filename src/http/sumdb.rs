@@ -84,7 +84,8 @@ pub async fn answer(
             headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
             let (cache, outcome) = match found.kept {
                 true => (HIT, Outcome::Hit),
-                false => ("larder; fwd=miss; stored", Outcome::Miss),
+                false if face.engine.store().keeps() => ("larder; fwd=miss; stored", Outcome::Miss),
+                false => ("larder; fwd=miss", Outcome::Miss),
             };
             headers.insert(CACHE_STATUS, HeaderValue::from_static(cache));
             response.extensions_mut().insert(Note {

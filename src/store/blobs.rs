@@ -1,5 +1,6 @@
 //! The seam for the files themselves.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
@@ -80,6 +81,15 @@ pub trait Blobs: Send + Sync + 'static {
 
     /// Whether there is room to keep more.
     fn room(&self) -> Room;
+
+    /// Whether this file will be kept, as far as can be said: there is room, and keeping it has not failed lately.
+    fn can_keep(&self, key: &FileKey) -> bool;
+
+    /// Something of this name could not be kept, here or in the index.
+    fn keeping_failed(&self, name: &str, error: &dyn Display, kind: io::ErrorKind);
+
+    /// Something of this name was kept.
+    fn kept(&self, name: &str);
 
     /// Bytes of files that are still arriving or being checked.
     fn temporary(&self) -> u64;

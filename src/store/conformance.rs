@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use super::base::{Base, Held, OpenError, Opener};
 use super::memory::MemoryIndex;
 use super::*;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 async fn story(index: &dyn Index) {
     assert_eq!(index.get("file/a").await.unwrap(), None);
@@ -113,20 +117,35 @@ async fn memory() {
     story(&MemoryIndex::default()).await;
 }
 
+/// On a disk with so many bytes free.
+fn opener(data: &Path, free: u64) -> Opener {
+    let measure = move |_: &Path| {
+        Ok(super::disk::Volume {
+            free,
+            total: 1 << 40,
+        })
+    };
+    let clock = Arc::new(crate::clock::SystemClock);
+    let places = vec![data.to_owned()];
+    let disk = Disk::measured(places, 0, clock, Box::new(measure));
+    Opener::new(data, 1 << 20, Arc::new(disk))
+}
+
+fn open(opener: Opener) -> SledIndex {
+    // sled's own thread lets go of the folder a moment after the last handle is gone.
+    let db = (0..200).find_map(|_| {
+        let opened = (opener.open)(&opener.path);
+        opened
+            .inspect_err(|_| std::thread::sleep(Duration::from_millis(10)))
+            .ok()
+    });
+    SledIndex::new(Base::Sled(db.unwrap()), opener).unwrap()
+}
+
 #[tokio::test]
 async fn sled_and_again_after_reopening() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("index");
-    // sled's own thread lets go of the folder a moment after the last handle is gone.
-    let open = || {
-        let db = (0..200).find_map(|_| {
-            let opened = super::sled_index::open_db(&path, 1 << 20);
-            opened
-                .inspect_err(|_| std::thread::sleep(Duration::from_millis(10)))
-                .ok()
-        });
-        SledIndex::new(db.unwrap(), path.clone(), 1 << 20).unwrap()
-    };
+    let open = || open(opener(dir.path(), 1 << 30));
     let index = open();
     story(&index).await;
     index.close().await;
@@ -151,12 +170,105 @@ async fn sled_and_again_after_reopening() {
     older.close().await;
 }
 
+#[tokio::test]
+async fn held_in_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let held = Base::Held(Held::new(BTreeMap::new(), false));
+    let index = SledIndex::new(held, opener(dir.path(), 0)).unwrap();
+    story(&index).await;
+    assert!(index.in_memory());
+}
+
+fn put(key: &str, value: &str) -> Change {
+    Change::Put(key.to_owned(), value.as_bytes().to_vec())
+}
+
+#[tokio::test]
+async fn an_index_that_finds_no_room_to_open_is_read_from_a_copy_and_goes_back_by_itself() {
+    let (dir, copies) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let before = open(opener(dir.path(), 1 << 30));
+    let entries = vec![put("file/a", "1"), put("pin/a", "2"), put("token/ci", "3")];
+    before.commit(entries).await.unwrap();
+    before.close().await;
+
+    let full = Arc::new(AtomicBool::new(true));
+    let mut opener = opener(dir.path(), 1 << 30);
+    let (real, is_full) = (opener.path.clone(), Arc::clone(&full));
+    opener.open = Box::new(
+        move |path| match is_full.load(Ordering::Relaxed) && *path == *real {
+            true => Err(OpenError::NoRoom("no space left on device".into())),
+            false => super::base::open_db(path, 1 << 20),
+        },
+    );
+    opener.copies = vec!["/nowhere/at/all".into(), copies.path().to_owned()];
+    assert!(matches!(opener.open(), Err(OpenError::NoRoom(_))));
+    let held = opener.read_copy().unwrap();
+    assert_eq!(
+        std::fs::read_dir(copies.path()).unwrap().count(),
+        0,
+        "it is gone again"
+    );
+    let disk = Arc::clone(&opener.disk);
+    let index = SledIndex::new(Base::Held(held), opener).unwrap();
+    assert_eq!(index.get("pin/a").await.unwrap().unwrap(), b"2");
+    assert_eq!(index.totals().unwrap().files, 1);
+    assert!(index.healthy() && index.in_memory());
+    assert_eq!(disk.room(), Room::Low, "nothing is kept");
+    // What would be forgotten is refused; what is found out meanwhile is remembered.
+    let token = index.commit(vec![put("token/new", "4")]).await;
+    assert!(matches!(token, Err(IndexError::NoRoom)));
+    let changes = vec![put("pin/b", "5"), Change::Remove("file/a".into())];
+    index.commit(changes).await.unwrap();
+
+    index.tend();
+    full.store(false, Ordering::Relaxed);
+    while index.in_memory() {
+        index.tend();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    index.commit(vec![put("pin/c", "6")]).await.unwrap();
+    assert_eq!(disk.room(), Room::Enough);
+    index.close().await;
+    let after = open(super::conformance::opener(dir.path(), 1 << 30));
+    for (key, value) in [
+        ("file/a", None),
+        ("pin/a", Some("2")),
+        ("pin/b", Some("5")),
+        ("pin/c", Some("6")),
+        ("token/ci", Some("3")),
+        ("token/new", None),
+    ] {
+        let found = after.get(key).await.unwrap();
+        assert_eq!(found.as_deref(), value.map(str::as_bytes), "{key}");
+    }
+    assert_eq!(after.totals().unwrap().files, 0);
+    after.close().await;
+}
+
+#[tokio::test]
+async fn all_but_full_a_disk_is_not_written_and_reads_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = open(opener(dir.path(), 1 << 30));
+    before.commit(vec![put("file/a", "1")]).await.unwrap();
+    before.close().await;
+    let index = open(opener(dir.path(), 1000));
+    for change in [put("file/b", "2"), Change::Remove("file/a".into())] {
+        let refused = index.commit(vec![change]).await;
+        assert!(matches!(refused, Err(IndexError::NoRoom)));
+    }
+    let swapped = index.swap("head", None, vec![1]).await;
+    assert!(matches!(swapped, Err(IndexError::NoRoom)));
+    assert_eq!(index.get("file/a").await.unwrap().unwrap(), b"1");
+    assert!(index.healthy() && !index.in_memory());
+    index.close().await;
+}
+
 #[test]
 fn a_shortened_database_is_an_error_not_a_panic() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("index");
     {
-        let db = super::sled_index::open_db(&path, 1 << 20).unwrap();
+        let db = super::base::open_db(&path, 1 << 20).unwrap();
         for n in 0..20_000_u32 {
             db.insert(n.to_be_bytes(), vec![7; 200]).unwrap();
         }
@@ -169,5 +281,5 @@ fn a_shortened_database_is_an_error_not_a_panic() {
     let size = db.metadata().unwrap().len();
     db.set_len(size / 2 - 100).unwrap();
     // Either it is noticed, or what is left opens; it must not take the process down.
-    let _ = super::sled_index::open_db(&path, 1 << 20);
+    let _ = super::base::open_db(&path, 1 << 20);
 }

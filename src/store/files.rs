@@ -1,5 +1,6 @@
 //! Blobs as files on a local disk, in the layout of the Go command's download cache.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -13,8 +14,9 @@ use tokio::sync::Semaphore;
 use super::blobs::{BlobError, BlobFile, Blobs};
 use super::disk::{Disk, Room};
 use super::group::{Group, Job};
+use super::records::Records;
 use super::spool::{Spool, SpoolError, Spools};
-use super::{layout, record};
+use super::{layout, record, temporary};
 use crate::gomod::{H1, ModulePath};
 use crate::protocol::{FileKey, Kind};
 
@@ -37,16 +39,20 @@ pub struct Files {
 struct Inner {
     modules: PathBuf,
     loose: PathBuf,
+    /// Where loose files are made.
+    loose_tmp: PathBuf,
+    records: Records,
     spools: Arc<Spools>,
     disk: Arc<Disk>,
 }
 
 impl Files {
-    /// The first and the last folder exist; all are on one file system.
+    /// What is made in `tmp` can be renamed into `modules`, and from `loose_tmp` into `loose`.
     pub fn new(
         modules: PathBuf,
         loose: PathBuf,
         tmp: PathBuf,
+        loose_tmp: PathBuf,
         disk: Arc<Disk>,
     ) -> io::Result<Self> {
         let spools = Arc::new(Spools::new(tmp));
@@ -54,7 +60,9 @@ impl Files {
             group: Group::start(modules.clone(), Arc::clone(&spools))?,
             inner: Arc::new(Inner {
                 modules,
+                records: Records::new(loose.clone()),
                 loose,
+                loose_tmp,
                 spools,
                 disk,
             }),
@@ -213,26 +221,36 @@ impl Blobs for Files {
 
     async fn put_loose(&self, name: &str, body: Bytes) -> Result<(), BlobError> {
         let path = self.inner.loose.join(name);
+        let is_of_records = Records::is_one(name);
         self.blocking(
             &self.loose,
             "keeping what belongs to a checksum database",
             move |inner| {
-                let temporary = inner.spools.fresh_path();
-                // Not synced: what a power cut spoils is noticed by its checksum, and fetched again.
-                std::fs::write(&temporary, record::raw(&body))?;
-                let renamed = match path.parent() {
-                    Some(folder) => std::fs::create_dir_all(folder),
-                    None => Ok(()),
+                // It can be had again, so it leaves the reserve alone, whoever asks.
+                if inner.disk.room() == Room::Low {
+                    return Err(io::ErrorKind::StorageFull.into());
                 }
-                .and_then(|()| std::fs::rename(&temporary, &path));
-                renamed.inspect_err(|_| drop(std::fs::remove_file(&temporary)))
+                let body = record::raw(&body);
+                if is_of_records {
+                    inner.records.add(body.len() as u64);
+                }
+                let temporary = inner.loose_tmp.join(temporary::fresh_name());
+                // Not synced: what a power cut spoils is noticed by its checksum, and fetched again.
+                let kept = std::fs::write(&temporary, body)
+                    .and_then(|()| match path.parent() {
+                        Some(folder) => std::fs::create_dir_all(folder),
+                        None => Ok(()),
+                    })
+                    .and_then(|()| temporary::place(&temporary, &path));
+                kept.inspect_err(|_| drop(std::fs::remove_file(&temporary)))
             },
         )
         .await
     }
 
     async fn clear_loose(&self, below: &str) -> Result<(), BlobError> {
-        let path = self.inner.loose.join(below);
+        // Without a slash at the end, which would lead through a link to what it points to.
+        let path = self.inner.loose.join(below.trim_end_matches('/'));
         self.blocking(
             &self.loose,
             "removing what belongs to a checksum database",
@@ -264,8 +282,13 @@ impl Blobs for Files {
         let make = move || {
             if inner.disk.room() == Room::Enough {
                 match inner.spools.on_disk(expected, true) {
+                    Ok(spool) => return Ok(spool),
                     Err(SpoolError::NoRoom) => {}
-                    other => return other,
+                    // As little a reason to fail a build as a full disk.
+                    Err(error) => {
+                        let kind = io::ErrorKind::Other;
+                        inner.disk.keeping_failed("a temporary file", &error, kind);
+                    }
                 }
             }
             // Below the reserve nothing is kept, but a build must not fail for that: check the file in memory, or on
@@ -287,6 +310,18 @@ impl Blobs for Files {
 
     fn room(&self) -> Room {
         self.inner.disk.room()
+    }
+
+    fn can_keep(&self, key: &FileKey) -> bool {
+        self.inner.disk.room() == Room::Enough && !self.inner.disk.failed(&key.to_string())
+    }
+
+    fn keeping_failed(&self, name: &str, error: &dyn Display, kind: io::ErrorKind) {
+        self.inner.disk.keeping_failed(name, error, kind);
+    }
+
+    fn kept(&self, name: &str) {
+        self.inner.disk.kept(name);
     }
 
     fn temporary(&self) -> u64 {

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use super::spool::Spools;
+use super::temporary;
 
 /// Files waiting at the most; whoever comes later waits for room, which slows fetching down to what the disk takes.
 const QUEUE: usize = 256;
@@ -109,7 +110,7 @@ fn work(root: &Path, spools: &Spools, mut jobs: mpsc::Receiver<Waiting>) {
 
 fn sync_and_rename(one: &mut Written) -> io::Result<()> {
     one.file.sync_all()?;
-    std::fs::rename(&one.temporary, &one.job.path)
+    temporary::place(&one.temporary, &one.job.path)
 }
 
 /// The folders whose entries must be durable for a file to be: its own, and the parents of those above it that are new.

@@ -23,6 +23,9 @@ pub enum IndexError {
     /// Being reopened after a fault, or closed.
     #[error("the index is not available")]
     Unavailable,
+    /// It was not written, so that it goes on being readable.
+    #[error("the disk is full, so this could not be recorded; make room on it first")]
+    NoRoom,
 }
 
 /// An ordered map of facts. Reads are quick enough for the path of a hit.
@@ -60,6 +63,11 @@ pub trait Index: Send + Sync + 'static {
 
     /// Whether it can answer and the last change went through.
     fn healthy(&self) -> bool;
+
+    /// Whether it is in memory only, because the disk has no room for it.
+    fn in_memory(&self) -> bool {
+        false
+    }
 
     /// Writes out what is pending and ends it.
     async fn close(&self);

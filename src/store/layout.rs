@@ -89,6 +89,12 @@ pub fn version_dir(root: &Path, module: &ModulePath) -> PathBuf {
     path
 }
 
+/// Whether it is the name of a file in a module's folder of versions, in a module cache.
+pub fn is_of_versions(name: &str) -> bool {
+    let ends = |end: &&str| name.len() > end.len() && name.ends_with(end);
+    name == "list" || [".info", ".mod", ".zip", ".ziphash"].iter().any(ends)
+}
+
 /// Reads a path below the modules folder back; `None` if it is not a file of a version.
 pub fn parse_file(relative: &Path) -> Option<FileKey> {
     let text = relative.to_str()?;

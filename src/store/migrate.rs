@@ -7,6 +7,11 @@ use std::path::Path;
 
 use thiserror::Error;
 
+use super::base::Base;
+use super::claim::{MARK, MARK_NEW};
+use super::disk::is_no_room;
+use super::index::Change;
+
 #[path = "../../migrations/sled/mod.rs"]
 mod steps;
 
@@ -14,8 +19,6 @@ mod steps;
 const KEY: &str = "schema";
 /// Key that is there once the index knows all files: from the beginning, or after a rebuild.
 pub const COMPLETE: &str = "complete";
-/// File in the data directory that names the version of the blobs' layout.
-const LAYOUT_FILE: &str = "layout";
 /// The version of the blobs' layout that this program reads and writes (`migrations/files/`).
 const LAYOUT: u32 = 1;
 
@@ -31,7 +34,7 @@ pub enum MigrateError {
         /// Which part.
         what: &'static str,
         /// In the store.
-        found: u32,
+        found: u64,
         /// In the program.
         known: u32,
     },
@@ -41,23 +44,23 @@ pub enum MigrateError {
     /// The index failed.
     #[error("{0}")]
     Index(String),
+    /// The disk is full.
+    #[error("{0}")]
+    NoRoom(String),
 }
 
 impl From<sled::Error> for MigrateError {
     fn from(error: sled::Error) -> Self {
-        MigrateError::Index(error.to_string())
+        match &error {
+            sled::Error::Io(io) if is_no_room(io.kind()) => MigrateError::NoRoom(error.to_string()),
+            _ => MigrateError::Index(error.to_string()),
+        }
     }
 }
 
-/// Refuses a layout of blobs that is newer than this program. Changes nothing.
-pub fn check_files(data: &Path) -> Result<(), MigrateError> {
-    let text = match fs::read_to_string(data.join(LAYOUT_FILE)) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error.into()),
-    };
-    let found = text.trim().parse().unwrap_or(u32::MAX);
-    if found > LAYOUT {
+/// Refuses a layout of blobs that is newer than this program.
+pub fn check_files(found: u64) -> Result<(), MigrateError> {
+    if found > u64::from(LAYOUT) {
         return Err(MigrateError::Newer {
             what: "the layout of the modules folder",
             found,
@@ -67,25 +70,26 @@ pub fn check_files(data: &Path) -> Result<(), MigrateError> {
     Ok(())
 }
 
-/// Records the layout's version.
+/// Records the layout's version, and that the directory is Larder's; whole or not at all.
 pub fn mark_files(data: &Path) -> io::Result<()> {
-    let path = data.join(LAYOUT_FILE);
-    if path.exists() {
-        return Ok(());
-    }
-    match fs::write(&path, format!("{LAYOUT}\n")) {
-        // Written at a later start, when there is room.
-        Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(()),
-        other => other,
-    }
+    let unready = data.join(MARK_NEW);
+    fs::write(&unready, format!("{LAYOUT}\n"))
+        .and_then(|()| fs::rename(&unready, data.join(MARK)))
+        // Best effort: it means nothing.
+        .inspect_err(|_| drop(fs::remove_file(&unready)))
 }
 
 /// Whether the index has ever known all files; that of a store without files does, and is marked so.
-pub fn is_complete(db: &sled::Db, no_files: bool) -> Result<bool, MigrateError> {
-    if no_files {
-        db.insert(COMPLETE, &[1])?;
+pub fn is_complete(base: &Base, no_files: bool) -> Result<bool, MigrateError> {
+    let is_marked = base.get(COMPLETE)?.is_some();
+    if no_files && !is_marked {
+        match base.apply(vec![Change::Put(COMPLETE.to_owned(), vec![1])]) {
+            // It is marked at a later start, when there is room.
+            Err(sled::Error::Io(error)) if is_no_room(error.kind()) => {}
+            marked => marked?,
+        }
     }
-    Ok(db.contains_key(COMPLETE)?)
+    Ok(no_files || is_marked)
 }
 
 /// Brings the index to this program's schema, step by step; each step and its number are one atomic batch.
@@ -101,7 +105,7 @@ pub fn apply_index(db: &sled::Db) -> Result<(), MigrateError> {
     if found > INDEX_SCHEMA {
         return Err(MigrateError::Newer {
             what: "the index",
-            found,
+            found: u64::from(found),
             known: INDEX_SCHEMA,
         });
     }
@@ -144,14 +148,18 @@ mod tests {
 
     #[test]
     fn a_newer_layout_is_refused() {
+        check_files(LAYOUT.into()).unwrap();
+        let newer = check_files(u64::from(LAYOUT) + 1);
+        assert!(matches!(newer, Err(MigrateError::Newer { .. })));
+    }
+
+    #[test]
+    fn the_mark_is_whole() {
         let dir = tempfile::tempdir().unwrap();
-        check_files(dir.path()).unwrap();
+        // What an end in the middle left.
+        fs::write(dir.path().join(MARK_NEW), "").unwrap();
         mark_files(dir.path()).unwrap();
-        check_files(dir.path()).unwrap();
-        fs::write(dir.path().join(LAYOUT_FILE), "2\n").unwrap();
-        assert!(matches!(
-            check_files(dir.path()),
-            Err(MigrateError::Newer { .. })
-        ));
+        assert_eq!(fs::read_to_string(dir.path().join(MARK)).unwrap(), "1\n");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 }

@@ -8,7 +8,9 @@
 //! implementation passes the same conformance tests (`conformance.rs`).
 
 mod absent;
+mod base;
 mod blobs;
+mod claim;
 mod compact;
 #[cfg(test)]
 mod conformance;
@@ -18,14 +20,18 @@ mod facts;
 mod files;
 mod group;
 mod index;
+mod keeper;
 mod layout;
 #[cfg(test)]
 mod memory;
 mod migrate;
 pub mod rebuild;
 mod record;
+mod records;
 mod sled_index;
+mod spare;
 mod spool;
+mod temporary;
 mod token_file;
 mod tokens;
 mod totals;
@@ -42,10 +48,11 @@ use tokio::time::Instant;
 pub use absent::{AbsentChange, AbsentRecord};
 pub use blobs::{BlobError, BlobFile, Blobs};
 pub use dir::{DataDir, DataDirError};
-pub use disk::{Disk, Room};
+pub use disk::{DEFAULT_RESERVE, Disk, DiskStatus, Room};
 pub use facts::{Beside, DatabaseFacts, Settle};
 pub use files::Files;
 pub use index::{Change, Index, IndexError};
+pub use keeper::Keeper;
 pub use migrate::INDEX_SCHEMA;
 pub use record::{
     Damaged, FileRecord, ListFile, MetaRecord, PinRecord, TokenRecord, UnsettledRecord, Verified,
@@ -181,8 +188,11 @@ impl Store {
         record: &FileRecord,
         beside: &Beside,
     ) -> Result<(), StoreError> {
-        self.blobs.publish_bytes(key, body).await?;
-        self.commit_file(key, record, beside).await
+        let kept = match self.blobs.publish_bytes(key, body).await {
+            Ok(()) => self.commit_file(key, record, beside).await,
+            Err(error) => Err(error.into()),
+        };
+        self.noted(&key.to_string(), kept)
     }
 
     /// Makes a spooled zip durable and visible, with its `.ziphash` beside it. It must have been verified.
@@ -194,8 +204,31 @@ impl Store {
         record: &FileRecord,
         beside: &Beside,
     ) -> Result<(), StoreError> {
-        self.blobs.publish_spool(key, spool, h1).await?;
-        self.commit_file(key, record, beside).await
+        let kept = match self.blobs.publish_spool(key, spool, h1).await {
+            Ok(()) => self.commit_file(key, record, beside).await,
+            Err(error) => Err(error.into()),
+        };
+        self.noted(&key.to_string(), kept)
+    }
+
+    /// Remembers, and says now and then, that something could not be kept.
+    fn noted(&self, name: &str, kept: Result<(), StoreError>) -> Result<(), StoreError> {
+        match &kept {
+            Ok(()) => self.blobs.kept(name),
+            Err(error) => {
+                let kind = match error {
+                    StoreError::Blob(error) => error.source.kind(),
+                    StoreError::Index(_) => std::io::ErrorKind::Other,
+                };
+                self.blobs.keeping_failed(name, error, kind);
+            }
+        }
+        kept
+    }
+
+    /// Whether what comes now will be kept, as far as can be said.
+    pub fn keeps(&self) -> bool {
+        self.blobs.room() == Room::Enough && self.index.healthy()
     }
 
     /// Records a file and, with it in one step, what is to be known beside.
@@ -252,10 +285,9 @@ impl Store {
 
     /// Keeps an answer of a changing resource.
     pub async fn put_meta(&self, key: &MetaKey, record: &MetaRecord) -> Result<(), StoreError> {
-        Ok(self
-            .index
-            .commit(vec![Change::Put(layout::meta_key(key), record.encode())])
-            .await?)
+        let put = Change::Put(layout::meta_key(key), record.encode());
+        let kept = self.index.commit(vec![put]).await;
+        self.noted(&key.to_string(), kept.map_err(StoreError::from))
     }
 
     /// Keeps `record` under its key and, with it in one step, as stand-in for `file` (see [`Store::stand_in`]).
@@ -273,7 +305,8 @@ impl Store {
             Change::Put(layout::meta_key(key), record.encode()),
             Change::Put(layout::stand_in_key(file), stand_in.encode()),
         ];
-        Ok(self.index.commit(changes).await?)
+        let kept = self.index.commit(changes).await;
+        self.noted(&key.to_string(), kept.map_err(StoreError::from))
     }
 
     /// Removes the oldest queries of a module, and what they said of versions, if there are `most` or more.

@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use thiserror::Error;
 
+use super::{disk, temporary};
+
 /// Memory that all spools without a disk may take together. Bytes.
 const MEMORY: u64 = 256 << 20;
 
@@ -81,7 +83,6 @@ impl Allowance {
 #[derive(Debug)]
 pub struct Spools {
     dir: PathBuf,
-    next: AtomicU64,
     memory: Arc<AtomicU64>,
     temporary: Arc<AtomicU64>,
 }
@@ -91,7 +92,6 @@ impl Spools {
     pub fn new(dir: PathBuf) -> Self {
         Spools {
             dir,
-            next: AtomicU64::new(0),
             memory: Arc::default(),
             temporary: Arc::default(),
         }
@@ -104,8 +104,7 @@ impl Spools {
 
     /// A name for a temporary file that no other has.
     pub fn fresh_path(&self) -> PathBuf {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        self.dir.join(format!("{}-{number}", std::process::id()))
+        self.dir.join(temporary::fresh_name())
     }
 
     /// A spool on disk, to be kept or not, with room for `expected` bytes taken at once where the file system can do that.
@@ -115,7 +114,11 @@ impl Spools {
             .read(true)
             .write(true)
             .create_new(true)
-            .open(&path)?;
+            .open(&path)
+            .map_err(|error| match disk::is_no_room(error.kind()) {
+                true => SpoolError::NoRoom,
+                false => SpoolError::Io(error),
+            })?;
         let spool = Spool {
             file: Arc::new(file),
             place: Place::Disk(Mutex::new(Some(path))),
@@ -201,12 +204,12 @@ impl Spool {
         if let Place::Memory(allowance) = &self.place {
             allowance.grow_to(offset + bytes.len() as u64)?;
         }
-        self.file
-            .write_all_at(bytes, offset)
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => SpoolError::NoRoom,
-                _ => SpoolError::Io(error),
-            })?;
+        self.file.write_all_at(bytes, offset).map_err(|error| {
+            match disk::is_no_room(error.kind()) {
+                true => SpoolError::NoRoom,
+                false => SpoolError::Io(error),
+            }
+        })?;
         self.size.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         self.temporary
             .fetch_add(bytes.len() as u64, Ordering::Relaxed);
@@ -223,7 +226,7 @@ impl Spool {
         let from = path
             .as_ref()
             .ok_or_else(|| io::Error::other("this spool has been kept already"))?;
-        std::fs::rename(from, name)?;
+        temporary::place(from, name)?;
         *path = None;
         self.no_longer_temporary();
         Ok(())

@@ -701,6 +701,9 @@ impl Database {
             )));
         }
         // What is kept of it, if anything, is narrower.
+        if !self.state.has_room() {
+            return Ok(body);
+        }
         if let Err(error) = self.state.put_tile(&full(path), body.clone()).await {
             tracing::warn!(database = self.name(), %error, "a tile of records could not be kept");
         }

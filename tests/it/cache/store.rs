@@ -180,18 +180,24 @@ fn a_kept_file_that_vanished_is_fetched_again() {
 }
 
 #[test]
-fn temporary_files_are_removed_at_the_start() {
+fn temporary_files_of_larder_s_own_are_removed_at_the_start() {
     let (_up, module, mut larder) = filled();
     larder.kill9();
-    for name in ["left.tmp", "1234.partial"] {
-        let file = larder.data_dir().join("tmp").join(name);
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(file, "half a zip").unwrap();
+    let tmp = larder.data_dir().join("tmp");
+    for name in ["larder-17-0.tmp", "17-3", "left.tmp", "thesis.txt"] {
+        fs::write(tmp.join(name), "half a zip").unwrap();
     }
+    let elsewhere = larder.data_dir().join("../elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    fs::write(elsewhere.join("larder-1-1.tmp"), "").unwrap();
+    std::os::unix::fs::symlink(&elsewhere, tmp.join("larder-17-1.tmp")).unwrap();
     larder.restart();
-    until("tmp to be empty", || {
-        larder.files("tmp").is_empty().then_some(())
-    });
+    let mut left: Vec<_> = fs::read_dir(tmp).unwrap().flatten().collect();
+    left.retain(|entry| entry.file_name() != "certificates.pem");
+    left.sort_by_key(fs::DirEntry::file_name);
+    let left: Vec<_> = left.iter().map(fs::DirEntry::file_name).collect();
+    assert_eq!(left, ["larder-17-1.tmp", "left.tmp", "thesis.txt"]);
+    assert!(elsewhere.join("larder-1-1.tmp").exists());
     larder.get(&module.url("zip")).ok();
 }
 
@@ -336,16 +342,30 @@ fn with_too_little_room_misses_pass_through_and_hits_go_on() {
         let zip = larder.get(&other.url("zip"));
         assert_eq!(zip.ok(), other.zip_bytes());
         assert!(!zip.is_hit(), "nothing is kept: {}", zip.describe());
-        assert_eq!(up.count(&other.url("zip")), 2 * n);
+        for path in [
+            other.url("info"),
+            other.url("mod"),
+            other.url("zip"),
+            other.list_url(),
+        ] {
+            let answer = larder.get_with(&path, "Cache-Control", "no-cache");
+            let status = answer.header("cache-status").unwrap();
+            assert!(!status.contains("stored"), "{path}: {status}");
+        }
+        assert_eq!(up.count(&other.url("zip")), 3 * n);
     }
     assert!(!larder.blob(&other.url("zip")).exists());
+    larder
+        .wait_stderr("the file system is smaller than store.reserve, so nothing will ever be kept");
     let ready = larder.get("/readyz");
     ready.expect(200);
-    assert!(
-        ready.text().to_lowercase().contains("disk"),
-        "{}",
-        ready.text()
-    );
+    for part in [
+        "\"state\": \"low\"",
+        "\"keeping\": false",
+        "\"reserve_bytes\": 9000000000",
+    ] {
+        assert!(ready.text().contains(part), "{}", ready.text());
+    }
     // With room again, keeping resumes.
     larder.stop();
     larder.restart_with(|b| b.set("store.reserve", "1MB"));

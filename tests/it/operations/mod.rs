@@ -3,7 +3,9 @@
 mod callers;
 mod commands;
 mod configuration;
+mod data_dir;
 mod default_chain;
+mod full_disk;
 mod lifecycle;
 mod limits;
 mod probes;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::support::sumdb::{Partials, tile_path};
+use std::path::PathBuf;
 
 /// Every tile of the log at its present size.
 fn tiles() -> [(usize, usize, usize); 4] {
@@ -31,6 +32,24 @@ fn c73_tiles_are_passed_on_byte_for_byte_and_kept() {
     larder.restart();
     check(&larder);
     world.assert_tiles_once();
+}
+
+#[test]
+fn with_too_little_room_tiles_are_passed_on_and_not_kept() {
+    let world = world();
+    let larder = world.larder().set("store.reserve", "9000000TB").start();
+    for n in 1..3 {
+        for kind in ["data", "0"] {
+            let path = world.log.url(&tile_path(kind, 0, 256));
+            let answer = larder.get(&path);
+            answer.ok();
+            let status = answer.header("cache-status").unwrap();
+            assert!(!status.contains("stored"), "{path}: {status}");
+            let asked = world.up.count(&path);
+            assert!(kind == "0" || asked == n, "{path}: {asked}");
+        }
+    }
+    assert_eq!(larder.files("sumdb"), [] as [PathBuf; 0]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What the tests stand on: an upstream of our own, the real program, raw HTTP and the real `go`.
 
+pub mod disk;
 pub mod fault;
 pub mod git;
 pub mod githost;
@@ -15,6 +16,7 @@ pub mod upstream;
 mod wire;
 pub mod zip;
 
+pub use disk::SmallDisk;
 pub use fault::{At, Body, Fault, Gate, Length};
 pub use git::{Commit, Repo};
 pub use githost::GitHost;

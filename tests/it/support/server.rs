@@ -403,6 +403,10 @@ impl Larder {
         self.builder.data_dir()
     }
 
+    pub fn home(&self) -> &Path {
+        self.builder.home()
+    }
+
     /// The kept file behind a request path.
     pub fn blob(&self, path: &str) -> PathBuf {
         self.data_dir().join("modules").join(&path[1..])
