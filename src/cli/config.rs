@@ -58,7 +58,7 @@ pub fn run(command: &ConfigCommand, env: &Environment) -> ExitCode {
                 return exit::config(&errors);
             }
             for remark in app::chain_remarks(&loaded) {
-                eprintln!("warning: {remark}");
+                complain!("warning: {remark}");
             }
             match &loaded.file {
                 Some(file) => say!("{}: in order", file.display()),

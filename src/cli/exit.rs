@@ -24,7 +24,7 @@ pub fn fail(code: u8, error: &dyn std::fmt::Display) -> ExitCode {
 /// Says everything that is wrong with a configuration, each fault in a line that says who says so.
 pub fn config(errors: &ConfigErrors) -> ExitCode {
     for problem in errors.problems() {
-        eprintln!("larder: {problem}");
+        complain!("larder: {problem}");
     }
     ExitCode::from(CONFIG)
 }

@@ -76,9 +76,9 @@ pub fn run(command: &IndexCommand, env: &Environment, clock: &SharedClock) -> Ex
             Ok(data) => data,
             Err(error) => return exit::data_dir_error(&error),
         };
-        eprintln!("larder: data directory {}", whereabouts::named(&loaded));
+        complain!("larder: data directory {}", whereabouts::named(&loaded));
         if let Some(text) = whereabouts::elsewhere(&loaded).await {
-            eprintln!("larder: warning: {text}");
+            complain!("larder: warning: {text}");
         }
         let done = match command {
             IndexCommand::Rebuild(_) => rebuild_index(&data, clock).await,

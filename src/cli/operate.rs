@@ -187,7 +187,7 @@ fn run(
         }
         match control::ask(data_dir, control).await {
             Ok(Some(events)) => {
-                eprintln!(
+                complain!(
                     "larder: done by the running server{}, data directory {}",
                     whereabouts::holder(data_dir),
                     data_dir.display()
@@ -237,10 +237,10 @@ async fn alone(
                 &format!("nothing was done: {text}"),
             ));
         }
-        eprintln!("larder: warning: {text}");
+        complain!("larder: warning: {text}");
     }
     let data = DataDir::open_to_change(&store.data_dir, store.reserve, store.index_cache, clock)?;
-    eprintln!(
+    complain!(
         "larder: no server is running on the data directory {}; it is worked on here",
         whereabouts::named(loaded)
     );
