@@ -484,11 +484,29 @@ fn certificates(
         std::fs::create_dir_all(temporary)?;
         std::fs::write(&bundle, trust.pem())
     };
-    write().map_err(|error| {
-        StartError::Files(format!(
-            "root certificates for git ({}): {error}",
-            bundle.display()
-        ))
-    })?;
+    if std::fs::read_to_string(&bundle).is_ok_and(|known| known == trust.pem()) {
+        return Ok(Some(bundle));
+    }
+    use std::io::ErrorKind;
+    match write() {
+        Ok(()) => {}
+        // A full disk must not end hits.
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::StorageFull
+                    | ErrorKind::QuotaExceeded
+                    | ErrorKind::ReadOnlyFilesystem
+                    | ErrorKind::NotFound
+            ) =>
+        {
+            tracing::error!(%error, "root certificates for git could not be written; git goes by the system's until a start with room on the disk");
+            return Ok(None);
+        }
+        Err(error) => {
+            let text = format!("root certificates for git ({}): {error}", bundle.display());
+            return Err(StartError::Files(text));
+        }
+    }
     Ok(Some(bundle))
 }

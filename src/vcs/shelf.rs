@@ -95,7 +95,9 @@ async fn make_room(folder: &Path, most: u64, in_use: [Duration; 2]) -> [u64; 2] 
     let mut sums = [0; 2];
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let dir = entry.path();
-        if !dir.is_dir() {
+        // What has no mark, or is a link, is not ours to remove.
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if !is_folder || !dir.join(USED).is_file() {
             continue;
         }
         let used = dir.join(USED).metadata().and_then(|meta| meta.modified());
