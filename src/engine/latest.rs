@@ -11,7 +11,7 @@ use super::error::{Class, EngineError};
 use super::meta::what;
 use crate::errand::Errand;
 use crate::gomod::modfile::{self, Retract};
-use crate::gomod::{ModulePath, Version, version};
+use crate::gomod::{ModulePath, Version, list, version};
 use crate::protocol::{FileKey, Kind, Meta, MetaKey};
 use crate::store::MetaRecord;
 
@@ -175,20 +175,11 @@ fn newest_unlisted(unlisted: &str) -> Option<Version> {
     let timed = unlisted.lines().filter_map(|line| {
         let mut fields = line.split_whitespace();
         let version = Version::parse(fields.next()?).ok()?;
-        Some((time_of(&version, fields.next())?, version))
+        Some((list::time_of(&version, fields.next())?, version))
     });
     timed
         .max_by(|(a, _), (b, _)| a.cmp(b))
         .map(|(_, version)| version)
-}
-
-/// When a version of a list is from, by the time beside it or its own: as text that compares as the times do.
-pub(super) fn time_of(version: &Version, time: Option<&str>) -> Option<String> {
-    // 2020-01-02T03:04:05Z and 20200102030405 compare alike by their digits.
-    match time {
-        Some(time) => Some(time.chars().filter(char::is_ascii_digit).take(14).collect()),
-        None => version.pseudo_time().map(str::to_owned),
-    }
 }
 
 #[cfg(test)]

@@ -13,12 +13,12 @@ use super::answer::{Answer, CacheStatus, Lease, Mode};
 use super::error::{Class, EngineError};
 use super::files::{MAX_INFO, MAX_INFO_OF_STRANGERS, not_kept, too_many};
 use super::hot::HotMeta;
-use super::latest::{Derivation, time_of};
+use super::latest::Derivation;
 use super::slow::Look;
 use crate::clock::Millis;
 use crate::errand::Errand;
 use crate::flights::{Outcome, Place, outcome};
-use crate::gomod::{ModulePath, Rev, info, semver, version};
+use crate::gomod::{ModulePath, VersionList, info, list};
 use crate::protocol::{FileKey, Key, Kind, Meta, MetaKey};
 use crate::store::{BlobFile, MetaRecord, Room, SMALL};
 use crate::upstream::{Fetched, Validators, Want};
@@ -622,77 +622,6 @@ fn check_info(module: &ModulePath, body: &Bytes) -> Result<Text, String> {
 
 /// A list, filtered by the client's own rule.
 fn filter_list(module: &ModulePath, body: &Bytes) -> Result<Text, String> {
-    let text = std::str::from_utf8(body).map_err(|_| "a list that is not UTF-8".to_owned())?;
-    let mut list = Text::default();
-    let mut any_line = false;
-    let mut any_version = false;
-    let mut seen = std::collections::HashSet::new();
-    let mut newest = None;
-    for line in text.lines() {
-        let mut fields = line.split_whitespace();
-        let Some(word) = fields.next() else { continue };
-        any_line = true;
-        any_version |= semver::is_valid(word);
-        let Ok(Rev::Version(version)) = Rev::parse(word) else {
-            continue;
-        };
-        if !version.fits(module) || !seen.insert(word) {
-            continue;
-        }
-        let time = fields.next();
-        let pseudo = version::is_pseudo_version(word);
-        let when = match pseudo || time.is_some() {
-            true => time_of(&version, time),
-            false => None,
-        };
-        if when.is_some() && when >= newest {
-            newest = when;
-            list.unlisted = [word, time.unwrap_or_default()].join(" ");
-        }
-        if !pseudo {
-            list.body.push_str(word);
-            list.body.push('\n');
-        }
-    }
-    if any_line && !any_version {
-        return Err("a list without a single version".to_owned());
-    }
-    Ok(list)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn filtered(body: &'static str) -> Result<Text, String> {
-        filter_list(
-            &ModulePath::parse("example.com/m").unwrap(),
-            &Bytes::from_static(body.as_bytes()),
-        )
-    }
-
-    #[test]
-    fn c01_c02_c05_lists_are_filtered_as_the_client_does() {
-        let list = filtered(
-            "v1.0.0\r\n  v1.1.0 2020-01-02T03:04:05Z\n\nv2.0.0\nv3.0.0+incompatible\nv0.0.0-20200101000000-abcdefabcdef\nv1\nrubbish\nv1.0.0\n",
-        )
-        .unwrap();
-        assert_eq!(list.body, "v1.0.0\nv1.1.0\nv3.0.0+incompatible\n");
-        assert_eq!(list.unlisted, "v1.1.0 2020-01-02T03:04:05Z");
-    }
-
-    #[test]
-    fn an_empty_list_is_a_list_and_garbage_is_not() {
-        assert_eq!(filtered("").unwrap().body, "");
-        assert_eq!(filtered("\n\n").unwrap().body, "");
-        assert_eq!(
-            filtered("v0.0.0-20200101000000-abcdefabcdef\n")
-                .unwrap()
-                .body,
-            ""
-        );
-        assert!(filtered("<html>").is_err());
-        assert!(filtered("invalid\n").is_err());
-        assert!(filtered("{\"versions\": []}").is_err());
-    }
+    let VersionList { body, unlisted } = list::read(module, body)?;
+    Ok(Text { body, unlisted })
 }

@@ -19,6 +19,7 @@ pub mod zip;
 
 pub use dirhash::H1;
 pub use info::Info;
+pub use list::VersionList;
 pub use path::{ModulePath, PathError};
 pub use pattern::{PatternFault, Patterns};
 pub use time::CommitTime;

@@ -183,7 +183,7 @@ async fn take_list(
         Ok(read) => read,
         Err(error) => return Ok(Err(error.to_string())),
     };
-    let served = match list::served(&module, &body) {
+    let served = match list::read(&module, &body).map(|list| list.body) {
         Ok(served) => served,
         Err(why) => return Ok(Err(why)),
     };
