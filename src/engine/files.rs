@@ -612,8 +612,17 @@ impl Engine {
     /// What is not kept is held to what it was all the same.
     async fn pin_alone(&self, key: &FileKey, beside: &Beside) {
         let Some(pin) = &beside.pin else { return };
-        if let Err(error) = self.store.put_pin(key, pin).await {
-            tracing::error!(file = %key, %error, "a file that was served could not be pinned");
+        let Err(error) = self.store.put_pin(key, pin).await else {
+            return;
+        };
+        match self.store.blobs().room() {
+            // What a full disk means is said once, when it is full.
+            Room::Low => {
+                tracing::debug!(file = %key, %error, "the first-seen checksum is not recorded")
+            }
+            Room::Enough => {
+                tracing::error!(file = %key, %error, "the first-seen checksum of a file that was served could not be recorded")
+            }
         }
     }
 
