@@ -32,7 +32,7 @@ pub fn operators_chain(loaded: &Loaded) -> Result<Option<ChainSpec>, ConfigError
     let Some(text) = &loaded.config.upstream.chain else {
         return Ok(None);
     };
-    ChainSpec::parse_strictly(text)
+    ChainSpec::parse(text)
         .map(Some)
         .map_err(|error| loaded.refuse("upstream.chain", error.to_string()))
 }
@@ -46,14 +46,8 @@ pub fn chain_remarks(loaded: &Loaded) -> Vec<String> {
     let routes = routes.map(|route| (&route.source, "routes.via", route.via.as_str()));
     let mut remarks = Vec::new();
     for (source, key, text) in main.into_iter().chain(routes) {
-        let Ok(chain) = ChainSpec::parse(text) else {
-            continue;
-        };
-        for name in chain.repeated() {
-            remarks.push(format!(
-                "{source}: {key}: {name} stands in the chain more than once; asking it again gives the same answer"
-            ));
-        }
+        let odd = ChainSpec::oddities(text).into_iter();
+        remarks.extend(odd.map(|text| format!("{source}: {key}: {text}")));
     }
     remarks
 }

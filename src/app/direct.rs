@@ -92,7 +92,7 @@ pub fn routes(loaded: &Loaded) -> Result<Routes, ConfigErrors> {
             }
             "upstream" => (Via::Upstream, None),
             chain => {
-                let chain = ChainSpec::parse_strictly(chain);
+                let chain = ChainSpec::parse(chain);
                 let chain = chain.map_err(|error| route.refuse("via", error.to_string()))?;
                 (Via::Own, Some(chain))
             }

@@ -88,13 +88,13 @@ impl Direct {
 pub async fn small<T>(
     lodging: &Lodging,
     key: &Key,
-    max: u64,
+    max: Option<u64>,
     what: &str,
     check: Check<'_, T>,
 ) -> Result<Fetched<T>, EngineError> {
     let body = lodging.ask(question(key)).await;
     let body: Bytes = body.map_err(|error| verdict(what, error))?;
-    if body.len() as u64 > max {
+    if let Some(max) = max.filter(|max| body.len() as u64 > *max) {
         let url = lodging.url();
         let text = format!("{what}: what {url} has of it is larger than {max} bytes");
         let mut error = EngineError::new(Class::Upstream, text);

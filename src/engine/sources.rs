@@ -236,10 +236,8 @@ impl Sources {
                 private: bool,
                 what: &str,
             ) -> Result<Fetched<T>, EngineError> {
-                let max = match private {
-                    true => self.want.max,
-                    false => self.want.max_of_strangers,
-                };
+                // Own repositories have the bounds of what reads them, which are the go command's.
+                let max = (!private).then_some(self.want.max_of_strangers);
                 direct::small(lodging, self.key, max, what, self.check).await
             }
         }

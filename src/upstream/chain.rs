@@ -62,16 +62,6 @@ pub enum ChainError {
     /// A password in the clear.
     #[error("{0:?}: user name and password are used over https only")]
     Credentials(String),
-    /// What follows an end.
-    #[error(
-        "{end:?} ends the chain, so that nothing behind it is ever asked ({rest}); leave out what follows, or put {end:?} last"
-    )]
-    Unreachable {
-        /// `off` or `direct`.
-        end: &'static str,
-        /// What stands behind it.
-        rest: String,
-    },
 }
 
 /// The end of a sentence about a mistake.
@@ -87,20 +77,30 @@ impl ChainSpec {
         Ok(Self::read(text)?.0)
     }
 
-    /// Reads a chain that an operator wrote for this server: none of its entries may be for nothing.
-    pub fn parse_strictly(text: &str) -> Result<Self, ChainError> {
-        let (chain, rest) = Self::read(text)?;
-        let end = match chain.0.last() {
-            Some((SourceSpec::Off, _)) => "off",
-            _ => "direct",
+    /// What is odd about the text of a chain and no error, a sentence each: the `go` command takes it without a word.
+    pub fn oddities(text: &str) -> Vec<String> {
+        let Ok((chain, rest)) = Self::read(text) else {
+            return Vec::new();
         };
+        let again = chain.repeated().into_iter().map(|name| {
+            format!(
+                "{name} stands in the chain more than once; asking it again gives the same answer"
+            )
+        });
+        let mut odd: Vec<_> = again.collect();
         let rest = rest.split([',', '|']).map(str::trim);
         let rest: Vec<_> = rest.filter(|it| !it.is_empty()).map(masked).collect();
-        if rest.is_empty() {
-            return Ok(chain);
+        if !rest.is_empty() {
+            let end = match chain.0.last() {
+                Some((SourceSpec::Off, _)) => "off",
+                _ => "direct",
+            };
+            odd.push(format!(
+                "{end:?} ends the chain, so that nothing behind it is ever asked ({}); leave out what follows, or put {end:?} last",
+                rest.join(", ")
+            ));
         }
-        let rest = rest.join(", ");
-        Err(ChainError::Unreachable { end, rest })
+        odd
     }
 
     /// A chain, and the text behind its end.
@@ -259,7 +259,7 @@ fn separators(text: &str) -> Option<ChainError> {
         || (pieces.len() > 1 && pieces.iter().skip(1).any(is_entry));
     let joined = || {
         let joined = pieces.join(",");
-        ChainSpec::parse_strictly(&joined)
+        ChainSpec::parse(&joined)
             .ok()
             .map(|_| masked_each(&joined))
     };
@@ -412,15 +412,8 @@ mod tests {
     }
 
     #[test]
-    fn an_operator_s_chain_has_no_entry_for_nothing() {
-        let strictly = |text: &str| {
-            ChainSpec::parse_strictly(text)
-                .map_or_else(|error| format!("error: {error}"), |chain| chain.to_string())
-        };
-        assert_eq!(
-            strictly("https://a.example.com,,direct,"),
-            "https://a.example.com,direct"
-        );
+    fn entries_for_nothing_are_told_of() {
+        assert!(ChainSpec::oddities("https://a.example.com,,direct,").is_empty());
         for (text, end, rest) in [
             (
                 "direct,https://a.example.com",
@@ -431,7 +424,7 @@ mod tests {
             ("https://a.example.com|direct|off", "direct", "off"),
             ("off,https://u:pw@a.example.com", "off", "***@a.example.com"),
         ] {
-            let said = strictly(text);
+            let said = ChainSpec::oddities(text).join("; ");
             assert!(said.contains(&format!("{end:?} ends the chain")), "{said}");
             assert!(said.contains(rest) && !said.contains("pw"), "{said}");
         }

@@ -86,8 +86,8 @@ fn c30_tricks_in_the_path_reach_nothing() {
     let up = FakeUpstream::start();
     let builder = larder().of(&up);
     builder.write("secret.zip", "not yours");
-    builder.write("data/secret.info", "not yours");
     let larder = builder.start();
+    std::fs::write(larder.data_dir().join("secret.info"), "not yours").unwrap();
     let before = larder.files("modules").len();
     for path in [
         "/example.com/../secret/@v/list",

@@ -64,6 +64,8 @@ fn little_is_fetched_where_little_is_asked_for() {
     let kept: u64 = larder
         .files("")
         .iter()
+        // Room for a full disk.
+        .filter(|f| !f.ends_with("spare"))
         .filter_map(|f| f.metadata().ok())
         .map(|m| m.len())
         .sum();
