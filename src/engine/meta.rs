@@ -90,7 +90,8 @@ impl Engine {
         let landed = match (flight, &kept) {
             (None, _) => Some(Err(too_many())),
             (Some(flight), Some(kept)) if !mode.no_cache => {
-                match timeout(self.settings.refresh_wait, outcome(flight)).await {
+                let refreshed = self.refreshed(key, mode, asked, flight);
+                match timeout(self.settings.refresh_wait, refreshed).await {
                     Ok(landed) => landed,
                     // It goes on without this client.
                     Err(_) => {
@@ -119,6 +120,27 @@ impl Engine {
             (Some(Err(error)), None) => Err(error),
             (None, Some(kept)) => Ok(self.stale(key, &kept, "the fetch ended unexpectedly")),
             (None, None) => Err(EngineError::ours("the fetch ended unexpectedly")),
+        }
+    }
+
+    /// The outcome for whoever has an old copy. A flight that is still being kept may have landed before this client
+    /// asked: if a version has outdated its list since, that is the old copy again, and the list is asked for anew.
+    async fn refreshed(
+        self: &Arc<Self>,
+        key: &MetaKey,
+        mode: &Mode,
+        asked: Millis,
+        flight: Outcome<MetaOutcome>,
+    ) -> Option<MetaOutcome> {
+        match outcome(flight).await {
+            Some(Ok(list)) if key.meta == Meta::List && list.record.fetched < asked => {
+                self.outwait(key).await;
+                match self.ask_again(key, mode.errand(), Some(asked)) {
+                    Some(flight) => outcome(flight).await,
+                    None => Some(Err(too_many())),
+                }
+            }
+            landed => landed,
         }
     }
 

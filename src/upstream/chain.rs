@@ -259,9 +259,7 @@ fn separators(text: &str) -> Option<ChainError> {
         || (pieces.len() > 1 && pieces.iter().skip(1).any(is_entry));
     let joined = || {
         let joined = pieces.join(",");
-        ChainSpec::parse(&joined)
-            .ok()
-            .map(|_| masked_each(&joined))
+        ChainSpec::parse(&joined).ok().map(|_| masked_each(&joined))
     };
     is_wrong.then(|| ChainError::Separator {
         entry: masked_each(text),
