@@ -24,6 +24,8 @@ pub struct Errand {
     pub until: Option<Instant>,
     /// Who is being asked, for the log.
     pub asked: Asked,
+    /// What is remembered does not count: it is to be asked for again.
+    pub anew: bool,
 }
 
 /// The source that was asked last on an errand.
@@ -58,6 +60,7 @@ impl Errand {
             request_id: None,
             until: None,
             asked: Asked::default(),
+            anew: false,
             urgency: Urgency(Some(Arc::new(Guess::default()))),
         }
     }
@@ -71,6 +74,7 @@ impl From<Option<HeaderValue>> for Errand {
             request_id: None,
             until: None,
             asked: Asked::default(),
+            anew: false,
             urgency: Urgency::default(),
         }
     }

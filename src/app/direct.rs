@@ -60,7 +60,11 @@ impl Ground {
         Ground {
             mirrors: data_dir.join("git"),
             temporary: data_dir.join("tmp"),
-            left: Arc::new(move || disk.left()),
+            left: Arc::new(move || {
+                // While git writes, half a second ago is too long ago.
+                disk.free_now();
+                disk.left()
+            }),
         }
     }
 }

@@ -177,37 +177,51 @@ impl Engine {
         wait: Option<Duration>,
         asking: impl Future<Output = Result<T, EngineError>>,
     ) -> Result<T, EngineError> {
-        let Some(kept) = self.absences.kept(key).await else {
-            return asking.await;
-        };
         let mut asking = pin!(asking);
         let begun = self.clock.instant();
-        let mut waits = wait
-            .into_iter()
-            .chain(wait.map(|wait| SILENCE.saturating_sub(wait)));
-        let asked = loop {
-            let Some(wait) = waits.next() else {
-                break asking.await;
-            };
-            if let Ok(asked) = timeout(wait, &mut asking).await {
-                break asked;
-            }
-            // It goes on without this client; unless somebody is slow rather than away.
-            if !self
-                .sources_of(key.module())
-                .await
-                .has_answered_since(begun)
-            {
-                return Err(self.still_absent(key, &kept, "its sources do not answer"));
+        // It is begun before anything else, so that all who ask in this moment join it.
+        let (first, kept) = tokio::select! {
+            biased;
+            asked = &mut asking => (Some(asked), None),
+            kept = self.absences.kept(key) => (None, kept),
+        };
+        let asked = match (first, &kept) {
+            (Some(asked), _) => asked,
+            (None, None) => return asking.await,
+            (None, Some(kept)) => {
+                let mut waits = wait
+                    .into_iter()
+                    .chain(wait.map(|wait| SILENCE.saturating_sub(wait)));
+                loop {
+                    let Some(wait) = waits.next() else {
+                        break asking.await;
+                    };
+                    if let Ok(asked) = timeout(wait, &mut asking).await {
+                        break asked;
+                    }
+                    // It goes on without this client; unless somebody is slow rather than away.
+                    let sources = self.sources_of(key.module()).await;
+                    if !sources.has_answered_since(begun) {
+                        return Err(self.still_absent(key, kept, "its sources do not answer"));
+                    }
+                }
             }
         };
-        match asked {
-            Err(error) if error.is_fault() => {
+        let error = match asked {
+            Err(error) if error.is_fault() => error,
+            other => return other,
+        };
+        let kept = match kept {
+            Some(kept) => Some(kept),
+            None => self.absences.kept(key).await,
+        };
+        Err(match kept {
+            Some(kept) => {
                 let why = error.lines.first().map_or("", String::as_str);
-                Err(self.still_absent(key, &kept, why))
+                self.still_absent(key, &kept, why)
             }
-            other => other,
-        }
+            None => error,
+        })
     }
 
     /// The same for a version's files.

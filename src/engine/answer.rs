@@ -140,6 +140,7 @@ impl Mode {
     pub fn errand(&self) -> Errand {
         Errand {
             request_id: self.request_id.clone(),
+            anew: self.no_cache,
             ..self.via.clone().into()
         }
     }

@@ -242,6 +242,11 @@ impl Engine {
             })));
             return;
         }
+        if let Some(error) = self.learned_meanwhile(&key, &errand) {
+            place.leave();
+            landed.send_replace(Some(Err(error)));
+            return;
+        }
         let guess = errand.urgency.is_guess();
         // Boxed, here and below: what fetching needs is given back before keeping begins.
         let mut fetched = Box::pin(self.fetch_small(&key, &errand)).await;
@@ -326,6 +331,12 @@ impl Engine {
             Err(_) => return None,
         }
         self.kept(key).await.ok().flatten()
+    }
+
+    /// What a flight has ended with between a client's look at what is remembered and the start of its own.
+    fn learned_meanwhile(&self, key: &FileKey, errand: &Errand) -> Option<EngineError> {
+        let error = (!errand.anew).then(|| self.negatives.get(&Key::File(key.clone())));
+        error.flatten().map(Self::from_negative)
     }
 
     /// A small file has come: what is in memory against it holds no more. Before anybody is told, who may ask for the
@@ -489,6 +500,10 @@ impl Engine {
         // As with small files.
         if let Ok(Some(_)) = self.kept(&key).await {
             return flight.is_kept();
+        }
+        if let Some(error) = self.learned_meanwhile(&key, &errand) {
+            place.leave();
+            return flight.end(Err(error));
         }
         let guess = errand.urgency.is_guess();
         let mut fetched = Box::pin(self.fetch_zip(&key, &errand, vouching, flight)).await;

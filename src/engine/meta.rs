@@ -301,6 +301,13 @@ impl Engine {
             return;
         }
         let as_key = Key::Meta(key.clone());
+        if since.is_some()
+            && let Some(error) = self.negatives.get(&as_key)
+        {
+            place.leave();
+            landed.send_replace(Some(Err(Self::from_negative(error))));
+            return;
+        }
         // A repository may have to be fetched first.
         let patience = self.sources_of(&key.module).await.patience();
         let whole = patience.map_or(WHOLE, |patience| WHOLE.max(patience));
