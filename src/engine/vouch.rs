@@ -172,7 +172,7 @@ impl Voucher {
     }
 
     /// A flight for this `.mod` or `.zip` begins. Its look-up does as soon as the file is known to exist
-    /// ([`Vouching::found`]): what nobody has is no business of a database.
+    /// (`Vouching::found`): what nobody has is no business of a database.
     pub fn begin(self: &Arc<Self>, key: &FileKey, errand: &Errand) -> Vouching {
         let (sender, receiver) = watch::channel(None);
         let covered = self.covers(&key.module);
