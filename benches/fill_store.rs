@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use clap::Parser;
 use futures_util::StreamExt;
-use larder::clock::{Millis, SharedClock, SystemClock};
+use larder::clock::{SharedClock, SystemClock, Timestamp};
 use larder::gomod::dirhash::hash_go_mod;
 use larder::gomod::{H1, ModulePath, Version};
 use larder::protocol::{FileKey, Kind};
@@ -134,7 +134,7 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn publish(store: &Store, key: &FileKey, now: Millis) -> anyhow::Result<()> {
+async fn publish(store: &Store, key: &FileKey, now: Timestamp) -> anyhow::Result<()> {
     let body = body(key);
     let is_mod = key.kind == Kind::Mod;
     let sha = Sha256::digest(&body);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::clock::{Millis, SharedClock};
+use crate::clock::{SharedClock, Timestamp};
 
 /// When to stop and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -73,8 +73,8 @@ struct State {
     probing: Option<Instant>,
     paused_until: Option<Instant>,
     /// For people.
-    answered: Option<Millis>,
-    last_error: Option<(Millis, Arc<str>)>,
+    answered: Option<Timestamp>,
+    last_error: Option<(Timestamp, Arc<str>)>,
     /// What has failed since it last answered well.
     outage: Option<Outage>,
     /// When the log last said that it answers again.
@@ -123,11 +123,11 @@ pub struct Standing {
     /// For how long it wants to be left alone, if it does.
     pub paused: Option<Duration>,
     /// Until when that is.
-    pub paused_until: Option<Millis>,
+    pub paused_until: Option<Timestamp>,
     /// When it last answered well, be it with 404.
-    pub last_success: Option<Millis>,
+    pub last_success: Option<Timestamp>,
     /// What last went wrong, and when.
-    pub last_error: Option<(Millis, Arc<str>)>,
+    pub last_error: Option<(Timestamp, Arc<str>)>,
     /// Whether that was after the last success.
     pub failing: bool,
 }
@@ -348,7 +348,7 @@ impl Breaker {
         Standing {
             breaker: state.breaker(now),
             paused,
-            paused_until: paused.map(|left| Millis(wall.0.saturating_add(millis(left)))),
+            paused_until: paused.map(|left| Timestamp(wall.0.saturating_add(millis(left)))),
             last_success: state.answered,
             last_error: state.last_error.clone(),
             failing: state.outage.is_some(),
@@ -383,7 +383,7 @@ impl State {
         }
     }
 
-    fn fails(&mut self, now: Instant, wall: Millis, reason: &str) {
+    fn fails(&mut self, now: Instant, wall: Timestamp, reason: &str) {
         self.last_error = Some((wall, reason.into()));
         let outage = self.outage.get_or_insert(Outage {
             since: now,
@@ -394,7 +394,7 @@ impl State {
     }
 
     /// Gives what the log should say is over.
-    fn recovers(&mut self, now: Instant, wall: Millis) -> Option<(Outage, Instant)> {
+    fn recovers(&mut self, now: Instant, wall: Timestamp) -> Option<(Outage, Instant)> {
         self.answered = Some(wall);
         let outage = self.outage.take()?;
         let lately = self.told.is_some_and(|at| now - at < TELL_AGAIN);
@@ -414,8 +414,8 @@ mod tests {
     struct Hand(Mutex<Instant>);
 
     impl Clock for Hand {
-        fn now(&self) -> Millis {
-            Millis(0)
+        fn now(&self) -> Timestamp {
+            Timestamp(0)
         }
         fn instant(&self) -> Instant {
             *self.0.lock()
@@ -554,7 +554,7 @@ mod tests {
         breaker.pause(Duration::from_secs(30));
         let standing = breaker.standing();
         assert_eq!(standing.word(), "paused");
-        assert_eq!(standing.paused_until, Some(Millis(30_000)));
+        assert_eq!(standing.paused_until, Some(Timestamp(30_000)));
         assert_eq!(&*standing.last_error.unwrap().1, "it answered 401");
         later(&hand, 30);
         assert_eq!(word(), "failing");

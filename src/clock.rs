@@ -17,11 +17,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
     serde::Deserialize,
 )]
 #[serde(transparent)]
-pub struct Millis(pub u64);
+pub struct Timestamp(pub u64);
 
-impl Millis {
+impl Timestamp {
     /// How long ago `earlier` was; zero when it lies in the future (clocks step back).
-    pub fn since(self, earlier: Millis) -> Duration {
+    pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 }
@@ -29,7 +29,7 @@ impl Millis {
 /// Tells the time of day, and a monotonic time for measuring.
 pub trait Clock: Send + Sync + 'static {
     /// Wall-clock time.
-    fn now(&self) -> Millis;
+    fn now(&self) -> Timestamp;
     /// Monotonic time: for durations and deadlines.
     fn instant(&self) -> Instant;
 }
@@ -43,11 +43,11 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     #[allow(clippy::disallowed_methods)]
-    fn now(&self) -> Millis {
+    fn now(&self) -> Timestamp {
         let since = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
-        Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
 
     #[allow(clippy::disallowed_methods)]
@@ -62,7 +62,10 @@ mod tests {
 
     #[test]
     fn a_clock_that_steps_back_gives_no_age() {
-        assert_eq!(Millis(5).since(Millis(9)), Duration::ZERO);
-        assert_eq!(Millis(1_500).since(Millis(500)), Duration::from_secs(1));
+        assert_eq!(Timestamp(5).since(Timestamp(9)), Duration::ZERO);
+        assert_eq!(
+            Timestamp(1_500).since(Timestamp(500)),
+            Duration::from_secs(1)
+        );
     }
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use url::Url;
 
-use crate::clock::Millis;
+use crate::clock::Timestamp;
 use crate::config::{ConfigErrors, Environment, Loaded, Upstream};
 use crate::upstream::{ChainSpec, Origin, Toolchain};
 pub use ourselves::Ourselves;
@@ -160,7 +160,7 @@ impl Chosen {
 
     /// Keeps it in the data directory. A disk that is full or read-only is no reason to stop: then the next start
     /// looks again.
-    pub fn remember(&self, data_dir: &Path, at: Millis) {
+    pub fn remember(&self, data_dir: &Path, at: Timestamp) {
         let mut memory = self.memory.clone();
         if let Some(found) = memory.found.as_mut().filter(|found| found.at == 0) {
             found.at = at.0;
@@ -212,7 +212,7 @@ pub(super) async fn remember_beside(
     env: &Environment,
     mut ourselves: Ourselves,
     data_dir: &Path,
-    at: Millis,
+    at: Timestamp,
 ) {
     let mut memory = read(data_dir).unwrap_or_default();
     let settings = Toolchain::new(env.clone()).settings("GOPROXY");

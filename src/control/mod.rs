@@ -13,7 +13,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use crate::clock::{Millis, SharedClock};
+use crate::clock::{SharedClock, Timestamp};
 use crate::engine::{Engine, EngineError, TokenName, Tokens};
 
 pub use grouped::Grouped;
@@ -148,7 +148,7 @@ impl Controls {
 }
 
 /// A moment for people.
-fn time(at: Millis) -> String {
+fn time(at: Timestamp) -> String {
     let at = std::time::UNIX_EPOCH + std::time::Duration::from_millis(at.0);
     humantime::format_rfc3339_seconds(at).to_string()
 }

@@ -10,7 +10,7 @@ use http::HeaderValue;
 
 use super::ahead::Client;
 use super::zip::ZipFlight;
-use crate::clock::Millis;
+use crate::clock::Timestamp;
 use crate::errand::Errand;
 use crate::store::{BlobFile, Verified};
 
@@ -75,25 +75,25 @@ pub struct Answer {
 #[derive(Clone, Debug)]
 pub struct Lease {
     /// When it was fetched.
-    pub fetched: Millis,
+    pub fetched: Timestamp,
     /// When it is not fresh any more.
-    pub until: Millis,
+    pub until: Timestamp,
     current: Current,
 }
 
 impl Lease {
     /// Of what is current, from when it was `fetched` for `ttl`.
-    pub fn new(fetched: Millis, ttl: Duration, current: Current) -> Self {
+    pub fn new(fetched: Timestamp, ttl: Duration, current: Current) -> Self {
         let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
         Lease {
             fetched,
-            until: Millis(fetched.0.saturating_add(ttl)),
+            until: Timestamp(fetched.0.saturating_add(ttl)),
             current,
         }
     }
 
     /// Whether it may be given again.
-    pub fn holds(&self, now: Millis) -> bool {
+    pub fn holds(&self, now: Timestamp) -> bool {
         now < self.until && self.current.is()
     }
 }

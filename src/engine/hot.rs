@@ -10,7 +10,7 @@ use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 
 use super::answer::{Answer, CacheStatus, Content, Current, etag};
-use crate::clock::Millis;
+use crate::clock::Timestamp;
 use crate::protocol::{FileKey, Kind, MetaKey};
 use crate::store::{self, BlobFile, FileRecord, KeptFile, MetaRecord, Verified};
 
@@ -191,7 +191,7 @@ impl HotMeta {
     }
 
     /// The same, as if it had been fetched then.
-    pub fn fetched_at(&self, fetched: Millis) -> Self {
+    pub fn fetched_at(&self, fetched: Timestamp) -> Self {
         let record = MetaRecord {
             fetched,
             ..(*self.record).clone()

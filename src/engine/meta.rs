@@ -15,7 +15,7 @@ use super::files::{MAX_INFO, MAX_INFO_OF_STRANGERS, not_kept, too_many};
 use super::hot::HotMeta;
 use super::latest::Derivation;
 use super::slow::Look;
-use crate::clock::Millis;
+use crate::clock::Timestamp;
 use crate::errand::Errand;
 use crate::flights::{Outcome, Place, outcome};
 use crate::gomod::{ModulePath, VersionList, info, list};
@@ -129,7 +129,7 @@ impl Engine {
         self: &Arc<Self>,
         key: &MetaKey,
         mode: &Mode,
-        asked: Millis,
+        asked: Timestamp,
         flight: Outcome<MetaOutcome>,
     ) -> Option<MetaOutcome> {
         match outcome(flight).await {
@@ -249,7 +249,7 @@ impl Engine {
             return;
         }
         let ttl = u64::try_from(self.settings.ttl.as_millis()).unwrap_or(u64::MAX);
-        let old = Millis(kept.record.fetched.0.saturating_sub(ttl));
+        let old = Timestamp(kept.record.fetched.0.saturating_sub(ttl));
         self.hot.put_meta(list, kept.fetched_at(old));
     }
 
@@ -262,7 +262,7 @@ impl Engine {
         self: &Arc<Self>,
         key: &MetaKey,
         errand: Errand,
-        since: Option<Millis>,
+        since: Option<Timestamp>,
     ) -> Option<Outcome<MetaOutcome>> {
         self.meta_flights.join(key, &errand.urgency, |place| {
             let (sender, receiver) = watch::channel(None);
@@ -290,7 +290,7 @@ impl Engine {
         self: Arc<Self>,
         key: MetaKey,
         errand: Errand,
-        since: Option<Millis>,
+        since: Option<Timestamp>,
         place: Place<MetaKey, Outcome<MetaOutcome>>,
         landed: watch::Sender<Option<MetaOutcome>>,
     ) {

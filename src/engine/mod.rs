@@ -44,7 +44,7 @@ pub use tokens::{BadTokenName, MOST_TOKENS, TokenError, TokenName, Tokens};
 pub use vouch::{Foresight, Refusal, Said, VouchSettings, Vouched, Voucher};
 pub use zip::{Progress, ZipFlight};
 
-use crate::clock::{Millis, SharedClock};
+use crate::clock::{SharedClock, Timestamp};
 use crate::errand::Errand;
 use crate::flights::{self, Flights};
 use crate::gomod::ModulePath;
@@ -295,8 +295,8 @@ impl Engine {
         self.tidy_guesses();
         let now = self.clock.now().0;
         let ttl = u64::try_from(self.settings.ttl.as_millis()).unwrap_or(u64::MAX);
-        let due = Millis(now.saturating_sub(ttl / 4 * 3));
-        let old = Millis(now.saturating_sub(ttl));
+        let due = Timestamp(now.saturating_sub(ttl / 4 * 3));
+        let old = Timestamp(now.saturating_sub(ttl));
         let keys = self.recent.take_due(due, old);
         for group in keys.chunks(most.max(1)) {
             let flights: Vec<_> = group

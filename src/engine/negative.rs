@@ -7,7 +7,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use super::error::{Class, EngineError};
-use crate::clock::{Millis, SharedClock};
+use crate::clock::{SharedClock, Timestamp};
 use crate::protocol::{FileKey, Key, Kind, Meta, MetaKey};
 
 /// Entries, about, and what they may take. Bytes.
@@ -19,8 +19,8 @@ const OVERHEAD: usize = 512;
 #[derive(Clone)]
 struct Weigh;
 
-impl Weighter<Key, (Millis, EngineError)> for Weigh {
-    fn weight(&self, key: &Key, (_, error): &(Millis, EngineError)) -> u64 {
+impl Weighter<Key, (Timestamp, EngineError)> for Weigh {
+    fn weight(&self, key: &Key, (_, error): &(Timestamp, EngineError)) -> u64 {
         let words: usize = error.lines.iter().map(String::len).sum();
         (OVERHEAD + key.module().as_str().len() + words) as u64
     }
@@ -28,7 +28,7 @@ impl Weighter<Key, (Millis, EngineError)> for Weigh {
 
 /// Authoritative "no"s.
 pub struct Negatives {
-    cache: Cache<Key, (Millis, EngineError), Weigh>,
+    cache: Cache<Key, (Timestamp, EngineError), Weigh>,
     ttl: Duration,
     refused_ttl: Duration,
     clock: SharedClock,
@@ -84,7 +84,7 @@ impl Negatives {
         {
             return;
         }
-        let until = Millis(
+        let until = Timestamp(
             self.clock
                 .now()
                 .0

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
-use crate::clock::Millis;
+use crate::clock::Timestamp;
 use crate::protocol::MetaKey;
 
 /// Entries at the most.
@@ -19,13 +19,13 @@ pub struct Recent {
 }
 
 struct Use {
-    fetched: Millis,
+    fetched: Timestamp,
     hits: u32,
 }
 
 impl Recent {
     /// A fresh copy, fetched at that time, was the answer. Whether that was often.
-    pub fn asked(&self, key: &MetaKey, fetched: Millis) -> bool {
+    pub fn asked(&self, key: &MetaKey, fetched: Timestamp) -> bool {
         let mut map = self.map.lock();
         if let Some(entry) = map.get_mut(key) {
             if entry.fetched != fetched {
@@ -41,7 +41,7 @@ impl Recent {
     }
 
     /// Takes out what was fetched before `due` and asked for often since; forgets what is older than `old`.
-    pub fn take_due(&self, due: Millis, old: Millis) -> Vec<MetaKey> {
+    pub fn take_due(&self, due: Timestamp, old: Timestamp) -> Vec<MetaKey> {
         let mut taken = Vec::new();
         self.map.lock().retain(|key, entry| {
             if entry.fetched >= due {
@@ -70,14 +70,14 @@ mod tests {
             meta: Meta::List,
         };
         for _ in 0..OFTEN {
-            recent.asked(&key("example.com/often"), Millis(100));
+            recent.asked(&key("example.com/often"), Timestamp(100));
         }
-        recent.asked(&key("example.com/once"), Millis(100));
-        assert!(recent.take_due(Millis(100), Millis(0)).is_empty());
+        recent.asked(&key("example.com/once"), Timestamp(100));
+        assert!(recent.take_due(Timestamp(100), Timestamp(0)).is_empty());
         assert_eq!(
-            recent.take_due(Millis(101), Millis(0)),
+            recent.take_due(Timestamp(101), Timestamp(0)),
             [key("example.com/often")]
         );
-        assert!(recent.take_due(Millis(101), Millis(0)).is_empty());
+        assert!(recent.take_due(Timestamp(101), Timestamp(0)).is_empty());
     }
 }

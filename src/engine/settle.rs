@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::Engine;
 use super::error::{Class, EngineError};
 use super::vouch::Refusal;
-use crate::clock::Millis;
+use crate::clock::Timestamp;
 use crate::errand::Errand;
 use crate::protocol::{FileKey, Kind};
 use crate::store::{FileRecord, PinRecord, Settle, Store, UnsettledRecord, Verified};
@@ -209,7 +209,7 @@ impl Engine {
         } else {
             every * 2
         };
-        record.not_before = Millis(self.clock.now().0.saturating_add(pause));
+        record.not_before = Timestamp(self.clock.now().0.saturating_add(pause));
         self.store.put_unsettled(key, &record).await?;
         Ok(if in_vain { Step::InVain } else { Step::Open })
     }

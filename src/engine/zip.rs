@@ -363,7 +363,7 @@ pub async fn check(
     stream: ZipStream<SpoolSink>,
     vouching: Vouching,
     from: &str,
-    now: crate::clock::Millis,
+    now: crate::clock::Timestamp,
 ) -> Result<Verdict, EngineError> {
     let what = format!("{}@{}", key.module, key.version);
     let (sink, size, sha256) = stream.finish();

@@ -19,7 +19,7 @@ use httpdate::HttpDate;
 use super::X_REQUEST_ID;
 use super::ready::Entry;
 use super::shortcut::{Answering, Unsent};
-use crate::clock::{Millis, SharedClock};
+use crate::clock::{SharedClock, Timestamp};
 use crate::telemetry::access::{self, AccessLine, Weight};
 use crate::telemetry::logs::{Format, LogSink};
 use crate::telemetry::metrics::{Endpoint, Outcome, RequestMetrics};
@@ -239,7 +239,7 @@ impl Observer {
 }
 
 /// Appends a date in the form of RFC 9110 5.6.7; formatted once a second by each thread.
-fn extend_with_date(now: Millis, out: &mut Vec<u8>) {
+fn extend_with_date(now: Timestamp, out: &mut Vec<u8>) {
     thread_local! {
         static DATE: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
     }

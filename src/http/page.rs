@@ -16,7 +16,7 @@ use super::address;
 use super::observe::Note;
 use super::{Access, Caller, Face};
 use crate::breaker::{BreakerState, Standing};
-use crate::clock::Millis;
+use crate::clock::Timestamp;
 use crate::store::Room;
 use crate::telemetry::metrics::{Endpoint, Outcome};
 
@@ -143,7 +143,7 @@ impl From<bool> for Light {
 
 /// How an upstream is, in a sentence.
 fn standing(standing: &Standing) -> (String, Light) {
-    let time = |at: Millis| {
+    let time = |at: Timestamp| {
         let at = std::time::UNIX_EPOCH + std::time::Duration::from_millis(at.0);
         httpdate::fmt_http_date(at)
     };

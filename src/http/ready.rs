@@ -19,7 +19,7 @@ use quick_cache::sync::Cache;
 
 use super::modules::{HIT, content_type};
 use super::{CACHE_STATUS, LARDER_VERIFIED};
-use crate::clock::{Millis, SharedClock};
+use crate::clock::{SharedClock, Timestamp};
 use crate::engine::Lease;
 use crate::protocol::{Lifetime, cache_control, for_its_reader};
 use crate::store::Verified;
@@ -69,7 +69,7 @@ impl Entry {
     }
 
     /// Writes its head, but for the request's id and the date.
-    pub fn write_head(&self, now: Millis, out: &mut Vec<u8>) {
+    pub fn write_head(&self, now: Timestamp, out: &mut Vec<u8>) {
         let mut line = |name: &[u8], value: &[u8]| {
             out.extend_from_slice(name);
             out.extend_from_slice(value);
@@ -127,7 +127,7 @@ impl Entry {
     }
 
     /// Its headers, but for the request's id.
-    pub fn headers(&self, now: Millis) -> HeaderMap {
+    pub fn headers(&self, now: Timestamp) -> HeaderMap {
         let fixed = HeaderValue::from_static;
         let mut headers = HeaderMap::with_capacity(super::modules::HEADERS);
         headers.insert(CACHE_CONTROL, fixed(self.cache_control()));

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::observe::Note;
 use super::{Caller, Face};
-use crate::clock::Millis;
+use crate::clock::Timestamp;
 use crate::store::Room;
 use crate::telemetry::metrics::{Endpoint, Outcome};
 use crate::upstream::Upstream;
@@ -108,7 +108,7 @@ fn state(face: &Face, caller: Caller, upstream: &Upstream) -> serde_json::Value 
     let name = caller.upstream_name(&face.engine, upstream.label());
     // Why it failed may name it.
     let is_shown = *name == **upstream.label();
-    let seconds = |at: crate::clock::Millis| at.0 / 1000;
+    let seconds = |at: crate::clock::Timestamp| at.0 / 1000;
     let error = standing.last_error.as_ref().filter(|_| is_shown);
     json!({
         "name": name,
@@ -121,7 +121,7 @@ fn state(face: &Face, caller: Caller, upstream: &Upstream) -> serde_json::Value 
     })
 }
 
-fn timestamp(at: Millis) -> String {
+fn timestamp(at: Timestamp) -> String {
     let at = std::time::UNIX_EPOCH + std::time::Duration::from_millis(at.0);
     humantime::format_rfc3339_seconds(at).to_string()
 }

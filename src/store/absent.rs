@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Change, Store, StoreError, layout, sound};
-use crate::clock::Millis;
+use crate::clock::Timestamp;
 use crate::protocol::Key;
 
 /// Records of the index that hold absences.
@@ -41,7 +41,7 @@ pub struct AbsentRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
     /// When.
-    pub at: Millis,
+    pub at: Timestamp,
     /// How often it has been said again, an hour later or more.
     #[serde(default)]
     confirmed: u8,
@@ -54,7 +54,7 @@ impl AbsentRecord {
         gone: bool,
         words: &[String],
         from: Option<&str>,
-        at: Millis,
+        at: Timestamp,
     ) -> Option<Self> {
         let name = key.to_string();
         let cut = |line: &String| line[..line.floor_char_boundary(LONGEST_LINE)].to_owned();
@@ -68,7 +68,7 @@ impl AbsentRecord {
         })
     }
 
-    fn is_over(&self, now: Millis) -> bool {
+    fn is_over(&self, now: Timestamp) -> bool {
         now.0.saturating_sub(self.at.0) >= LIFETIME
     }
 }
@@ -148,7 +148,7 @@ fn set_key(name: &str) -> String {
 }
 
 impl Store {
-    async fn absent_set(&self, key: &str, now: Millis) -> Result<AbsentSet, StoreError> {
+    async fn absent_set(&self, key: &str, now: Timestamp) -> Result<AbsentSet, StoreError> {
         let bytes = self.index.get(key).await?;
         let set = bytes.and_then(|bytes| sound(key, AbsentSet::decode(&bytes)));
         let mut set = set.unwrap_or_default();
@@ -157,7 +157,11 @@ impl Store {
     }
 
     /// What was last said by every source, if it was that this does not exist.
-    pub async fn absent(&self, key: &Key, now: Millis) -> Result<Option<AbsentRecord>, StoreError> {
+    pub async fn absent(
+        &self,
+        key: &Key,
+        now: Timestamp,
+    ) -> Result<Option<AbsentRecord>, StoreError> {
         let name = key.to_string();
         let set = self.absent_set(&set_key(&name), now).await?;
         Ok(set.get(&name).cloned())
@@ -168,7 +172,7 @@ impl Store {
     pub async fn change_absent(
         &self,
         changes: Vec<AbsentChange>,
-        now: Millis,
+        now: Timestamp,
         mut may_write: impl FnMut() -> bool + Send,
     ) -> Result<(), StoreError> {
         let mut changed: Vec<(String, AbsentSet)> = Vec::new();
@@ -253,7 +257,7 @@ mod tests {
 
     fn said(path: &str, at: u64) -> AbsentRecord {
         let words = ["not found: none of it".to_owned()];
-        AbsentRecord::new(&key(path), false, &words, None, Millis(at)).unwrap()
+        AbsentRecord::new(&key(path), false, &words, None, Timestamp(at)).unwrap()
     }
 
     fn names(set: &AbsentSet) -> HashSet<String> {
@@ -300,14 +304,15 @@ mod tests {
     #[test]
     fn records_are_small_whatever_is_asked_for() {
         let words = vec!["é".repeat(5000); 8];
-        let record = AbsentRecord::new(&key("example.com/m"), true, &words, Some("p"), Millis(1));
+        let record =
+            AbsentRecord::new(&key("example.com/m"), true, &words, Some("p"), Timestamp(1));
         let set = AbsentSet {
             names: vec![record.unwrap()],
         };
         assert!(set.encode().len() < LONGEST_NAME + LINES * LONGEST_LINE + 200);
         assert_eq!(AbsentSet::decode(&set.encode()).unwrap(), set);
         let long = format!("example.com/{}", "a/".repeat(300) + "a");
-        assert!(AbsentRecord::new(&key(&long), false, &[], None, Millis(1)).is_none());
+        assert!(AbsentRecord::new(&key(&long), false, &[], None, Timestamp(1)).is_none());
     }
 
     #[tokio::test]
@@ -316,14 +321,14 @@ mod tests {
         let data = DataDir::open(folder.path(), 0, 1 << 20, &(Arc::new(SystemClock) as _)).unwrap();
         let store = &data.store;
         let put = |path: &str, at| vec![AbsentChange::Said(said(path, at))];
-        let at = async |path, now| store.absent(&key(path), Millis(now)).await.unwrap();
-        let change = |changes| store.change_absent(changes, Millis(DAY), || true);
+        let at = async |path, now| store.absent(&key(path), Timestamp(now)).await.unwrap();
+        let change = |changes| store.change_absent(changes, Timestamp(DAY), || true);
         change(put("example.com/m", DAY)).await.unwrap();
         let found = at("example.com/m", DAY).await.unwrap();
-        assert_eq!((found.gone, found.at), (false, Millis(DAY)));
+        assert_eq!((found.gone, found.at), (false, Timestamp(DAY)));
         assert_eq!(at("example.com/other", DAY).await, None);
         assert_eq!(at("example.com/m", DAY + LIFETIME).await, None);
-        let refused = store.change_absent(put("example.com/n", DAY), Millis(DAY), || false);
+        let refused = store.change_absent(put("example.com/n", DAY), Timestamp(DAY), || false);
         refused.await.unwrap();
         assert_eq!(at("example.com/n", DAY).await, None);
         let gone = AbsentChange::Appeared(key("example.com/m").to_string());
@@ -348,7 +353,7 @@ mod tests {
             sha256: "00".repeat(32),
             h1: None,
             from: String::new(),
-            seen: Millis(1),
+            seen: Timestamp(1),
             verified: Verified::None,
             by: None,
         };

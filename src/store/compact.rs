@@ -17,7 +17,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::record::{FileRecord, Verified};
-use crate::clock::Millis;
+use crate::clock::Timestamp;
 
 const H1: u8 = 1 << 2;
 const BY: u8 = 1 << 3;
@@ -62,7 +62,7 @@ pub fn decode(bytes: &[u8]) -> Option<FileRecord> {
         _ => return None,
     };
     let size = left.number()?;
-    let seen = Millis(left.number()?);
+    let seen = Timestamp(left.number()?);
     let sha256 = hex(&left.array()?);
     let h1 = match flags & H1 {
         0 => None,
@@ -192,7 +192,7 @@ mod tests {
                 sha256: hex(&sha256),
                 h1: h1.map(|h1| format!("{PREFIX}{}", STANDARD.encode(h1))),
                 from,
-                seen: Millis(seen),
+                seen: Timestamp(seen),
                 verified,
                 by,
             })
@@ -260,7 +260,7 @@ mod tests {
             sha256: hex(&[0xa5; 32]),
             h1: Some(format!("{PREFIX}{}", STANDARD.encode([7; 32]))),
             from: "proxy.example.com".into(),
-            seen: Millis(1_700_000_000_000),
+            seen: Timestamp(1_700_000_000_000),
             verified: Verified::Sumdb,
             by: Some("sum.example.com".into()),
         };
@@ -274,7 +274,7 @@ mod tests {
             sha256: hex(&[0xa5; 32]),
             h1: None,
             from: String::new(),
-            seen: Millis(0),
+            seen: Timestamp(0),
             verified: Verified::None,
             by: None,
         };

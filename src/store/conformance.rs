@@ -65,7 +65,7 @@ async fn story(index: &dyn Index) {
             sha256: "0".repeat(64),
             h1: None,
             from: "here".into(),
-            seen: crate::clock::Millis(1),
+            seen: crate::clock::Timestamp(1),
             verified: Verified::None,
             by: None,
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::clock::{Millis, SharedClock};
+use crate::clock::{SharedClock, Timestamp};
 
 /// How long a reading holds. Milliseconds.
 const HOLDS: u64 = 500;
@@ -76,7 +76,7 @@ pub struct Disk {
 /// The tightest of the file systems.
 #[derive(Clone, Copy)]
 struct Seen {
-    at: Millis,
+    at: Timestamp,
     volume: Volume,
     reserve: u64,
 }
@@ -84,13 +84,13 @@ struct Seen {
 #[derive(Default)]
 struct Trouble {
     /// What was last said of the room, and when.
-    told: Option<(Room, Millis)>,
+    told: Option<(Room, Timestamp)>,
     failing: Option<String>,
     /// It may be that nothing can be kept: to be tried.
     suspect: bool,
-    failure_told: Option<Millis>,
+    failure_told: Option<Timestamp>,
     untold: u64,
-    failed: BTreeMap<String, Millis>,
+    failed: BTreeMap<String, Timestamp>,
 }
 
 impl Disk {
@@ -129,7 +129,7 @@ impl Disk {
         }
     }
 
-    fn look_at(&self, at: Millis) -> Seen {
+    fn look_at(&self, at: Timestamp) -> Seen {
         let unknown = Volume {
             free: u64::MAX,
             total: u64::MAX,
@@ -374,8 +374,8 @@ mod tests {
     struct Hand(AtomicU64);
 
     impl Clock for Hand {
-        fn now(&self) -> Millis {
-            Millis(self.0.fetch_add(HOLDS, Ordering::Relaxed))
+        fn now(&self) -> Timestamp {
+            Timestamp(self.0.fetch_add(HOLDS, Ordering::Relaxed))
         }
 
         #[allow(clippy::disallowed_methods)]

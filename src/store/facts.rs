@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::record::{raw, unraw};
 use super::{Change, FileRecord, PinRecord, Store, StoreError, UnsettledRecord, Verified};
 use super::{layout, sound};
-use crate::clock::Millis;
+use crate::clock::Timestamp;
 use crate::gomod::ModulePath;
 use crate::protocol::{FileKey, Meta, MetaKey};
 
@@ -21,7 +21,7 @@ pub struct Beside {
     /// It is pinned to this.
     pub pin: Option<PinRecord>,
     /// It was served since then without its database's word.
-    pub unsettled: Option<Millis>,
+    pub unsettled: Option<Timestamp>,
 }
 
 /// Who has vouched for a file.
@@ -181,7 +181,7 @@ impl Store {
     pub async fn mark_unsettled(
         &self,
         keys: impl Iterator<Item = FileKey>,
-        now: Millis,
+        now: Timestamp,
     ) -> Result<(), StoreError> {
         let mut changes = Vec::new();
         for key in keys {

@@ -63,7 +63,7 @@ pub use spool::{Spool, SpoolError};
 pub use token_file::TokenFile;
 pub use totals::Totals;
 
-use crate::clock::Millis;
+use crate::clock::Timestamp;
 use crate::gomod::{H1, ModulePath};
 use crate::protocol::{FileKey, MetaKey};
 
@@ -314,7 +314,7 @@ impl Store {
         for kind in [layout::META, layout::STAND_IN] {
             let prefix = format!("{kind}{}/@v/", module.escaped());
             let list = format!("{prefix}list");
-            let mut known: Vec<(Millis, String)> = Vec::new();
+            let mut known: Vec<(Timestamp, String)> = Vec::new();
             let mut after = None;
             loop {
                 let page = self.index.scan(&prefix, after.as_deref(), QUERIES).await?;

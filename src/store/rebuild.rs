@@ -12,7 +12,7 @@ use super::layout::{self, Beside};
 use super::migrate::COMPLETE;
 use super::record::{FileRecord, ListFile, MetaRecord, UnsettledRecord, Verified};
 use super::{Content, SMALL, Store, StoreError, hex};
-use crate::clock::{Millis, SharedClock};
+use crate::clock::{SharedClock, Timestamp};
 use crate::gomod::dirhash::hash_go_mod;
 use crate::gomod::{ModulePath, check, list, zip};
 use crate::protocol::{FileKey, Kind, Meta, MetaKey};
@@ -208,7 +208,7 @@ async fn take_list(
     let record = MetaRecord {
         body: text,
         file,
-        fetched: Millis(modified.min(clock.now().0.saturating_sub(LIST_AGE))),
+        fetched: Timestamp(modified.min(clock.now().0.saturating_sub(LIST_AGE))),
         from: "files".to_owned(),
         ..MetaRecord::default()
     };
@@ -219,7 +219,7 @@ async fn take_list(
     Ok(Ok(store.index().swap(&key, None, record.encode()).await?))
 }
 
-fn unsettled(key: &FileKey, since: Millis) -> Change {
+fn unsettled(key: &FileKey, since: Timestamp) -> Change {
     let record = UnsettledRecord::since(since);
     Change::Put(layout::unsettled_key(key), record.encode())
 }
@@ -228,7 +228,7 @@ fn unsettled(key: &FileKey, since: Millis) -> Change {
 async fn commit_older(
     store: &Store,
     found: Vec<(FileKey, Change)>,
-    started: Millis,
+    started: Timestamp,
 ) -> Result<(), StoreError> {
     let mut changes = Vec::with_capacity(found.len());
     for (key, change) in found {
@@ -260,7 +260,7 @@ async fn read_folder(folder: PathBuf) -> io::Result<Vec<(PathBuf, bool)>> {
 }
 
 /// Reads a file, checks it by the rules that hold when it is fetched, and says what is true of it.
-async fn examine(key: FileKey, path: PathBuf, now: Millis) -> Result<FileRecord, String> {
+async fn examine(key: FileKey, path: PathBuf, now: Timestamp) -> Result<FileRecord, String> {
     let work = move || {
         let mut file = File::open(&path).map_err(|error| error.to_string())?;
         let (size, sha256) = hash(&mut file).map_err(|error| error.to_string())?;
@@ -402,7 +402,7 @@ pub async fn check_file(
     modules: &Path,
     key: &FileKey,
     recorded: &FileRecord,
-    now: Millis,
+    now: Timestamp,
 ) -> Result<u64, String> {
     let place = layout::file_path(modules, key);
     if !place.is_file() {

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::clock::Millis;
+use crate::clock::Timestamp;
 use crate::gomod::info;
 
 use super::absent::AbsentSet;
@@ -58,7 +58,7 @@ pub struct FileRecord {
     /// Which source it came from, as shown to people.
     pub from: String,
     /// When it was first kept.
-    pub seen: Millis,
+    pub seen: Timestamp,
     /// What vouches for it.
     pub verified: Verified,
     /// Of `sumdb`, which database.
@@ -74,7 +74,7 @@ pub struct PinRecord {
     /// Which source it came from, as shown to people.
     pub from: String,
     /// When it was first seen.
-    pub seen: Millis,
+    pub seen: Timestamp,
     /// Pinned because the database did not know it (`sumdb.on_unknown = "pin"`): it is asked again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unknown: bool,
@@ -87,13 +87,13 @@ pub struct PinRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnsettledRecord {
     /// When it was served without.
-    pub since: Millis,
+    pub since: Timestamp,
     /// How often the database has said since that it does not know it.
     #[serde(default)]
     pub unknown: u32,
     /// When it is to be asked again at the earliest.
     #[serde(default)]
-    pub not_before: Millis,
+    pub not_before: Timestamp,
 }
 
 /// A token that opens private modules, as far as it is kept.
@@ -102,7 +102,7 @@ pub struct TokenRecord {
     /// SHA-256 of the token as its holder has it, lower-case hexadecimal.
     pub sha256: String,
     /// When it was made.
-    pub created: Millis,
+    pub created: Timestamp,
     /// What the operator calls it.
     pub name: String,
 }
@@ -125,7 +125,7 @@ pub struct MetaRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<ListFile>,
     /// When a source last said so.
-    pub fetched: Millis,
+    pub fetched: Timestamp,
     /// Which source, as shown to people.
     pub from: String,
     /// Of a list: the newest of its lines that have a time (pseudo-versions and such), needed to derive `@latest` as the
@@ -151,7 +151,7 @@ impl MetaRecord {
 
 impl UnsettledRecord {
     /// Due at once.
-    pub fn since(since: Millis) -> Self {
+    pub fn since(since: Timestamp) -> Self {
         UnsettledRecord {
             since,
             unknown: 0,
@@ -295,7 +295,7 @@ mod tests {
             sha256: "00ff".repeat(16),
             h1: Some(format!("h1:{}=", "A".repeat(43))),
             from: "proxy.example.com".into(),
-            seen: Millis(12),
+            seen: Timestamp(12),
             verified: Verified::None,
             by: None,
         }

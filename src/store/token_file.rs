@@ -87,7 +87,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::clock::Millis;
+    use crate::clock::Timestamp;
 
     #[tokio::test]
     async fn what_is_written_is_read_back_and_nobody_else_reads_it() {
@@ -96,7 +96,7 @@ mod tests {
         assert!(file.read().await.unwrap().is_none());
         let token = |name: &str| TokenRecord {
             sha256: "ab".repeat(32),
-            created: Millis(7),
+            created: Timestamp(7),
             name: name.to_owned(),
         };
         fs::write(folder.path().join(NEW), "left").unwrap();

@@ -183,7 +183,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Millis;
+    use crate::clock::Timestamp;
     use crate::store::record::Verified;
     use std::collections::BTreeMap;
 
@@ -193,7 +193,7 @@ mod tests {
             sha256: "0".repeat(64),
             h1: None,
             from: String::new(),
-            seen: Millis(1),
+            seen: Timestamp(1),
             verified: Verified::None,
             by: None,
         }

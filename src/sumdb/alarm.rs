@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Millis;
+use crate::clock::Timestamp;
 
 /// What was noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +35,7 @@ pub struct Alarm {
     /// What was noticed.
     pub kind: AlarmKind,
     /// When it was noticed first.
-    pub since: Millis,
+    pub since: Timestamp,
     /// In words, with what proves it.
     pub text: String,
     /// An operator knows.

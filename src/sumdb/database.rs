@@ -19,7 +19,7 @@ use super::record::{Record, Sums, texts};
 use super::seams::{Ask, State, StateError, Transport};
 use super::tile::{FULL, TileId, TilePath};
 use super::tiles::{Tiles, store};
-use crate::clock::{Millis, SharedClock};
+use crate::clock::{SharedClock, Timestamp};
 use crate::errand::{Errand, Urgency};
 use crate::flights::{Flights, Outcome};
 use crate::gomod::{ModulePath, Version};
@@ -69,7 +69,7 @@ pub struct Database {
     adopting: Semaphore,
     /// Verified records, each with whether it is kept as well.
     records: Cache<String, (Bytes, bool)>,
-    unknown: Cache<String, (Millis, SumdbError)>,
+    unknown: Cache<String, (Timestamp, SumdbError)>,
     unknown_for: Duration,
     lookups: Flights<String, Outcome<Result<Bytes, SumdbError>>>,
     refreshes: Flights<(), Outcome<Result<(), SumdbError>>>,
@@ -82,7 +82,7 @@ struct Now {
     /// The note of the head that is kept, as far as known.
     stored: Option<Bytes>,
     /// When the head was last heard from the database.
-    heard: Option<Millis>,
+    heard: Option<Timestamp>,
     alarms: Vec<Alarm>,
 }
 
@@ -105,7 +105,7 @@ pub struct Status {
     /// The latest verified head, as signed.
     pub note: Option<Bytes>,
     /// When a verified answer last came from the database; `None` since the start.
-    pub heard: Option<Millis>,
+    pub heard: Option<Timestamp>,
     /// What was noticed.
     pub alarms: Vec<Alarm>,
 }
@@ -741,7 +741,7 @@ impl Database {
             SumdbError::Unknown { .. } => {
                 tracing::info!(database, what, %error, "the checksum database does not know this");
                 let ttl = u64::try_from(self.unknown_for.as_millis()).unwrap_or(u64::MAX);
-                let until = Millis(self.clock.now().0.saturating_add(ttl));
+                let until = Timestamp(self.clock.now().0.saturating_add(ttl));
                 self.unknown.insert(what.to_owned(), (until, error.clone()));
             }
             error if error.is_grave() => {

@@ -43,7 +43,7 @@ pub use toolchain::{Origin, Toolchain};
 pub use trust::Trust;
 
 use crate::breaker::{Breaker, BreakerSettings, BreakerState, Standing};
-use crate::clock::{Millis, SharedClock};
+use crate::clock::{SharedClock, Timestamp};
 use crate::credentials::Credentials;
 use crate::telemetry::metrics::UpstreamMetrics;
 use budget::Budget;
@@ -181,7 +181,7 @@ impl Upstream {
         for upstream in all {
             by_label.entry(&upstream.label).or_default().push(upstream);
         }
-        let seconds = |at: Option<Millis>| i64::try_from(at.map_or(0, |at| at.0 / 1000));
+        let seconds = |at: Option<Timestamp>| i64::try_from(at.map_or(0, |at| at.0 / 1000));
         for same in by_label.values() {
             let Some(metrics) = same.first().map(|upstream| &upstream.metrics) else {
                 continue;
@@ -191,7 +191,7 @@ impl Upstream {
             let set = |gauge: &Gauge, value: Option<i64>| gauge.set(value.unwrap_or_default());
             set(&metrics.breaker, most(&|it| it.breaker.number()));
             set(&metrics.paused, most(&|it| i64::from(it.paused.is_some())));
-            let last = |at: Option<Millis>| seconds(at).unwrap_or(i64::MAX);
+            let last = |at: Option<Timestamp>| seconds(at).unwrap_or(i64::MAX);
             set(&metrics.last_success, most(&|it| last(it.last_success)));
             set(
                 &metrics.last_error,

@@ -22,7 +22,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 use url::{Host, Url};
 
-use crate::clock::{Millis, SharedClock};
+use crate::clock::{SharedClock, Timestamp};
 use crate::errand::Urgency;
 use crate::flights::{Flights, Outcome, outcome};
 use crate::gomod::time::CommitTime;
@@ -128,8 +128,8 @@ pub struct GithubApp {
 
 struct Kept {
     token: Token,
-    since: Millis,
-    until: Millis,
+    since: Timestamp,
+    until: Timestamp,
 }
 
 impl fmt::Debug for GithubApp {
@@ -287,7 +287,7 @@ impl GithubApp {
         *self.kept.lock() = Some(Kept {
             token: token.clone(),
             since,
-            until: Millis(until),
+            until: Timestamp(until),
         });
         Ok(token)
     }

@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use super::meta::{GoImport, MetaError, go_imports, select};
 use super::root::{Root, Static, Vcs, static_root};
 use super::url::{Allowed, RepoUrl, Scheme};
-use crate::clock::{Millis, SharedClock};
+use crate::clock::{SharedClock, Timestamp};
 use crate::gomod::ModulePath;
 
 /// Paths whose repository is remembered, at the most.
@@ -93,7 +93,7 @@ pub struct Resolver {
     ttl: Duration,
     /// Whether the modules are ones that the operator has named as theirs.
     named: bool,
-    known: Cache<(ModulePath, Allowed), (Millis, Root)>,
+    known: Cache<(ModulePath, Allowed), (Timestamp, Root)>,
     /// One place for each few paths: what several ask for at once is found once.
     finding: [Semaphore; PLACES],
     hasher: RandomState,
@@ -147,7 +147,7 @@ impl Resolver {
             return Ok(root);
         }
         let ttl = u64::try_from(self.ttl.as_millis()).unwrap_or(u64::MAX);
-        let until = Millis(self.clock.now().0.saturating_add(ttl));
+        let until = Timestamp(self.clock.now().0.saturating_add(ttl));
         self.known.insert(key, (until, root.clone()));
         Ok(root)
     }

@@ -21,8 +21,8 @@ const START: u64 = 1_709_251_200_000;
 struct Watch(AtomicU64);
 
 impl crate::clock::Clock for Watch {
-    fn now(&self) -> Millis {
-        Millis(self.0.load(Ordering::SeqCst))
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::SeqCst))
     }
     #[allow(clippy::disallowed_methods, reason = "nobody asks for it")]
     fn instant(&self) -> Instant {
