@@ -214,7 +214,7 @@ pub async fn serve(
     match crate::control::listen(&store.data_dir) {
         Ok(socket) => drop(tokio::spawn(socket.serve(controls, stop.clone()))),
         Err(error) => {
-            tracing::warn!(%error, "commands such as `larder pin` cannot reach this server while it runs")
+            tracing::warn!(%error, "commands such as `larder first-seen` cannot reach this server while it runs")
         }
     }
     let mut signals =
@@ -323,7 +323,7 @@ pub async fn assemble(
     let voucher = Voucher::new(
         VouchSettings {
             serve_unverified: config.sumdb.on_unavailable == OnUnavailable::ServeUnverified,
-            pin_unknown: config.sumdb.on_unknown == OnUnknown::Pin,
+            first_seen_unknown: config.sumdb.on_unknown == OnUnknown::FirstSeen,
             patience: config.sumdb.patience,
         },
         databases,
@@ -431,10 +431,10 @@ fn engine_settings(config: &Config) -> Settings {
         max_flights: config.store.max_flights,
         max_zip_flights: config.store.max_zip_flights,
         ahead: AheadSettings {
-            enabled: config.ahead.enabled,
-            requests: config.ahead.requests,
-            bytes: config.ahead.bytes,
-            include_private: config.ahead.include_private,
+            enabled: config.prefetch.enabled,
+            requests: config.prefetch.requests,
+            bytes: config.prefetch.bytes,
+            include_private: config.prefetch.include_private,
         },
         settle_every: config.sumdb.settle_every,
     }

@@ -66,7 +66,7 @@ enum Command {
     Index(index::IndexCommand),
     /// Look after the checksums to which modules are held that no checksum database covers
     #[command(subcommand)]
-    Pin(operate::PinCommand),
+    FirstSeen(operate::FirstSeenCommand),
     /// Look after the tokens of those who may have private modules
     #[command(subcommand)]
     Token(operate::TokenCommand),
@@ -85,7 +85,7 @@ impl Command {
             Command::Config(command) => command.overrides(),
             Command::Doctor(command) => Some(command.overrides()),
             Command::Index(command) => Some(command.overrides()),
-            Command::Pin(command) => Some(command.overrides()),
+            Command::FirstSeen(command) => Some(command.overrides()),
             Command::Token(command) => Some(command.overrides()),
             Command::Sumdb(command) => Some(command.overrides()),
             Command::Version => None,
@@ -116,7 +116,7 @@ fn run(cli: Cli) -> ExitCode {
         Command::Config(command) => config::run(&command, &env),
         Command::Doctor(command) => doctor::run(&command, &env, &clock),
         Command::Index(command) => index::run(&command, &env, &clock),
-        Command::Pin(command) => operate::pin(&command, &env, &clock),
+        Command::FirstSeen(command) => operate::first_seen(&command, &env, &clock),
         Command::Token(command) => operate::token(&command, &env, &clock),
         Command::Sumdb(command) => operate::sumdb(&command, &env, &clock),
         Command::Version => {

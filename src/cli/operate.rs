@@ -1,4 +1,4 @@
-//! Commands about what is kept, which a running server carries out itself: `larder pin …`, `larder token …`,
+//! Commands about what is kept, which a running server carries out itself: `larder first-seen …`, `larder token …`,
 //! `larder sumdb …`.
 
 use std::io::{self, IsTerminal};
@@ -20,7 +20,7 @@ use crate::store::DataDir;
 use crate::telemetry::metrics::Metrics;
 
 #[derive(Subcommand)]
-pub enum PinCommand {
+pub enum FirstSeenCommand {
     /// Print the checksums to which modules are held that no checksum database covers
     List(Overrides),
     /// Take whatever is fetched next for a version, and hold it to that from then on
@@ -96,12 +96,12 @@ fn path_version(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-impl PinCommand {
+impl FirstSeenCommand {
     pub fn overrides(&mut self) -> &mut Overrides {
         match self {
-            PinCommand::List(overrides)
-            | PinCommand::Accept { overrides, .. }
-            | PinCommand::Remove { overrides, .. } => overrides,
+            FirstSeenCommand::List(overrides)
+            | FirstSeenCommand::Accept { overrides, .. }
+            | FirstSeenCommand::Remove { overrides, .. } => overrides,
         }
     }
 }
@@ -126,14 +126,14 @@ impl SumdbCommand {
     }
 }
 
-pub fn pin(command: &PinCommand, env: &Environment, clock: &SharedClock) -> ExitCode {
+pub fn first_seen(command: &FirstSeenCommand, env: &Environment, clock: &SharedClock) -> ExitCode {
     let (overrides, control) = match command {
-        PinCommand::List(overrides) => (overrides, Control::PinList),
-        PinCommand::Accept { overrides, version } => {
-            (overrides, Control::PinAccept(version.clone()))
+        FirstSeenCommand::List(overrides) => (overrides, Control::FirstSeenList),
+        FirstSeenCommand::Accept { overrides, version } => {
+            (overrides, Control::FirstSeenAccept(version.clone()))
         }
-        PinCommand::Remove { overrides, version } => {
-            (overrides, Control::PinRemove(version.clone()))
+        FirstSeenCommand::Remove { overrides, version } => {
+            (overrides, Control::FirstSeenRemove(version.clone()))
         }
     };
     run(overrides, &control, env, clock)

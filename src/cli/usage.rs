@@ -96,7 +96,7 @@ fn shown(command: clap::Command, path: &[String]) -> clap::Command {
     let first = path.first().map(String::as_str);
     let wanted: &[&str] = match first {
         None => &["config"],
-        Some("index" | "token" | "pin") => &["config", "data_dir"],
+        Some("index" | "token" | "first-seen") => &["config", "data_dir"],
         Some("sumdb") => &["config", "data_dir", "upstream", "sumdb"],
         Some(_) => &FLAGS,
     };
@@ -232,7 +232,7 @@ mod tests {
             help.contains("--private") && help.contains("--listen"),
             "{help}"
         );
-        let help = said("larder pin accept --help");
+        let help = said("larder first-seen accept --help");
         assert!(help.contains("<PATH@VERSION>"), "{help}");
         // Hidden is not refused.
         assert!(parsed("larder token list --private x.example.com").is_ok());
@@ -261,15 +261,15 @@ mod tests {
     #[test]
     fn versions_are_judged_at_once() {
         for line in [
-            "larder pin accept a/b",
-            "larder pin accept example.com/x@1.2",
-            "larder pin remove x@v1.0.0",
+            "larder first-seen accept a/b",
+            "larder first-seen accept example.com/x@1.2",
+            "larder first-seen remove x@v1.0.0",
         ] {
             let error = parsed(line).err().unwrap();
             assert_eq!(error.exit_code(), 2, "{line}");
             let said = error.to_string();
             assert!(said.contains("example.com/module@v1.2.3"), "{said}");
         }
-        assert!(parsed("larder pin remove example.com/x@v1.0.0").is_ok());
+        assert!(parsed("larder first-seen remove example.com/x@v1.0.0").is_ok());
     }
 }

@@ -13,7 +13,7 @@
 //! configuration, secrets) or tried (certificates), and names in listening addresses resolved.
 
 mod admin;
-mod ahead;
+
 mod breaker;
 mod codec;
 mod credentials;
@@ -24,6 +24,7 @@ mod freshness;
 mod log;
 mod modules;
 mod overrides;
+mod prefetch;
 mod private;
 mod problem;
 mod reader;
@@ -47,7 +48,7 @@ use section::Section;
 use tables::Array;
 
 pub use admin::Admin;
-pub use ahead::Ahead;
+
 pub use breaker::Breaker;
 pub use credentials::{Auth, Credential};
 pub use direct::Direct;
@@ -55,6 +56,7 @@ pub use freshness::Freshness;
 pub use log::{Log, LogFormat};
 pub use modules::Modules;
 pub use overrides::Overrides;
+pub use prefetch::Prefetch;
 pub use private::Private;
 pub use problem::{Cause, ConfigErrors, Problem, Source};
 pub use routes::{Route, RouteLogin};
@@ -86,8 +88,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// `[breaker]`
     pub breaker: Breaker,
-    /// `[ahead]`
-    pub ahead: Ahead,
+    /// `[prefetch]`
+    pub prefetch: Prefetch,
     /// `[direct]`
     pub direct: Direct,
     /// `[freshness]`
@@ -137,7 +139,7 @@ fn sections() -> Vec<Section> {
         Store::section(),
         Upstream::section(),
         Breaker::section(),
-        Ahead::section(),
+        Prefetch::section(),
         Direct::section(),
         Freshness::section(),
         Modules::section(),
@@ -187,7 +189,7 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Loaded, ConfigEr
     let store = Store::read(&mut reader);
     let upstream = Upstream::read(&mut reader);
     let breaker = Breaker::read(&mut reader);
-    let ahead = Ahead::read(&mut reader);
+    let prefetch = Prefetch::read(&mut reader);
     let direct = Direct::read(&mut reader);
     let freshness = Freshness::read(&mut reader);
     let modules = Modules::read(&mut reader);
@@ -231,7 +233,7 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Loaded, ConfigEr
             credentials: credentials?,
             routes: routes?,
             breaker: breaker?,
-            ahead: ahead?,
+            prefetch: prefetch?,
             direct: direct?,
             freshness: freshness?,
             modules: modules?,

@@ -19,8 +19,8 @@ pub enum OnUnavailable {
 pub enum OnUnknown {
     /// It is refused, as the `go` command would without an entry in go.sum.
     Refuse,
-    /// The checksum seen first is pinned, and whatever differs later is refused.
-    Pin,
+    /// It is held to the checksum seen first: whatever differs later is refused.
+    FirstSeen,
 }
 
 section! {
@@ -43,11 +43,11 @@ section! {
             ("refuse", OnUnavailable::Refuse),
         ]);
 
-        /// When a database does not know a public version: "refuse" does not serve it; "pin" serves
-        /// it and holds it to the checksum seen first.
+        /// When a database does not know a public version: "refuse" does not serve it; "first-seen"
+        /// serves it and holds it to the checksum seen first.
         on_unknown: OnUnknown = "refuse" => choice(&[
             ("refuse", OnUnknown::Refuse),
-            ("pin", OnUnknown::Pin),
+            ("first-seen", OnUnknown::FirstSeen),
         ]);
 
         /// How long a file waits for its database, from the beginning of its fetch; then

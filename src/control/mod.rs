@@ -1,8 +1,8 @@
 //! What an operator does to a data directory by command: the same work whether a server holds the directory, and is
 //! asked through a socket in it, or not.
 
+mod first_seen;
 mod grouped;
-mod pins;
 mod socket;
 mod sumdb;
 mod tokens;
@@ -26,12 +26,12 @@ pub const BEHIND: usize = 256;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Control {
-    /// Print the pins.
-    PinList,
-    /// Take whatever comes next for a version, and pin that.
-    PinAccept(String),
-    /// Forget a version's pins.
-    PinRemove(String),
+    /// Print the first-seen checksums.
+    FirstSeenList,
+    /// Take whatever comes next for a version, and hold it to that.
+    FirstSeenAccept(String),
+    /// Forget a version's first-seen checksums.
+    FirstSeenRemove(String),
     /// Make a token for private modules.
     TokenNew(TokenName),
     /// Print which tokens there are.
@@ -59,7 +59,7 @@ impl Control {
     pub fn only_reads(&self) -> bool {
         matches!(
             self,
-            Control::PinList
+            Control::FirstSeenList
                 | Control::TokenList
                 | Control::SumdbStatus
                 | Control::SumdbVerify { repair: false }
@@ -124,9 +124,9 @@ impl Controls {
     pub async fn run(&self, control: &Control, events: mpsc::Sender<Event>) {
         let out = Out(events);
         let well = match control {
-            Control::PinList => self.pin_list(&out).await,
-            Control::PinAccept(version) => self.pin_accept(version, &out).await,
-            Control::PinRemove(version) => self.pin_remove(version, &out).await,
+            Control::FirstSeenList => self.first_seen_list(&out).await,
+            Control::FirstSeenAccept(version) => self.first_seen_accept(version, &out).await,
+            Control::FirstSeenRemove(version) => self.first_seen_remove(version, &out).await,
             Control::TokenNew(name) => self.token_new(name, &out).await,
             Control::TokenList => self.token_list(&out).await,
             Control::TokenRevoke(name) => self.token_revoke(name, &out).await,

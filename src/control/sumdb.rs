@@ -19,7 +19,7 @@ enum Found {
     /// A database vouches for it.
     Vouched,
     /// It is what was first seen.
-    Pinned,
+    FirstSeen,
     /// It is not what it should be.
     Wrong(String),
     /// A database cannot be trusted as it is.
@@ -33,7 +33,7 @@ enum Found {
 #[derive(Default)]
 struct Summary {
     vouched: u64,
-    pinned: u64,
+    first_seen: u64,
     wrong: u64,
     untrusted: u64,
     unknown: u64,
@@ -46,7 +46,7 @@ impl Controls {
     pub(super) async fn sumdb_status(&self, out: &Out) -> Done {
         let databases = self.engine.voucher().databases();
         if databases.is_empty() {
-            out.line("no checksum database is configured: what is kept is pinned")
+            out.line("no checksum database is configured: what is kept is held to the checksums seen first")
                 .await;
         }
         for database in databases {
@@ -156,7 +156,7 @@ impl Controls {
         };
         let Summary {
             vouched,
-            pinned,
+            first_seen,
             wrong,
             untrusted,
             unknown,
@@ -173,7 +173,7 @@ impl Controls {
             .await;
         }
         out.line(format!(
-            "{done} files: {vouched} vouched for by {names}, {pinned} as first seen, {wrong} wrong, {unknown} not known to the database, {unavailable} could not be asked about"
+            "{done} files: {vouched} vouched for by {names}, {first_seen} as first seen, {wrong} wrong, {unknown} not known to the database, {unavailable} could not be asked about"
         ))
         .await;
         Ok(unknown == 0 && unavailable == 0 && untrusted == 0 && (wrong == 0 || repair))
@@ -189,7 +189,7 @@ impl Controls {
     ) -> Result<(), EngineError> {
         let (count, text) = match found {
             Found::Vouched => (&mut summary.vouched, None),
-            Found::Pinned => (&mut summary.pinned, None),
+            Found::FirstSeen => (&mut summary.first_seen, None),
             Found::Wrong(text) => (&mut summary.wrong, Some(("WRONG", text))),
             Found::Untrusted(text) => (&mut summary.untrusted, Some(("NOT TRUSTED", text))),
             Found::Unknown(text) => (&mut summary.unknown, Some(("not known", text))),
@@ -231,7 +231,7 @@ impl Controls {
         };
         let voucher = self.engine.voucher();
         if !voucher.covers(&key.module) {
-            return Ok(Some(self.verify_pin(key, h1, &record).await?));
+            return Ok(Some(self.verify_first_seen(key, h1, &record).await?));
         }
         let found = match voucher
             .ask(&key.module, &key.version, &Errand::default())
@@ -255,7 +255,9 @@ impl Controls {
                 error: SumdbError::Unknown { text, .. },
                 ..
             }) => match self.engine.store().pin(key).await? {
-                Some(pin) if pin.h1 == h1 && voucher.settings().pin_unknown => Found::Pinned,
+                Some(pin) if pin.h1 == h1 && voucher.settings().first_seen_unknown => {
+                    Found::FirstSeen
+                }
                 _ => Found::Unknown(text),
             },
             Err(refusal) if refusal.error.is_unavailable() => {
@@ -273,7 +275,7 @@ impl Controls {
         Ok(())
     }
 
-    async fn verify_pin(
+    async fn verify_first_seen(
         &self,
         key: &FileKey,
         h1: &str,
@@ -282,7 +284,7 @@ impl Controls {
         match self
             .engine
             .voucher()
-            .pin(key, h1, &record.from, false)
+            .first_seen(key, h1, &record.from, false)
             .await
         {
             Ok(vouched) => {
@@ -295,7 +297,7 @@ impl Controls {
                     };
                     self.settle(key, h1, settle).await?;
                 }
-                Ok(Found::Pinned)
+                Ok(Found::FirstSeen)
             }
             Err(mismatch) if mismatch.class == Class::Rejected => {
                 Ok(Found::Wrong(mismatch.to_string()))

@@ -146,7 +146,7 @@ impl Engine {
             policy,
             store,
             sources,
-            ahead: Ahead::new(settings.ahead, metrics.ahead.clone()),
+            ahead: Ahead::new(settings.ahead, metrics.prefetch.clone()),
             voucher,
             epoch: Arc::default(),
             clock,

@@ -22,8 +22,8 @@ const AT_ONCE: usize = 8;
 const TIMES_UNKNOWN: u32 = 3;
 /// How many files in a row may find nobody to ask before the rest waits for the next round.
 const IN_VAIN: u32 = 16;
-/// How often what is pinned because its database does not know it is asked about. Milliseconds.
-const PINNED_PAUSE: u64 = 3_600_000;
+/// How often a database is asked again about what it does not know, which is held to the checksum seen first. Milliseconds.
+const UNKNOWN_PAUSE: u64 = 3_600_000;
 
 /// Rest after each page of what is kept that is looked through, in times of what the page took.
 const LOOK_REST: u32 = 2;
@@ -136,7 +136,7 @@ impl Engine {
         }
     }
 
-    /// Holds a kept file to its pin. `None` if it is not what was first seen, and so is taken back.
+    /// Holds a kept file to the checksum seen first. `None` if it is not what was first seen, and so is taken back.
     async fn pinned(
         &self,
         key: &FileKey,
@@ -144,7 +144,7 @@ impl Engine {
         h1: &str,
         unknown: bool,
     ) -> Result<Option<Option<PinRecord>>, EngineError> {
-        match self.voucher.pin(key, h1, &file.from, unknown).await {
+        match self.voucher.first_seen(key, h1, &file.from, unknown).await {
             Ok(vouched) => Ok(Some(vouched.beside.pin)),
             Err(mismatch) if mismatch.class == Class::Rejected => {
                 self.take_back(key, h1, &mismatch).await?;
@@ -183,7 +183,7 @@ impl Engine {
         let in_vain = refusal.error.is_unavailable();
         let unknown = matches!(refusal.error, SumdbError::Unknown { .. });
         record.unknown = if unknown { record.unknown + 1 } else { 0 };
-        let pause = if unknown && self.voucher.settings().pin_unknown {
+        let pause = if unknown && self.voucher.settings().first_seen_unknown {
             let Some(pin) = self.pinned(key, file, h1, true).await? else {
                 return Ok(Step::Withdrawn);
             };
@@ -196,7 +196,7 @@ impl Engine {
                 self.store.settle(key, h1, settle).await?;
                 self.changed(key);
             }
-            PINNED_PAUSE
+            UNKNOWN_PAUSE
         } else if unknown && record.unknown >= TIMES_UNKNOWN {
             let why = EngineError::absent(format!(
                 "the checksum database {} does not know it: {}",

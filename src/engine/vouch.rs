@@ -31,8 +31,8 @@ const LATELY: Duration = Duration::from_secs(5);
 pub struct VouchSettings {
     /// Serve what no database can be asked about; else refuse it.
     pub serve_unverified: bool,
-    /// Pin what the databases do not know; else refuse it.
-    pub pin_unknown: bool,
+    /// Hold what the databases do not know to the checksum seen first; else refuse it.
+    pub first_seen_unknown: bool,
     /// How long a file waits for its look-up, from the beginning of its flight.
     pub patience: Duration,
 }
@@ -281,14 +281,14 @@ impl Voucher {
     }
 
     /// Holds a file that no database covers to the h1 it had when it was first seen.
-    pub async fn pin(
+    pub async fn first_seen(
         &self,
         key: &FileKey,
         h1: &str,
         from: &str,
         unknown: bool,
     ) -> Result<Vouched, EngineError> {
-        let pinned = |pin| Vouched {
+        let held = |pin| Vouched {
             verified: Verified::Pin,
             by: None,
             beside: Beside {
@@ -299,9 +299,9 @@ impl Voucher {
         let known = self.store.pin(key).await?;
         self.as_seen(key, h1, from, known.as_ref()).await?;
         if known.is_some_and(|pin| !pin.accept) {
-            return Ok(pinned(None));
+            return Ok(held(None));
         }
-        Ok(pinned(Some(PinRecord {
+        Ok(held(Some(PinRecord {
             h1: h1.to_owned(),
             from: from.to_owned(),
             seen: self.clock.now(),
@@ -332,9 +332,9 @@ impl Voucher {
                     format!("SECURITY ERROR: {}: checksum mismatch: {from} serves something else than was first seen here", what(key)),
                 )
                 .detail(format!("downloaded: {h1}"))
-                .detail(format!("pinned:     {expected}"))
+                .detail(format!("first seen: {expected}"))
                 .and("It was not kept. Somebody has replaced the version, or is altering it on the way.")
-                .and(format!("If the change is right, larder's operator accepts it with: larder pin accept {version}"));
+                .and(format!("If the change is right, larder's operator accepts it with: larder first-seen accept {version}"));
                 mismatch.upstream = Some(from.to_owned());
                 Err(mismatch)
             }
@@ -414,7 +414,7 @@ impl Vouching {
         let voucher = &self.voucher;
         let (key, h1) = (&self.key, h1.as_str());
         let Some(mut asked) = self.asked.clone() else {
-            return voucher.pin(key, h1, from, false).await;
+            return voucher.first_seen(key, h1, from, false).await;
         };
         self.found();
         let begun = self.begun.get().copied();
@@ -442,7 +442,7 @@ impl Vouching {
         };
         match self.judge(&refusal) {
             Judgement::Refuse(error) => Err(error),
-            Judgement::Pin => voucher.pin(key, h1, from, true).await,
+            Judgement::FirstSeen => voucher.first_seen(key, h1, from, true).await,
             // Nothing is kept unverified in stock, and who has come to wait for it has the databases asked again.
             Judgement::Later if begun.is_some_and(|begun| begun.for_a_guess) => {
                 Err(voucher.unavailable(key, &refusal))
@@ -470,7 +470,9 @@ impl Vouching {
         let alarm = voucher.alarm().filter(|_| !refusal.error.is_grave());
         let refusal = alarm.as_ref().unwrap_or(refusal);
         match &refusal.error {
-            SumdbError::Unknown { .. } if voucher.settings.pin_unknown => Judgement::Pin,
+            SumdbError::Unknown { .. } if voucher.settings.first_seen_unknown => {
+                Judgement::FirstSeen
+            }
             SumdbError::Unknown { text, .. } => {
                 Judgement::Refuse(voucher.not_known(key, &refusal.database, text))
             }
@@ -486,7 +488,7 @@ impl Vouching {
 /// What becomes of a file that no database vouches for.
 enum Judgement {
     Refuse(EngineError),
-    Pin,
+    FirstSeen,
     Later,
 }
 

@@ -29,6 +29,7 @@ pub enum Verified {
     /// The checksum database.
     Sumdb,
     /// The h1 it had when it was first seen.
+    #[serde(rename = "first-seen")]
     Pin,
     /// Nothing but its own form.
     None,
@@ -39,7 +40,7 @@ impl Verified {
     pub fn as_str(self) -> &'static str {
         match self {
             Verified::Sumdb => "sumdb",
-            Verified::Pin => "pin",
+            Verified::Pin => "first-seen",
             Verified::None => "none",
         }
     }
@@ -75,7 +76,7 @@ pub struct PinRecord {
     pub from: String,
     /// When it was first seen.
     pub seen: Timestamp,
-    /// Pinned because the database did not know it (`sumdb.on_unknown = "pin"`): it is asked again.
+    /// Held to because the database did not know it (`sumdb.on_unknown = "first-seen"`): it is asked again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unknown: bool,
     /// An operator has accepted that it changes: the next one that comes takes its place.
@@ -358,7 +359,8 @@ mod tests {
 
     #[test]
     fn fields_of_later_versions_are_tolerated() {
-        let json = br#"{"size":1,"sha256":"","from":"","seen":1,"verified":"pin","later":{"a":1}}"#;
+        let json =
+            br#"{"size":1,"sha256":"","from":"","seen":1,"verified":"first-seen","later":{"a":1}}"#;
         let mut bytes = vec![FORMAT];
         bytes.extend_from_slice(json);
         let crc = crc32fast::hash(&bytes);

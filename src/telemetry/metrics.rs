@@ -157,9 +157,9 @@ struct AlarmLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct GuessLabels {
+struct PrefetchLabels {
     kind: &'static str,
-    outcome: GuessOutcome,
+    outcome: PrefetchOutcome,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -228,12 +228,12 @@ pub struct EngineMetrics {
     /// Files served although their checksum database could not be reached, and not verified since.
     pub unsettled: Gauge,
     /// Of what is fetched before it is asked for.
-    pub ahead: AheadMetrics,
+    pub prefetch: PrefetchMetrics,
 }
 
-/// What became of a guess.
+/// What became of a prefetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum GuessOutcome {
+pub enum PrefetchOutcome {
     /// It is made.
     Made,
     /// Somebody has asked for it.
@@ -244,13 +244,13 @@ pub enum GuessOutcome {
     Failed,
 }
 
-impl EncodeLabelValue for GuessOutcome {
+impl EncodeLabelValue for PrefetchOutcome {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> std::fmt::Result {
         let word = match self {
-            GuessOutcome::Made => "made",
-            GuessOutcome::Used => "used",
-            GuessOutcome::Wasted => "wasted",
-            GuessOutcome::Failed => "failed",
+            PrefetchOutcome::Made => "made",
+            PrefetchOutcome::Used => "used",
+            PrefetchOutcome::Wasted => "wasted",
+            PrefetchOutcome::Failed => "failed",
         };
         word.encode(encoder)
     }
@@ -258,17 +258,17 @@ impl EncodeLabelValue for GuessOutcome {
 
 /// Metrics of what is fetched before it is asked for.
 #[derive(Clone, Default)]
-pub struct AheadMetrics {
-    guesses: Family<GuessLabels, Counter>,
-    /// Bytes of guessed files that nobody has asked for yet.
+pub struct PrefetchMetrics {
+    outcomes: Family<PrefetchLabels, Counter>,
+    /// Bytes of prefetched files that nobody has asked for yet.
     pub bytes: Gauge,
 }
 
-impl AheadMetrics {
-    /// Counts a guess of a kind of file (`info`, `mod`, `zip`) with what became of it.
-    pub fn guess(&self, kind: &'static str, outcome: GuessOutcome) {
-        let labels = GuessLabels { kind, outcome };
-        self.guesses.get_or_create(&labels).inc();
+impl PrefetchMetrics {
+    /// Counts a prefetch of a kind of file (`info`, `mod`, `zip`) with what became of it.
+    pub fn count(&self, kind: &'static str, outcome: PrefetchOutcome) {
+        let labels = PrefetchLabels { kind, outcome };
+        self.outcomes.get_or_create(&labels).inc();
     }
 }
 
@@ -498,15 +498,15 @@ impl Metrics {
             engine.refreshes.clone(),
         );
         registry.register(
-            "ahead_guesses",
+            "prefetches",
             "Files fetched before anybody asked for them, and what became of that",
-            engine.ahead.guesses.clone(),
+            engine.prefetch.outcomes.clone(),
         );
         registry.register_with_unit(
-            "ahead_unused",
-            "Size of guessed files that nobody has asked for yet",
+            "prefetch_unused",
+            "Size of prefetched files that nobody has asked for yet",
             Unit::Bytes,
-            engine.ahead.bytes.clone(),
+            engine.prefetch.bytes.clone(),
         );
         registry.register_with_unit(
             "upstream_fetch",
@@ -788,7 +788,7 @@ mod tests {
         metrics.upstream("proxy.example.com").fetched("ok", took);
         metrics.sumdb("sum.example.com").asked("ok");
         metrics.direct.asked("refs", "ok", took);
-        metrics.engine.ahead.guess("mod", GuessOutcome::Made);
+        metrics.engine.prefetch.count("mod", PrefetchOutcome::Made);
         metrics
     }
 

@@ -364,7 +364,7 @@ fn c30_whatever_is_asked_only_clean_names_reach_the_upstream() {
 #[test]
 fn c26_every_possible_name_goes_through_unharmed() {
     let up = FakeUpstream::start();
-    let larder = larder().of(&up).set("ahead.enabled", "false").start();
+    let larder = larder().of(&up).set("prefetch.enabled", "false").start();
     let name = (
         "[a-z]{1,6}\\.(com|org)",
         "(/[A-Za-z][A-Za-z0-9_-]{0,8}[A-Za-z]){0,3}",

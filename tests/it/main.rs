@@ -25,7 +25,6 @@
 
 mod support;
 
-mod ahead;
 mod cache;
 mod crash;
 mod direct;
@@ -35,6 +34,7 @@ mod go_client;
 mod herd;
 mod live;
 mod operations;
+mod prefetch;
 mod protocol;
 mod ready;
 mod sumdb;

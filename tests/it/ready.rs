@@ -36,7 +36,7 @@ fn both_ways_say_the_same() {
         sized("example.com/large", 60_000),
     ];
     let up = FakeUpstream::serving(&modules);
-    let larder = larder().of(&up).set("ahead.enabled", "false").start();
+    let larder = larder().of(&up).set("prefetch.enabled", "false").start();
     let mut paths = Vec::new();
     for module in &modules {
         paths.extend(["info", "mod"].map(|kind| module.url(kind)));
@@ -157,7 +157,7 @@ fn more_files_than_fit_in_memory() {
     let larder = larder()
         .of(&up)
         .set("store.hot", "1MB")
-        .set("ahead.enabled", "false")
+        .set("prefetch.enabled", "false")
         .start();
     for module in &modules {
         larder.get_hit(&module.url("mod"));

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::Client;
 use crate::protocol::{FileKey, Kind};
-use crate::telemetry::metrics::{AheadMetrics, GuessOutcome};
+use crate::telemetry::metrics::{PrefetchMetrics, PrefetchOutcome};
 
 /// What nobody has asked for within this was guessed in vain.
 const WASTED: Duration = Duration::from_secs(300);
@@ -46,7 +46,7 @@ pub(super) struct Ledger {
     /// As many as are in `state.open`, to be looked at without the lock.
     count: AtomicUsize,
     state: Mutex<State>,
-    metrics: AheadMetrics,
+    metrics: PrefetchMetrics,
 }
 
 struct State {
@@ -66,7 +66,7 @@ struct Guess {
 }
 
 impl Ledger {
-    pub(super) fn new(metrics: AheadMetrics) -> Self {
+    pub(super) fn new(metrics: PrefetchMetrics) -> Self {
         let kinds = [Kind::Info, Kind::Mod, Kind::Zip];
         Ledger {
             count: AtomicUsize::new(0),
@@ -126,7 +126,7 @@ impl Ledger {
             order.retain(|(at, key)| open.get(key).is_some_and(|guess| guess.at == *at));
         }
         state.order.push_back((now, key.clone()));
-        self.metrics.guess(key.kind.ext(), GuessOutcome::Made);
+        self.metrics.count(key.kind.ext(), PrefetchOutcome::Made);
     }
 
     /// It has landed, and takes so many bytes.
@@ -145,7 +145,7 @@ impl Ledger {
     /// Nothing came of it.
     pub(super) fn failed(&self, key: &FileKey) {
         if self.close(&mut self.state.lock(), key).is_some() {
-            self.metrics.guess(key.kind.ext(), GuessOutcome::Failed);
+            self.metrics.count(key.kind.ext(), PrefetchOutcome::Failed);
         }
     }
 
@@ -157,7 +157,7 @@ impl Ledger {
         let mut state = self.state.lock();
         let guess = self.close(&mut state, key)?;
         state.per_kind[key.kind as usize].1.used();
-        self.metrics.guess(key.kind.ext(), GuessOutcome::Used);
+        self.metrics.count(key.kind.ext(), PrefetchOutcome::Used);
         Some(guess.client)
     }
 
@@ -172,7 +172,7 @@ impl Ledger {
             if state.open.get(&key).is_some_and(|guess| guess.at == at) {
                 self.close(&mut state, &key);
                 state.per_kind[key.kind as usize].1.wasted();
-                self.metrics.guess(key.kind.ext(), GuessOutcome::Wasted);
+                self.metrics.count(key.kind.ext(), PrefetchOutcome::Wasted);
             }
         }
     }
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn guesses_shrink_where_they_are_wasted_and_grow_where_they_are_used() {
-        let ledger = Ledger::new(AheadMetrics::default());
+        let ledger = Ledger::new(PrefetchMetrics::default());
         #[allow(clippy::disallowed_methods)]
         let mut now = Instant::now();
         let mut made = 0;
@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn what_failed_is_neither() {
-        let ledger = Ledger::new(AheadMetrics::default());
+        let ledger = Ledger::new(PrefetchMetrics::default());
         #[allow(clippy::disallowed_methods)]
         let now = Instant::now();
         let before = ledger.state.lock().per_kind[1].1.now;

@@ -24,7 +24,7 @@ use crate::gomod::ModulePath;
 use crate::policy::Course;
 use crate::protocol::{FileKey, Key, Kind, Meta, MetaKey};
 use crate::store::{self, Room};
-use crate::telemetry::metrics::AheadMetrics;
+use crate::telemetry::metrics::PrefetchMetrics;
 use ledger::Ledger;
 use walk::Walk;
 
@@ -98,7 +98,7 @@ impl Drop for Slot {
 
 impl Ahead {
     /// With nothing under way.
-    pub fn new(settings: AheadSettings, metrics: AheadMetrics) -> Self {
+    pub fn new(settings: AheadSettings, metrics: PrefetchMetrics) -> Self {
         Ahead {
             settings,
             ledger: Ledger::new(metrics),

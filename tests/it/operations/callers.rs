@@ -31,7 +31,7 @@ impl Scene {
         );
         larder()
             .of(&self.up)
-            .set("ahead.enabled", "false")
+            .set("prefetch.enabled", "false")
             .config(&route)
     }
 

@@ -28,7 +28,13 @@ fn version_and_help() {
     assert!(version.contains(env!("CARGO_PKG_VERSION")), "{version}");
     let help = builder.run(&["--help"]).expect(0).stdout;
     for command in [
-        "serve", "config", "doctor", "index", "pin", "sumdb", "token",
+        "serve",
+        "config",
+        "doctor",
+        "index",
+        "first-seen",
+        "sumdb",
+        "token",
     ] {
         assert!(help.contains(command), "{help}");
     }
@@ -157,7 +163,7 @@ fn flags_may_stand_before_the_command() {
 fn a_version_that_is_none_is_a_usage_error() {
     let larder = larder().upstream("off").start();
     for version in ["a/b", "example.com/m@1.2", "@v1.0.0"] {
-        let finished = larder.run(&["pin", "accept", version]).expect(2);
+        let finished = larder.run(&["first-seen", "accept", version]).expect(2);
         assert!(
             finished.stderr.contains("example.com/module@v1.2.3"),
             "{finished:?}"
@@ -213,7 +219,7 @@ fn commands_say_which_data_directory_and_which_server_they_talk_to() {
     assert!(made.stderr.contains(data), "{made:?}");
     let token = made.stdout.lines().next_back().unwrap();
     assert!(token.starts_with("lrd_"), "{made:?}");
-    for arguments in [&["pin", "list"][..], &["sumdb", "status"]] {
+    for arguments in [&["first-seen", "list"][..], &["sumdb", "status"]] {
         let said = larder.run(arguments).expect(0).stderr;
         assert!(
             said.contains("the running server") && said.contains(data),
@@ -226,7 +232,7 @@ fn commands_say_which_data_directory_and_which_server_they_talk_to() {
         "{doctor}"
     );
     larder.stop();
-    for arguments in [&["token", "list"][..], &["pin", "list"]] {
+    for arguments in [&["token", "list"][..], &["first-seen", "list"]] {
         let said = larder.run(arguments).expect(0).stderr;
         assert!(
             said.contains("no server is running") && said.contains(data),
@@ -259,7 +265,7 @@ fn nothing_is_written_into_a_store_that_the_server_does_not_have() {
     for arguments in [
         &["token", "new", "ops"][..],
         &["token", "revoke", "ops"],
-        &["pin", "remove", "example.com/m@v1.0.0"],
+        &["first-seen", "remove", "example.com/m@v1.0.0"],
         &["sumdb", "acknowledge", "sum.example.com"],
     ] {
         let arguments = [arguments, &["--config", &file]].concat();

@@ -66,7 +66,7 @@ fn a_directory_of_somebody_else_is_refused_untouched() {
         for command in [
             &["index", "rebuild"][..],
             &["token", "new", "ci"],
-            &["pin", "list"],
+            &["first-seen", "list"],
         ] {
             let arguments = [command, &["--data-dir", data]].concat();
             builder.run(&arguments).expect(4);

@@ -213,7 +213,11 @@ fn module_files_say_how_they_were_verified() {
     let larder = larder().of(&up).start();
     for _ in 0..2 {
         // Without a checksum database, files are held to what was seen first.
-        for (kind, by) in [("info", None), ("mod", Some("pin")), ("zip", Some("pin"))] {
+        for (kind, by) in [
+            ("info", None),
+            ("mod", Some("first-seen")),
+            ("zip", Some("first-seen")),
+        ] {
             let answer = larder.get(&module.url(kind));
             answer.ok();
             assert_eq!(answer.header("larder-verified"), by, "{kind}");

@@ -95,7 +95,7 @@ fn usage_errors_exit_with_2() {
         assert_eq!(finished.code, Some(2), "{arguments:?}: {finished:?}");
     }
     let help = builder.run(&["--help"]).expect(0).stdout;
-    for command in ["sumdb", "pin"] {
+    for command in ["sumdb", "first-seen"] {
         assert!(help.contains(command), "{help}");
     }
 }

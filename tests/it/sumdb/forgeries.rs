@@ -155,7 +155,7 @@ fn c78_a_true_record_without_the_module_is_an_error_and_not_unknown() {
         let module = Module::new("example.com/odd", "v1.0.0");
         world.up.add(&module);
         world.log.add_text("example.com/odd@v1.0.0", text);
-        for policy in ["refuse", "pin"] {
+        for policy in ["refuse", "first-seen"] {
             let larder = world
                 .larder()
                 .no_breaker()
@@ -296,7 +296,7 @@ fn forgeries_are_never_served_unverified() {
         .larder()
         .no_breaker()
         .set("sumdb.on_unavailable", "serve-unverified")
-        .set("sumdb.on_unknown", "pin")
+        .set("sumdb.on_unknown", "first-seen")
         .set("sumdb.patience", "1s")
         .set("sumdb.settle_every", "200ms")
         .start();
@@ -324,9 +324,9 @@ fn while_a_forged_tile_s_alarm_stands_nothing_is_served_unverified() {
         .larder()
         .no_breaker()
         .set("upstream.attempts", "1")
-        .set("sumdb.on_unknown", "pin")
+        .set("sumdb.on_unknown", "first-seen")
         .set("sumdb.patience", "1s")
-        .set("ahead.enabled", "false")
+        .set("prefetch.enabled", "false")
         .start();
     vouched_for(&larder, &world.last);
     world.log.flip(0, 0, 3);
@@ -349,7 +349,7 @@ fn while_a_forged_tile_s_alarm_stands_nothing_is_served_unverified() {
         .run(&["sumdb", "acknowledge", &world.log.name()])
         .expect(0);
     let answer = larder.get(&unknown.url("mod"));
-    assert_eq!((answer.status, verified(&answer)), (200, "pin"));
+    assert_eq!((answer.status, verified(&answer)), (200, "first-seen"));
 }
 
 /// Two databases: one cannot be reached, the other one forges.

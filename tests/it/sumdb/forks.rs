@@ -257,7 +257,7 @@ fn c80_a_fork_with_a_smaller_tree_is_no_database_that_cannot_be_reached() {
         let larder = world
             .larder()
             .no_breaker()
-            .set("sumdb.on_unknown", "pin")
+            .set("sumdb.on_unknown", "first-seen")
             .start();
         vouched_for(&larder, &world.first);
         let (evil, third) = (

@@ -2,13 +2,14 @@
 
 mod commands;
 mod deep;
+mod first_seen;
 mod fixture;
 mod forgeries;
 mod forks;
 mod go_client;
 mod heads;
 mod notes;
-mod pins;
+
 mod relay;
 mod sources;
 mod tiles;

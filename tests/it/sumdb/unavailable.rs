@@ -438,15 +438,15 @@ fn what_the_database_does_not_know_is_refused_with_the_way_out() {
 }
 
 #[test]
-fn what_the_database_does_not_know_can_be_pinned() {
+fn what_the_database_does_not_know_can_be_held_to_what_came_first() {
     let world = world();
     let module = unknown(&world);
-    let larder = world.larder().set("sumdb.on_unknown", "pin").start();
+    let larder = world.larder().set("sumdb.on_unknown", "first-seen").start();
     for (kind, bytes) in [("mod", module.mod_bytes()), ("zip", module.zip_bytes())] {
         let miss = larder.get(&module.url(kind));
         assert_eq!(miss.ok(), bytes);
-        assert_eq!(verified(&miss), "pin", "{}", miss.describe());
-        assert_eq!(verified(&larder.get_hit(&module.url(kind))), "pin");
+        assert_eq!(verified(&miss), "first-seen", "{}", miss.describe());
+        assert_eq!(verified(&larder.get_hit(&module.url(kind))), "first-seen");
     }
     vouched_for(&larder, &world.first);
 }
@@ -529,7 +529,7 @@ fn what_was_kept_without_a_database_is_looked_through_when_there_is_one() {
     for module in [&world.first, &forged] {
         let answer = larder.get(&module.url("zip"));
         assert_eq!(answer.ok(), module.zip_bytes());
-        assert_eq!(verified(&answer), "pin");
+        assert_eq!(verified(&answer), "first-seen");
     }
     larder.stop();
     larder.restart_with(|builder| builder.sumdb(&world.log.verifier()));
@@ -543,9 +543,9 @@ fn what_was_kept_without_a_database_is_looked_through_when_there_is_one() {
     });
     world.up.add(&world.second);
     vouched_for(&larder, &world.second);
-    // Nothing of it is a pin any more.
-    let pins = larder.run(&["pin", "list"]).expect(0).stdout;
-    assert!(!pins.contains("example.com/First v1.0.0 "), "{pins}");
+    // It is not held to what came first any more.
+    let held = larder.run(&["first-seen", "list"]).expect(0).stdout;
+    assert!(!held.contains("example.com/First v1.0.0 "), "{held}");
 }
 
 #[test]

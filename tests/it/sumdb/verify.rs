@@ -313,7 +313,7 @@ fn excluded_modules_are_served_without_being_looked_up() {
     for kind in ["mod", "zip"] {
         let answer = larder.get(&ours.url(kind));
         answer.ok();
-        assert_eq!(verified(&answer), "pin", "{}", answer.describe());
+        assert_eq!(verified(&answer), "first-seen", "{}", answer.describe());
     }
     larder.get(&world.lookup(&ours)).refuses(&[403]);
     assert_eq!(world.lookups(&ours), 0);

@@ -1,7 +1,7 @@
 //! What is fetched ahead follows from answers: never from a question about something that may not exist, nor for
 //! clients that look at what there is, or want the graph only.
 
-use super::{all_guesses, guesses, old};
+use super::{all_prefetches, old, prefetches};
 use crate::support::*;
 
 /// Waits until nothing is under way, and tells what was asked for of this kind.
@@ -65,7 +65,7 @@ fn what_does_not_exist_sets_off_nothing() {
             assert_eq!(up.count(&format!("*/lookup/{path}@*")), there, "{path}");
         }
     }
-    assert_eq!(all_guesses(larder), 0);
+    assert_eq!(all_prefetches(larder), 0);
     let log = larder.stderr();
     assert!(!log.contains("does not know this"), "{log}");
 }
@@ -157,7 +157,7 @@ fn go_install_costs_what_it_costs_straight() {
     };
     let straight = install(&up.url());
     assert_eq!(install(&larder.url()), straight);
-    assert_eq!(all_guesses(&larder), 0);
+    assert_eq!(all_prefetches(&larder), 0);
 }
 
 /// Ten modules with so many versions each. All of them require something.
@@ -252,7 +252,7 @@ fn a_robot_with_one_version_of_many_modules_gets_no_zips() {
     ask_all(&larder, 5, &urls);
     assert_eq!(asked_in_the_end(&larder, &up, "mod"), 0);
     assert_eq!(up.count("*.zip"), 0);
-    assert_eq!(all_guesses(&larder), 0);
+    assert_eq!(all_prefetches(&larder), 0);
 }
 
 /// A main module's requirements.
@@ -302,6 +302,6 @@ fn who_takes_zips_after_that_gets_them_ahead_all_the_same() {
     go.module(&lines.iter().map(String::as_str).collect::<Vec<_>>());
     go.ok(&["mod", "download"]);
     assert_eq!(asked_in_the_end(&larder, &up, "zip"), 112);
-    let used = guesses(&larder, "zip", "used");
+    let used = prefetches(&larder, "zip", "used");
     assert!(used >= 20, "{used} of 100");
 }

@@ -16,7 +16,7 @@ fn changed(module: &Module, name: &str) -> Module {
         .file("changed.go", format!("package {name}\n"))
 }
 
-/// The ways in which a module comes to be pinned.
+/// The ways in which a module comes to be held to it.
 fn ways(world: &World) -> [(&'static str, Builder); 3] {
     [
         (
@@ -24,16 +24,19 @@ fn ways(world: &World) -> [(&'static str, Builder); 3] {
             world.larder().set("sumdb.exclude", "example.com/Ours"),
         ),
         ("no database", larder().of(&world.up)),
-        ("unknown", world.larder().set("sumdb.on_unknown", "pin")),
+        (
+            "unknown",
+            world.larder().set("sumdb.on_unknown", "first-seen"),
+        ),
     ]
 }
 
 #[track_caller]
-fn pinned(larder: &Larder, module: &Module) {
+fn held(larder: &Larder, module: &Module) {
     for (kind, bytes) in [("mod", module.mod_bytes()), ("zip", module.zip_bytes())] {
         let answer = larder.get_hit(&module.url(kind));
         assert_eq!(answer.ok(), bytes);
-        assert_eq!(verified(&answer), "pin", "{}", answer.describe());
+        assert_eq!(verified(&answer), "first-seen", "{}", answer.describe());
     }
 }
 
@@ -48,30 +51,30 @@ fn lose_files(larder: &mut Larder, module: &Module) {
     larder.restart();
 }
 
-/// The pin holds against what upstream has now; returns what was said.
+/// It holds against what upstream has now; returns what was said.
 #[track_caller]
-fn refused_by_pin(larder: &Larder, module: &Module, kind: &str) -> String {
+fn refused_as_changed(larder: &Larder, module: &Module, kind: &str) -> String {
     let text = larder.get(&module.url(kind)).refuses(&[502]);
-    assert!(text.contains("larder pin accept"), "{text}");
+    assert!(text.contains("larder first-seen accept"), "{text}");
     assert!(text.contains("example.com/Ours/a@v1.0.0"), "{text}");
     larder.get_kept(&module.url(kind)).refuses(&[404]);
     text
 }
 
 #[test]
-fn the_first_content_is_the_pin() {
+fn the_first_content_is_what_holds() {
     for which in 0..3 {
         let world = world();
         let module = ours();
         world.up.add(&module);
         let (what, builder) = ways(&world).into_iter().nth(which).unwrap();
         let mut larder = builder.start();
-        pinned(&larder, &module);
+        held(&larder, &module);
         let evil = changed(&module, "evil");
         world.up.add(&evil);
         lose_files(&mut larder, &module);
         for kind in ["mod", "zip"] {
-            let text = refused_by_pin(&larder, &module, kind);
+            let text = refused_as_changed(&larder, &module, kind);
             let hashes = match kind {
                 "mod" => [module.mod_h1(), evil.mod_h1()],
                 _ => [module.h1(), evil.h1()],
@@ -80,15 +83,19 @@ fn the_first_content_is_the_pin() {
                 assert!(text.contains(hash.as_str()), "{what}: {text}");
             }
             let asked = world.up.count(&module.url(kind));
-            refused_by_pin(&larder, &module, kind);
+            refused_as_changed(&larder, &module, kind);
             assert_eq!(world.up.count(&module.url(kind)), asked + 1);
         }
         // The old content is as good as ever.
         world.up.add(&module);
         for kind in ["mod", "zip"] {
-            assert_eq!(verified(&larder.get(&module.url(kind))), "pin", "{what}");
+            assert_eq!(
+                verified(&larder.get(&module.url(kind))),
+                "first-seen",
+                "{what}"
+            );
         }
-        pinned(&larder, &module);
+        held(&larder, &module);
     }
 }
 
@@ -98,42 +105,42 @@ fn a_removed_file_is_enough_while_the_index_still_knows_it() {
     let module = ours();
     world.up.add(&module);
     let mut larder = larder().of(&world.up).start();
-    pinned(&larder, &module);
+    held(&larder, &module);
     world.up.add(&changed(&module, "evil"));
     larder.stop();
     fs::remove_file(larder.blob(&module.url("zip"))).unwrap();
     larder.restart();
     // That the file is gone may be noticed by the first who asks for it.
-    let text = until("the pin to hold", || {
+    let text = until("it to hold", || {
         let answer = larder.get(&module.url("zip"));
         assert_ne!(answer.status, 200, "{}", answer.describe());
         (answer.status == 502).then(|| answer.text())
     });
-    assert!(text.contains("larder pin accept"), "{text}");
+    assert!(text.contains("larder first-seen accept"), "{text}");
 }
 
 #[test]
-fn pins_outlast_the_loss_of_everything_else() {
+fn first_seen_checksums_outlast_the_loss_of_everything_else() {
     let world = world();
     let module = ours();
     world.up.add(&module);
     let mut larder = larder().of(&world.up).start();
-    pinned(&larder, &module);
+    held(&larder, &module);
     larder.stop();
     fs::remove_dir_all(larder.data_dir().join("modules/example.com")).unwrap();
     larder.run(&["index", "verify", "--repair"]);
     world.up.add(&changed(&module, "evil"));
     larder.restart();
-    refused_by_pin(&larder, &module, "zip");
+    refused_as_changed(&larder, &module, "zip");
 }
 
 #[test]
-fn a_large_zip_against_its_pin_never_arrives_whole() {
+fn a_large_zip_against_it_never_arrives_whole() {
     let world = world();
     let module = ours().file("data", zip::noise(3 << 20, 4));
     world.up.add(&module);
     let mut larder = larder().of(&world.up).no_breaker().start();
-    pinned(&larder, &module);
+    held(&larder, &module);
     let evil = module.clone().file("data", zip::noise(3 << 20, 5));
     world.up.add(&evil);
     lose_files(&mut larder, &module);
@@ -146,25 +153,25 @@ fn a_large_zip_against_its_pin_never_arrives_whole() {
 }
 
 #[track_caller]
-fn pin(larder: &Larder, arguments: &[&str]) -> String {
-    let finished = larder.run(&[&["pin"], arguments].concat()).expect(0);
+fn first_seen(larder: &Larder, arguments: &[&str]) -> String {
+    let finished = larder.run(&[&["first-seen"], arguments].concat()).expect(0);
     finished.stdout
 }
 
 const NAME: &str = "example.com/Ours/a@v1.0.0";
 
 #[test]
-fn pins_are_listed_whether_the_server_runs_or_not() {
+fn first_seen_checksums_are_listed_whether_the_server_runs_or_not() {
     let world = world();
     let module = ours();
     world.up.add(&module);
     let builder = world.larder().set("sumdb.exclude", "example.com/Ours");
     let mut larder = builder.start();
-    assert!(!pin(&larder, &["list"]).contains(NAME));
-    pinned(&larder, &module);
+    assert!(!first_seen(&larder, &["list"]).contains(NAME));
+    held(&larder, &module);
     vouched_for(&larder, &world.first);
     let listed = |larder: &Larder| {
-        let text = pin(larder, &["list"]);
+        let text = first_seen(larder, &["list"]);
         assert!(text.contains("example.com/Ours/a"), "{text}");
         assert!(text.contains("v1.0.0"), "{text}");
         assert!(text.contains(&module.h1()), "{text}");
@@ -175,69 +182,69 @@ fn pins_are_listed_whether_the_server_runs_or_not() {
     listed(&larder);
 }
 
-/// A pin that upstream does not meet any more.
+/// A first-seen checksum that upstream does not meet any more.
 fn mismatch() -> (World, Module, Module, Larder) {
     let world = world();
     let module = ours();
     world.up.add(&module);
     let mut larder = larder().of(&world.up).start();
-    pinned(&larder, &module);
+    held(&larder, &module);
     let other = changed(&module, "other");
     world.up.add(&other);
     lose_files(&mut larder, &module);
-    refused_by_pin(&larder, &module, "zip");
-    refused_by_pin(&larder, &module, "mod");
+    refused_as_changed(&larder, &module, "zip");
+    refused_as_changed(&larder, &module, "mod");
     (world, module, other, larder)
 }
 
 #[test]
-fn accepting_lets_the_next_content_be_the_pin() {
+fn accepting_lets_the_next_content_take_its_place() {
     for running in [true, false] {
         let (world, module, other, mut larder) = mismatch();
         if running {
-            pin(&larder, &["accept", NAME]);
+            first_seen(&larder, &["accept", NAME]);
         } else {
             larder.stop();
-            pin(&larder, &["accept", NAME]);
+            first_seen(&larder, &["accept", NAME]);
             larder.restart();
         }
-        pinned(&larder, &other);
-        assert!(pin(&larder, &["list"]).contains(&other.h1()));
+        held(&larder, &other);
+        assert!(first_seen(&larder, &["list"]).contains(&other.h1()));
         // Once: a third content is as unwelcome as the second was.
         world.up.add(&changed(&module, "third"));
         lose_files(&mut larder, &module);
-        refused_by_pin(&larder, &module, "zip");
-        refused_by_pin(&larder, &module, "mod");
+        refused_as_changed(&larder, &module, "zip");
+        refused_as_changed(&larder, &module, "mod");
     }
 }
 
 #[test]
 fn accepting_twice_or_for_nothing_harms_nobody() {
     let (_world, _module, other, larder) = mismatch();
-    pin(&larder, &["accept", NAME]);
-    pin(&larder, &["accept", NAME]);
-    pinned(&larder, &other);
+    first_seen(&larder, &["accept", NAME]);
+    first_seen(&larder, &["accept", NAME]);
+    held(&larder, &other);
 }
 
 #[test]
-fn removing_forgets_the_pin() {
+fn removing_forgets_it() {
     for running in [true, false] {
         let (_world, module, other, mut larder) = mismatch();
         if running {
-            pin(&larder, &["remove", NAME]);
+            first_seen(&larder, &["remove", NAME]);
         } else {
             larder.stop();
-            pin(&larder, &["remove", NAME]);
+            first_seen(&larder, &["remove", NAME]);
             larder.restart();
         }
-        assert!(!pin(&larder, &["list"]).contains(&module.h1()));
-        pinned(&larder, &other);
-        assert!(pin(&larder, &["list"]).contains(&other.h1()));
+        assert!(!first_seen(&larder, &["list"]).contains(&module.h1()));
+        held(&larder, &other);
+        assert!(first_seen(&larder, &["list"]).contains(&other.h1()));
     }
 }
 
 #[test]
-fn commands_for_pins_say_what_is_wrong_with_them() {
+fn commands_for_them_say_what_is_wrong_with_them() {
     let world = world();
     let mut larder = larder().of(&world.up).start();
     for running in [true, false] {
@@ -245,16 +252,16 @@ fn commands_for_pins_say_what_is_wrong_with_them() {
             larder.stop();
         }
         for arguments in [
-            &["pin"][..],
-            &["pin", "accept"],
-            &["pin", "remove"],
-            &["pin", "no-such-verb"],
+            &["first-seen"][..],
+            &["first-seen", "accept"],
+            &["first-seen", "remove"],
+            &["first-seen", "no-such-verb"],
         ] {
             let finished = larder.run(arguments);
             assert_eq!(finished.code, Some(2), "{arguments:?}: {finished:?}");
         }
         for name in ["example.com/none@v1.0.0", "example.com/none", "@", "x@v1"] {
-            let finished = larder.run(&["pin", "remove", name]);
+            let finished = larder.run(&["first-seen", "remove", name]);
             assert_ne!(finished.code, Some(0), "{name}: {finished:?}");
             assert!(finished.stderr.contains(name), "{finished:?}");
         }
@@ -262,15 +269,15 @@ fn commands_for_pins_say_what_is_wrong_with_them() {
 }
 
 #[test]
-fn what_the_database_vouches_for_is_no_pin() {
+fn what_the_database_vouches_for_is_not_held_to_it() {
     let world = world();
     let larder = world.larder().start();
     vouched_for(&larder, &world.first);
-    assert!(!pin(&larder, &["list"]).contains("example.com/First"));
+    assert!(!first_seen(&larder, &["list"]).contains("example.com/First"));
 }
 
 #[test]
-fn c88_toolchains_are_pinned_only_where_there_is_no_database() {
+fn c88_toolchains_are_held_to_it_only_where_there_is_no_database() {
     let version = "v0.0.1-go1.999testmod.linux-amd64";
     let prefix = format!("golang.org/toolchain@{version}/");
     let zip = Zip::new().file(format!("{prefix}bin/go"), "#!/bin/sh\n");
@@ -280,7 +287,7 @@ fn c88_toolchains_are_pinned_only_where_there_is_no_database() {
     let world = world();
     world.up.add(&toolchain);
     let without = larder().of(&world.up).start();
-    assert_eq!(verified(&without.get(&toolchain.url("zip"))), "pin");
+    assert_eq!(verified(&without.get(&toolchain.url("zip"))), "first-seen");
     // Unknown to the database, and not to be waved through by a pattern.
     let with = world.larder().set("sumdb.exclude", "golang.org/*").start();
     with.get(&toolchain.url("zip")).refuses(&[502]);
@@ -288,13 +295,13 @@ fn c88_toolchains_are_pinned_only_where_there_is_no_database() {
 }
 
 #[test]
-fn a_pin_holds_while_the_database_cannot_be_asked() {
+fn it_holds_while_the_database_cannot_be_asked() {
     let world = world();
     let module = ours();
     world.up.add(&module);
     let mut larder = world
         .larder()
-        .set("sumdb.on_unknown", "pin")
+        .set("sumdb.on_unknown", "first-seen")
         .no_breaker()
         .start();
     larder.get(&module.url("mod")).ok();
@@ -304,7 +311,7 @@ fn a_pin_holds_while_the_database_cannot_be_asked() {
     world.up.add(&other);
     world.up.rule("/sumdb/*", Fault::status(500));
     for kind in ["mod", "zip"] {
-        refused_by_pin(&larder, &other, kind);
+        refused_as_changed(&larder, &other, kind);
     }
     world.up.add(&module);
     assert_eq!(larder.get(&module.url("zip")).ok(), module.zip_bytes());

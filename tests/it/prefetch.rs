@@ -25,17 +25,17 @@ fn url(name: &str, kind: &str) -> String {
     format!("/example.com/{name}/@v/v1.0.0.{kind}")
 }
 
-/// How many guesses of a kind have come to this, by `/metrics`.
-fn guesses(larder: &Larder, kind: &str, outcome: &str) -> u64 {
-    let name = format!("larder_ahead_guesses_total{{kind=\"{kind}\",outcome=\"{outcome}\"}} ");
+/// How many prefetches of a kind have come to this, by `/metrics`.
+fn prefetches(larder: &Larder, kind: &str, outcome: &str) -> u64 {
+    let name = format!("larder_prefetches_total{{kind=\"{kind}\",outcome=\"{outcome}\"}} ");
     let metrics = larder.metrics();
     let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
     line.map_or(0, |count| count.parse().unwrap())
 }
 
-fn all_guesses(larder: &Larder) -> u64 {
+fn all_prefetches(larder: &Larder) -> u64 {
     let kinds = ["info", "mod", "zip"].into_iter();
-    kinds.map(|kind| guesses(larder, kind, "made")).sum()
+    kinds.map(|kind| prefetches(larder, kind, "made")).sum()
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn a_lone_module_costs_one_request_for_each_file() {
         larder.get(&url("a", kind)).ok();
         assert_eq!(up.total(), n + 1, "{:?}", up.paths());
     }
-    assert_eq!(all_guesses(&larder), 0);
+    assert_eq!(all_prefetches(&larder), 0);
 }
 
 #[test]
@@ -64,8 +64,8 @@ fn a_graph_is_fetched_ahead_of_who_walks_it() {
     for name in ["b", "c"] {
         larder.get_hit(&url(name, "mod"));
     }
-    assert_eq!(guesses(&larder, "mod", "made"), 2);
-    assert_eq!(guesses(&larder, "mod", "used"), 2);
+    assert_eq!(prefetches(&larder, "mod", "made"), 2);
+    assert_eq!(prefetches(&larder, "mod", "used"), 2);
     assert_eq!(up.count("*.mod"), 4, "{:?}", up.paths());
 }
 
@@ -73,7 +73,7 @@ fn a_graph_is_fetched_ahead_of_who_walks_it() {
 fn zips_come_once_three_modules_were_missed_in_the_order_of_paths() {
     let up = FakeUpstream::serving(&world());
     // One at a time, so that their order can be told.
-    let larder = larder().of(&up).set("ahead.requests", "1").start();
+    let larder = larder().of(&up).set("prefetch.requests", "1").start();
     for name in ["x", "y", "z"] {
         assert_eq!(up.count("*.zip"), 0);
         larder.get(&url(name, "mod")).ok();
@@ -88,7 +88,7 @@ fn zips_come_once_three_modules_were_missed_in_the_order_of_paths() {
     for name in ["x", "y", "z"] {
         larder.get_hit(&url(name, "zip"));
     }
-    assert_eq!(guesses(&larder, "zip", "used"), 3);
+    assert_eq!(prefetches(&larder, "zip", "used"), 3);
     assert_eq!(up.count("*.zip"), 3);
 }
 
@@ -112,7 +112,7 @@ fn other_clients_are_other_walks() {
         let request = Request::get(&url(name, "mod")).header("X-Forwarded-For", client);
         request.send(larder.addr()).ok();
     }
-    assert_eq!(all_guesses(&larder), 0);
+    assert_eq!(all_prefetches(&larder), 0);
     assert_eq!(up.total(), 3);
 }
 
@@ -132,7 +132,7 @@ fn who_wants_nothing_fetched_starts_nothing() {
             .expect(404);
     }
     assert_eq!(up.total(), 4, "{:?}", up.paths());
-    assert_eq!(all_guesses(&larder), 0);
+    assert_eq!(all_prefetches(&larder), 0);
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn hits_start_nothing() {
             larder.get_hit(&url(name, "mod"));
         }
     }
-    assert_eq!(all_guesses(&larder), 0);
+    assert_eq!(all_prefetches(&larder), 0);
     up.assert_untouched();
 }
 
@@ -175,7 +175,7 @@ fn kept_files_are_walked_through() {
 }
 
 #[test]
-fn what_is_waited_for_overtakes_what_is_guessed() {
+fn what_is_waited_for_overtakes_what_is_prefetched() {
     let modules: Vec<_> = (10..40)
         .map(|n| old(&format!("example.com/m{n}")))
         .collect();
@@ -183,17 +183,17 @@ fn what_is_waited_for_overtakes_what_is_guessed() {
     let other = Module::new("example.com/other", "v1.0.0");
     up.add(&other);
     let gate = up.gated("*/m*.zip");
-    // Four places: two of them may be guesses'.
+    // Four places: two of them may be taken by prefetches.
     let larder = larder()
         .of(&up)
         .set("upstream.concurrency", "4")
-        .set("ahead.requests", "64")
+        .set("prefetch.requests", "64")
         .start();
     for module in &modules[..6] {
         larder.get(&module.url("mod")).ok();
     }
     gate.wait_arrived(2);
-    // More guesses wait, and these go before them.
+    // More prefetches wait, and these go before them.
     larder.get(&other.url("mod")).ok();
     larder.get(&other.url("zip")).ok();
     assert_eq!(gate.arrived(), 2);
@@ -201,7 +201,7 @@ fn what_is_waited_for_overtakes_what_is_guessed() {
 }
 
 #[test]
-fn a_guess_that_somebody_comes_to_wait_for_goes_on_at_once() {
+fn a_prefetch_that_somebody_comes_to_wait_for_goes_on_at_once() {
     let modules: Vec<_> = (10..16)
         .map(|n| old(&format!("example.com/m{n}")))
         .collect();
@@ -211,14 +211,14 @@ fn a_guess_that_somebody_comes_to_wait_for_goes_on_at_once() {
     let larder = larder()
         .of(&up)
         .set("upstream.concurrency", "4")
-        .set("ahead.requests", "64")
+        .set("prefetch.requests", "64")
         .start();
     for module in &modules {
         larder.get(&module.url("mod")).ok();
     }
     slow.wait_arrived(1);
     slow_too.wait_arrived(1);
-    // Guessed, and waiting for a place among guesses: now it gets one of the others.
+    // Prefetched, and waiting for a place among prefetches: now it gets one of the others.
     assert_eq!(
         larder.get(&modules[5].url("zip")).ok(),
         modules[5].zip_bytes()
@@ -233,7 +233,7 @@ fn a_guess_that_somebody_comes_to_wait_for_goes_on_at_once() {
 }
 
 #[test]
-fn a_guess_under_way_is_shared() {
+fn a_prefetch_under_way_is_shared() {
     let up = FakeUpstream::serving(&world());
     let gate = up.gated("*/b/@v/*.mod");
     let larder = larder().of(&up).start();
@@ -243,7 +243,7 @@ fn a_guess_under_way_is_shared() {
     let answer = std::thread::scope(|scope| {
         let answer = scope.spawn(|| larder.get(&url("b", "mod")));
         until("the client waits for it", || {
-            (guesses(&larder, "mod", "used") == 1).then_some(())
+            (prefetches(&larder, "mod", "used") == 1).then_some(())
         });
         gate.open();
         answer.join().unwrap()
@@ -253,7 +253,7 @@ fn a_guess_under_way_is_shared() {
 }
 
 #[test]
-fn guesses_that_fail_say_nothing() {
+fn prefetches_that_fail_say_nothing() {
     for fault in [
         Fault::status(404),
         Fault::status(500),
@@ -265,8 +265,8 @@ fn guesses_that_fail_say_nothing() {
         let larder = larder().of(&up).set("upstream.attempts", "1").start();
         larder.get(&url("a", "mod")).ok();
         larder.get(&url("x", "mod")).ok();
-        until("the guess has failed", || {
-            (guesses(&larder, "mod", "failed") == 1).then_some(())
+        until("the prefetch has failed", || {
+            (prefetches(&larder, "mod", "failed") == 1).then_some(())
         });
         larder.get(&url("b", "mod")).ok();
         assert_eq!(up.count("*/b/@v/*.mod"), 2);
@@ -274,7 +274,7 @@ fn guesses_that_fail_say_nothing() {
 }
 
 #[test]
-fn guesses_that_fail_are_not_held_against_the_upstream() {
+fn prefetches_that_fail_are_not_held_against_the_upstream() {
     let children: Vec<_> = (0..20).map(|n| old(&format!("example.com/n{n}"))).collect();
     let parent = children.iter().fold(old("example.com/a"), |parent, child| {
         parent.requires(&child.path, "v1.0.0")
@@ -288,8 +288,8 @@ fn guesses_that_fail_are_not_held_against_the_upstream() {
     let larder = larder().of(&up).set("upstream.attempts", "1").start();
     larder.get(&url("a", "mod")).ok();
     larder.get(&url("x", "mod")).ok();
-    until("all guesses have failed", || {
-        (guesses(&larder, "mod", "failed") == 20).then_some(())
+    until("all prefetches have failed", || {
+        (prefetches(&larder, "mod", "failed") == 20).then_some(())
     });
     for child in &children {
         assert_eq!(larder.get(&child.url("mod")).ok(), child.mod_bytes());
@@ -297,7 +297,7 @@ fn guesses_that_fail_are_not_held_against_the_upstream() {
 }
 
 #[test]
-fn a_guess_that_could_not_be_verified_in_time_is_verified_for_who_asks() {
+fn a_prefetch_that_could_not_be_verified_in_time_is_verified_for_who_asks() {
     let modules = world();
     let log = sumdb::Log::of(&modules);
     log.fill(600, "other");
@@ -312,7 +312,7 @@ fn a_guess_that_could_not_be_verified_in_time_is_verified_for_who_asks() {
     let answer = std::thread::scope(|scope| {
         let answer = scope.spawn(|| larder.get(&url("b", "mod")));
         until("the client waits for it", || {
-            (guesses(&larder, "mod", "used") == 1).then_some(())
+            (prefetches(&larder, "mod", "used") == 1).then_some(())
         });
         slow.open();
         answer.join().unwrap()
@@ -322,7 +322,7 @@ fn a_guess_that_could_not_be_verified_in_time_is_verified_for_who_asks() {
 }
 
 #[test]
-fn a_guess_that_hangs_does_not_hold_up_who_comes_to_wait_for_it() {
+fn a_prefetch_that_hangs_does_not_hold_up_who_comes_to_wait_for_it() {
     let up = FakeUpstream::serving(&world());
     up.rule_n("*/b/@v/*.mod", 1, Fault::hang());
     up.rule_n("*/x/@v/*.zip", 1, Fault::hang());
@@ -353,12 +353,12 @@ fn an_upstream_that_is_asked_too_much_is_asked_for_nothing_more() {
         larder.get(&url(name, "mod")).ok();
     }
     assert_eq!(up.total(), 3, "{:?}", up.paths());
-    assert_eq!(all_guesses(&larder), 0);
+    assert_eq!(all_prefetches(&larder), 0);
 }
 
 #[test]
 fn a_full_disk_and_the_setting_stop_it() {
-    for (key, value) in [("store.reserve", "1000TB"), ("ahead.enabled", "false")] {
+    for (key, value) in [("store.reserve", "1000TB"), ("prefetch.enabled", "false")] {
         let up = FakeUpstream::serving(&world());
         let larder = larder().of(&up).set(key, value).start();
         for name in ["a", "x", "z"] {
@@ -375,7 +375,7 @@ fn no_zips_beyond_the_bytes_allowed() {
         *module = module.clone().file("large.txt", vec![b'x'; 100_000]);
     }
     let up = FakeUpstream::serving(&modules);
-    let larder = larder().of(&up).set("ahead.bytes", "0").start();
+    let larder = larder().of(&up).set("prefetch.bytes", "0").start();
     for name in ["x", "y", "z"] {
         larder.get(&url(name, "mod")).ok();
     }
@@ -386,7 +386,7 @@ fn no_zips_beyond_the_bytes_allowed() {
 }
 
 #[test]
-fn private_modules_are_guessed_only_if_that_is_allowed() {
+fn private_modules_are_prefetched_only_if_that_is_allowed() {
     for allowed in [false, true] {
         let modules = [
             old("corp.example.com/a").requires("corp.example.com/b", "v1.0.0"),
@@ -401,21 +401,21 @@ fn private_modules_are_guessed_only_if_that_is_allowed() {
         let larder = larder()
             .upstream("off")
             .config(&route)
-            .set("ahead.include_private", &allowed.to_string())
+            .set("prefetch.include_private", &allowed.to_string())
             .start();
         larder.get(&modules[0].url("mod")).ok();
         larder.get(&modules[2].url("mod")).ok();
         if allowed {
             up.wait_count("*/b/@v/*.mod", 1);
         } else {
-            assert_eq!(all_guesses(&larder), 0);
+            assert_eq!(all_prefetches(&larder), 0);
             assert_eq!(up.total(), 2);
         }
     }
 }
 
 #[test]
-fn what_is_guessed_is_verified_like_everything() {
+fn what_is_prefetched_is_verified_like_everything() {
     let modules = world();
     let log = sumdb::Log::of(&modules);
     let up = FakeUpstream::serving(&modules);
@@ -430,12 +430,12 @@ fn what_is_guessed_is_verified_like_everything() {
     up.wait_count("*/lookup/example.com/c@v1.0.0", 1);
     larder.get(&url("y", "mod")).ok();
     until("the forged zip was refused", || {
-        (guesses(&larder, "zip", "failed") == 1).then_some(())
+        (prefetches(&larder, "zip", "failed") == 1).then_some(())
     });
     let text = larder.get(&url("y", "zip")).refuses(&[502]);
     assert!(text.contains("SECURITY ERROR"), "{text}");
     until("the others are there", || {
-        (guesses(&larder, "zip", "made") == 3).then_some(())
+        (prefetches(&larder, "zip", "made") == 3).then_some(())
     });
     assert_eq!(larder.get(&url("x", "zip")).ok(), modules[3].zip_bytes());
 }
@@ -478,12 +478,12 @@ fn the_go_command_gets_the_same_and_mostly_finds_it_there() {
         assert!(through <= 2 * straight, "{before:?} {after:?}");
     }
     assert!(
-        guesses(&larder, "mod", "used") >= 20,
+        prefetches(&larder, "mod", "used") >= 20,
         "{}",
         larder.metrics()
     );
     assert!(
-        guesses(&larder, "zip", "used") >= 20,
+        prefetches(&larder, "zip", "used") >= 20,
         "{}",
         larder.metrics()
     );

@@ -1,4 +1,4 @@
-//! `larder pin list|accept|remove`
+//! `larder first-seen list|accept|remove`
 
 use super::{Controls, Done, Out, time};
 use crate::engine::EngineError;
@@ -6,46 +6,46 @@ use crate::gomod::{ModulePath, Version};
 use crate::protocol::{FileKey, Kind};
 use crate::store::{PinRecord, Store, Verified};
 
-/// The files that are pinned.
-const PINNED: [Kind; 2] = [Kind::Mod, Kind::Zip];
+/// The files that have first-seen checksums.
+const HELD: [Kind; 2] = [Kind::Mod, Kind::Zip];
 
 impl Controls {
-    pub(super) async fn pin_list(&self, out: &Out) -> Done {
+    pub(super) async fn first_seen_list(&self, out: &Out) -> Done {
         let mut after: Option<String> = None;
         let mut count = 0_u64;
         loop {
             let page = self.engine.store().pins(after.as_deref()).await?;
             let Some((last, _)) = page.last() else { break };
             after = Some(last.clone());
-            for (name, pin) in &page {
+            for (name, first) in &page {
                 let Some(key) = Store::file_of(name) else {
                     continue;
                 };
                 count += 1;
                 let mut notes = String::new();
-                if pin.unknown {
+                if first.unknown {
                     notes.push_str("  (not known to the checksum database)");
                 }
-                if pin.accept {
+                if first.accept {
                     notes.push_str("  (a change is accepted)");
                 }
                 let line = format!(
                     "{} {}  first seen {} from {}{notes}",
                     named(&key),
-                    pin.h1,
-                    time(pin.seen),
-                    pin.from
+                    first.h1,
+                    time(first.seen),
+                    first.from
                 );
                 out.line(line).await;
             }
         }
         if count == 0 {
-            out.line("nothing is pinned").await;
+            out.line("nothing is held to a first-seen checksum").await;
         }
         Ok(true)
     }
 
-    pub(super) async fn pin_accept(&self, version: &str, out: &Out) -> Done {
+    pub(super) async fn first_seen_accept(&self, version: &str, out: &Out) -> Done {
         let store = self.engine.store();
         let mut accepted = false;
         for key in keys(version)? {
@@ -58,16 +58,16 @@ impl Controls {
                 return Ok(false);
             }
             let known = match store.pin(&key).await? {
-                Some(pin) => Some(pin),
+                Some(first) => Some(first),
                 None => self.seen(&key).await?,
             };
-            let Some(pin) = known else { continue };
+            let Some(first) = known else { continue };
             store
                 .put_pin(
                     &key,
                     &PinRecord {
                         accept: true,
-                        ..pin
+                        ..first
                     },
                 )
                 .await?;
@@ -75,7 +75,10 @@ impl Controls {
             accepted = true;
         }
         if !accepted {
-            out.trouble(format!("{version} is not pinned here")).await;
+            out.trouble(format!(
+                "{version} is not held to a first-seen checksum here"
+            ))
+            .await;
             return Ok(false);
         }
         // What it says of the version's commit may have changed as well.
@@ -84,13 +87,13 @@ impl Controls {
             self.engine.withdraw(&key).await?;
         }
         out.line(format!(
-            "{version}: what is fetched next is accepted and pinned; what was kept of it is dropped"
+            "{version}: what is fetched next is accepted, and held to from then on; what was kept of it is dropped"
         ))
         .await;
         Ok(true)
     }
 
-    /// What a kept file would be held to, although it was never pinned.
+    /// What a kept file would be held to, although no first-seen checksum is recorded.
     async fn seen(&self, key: &FileKey) -> Result<Option<PinRecord>, EngineError> {
         let record = self.engine.store().record(key).await?;
         Ok(record.and_then(|record| {
@@ -104,7 +107,7 @@ impl Controls {
         }))
     }
 
-    pub(super) async fn pin_remove(&self, version: &str, out: &Out) -> Done {
+    pub(super) async fn first_seen_remove(&self, version: &str, out: &Out) -> Done {
         let store = self.engine.store();
         let mut removed = 0;
         for key in keys(version)? {
@@ -118,10 +121,14 @@ impl Controls {
             }
         }
         if removed == 0 {
-            out.trouble(format!("{version} is not pinned here")).await;
+            out.trouble(format!(
+                "{version} is not held to a first-seen checksum here"
+            ))
+            .await;
             return Ok(false);
         }
-        out.line(format!("{version}: its pins are forgotten")).await;
+        out.line(format!("{version}: its first-seen checksums are forgotten"))
+            .await;
         Ok(true)
     }
 }
@@ -132,7 +139,7 @@ fn named(key: &FileKey) -> String {
     format!("{} {}{suffix}", key.module, key.version)
 }
 
-/// The pinned files of `PATH@VERSION`.
+/// The files of `PATH@VERSION`.
 fn keys(text: &str) -> Result<Vec<FileKey>, EngineError> {
     let bad = |why: String| EngineError::absent(format!("{text:?} is not PATH@VERSION: {why}"));
     let (module, version) = text
@@ -145,5 +152,5 @@ fn keys(text: &str) -> Result<Vec<FileKey>, EngineError> {
         version: version.clone(),
         kind,
     };
-    Ok(PINNED.into_iter().map(key).collect())
+    Ok(HELD.into_iter().map(key).collect())
 }

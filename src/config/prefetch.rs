@@ -1,4 +1,4 @@
-//! `[ahead]`: what is fetched before anybody asks for it.
+//! `[prefetch]`: what is fetched before anybody asks for it.
 
 use super::codec::{count, flag, size};
 use super::section::section;
@@ -6,7 +6,7 @@ use super::section::section;
 section! {
     /// What is fetched before anybody asks for it: the rest of a graph of requirements that a client
     /// has begun to fetch.
-    pub struct Ahead = "ahead" {
+    pub struct Prefetch = "prefetch" {
         /// Whether anything is.
         enabled: bool = true => flag();
 
