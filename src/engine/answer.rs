@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 
 use super::ahead::Client;
-use super::zip::ZipFlight;
+use super::files::ZipFlight;
 use crate::clock::Timestamp;
 use crate::errand::Errand;
 use crate::store::{BlobFile, Verified};

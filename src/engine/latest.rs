@@ -8,7 +8,6 @@ use bytes::Bytes;
 use super::Engine;
 use super::answer::{CacheStatus, Content, Mode};
 use super::error::{Class, EngineError};
-use super::meta::what;
 use crate::errand::Errand;
 use crate::gomod::modfile::{self, Retract};
 use crate::gomod::{ModulePath, Version, list, version};
@@ -72,8 +71,10 @@ impl Derivation<'_> {
             candidates.extend(newest_unlisted(&list.unlisted));
         }
         let tries = if self.kept_only { KEPT_TRIES } else { TRIES };
-        let mut last =
-            EngineError::absent(format!("not found: {}: no version of it fits", what(key)));
+        let mut last = EngineError::absent(format!(
+            "not found: {}: no version of it fits",
+            key.describe()
+        ));
         for version in candidates.into_iter().take(tries) {
             match self.small(&version, Kind::Info).await {
                 Ok(Some(body)) => {

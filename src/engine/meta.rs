@@ -48,7 +48,7 @@ impl Engine {
         let asked = self.clock.now();
         let kept = self.kept_meta(key).await?;
         if mode.cached_only {
-            let kept = kept.ok_or_else(|| not_kept(&what(key)))?;
+            let kept = kept.ok_or_else(|| not_kept(&key.describe()))?;
             return Ok(self.kept_answer(&kept));
         }
         let known_no = self
@@ -507,7 +507,7 @@ impl Engine {
         let sources = self.sources_of(&key.module).await;
         let as_key = Key::Meta(key.clone());
         let found = sources
-            .small(&what(key), &as_key, &want, known, &check)
+            .small(&key.describe(), &as_key, &want, known, &check)
             .await;
         let (fetched, from) = self.judged(&key.module, &sources, found).await?;
         let fetched_at = self.clock.now();
@@ -579,21 +579,12 @@ impl Engine {
 }
 
 fn too_slow(key: &MetaKey) -> EngineError {
-    let what = what(key);
+    let what = key.describe();
     EngineError::new(
         Class::Timeout,
         format!("{what}: what it is derived from did not come in time"),
     )
     .and("Try again in a moment.")
-}
-
-/// A changing answer, for people.
-pub(super) fn what(key: &MetaKey) -> String {
-    match &key.meta {
-        Meta::List => format!("{} (version list)", key.module),
-        Meta::Latest => format!("{}@latest", key.module),
-        Meta::Query(name) => format!("{}@{name}", key.module),
-    }
 }
 
 /// Limits of lists and of `.info`.

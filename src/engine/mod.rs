@@ -22,7 +22,6 @@ mod slow;
 mod sources;
 mod tokens;
 mod vouch;
-mod zip;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -37,12 +36,12 @@ pub use answer::{Answer, CacheStatus, Content, Lease, Mode};
 pub use databases::{Kept, Network, Ways};
 pub use direct::{Direct, MakeProxy};
 pub use error::{Class, EngineError};
+pub use files::{Progress, ZipFlight};
 pub use relay::{Relayed, SumdbTarget};
 pub use settle::Settled;
 pub use sources::{AllSources, Source, Sources};
 pub use tokens::{BadTokenName, MOST_TOKENS, TokenError, TokenName, Tokens};
 pub use vouch::{Foresight, Refusal, Said, VouchSettings, Vouched, Voucher};
-pub use zip::{Progress, ZipFlight};
 
 use crate::clock::{SharedClock, Timestamp};
 use crate::errand::Errand;

@@ -10,7 +10,6 @@ use tokio::time::{Instant, timeout_at};
 
 use super::databases::database_error;
 use super::error::{Class, EngineError};
-use super::files::what;
 use crate::clock::SharedClock;
 use crate::errand::Errand;
 use crate::gomod::{H1, ModulePath, Version};
@@ -268,7 +267,7 @@ impl Voucher {
             Class::Rejected,
             format!(
                 "SECURITY ERROR: {}: checksum mismatch: {from} serves something else than the checksum database {} has recorded",
-                what(key),
+                key.describe(),
                 said.by
             ),
         )
@@ -329,7 +328,7 @@ impl Voucher {
                 let version = format!("{}@{}", key.module, key.version);
                 let mut mismatch = EngineError::new(
                     Class::Rejected,
-                    format!("SECURITY ERROR: {}: checksum mismatch: {from} serves something else than was first seen here", what(key)),
+                    format!("SECURITY ERROR: {}: checksum mismatch: {from} serves something else than was first seen here", key.describe()),
                 )
                 .detail(format!("downloaded: {h1}"))
                 .detail(format!("first seen: {expected}"))
@@ -347,14 +346,14 @@ impl Voucher {
         let module = &key.module;
         EngineError::new(
             Class::Unvouched,
-            format!("{}: not served, because the checksum database {database} does not know this version ({text})", what(key)),
+            format!("{}: not served, because the checksum database {database} does not know this version ({text})", key.describe()),
         )
         .and(format!("If {module} is private, larder's operator names it in --private or sumdb.exclude, and clients in GOPRIVATE or GONOSUMDB."))
         .and("A version tagged only now may be known in a few minutes.")
     }
 
     fn unavailable(&self, key: &FileKey, refusal: &Refusal) -> EngineError {
-        let mut refused = database_error(&what(key), &refusal.database, &refusal.error).and(
+        let mut refused = database_error(&key.describe(), &refusal.database, &refusal.error).and(
             "Larder is set to serve nothing that it could not verify (sumdb.on_unavailable = \"refuse\").",
         );
         if refused.class == Class::Refused {
@@ -477,7 +476,7 @@ impl Vouching {
                 Judgement::Refuse(voucher.not_known(key, &refusal.database, text))
             }
             error if error.is_grave() => {
-                Judgement::Refuse(database_error(&what(key), &refusal.database, error))
+                Judgement::Refuse(database_error(&key.describe(), &refusal.database, error))
             }
             _ if voucher.settings.serve_unverified => Judgement::Later,
             _ => Judgement::Refuse(voucher.unavailable(key, refusal)),

@@ -49,6 +49,20 @@ pub struct FileKey {
 }
 
 impl FileKey {
+    /// What it is, for people.
+    pub fn describe(&self) -> String {
+        let FileKey {
+            module,
+            version,
+            kind,
+        } = self;
+        match kind {
+            Kind::Info => format!("{module}@{version}"),
+            Kind::Mod => format!("{module}@{version}/go.mod"),
+            Kind::Zip => format!("{module}@{version} (zip)"),
+        }
+    }
+
     /// The same version's file of another kind.
     pub fn sibling(&self, kind: Kind) -> FileKey {
         FileKey {
@@ -78,6 +92,18 @@ pub struct MetaKey {
     pub meta: Meta,
 }
 
+impl MetaKey {
+    /// What it is, for people.
+    pub fn describe(&self) -> String {
+        let module = &self.module;
+        match &self.meta {
+            Meta::List => format!("{module} (version list)"),
+            Meta::Latest => format!("{module}@latest"),
+            Meta::Query(name) => format!("{module}@{name}"),
+        }
+    }
+}
+
 /// Everything that can be asked of a module.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Key {
@@ -93,6 +119,14 @@ impl Key {
         match self {
             Key::File(file) => &file.module,
             Key::Meta(meta) => &meta.module,
+        }
+    }
+
+    /// What it is, for people.
+    pub fn describe(&self) -> String {
+        match self {
+            Key::File(file) => file.describe(),
+            Key::Meta(meta) => meta.describe(),
         }
     }
 }

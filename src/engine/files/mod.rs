@@ -1,0 +1,158 @@
+//! Immutable files: kept ones are answered from memory or disk, missing ones fetched, verified and kept.
+
+mod lookup;
+mod publish;
+mod small;
+mod zip;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Engine;
+use super::answer::{Answer, CacheStatus, Mode};
+use super::error::{Class, EngineError};
+use super::sources::{PATIENCE, Sources};
+use crate::errand::Errand;
+use crate::gomod::ModulePath;
+use crate::policy::Course;
+use crate::protocol::{FileKey, Key, Kind};
+pub(super) use small::Landed;
+pub use zip::{Progress, ZipFlight};
+
+/// The largest `.info` that makes sense, as above. Bytes.
+pub(super) const MAX_INFO: u64 = 256 << 10;
+pub(super) const MAX_INFO_OF_STRANGERS: u64 = 64 << 10;
+
+/// What becomes of a fetch that began as a guess and has failed: such a one asks once and not everybody, so that need
+/// not be the last word. Nobody can join it any more.
+enum Trial {
+    /// Nobody waits for it.
+    Forget,
+    /// Somebody does: it is fetched as for anybody, within what is left of their time.
+    Again(Errand),
+    /// Asking again would not help.
+    Final,
+}
+
+impl Trial {
+    /// With less than this left nothing can come of it.
+    const LEAST: Duration = Duration::from_millis(500);
+
+    fn of(errand: &Errand, error: &EngineError) -> Self {
+        let Some(since) = errand.urgency.awaited_since() else {
+            return Trial::Forget;
+        };
+        let until = since + PATIENCE;
+        // Its content would be the same.
+        let is_judged = matches!(error.class, Class::Rejected | Class::Unvouched);
+        if is_judged || until < Instant::now() + Self::LEAST {
+            return Trial::Final;
+        }
+        Trial::Again(Errand {
+            until: Some(until),
+            asked: errand.asked.clone(),
+            request_id: errand.request_id.clone(),
+            ..Errand::from(errand.via.clone())
+        })
+    }
+}
+
+impl Engine {
+    /// Answers for an immutable file.
+    pub(super) async fn file(
+        self: &Arc<Self>,
+        key: &FileKey,
+        mode: &Mode,
+    ) -> Result<Answer, EngineError> {
+        if let Some(file) = self.at_hand(key).await? {
+            self.ahead_hit(key, mode);
+            return Ok(file.answer(CacheStatus::Hit, None));
+        }
+        if mode.cached_only {
+            return Err(not_kept(&key.describe()));
+        }
+        let as_key = Key::File(key.clone());
+        if let Some(error) = self.negatives.get_for(&as_key, mode.no_cache) {
+            return Err(Self::from_negative(error));
+        }
+        self.ahead_missed(key, mode);
+        let errand = mode.errand();
+        let answer = match key.kind {
+            Kind::Zip => {
+                let asking = self.missed_zip(key, &errand);
+                self.or_absent_file(key, asking).await?
+            }
+            Kind::Info | Kind::Mod => {
+                let asking = self.missed_small(key, &errand);
+                self.or_absent_file(key, asking).await?
+            }
+        };
+        self.ahead_came(key, &answer.content, mode);
+        Ok(answer)
+    }
+
+    /// Where a module comes from; a guess at a public one goes to no repository.
+    async fn sources_for(&self, module: &ModulePath, errand: &Errand) -> Sources {
+        let sources = self.sources_of(module).await;
+        let is_public = self.policy.course(module) == Course::Upstream;
+        match errand.urgency.is_guess() && is_public {
+            true => sources.proxies_only(),
+            false => sources,
+        }
+    }
+
+    /// Counts and logs a fetch that failed.
+    fn noted(&self, key: &FileKey, error: &EngineError, errand: &Errand) {
+        // Of whoever came first; others may wait as well.
+        let request_id = errand.request_id.as_deref();
+        match error.class {
+            Class::Unvouched => {
+                self.metrics.rejected.inc();
+                tracing::warn!(file = %key, %error, request_id, "refused: no checksum database knows it");
+            }
+            Class::Rejected => {
+                self.metrics.rejected.inc();
+                tracing::error!(file = %key, %error, upstream = error.upstream, request_id, "a fetched file failed verification");
+            }
+            Class::Absent { .. } | Class::Refused => {
+                tracing::debug!(file = %key, %error, request_id, "not to be had")
+            }
+            _ => tracing::warn!(file = %key, %error, request_id, "a fetch failed"),
+        }
+    }
+
+    /// Shows in the metrics how much is kept, once that is known.
+    pub fn show_totals(&self) {
+        let Some(totals) = self.store.totals() else {
+            return;
+        };
+        let shown = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.metrics.files.set(shown(totals.files));
+        self.metrics.bytes.set(shown(totals.bytes));
+        self.metrics.unsettled.set(shown(totals.unsettled));
+    }
+}
+
+pub(super) fn too_many() -> EngineError {
+    tracing::warn!(
+        "a miss was refused: as many fetches as may be are under way (store.max_flights, store.max_zip_flights)"
+    );
+    let mut error = EngineError::new(
+        Class::Overloaded,
+        "larder is fetching as much as it may already",
+    )
+    .and("What is kept here goes on being served. Try again in a moment.");
+    error.retry_after = Some(Duration::from_secs(2));
+    error
+}
+
+pub(super) fn not_kept(what: &str) -> EngineError {
+    let mut error = EngineError::absent(format!(
+        "not found: {what} is not kept here, and this request asked not to fetch it"
+    ));
+    // It is true for this request only.
+    error.passing = true;
+    error.without_asking()
+}

@@ -1,0 +1,59 @@
+//! What becomes of a file that has come: kept before or after it is given out, or held to its checksum alone.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::engine::Engine;
+use crate::engine::hot::HotFile;
+use crate::protocol::{FileKey, Key, Kind};
+use crate::store::{Beside, FileRecord, Room};
+
+/// How long an answer waits for the disk to take what was answered before it.
+pub(super) const PUBLISH_WAIT: Duration = Duration::from_secs(2);
+
+impl Engine {
+    /// Keeps a file before it is given out; none if that does not work.
+    pub(super) async fn publish_first(
+        &self,
+        key: &FileKey,
+        body: &Bytes,
+        record: &FileRecord,
+        beside: &Beside,
+    ) -> Option<HotFile> {
+        let put = self.store.publish_bytes(key, body.clone(), record, beside);
+        match put.await {
+            Ok(()) => self.show_totals(),
+            // The store says so.
+            Err(_) => return None,
+        }
+        self.kept(key).await.ok().flatten()
+    }
+
+    /// A small file has come: what is in memory against it holds no more. Before anybody is told, who may ask for the
+    /// list next.
+    pub(super) fn has_appeared(&self, key: &FileKey) {
+        self.negatives.forget(&Key::File(key.clone()));
+        if key.kind == Kind::Info {
+            self.negatives.version_exists(key);
+            self.outdate_list(key);
+        }
+    }
+
+    /// What is not kept is held to what it was all the same.
+    pub(super) async fn pin_alone(&self, key: &FileKey, beside: &Beside) {
+        let Some(pin) = &beside.pin else { return };
+        let Err(error) = self.store.put_pin(key, pin).await else {
+            return;
+        };
+        match self.store.blobs().room() {
+            // What a full disk means is said once, when it is full.
+            Room::Low => {
+                tracing::debug!(file = %key, %error, "the first-seen checksum is not recorded")
+            }
+            Room::Enough => {
+                tracing::error!(file = %key, %error, "the first-seen checksum of a file that was served could not be recorded")
+            }
+        }
+    }
+}

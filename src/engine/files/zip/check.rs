@@ -1,0 +1,91 @@
+//! A zip that has arrived whole is checked before its last part is released.
+
+use std::sync::Arc;
+
+use super::flight::{Verdict, ZipFlight};
+use super::sink::SpoolSink;
+use crate::engine::error::{Class, EngineError};
+use crate::engine::hex;
+use crate::engine::vouch::Vouching;
+use crate::gomod::zip::{self as gozip, CheckedZip};
+use crate::protocol::FileKey;
+use crate::store::FileRecord;
+use crate::upstream::{SinkError, ZipStream};
+
+/// A zip that has arrived whole: checks it by all rules, then asks who vouches for it. The verdict on its content
+/// comes from the central directory; what was hashed on the way only saves doing it again.
+pub async fn check(
+    key: &FileKey,
+    flight: &Arc<ZipFlight>,
+    stream: ZipStream<SpoolSink>,
+    vouching: Vouching,
+    from: &str,
+    now: crate::clock::Timestamp,
+) -> Result<Verdict, EngineError> {
+    let what = format!("{}@{}", key.module, key.version);
+    let (sink, size, sha256) = stream.finish();
+    // Of an unknown size the hasher waits for more: tell it that this is all.
+    flight.has_arrived(size);
+    let hashed = sink.finish().await.map_err(|error| match error {
+        SinkError::Content(text) => rejected(&what, from, &text),
+        SinkError::Store(text) => {
+            tracing::error!(%text, file = %key, "a fetched file could not be written");
+            EngineError::ours(format!("{what}: larder could not store what it fetched"))
+        }
+    })?;
+    let spool = flight
+        .spool()
+        .ok_or_else(|| EngineError::ours("nothing was written"))?;
+    let (module, version, file) = (
+        key.module.clone(),
+        key.version.clone(),
+        Arc::clone(spool.file()),
+    );
+    let checking = tokio::task::spawn_blocking(move || -> Result<CheckedZip, gozip::ZipError> {
+        let source = gozip::FileAt::new(file.try_clone()?)?;
+        match hashed {
+            Some(hashed) => gozip::check_zip_with(&source, &module, &version, hashed),
+            None => gozip::check_zip(&source, &module, &version),
+        }
+    });
+    let checked = match checking.await {
+        Ok(Ok(checked)) => checked,
+        Ok(Err(error)) if error.is_io() => {
+            tracing::error!(%error, file = %key, "a fetched file could not be read back");
+            return Err(EngineError::ours(format!(
+                "{what}: larder could not read back what it fetched"
+            )));
+        }
+        Ok(Err(error)) => return Err(rejected(&what, from, &error.to_string())),
+        Err(error) => {
+            tracing::error!(%error, file = %key, "checking a zip died");
+            return Err(EngineError::ours(format!(
+                "{what}: checking the zip failed"
+            )));
+        }
+    };
+    let vouched = vouching.verdict(&checked.h1, from).await?;
+    let record = FileRecord {
+        size,
+        sha256: hex(&sha256),
+        h1: Some(checked.h1.to_string()),
+        from: from.to_owned(),
+        seen: now,
+        verified: vouched.verified,
+        by: vouched.by,
+    };
+    Ok(Verdict {
+        record,
+        beside: vouched.beside,
+        h1: checked.h1,
+        stored: spool.can_be_kept(),
+        from: from.into(),
+    })
+}
+
+fn rejected(what: &str, from: &str, why: &str) -> EngineError {
+    let mut error = EngineError::new(Class::Rejected, format!("{what}: the zip from {from} failed verification: {why}"))
+        .and("It was not kept and will be asked for again. If it stays so, that upstream serves a broken or forged file.");
+    error.upstream = Some(from.to_owned());
+    error
+}
