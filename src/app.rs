@@ -18,7 +18,8 @@ use crate::clock::SharedClock;
 use crate::config::{Config, ConfigErrors, Environment, Loaded, OnUnavailable, OnUnknown};
 use crate::control::Controls;
 use crate::engine::{
-    AheadSettings, Engine, Kept, Network, Settings, Sources, Tokens, VouchSettings, Voucher, Ways,
+    Engine, Kept, Network, PrefetchSettings, Settings, Sources, Tokens, VouchSettings, Voucher,
+    Ways,
 };
 use crate::http::{Access, ConnectionSettings, Connections, Face, Observer, Ready, Site};
 use crate::policy::Policy;
@@ -430,7 +431,7 @@ fn engine_settings(config: &Config) -> Settings {
         hot: config.store.hot / 8 * 3,
         max_flights: config.store.max_flights,
         max_zip_flights: config.store.max_zip_flights,
-        ahead: AheadSettings {
+        prefetch: PrefetchSettings {
             enabled: config.prefetch.enabled,
             requests: config.prefetch.requests,
             bytes: config.prefetch.bytes,

@@ -1,8 +1,8 @@
-//! On whose behalf something is done, and whether anybody waits for it.
+//! On whose behalf something is done, and with which priority.
 //!
-//! There are two classes of work: what a client waits for, and what is only guessed that one will want. The first
-//! overtakes the second wherever they meet; and a guess that somebody comes to wait for is one no longer, nor is what
-//! it waits for itself.
+//! There are two classes of work: what a client waits for (foreground), and what is fetched because one will probably
+//! want it (prefetch). The first overtakes the second wherever they meet; and a prefetch that somebody comes to wait for
+//! is raised to the foreground, and so is what it waits for itself.
 
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -19,7 +19,7 @@ pub struct Errand {
     /// The id of that request, for the log.
     pub request_id: Option<Arc<str>>,
     /// Whether anybody waits for it.
-    pub urgency: Urgency,
+    pub priority: Priority,
     /// When whoever waits must have an answer, if that is not counted from when it is begun.
     pub until: Option<Instant>,
     /// Who is being asked, for the log.
@@ -53,15 +53,11 @@ impl Errand {
         }
     }
 
-    /// A guess.
-    pub fn guess() -> Self {
+    /// That of a prefetch.
+    pub fn prefetch() -> Self {
         Errand {
-            via: None,
-            request_id: None,
-            until: None,
-            asked: Asked::default(),
-            anew: false,
-            urgency: Urgency(Some(Arc::new(Guess::default()))),
+            priority: Priority::prefetch(),
+            ..Errand::default()
         }
     }
 }
@@ -71,79 +67,97 @@ impl From<Option<HeaderValue>> for Errand {
     fn from(via: Option<HeaderValue>) -> Self {
         Errand {
             via,
-            request_id: None,
-            until: None,
-            asked: Asked::default(),
-            anew: false,
-            urgency: Urgency::default(),
+            ..Errand::default()
         }
     }
 }
 
-/// Whether anybody waits for a piece of work; the default is that somebody does.
+/// How urgent a piece of work is. Clones are of the same piece of work: raising one raises all.
 #[derive(Clone, Debug, Default)]
-pub struct Urgency(Option<Arc<Guess>>);
-
-#[derive(Debug, Default)]
-struct Guess {
-    awaited: watch::Sender<bool>,
-    /// When somebody came to wait for it.
-    since: OnceLock<Instant>,
-    /// Other guesses that this one waits for; who works on them holds them. As many as one piece of work joins at a time.
-    needs: Mutex<Vec<Weak<Guess>>>,
+pub enum Priority {
+    /// Somebody waits for it.
+    #[default]
+    Foreground,
+    /// It began as a prefetch.
+    Prefetch(Arc<Raised>),
 }
 
-impl Urgency {
-    /// Whether it is a guess, and still nobody waits for it.
-    pub fn is_guess(&self) -> bool {
-        self.0.as_ref().is_some_and(|it| !*it.awaited.borrow())
+/// Whether somebody waits for what began as a prefetch.
+#[derive(Debug, Default)]
+pub struct Raised {
+    raised: watch::Sender<bool>,
+    /// When somebody came to wait for it.
+    raised_at: OnceLock<Instant>,
+    /// Other prefetches that this one waits for; who works on them holds them. As many as one piece of work joins at a
+    /// time.
+    needs: Mutex<Vec<Weak<Raised>>>,
+}
+
+impl Priority {
+    /// That of a prefetch for which nobody waits.
+    pub fn prefetch() -> Self {
+        Priority::Prefetch(Arc::default())
+    }
+
+    /// Whether it is a prefetch, and still nobody waits for it.
+    pub fn is_prefetch(&self) -> bool {
+        match self {
+            Priority::Foreground => false,
+            Priority::Prefetch(prefetch) => !*prefetch.raised.borrow(),
+        }
     }
 
     /// Somebody waits for it from now on, and so for whatever it waits for.
-    pub fn promote(&self) {
-        let Some(guess) = &self.0 else { return };
-        let mut left = vec![Arc::clone(guess)];
-        while let Some(guess) = left.pop() {
+    pub fn raise(&self) {
+        let Priority::Prefetch(prefetch) = self else {
+            return;
+        };
+        let mut left = vec![Arc::clone(prefetch)];
+        while let Some(prefetch) = left.pop() {
             // Before it is told: who is told may ask.
-            guess.since.get_or_init(Instant::now);
-            if !guess.awaited.send_replace(true) {
-                let needs = std::mem::take(&mut *guess.needs.lock());
+            prefetch.raised_at.get_or_init(Instant::now);
+            if !prefetch.raised.send_replace(true) {
+                let needs = std::mem::take(&mut *prefetch.needs.lock());
                 left.extend(needs.iter().filter_map(Weak::upgrade));
             }
         }
     }
 
-    /// Since when somebody waits for what was a guess.
-    pub fn awaited_since(&self) -> Option<Instant> {
-        self.0.as_ref().and_then(|guess| guess.since.get().copied())
+    /// When what began as a prefetch was raised.
+    pub fn raised_at(&self) -> Option<Instant> {
+        match self {
+            Priority::Foreground => None,
+            Priority::Prefetch(prefetch) => prefetch.raised_at.get().copied(),
+        }
     }
 
     /// This work waits for `other`, which is somebody else's.
-    pub fn joins(&self, other: &Urgency) {
-        let Some(needed) = other.0.as_ref().filter(|_| other.is_guess()) else {
+    pub fn joins(&self, other: &Priority) {
+        let Priority::Prefetch(needed) = other else {
             return;
         };
-        match &self.0 {
-            Some(guess) if Arc::ptr_eq(guess, needed) => {}
-            Some(guess) if self.is_guess() => {
-                let mut needs = guess.needs.lock();
+        match self {
+            _ if !other.is_prefetch() => {}
+            Priority::Prefetch(prefetch) if Arc::ptr_eq(prefetch, needed) => {}
+            Priority::Prefetch(prefetch) if self.is_prefetch() => {
+                let mut needs = prefetch.needs.lock();
                 needs.retain(|need| need.strong_count() > 0);
                 needs.push(Arc::downgrade(needed));
                 drop(needs);
-                // It may have been promoted just before that.
-                if !self.is_guess() {
-                    other.promote();
+                // It may have been raised just before that.
+                if !self.is_prefetch() {
+                    other.raise();
                 }
             }
-            _ => other.promote(),
+            _ => other.raise(),
         }
     }
 
     /// Ends when somebody waits for it; at once if somebody does.
-    pub async fn promoted(&self) {
-        if let Some(guess) = &self.0 {
+    pub async fn raised(&self) {
+        if let Priority::Prefetch(prefetch) = self {
             // The sender is in `self`: it does not go away meanwhile.
-            let _ = guess.awaited.subscribe().wait_for(|awaited| *awaited).await;
+            let _ = prefetch.raised.subscribe().wait_for(|raised| *raised).await;
         }
     }
 }
@@ -153,37 +167,44 @@ mod tests {
     use super::*;
     use futures_util::FutureExt;
 
+    fn prefetches() -> [Priority; 3] {
+        std::array::from_fn(|_| Priority::prefetch())
+    }
+
     #[test]
-    fn what_is_waited_for_makes_urgent_what_it_waits_for() {
-        let (a, b, c) = (Errand::guess(), Errand::guess(), Errand::guess());
-        a.urgency.joins(&b.urgency);
-        b.urgency.joins(&c.urgency);
-        assert!(c.urgency.is_guess() && c.urgency.promoted().now_or_never().is_none());
-        Urgency::default().joins(&a.urgency);
-        assert!(!a.urgency.is_guess() && !b.urgency.is_guess() && !c.urgency.is_guess());
-        assert!(c.urgency.promoted().now_or_never().is_some());
-        // Who is promoted already takes what it joins with it.
-        let late = Errand::guess();
-        a.urgency.joins(&late.urgency);
-        assert!(!late.urgency.is_guess());
+    fn what_is_waited_for_raises_what_it_waits_for() {
+        let [a, b, c] = prefetches();
+        a.joins(&b);
+        b.joins(&c);
+        assert!(c.is_prefetch() && c.raised().now_or_never().is_none());
+        Priority::Foreground.joins(&a);
+        assert!(!a.is_prefetch() && !b.is_prefetch() && !c.is_prefetch());
+        assert!(c.raised().now_or_never().is_some());
+        // Who is raised already takes what it joins with it.
+        let late = Priority::prefetch();
+        a.joins(&late);
+        assert!(!late.is_prefetch());
     }
 
     #[test]
     fn a_circle_ends() {
-        let (a, b) = (Errand::guess(), Errand::guess());
-        a.urgency.joins(&b.urgency);
-        b.urgency.joins(&a.urgency);
-        a.urgency.promote();
-        assert!(!b.urgency.is_guess());
+        let [a, b, _] = prefetches();
+        a.joins(&b);
+        b.joins(&a);
+        a.raise();
+        assert!(!b.is_prefetch());
     }
 
     #[test]
     fn nothing_is_held_that_nobody_works_on() {
-        let (a, b) = (Errand::guess(), Errand::guess());
-        a.urgency.joins(&b.urgency);
-        b.urgency.joins(&a.urgency);
-        a.urgency.joins(&a.urgency);
-        let seen = Arc::downgrade(a.urgency.0.as_ref().unwrap());
+        let [a, b, _] = prefetches();
+        a.joins(&b);
+        b.joins(&a);
+        a.joins(&a);
+        let Priority::Prefetch(held) = &a else {
+            panic!("a prefetch");
+        };
+        let seen = Arc::downgrade(held);
         drop((a, b));
         assert!(seen.upgrade().is_none());
     }

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::watch;
 
-use crate::errand::Urgency;
+use crate::errand::Priority;
 
 /// All flights of one kind.
 pub struct Flights<K, F> {
@@ -26,7 +26,7 @@ type Map<K, F> = Arc<Mutex<HashMap<K, Flight<F>>>>;
 struct Flight<F> {
     /// Its own, so that it is not taken for a later one.
     number: u64,
-    urgency: Urgency,
+    priority: Priority,
     followed: F,
 }
 
@@ -84,7 +84,7 @@ where
     pub fn join<W>(
         &self,
         key: &K,
-        urgency: &Urgency,
+        priority: &Priority,
         start: impl FnOnce(Place<K, F>) -> (F, W),
     ) -> Option<F>
     where
@@ -92,7 +92,7 @@ where
     {
         let mut map = self.map.lock();
         if let Some(flight) = map.get(key) {
-            urgency.joins(&flight.urgency);
+            priority.joins(&flight.priority);
             return Some(flight.followed.clone());
         }
         if map.len() >= self.limit {
@@ -107,7 +107,7 @@ where
         let (followed, work) = start(place());
         let flight = Flight {
             number,
-            urgency: urgency.clone(),
+            priority: priority.clone(),
             followed: followed.clone(),
         };
         map.insert(key.clone(), flight);
@@ -125,9 +125,10 @@ where
     }
 
     /// Whether the flight for `key` is one that nobody waits for.
-    fn is_guess(&self, key: &K) -> bool {
+    fn is_prefetch(&self, key: &K) -> bool {
         let map = self.map.lock();
-        map.get(key).is_some_and(|flight| flight.urgency.is_guess())
+        map.get(key)
+            .is_some_and(|flight| flight.priority.is_prefetch())
     }
 
     /// The flight for `key`, if one is under way.
@@ -149,27 +150,27 @@ where
     E: Clone + Send + Sync + 'static,
 {
     /// Joins the flight for `key`, or starts one, and waits for its outcome: `None` if there are too many, and within it if
-    /// its task died. What began as a guess is not tried hard, so its failure is no answer to who waits: then once more,
+    /// its task died. What began as a prefetch is not tried hard, so its failure is no answer to who waits: then once more,
     /// unless the error says that trying is no use (`again`).
     pub async fn outcome<W>(
         &self,
         key: &K,
-        urgency: &Urgency,
+        priority: &Priority,
         again: impl Fn(&E) -> bool,
         start: impl Fn(Place<K, Outcome<Result<T, E>>>) -> (Outcome<Result<T, E>>, W),
     ) -> Option<Option<Result<T, E>>>
     where
         W: Future<Output = ()> + Send + 'static,
     {
-        let of_a_guess = !urgency.is_guess() && self.is_guess(key);
-        let first = outcome(self.join(key, urgency, &start)?).await;
+        let of_a_prefetch = !priority.is_prefetch() && self.is_prefetch(key);
+        let first = outcome(self.join(key, priority, &start)?).await;
         let useless = match &first {
             Some(Ok(_)) => true,
             Some(Err(error)) => !again(error),
             None => false,
         };
-        if of_a_guess && !useless {
-            return Some(outcome(self.join(key, urgency, &start)?).await);
+        if of_a_prefetch && !useless {
+            return Some(outcome(self.join(key, priority, &start)?).await);
         }
         Some(first)
     }
@@ -195,7 +196,7 @@ mod tests {
         let runs = Arc::new(AtomicU32::new(0));
         let go = Arc::new(Notify::new());
         let join = || {
-            flights.join(&"key", &Urgency::default(), |_| {
+            flights.join(&"key", &Priority::default(), |_| {
                 let (runs, go) = (Arc::clone(&runs), Arc::clone(&go));
                 let (sender, receiver) = watch::channel(None);
                 let work = async move {
@@ -211,7 +212,8 @@ mod tests {
         assert_eq!(flights.under_way(), 1);
         assert!(
             flights
-                .join(&"other", &Urgency::default(), |_| (first.clone(), async {}))
+                .join(&"other", &Priority::default(), |_| (first.clone(), async {
+                }))
                 .is_none(),
             "bounded"
         );
@@ -226,7 +228,7 @@ mod tests {
         let flights: Flights<u8, Outcome<u32>> = Flights::new(2, Gauge::default());
         let go = Arc::new(Notify::new());
         let join = |outcome: u32| {
-            flights.join(&1, &Urgency::default(), |place| {
+            flights.join(&1, &Priority::default(), |place| {
                 let (sender, receiver) = watch::channel(None);
                 let go = Arc::clone(&go);
                 let work = async move {
@@ -249,7 +251,7 @@ mod tests {
     #[tokio::test]
     async fn a_flight_that_dies_is_taken_out() {
         let flights: Flights<u8, Outcome<u32>> = Flights::new(1, Gauge::default());
-        let flight = flights.join(&1, &Urgency::default(), |_| {
+        let flight = flights.join(&1, &Priority::default(), |_| {
             let (sender, receiver) = watch::channel(None);
             let work = async move {
                 let _sender = sender;

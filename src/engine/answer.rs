@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderValue;
 
-use super::ahead::Client;
 use super::files::ZipFlight;
+use super::prefetch::Client;
 use crate::clock::Timestamp;
 use crate::errand::Errand;
 use crate::store::{BlobFile, Verified};
@@ -131,7 +131,7 @@ pub struct Mode {
     pub via: Option<HeaderValue>,
     /// The request's id, for the log.
     pub request_id: Option<Arc<str>>,
-    /// Who asks; nothing is guessed for somebody unknown.
+    /// Who asks; nothing is prefetched for somebody unknown.
     pub client: Option<Client>,
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::error::{Class, EngineError};
-use crate::errand::{Errand, Urgency};
+use crate::errand::{Errand, Priority};
 use crate::flights::{Flights, Outcome, outcome};
 use crate::store::{DatabaseFacts, Store, StoreError};
 use crate::sumdb::{Ask, State, StateError, SumdbError, Transport};
@@ -73,7 +73,7 @@ impl Network {
         {
             return Ok(upstream);
         }
-        let flight = self.choosing.join(&(), &Urgency::default(), |place| {
+        let flight = self.choosing.join(&(), &Priority::default(), |place| {
             let (sender, receiver) = watch::channel(None);
             // Somebody waits, if not now: the way is kept for long.
             let (network, errand) = (Arc::clone(self), Errand::from(errand.via.clone()));

@@ -264,7 +264,7 @@ impl Engine {
         errand: Errand,
         since: Option<Timestamp>,
     ) -> Option<Outcome<MetaOutcome>> {
-        self.meta_flights.join(key, &errand.urgency, |place| {
+        self.meta_flights.join(key, &errand.priority, |place| {
             let (sender, receiver) = watch::channel(None);
             let (engine, key) = (Arc::clone(self), key.clone());
             let errand = errand.apart();

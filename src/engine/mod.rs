@@ -5,7 +5,7 @@
 //! tasks of their own (flights); a client that goes away disturbs nobody.
 
 mod absent;
-mod ahead;
+
 mod answer;
 mod databases;
 mod direct;
@@ -15,6 +15,7 @@ mod hot;
 mod latest;
 mod meta;
 mod negative;
+mod prefetch;
 mod recent;
 mod relay;
 mod settle;
@@ -30,13 +31,13 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use absent::Absences;
-use ahead::Ahead;
-pub use ahead::{AheadSettings, Client};
 pub use answer::{Answer, CacheStatus, Content, Lease, Mode};
 pub use databases::{Kept, Network, Ways};
 pub use direct::{Direct, MakeProxy};
 pub use error::{Class, EngineError};
 pub use files::{Progress, ZipFlight};
+use prefetch::Ahead;
+pub use prefetch::{Client, PrefetchSettings};
 pub use relay::{Relayed, SumdbTarget};
 pub use settle::Settled;
 pub use sources::{AllSources, Source, Sources};
@@ -80,7 +81,7 @@ pub struct Settings {
     /// Fetches of zips at once.
     pub max_zip_flights: usize,
     /// What is fetched before it is asked for.
-    pub ahead: AheadSettings,
+    pub prefetch: PrefetchSettings,
     /// How often what was served unverified is asked about again.
     pub settle_every: Duration,
 }
@@ -145,7 +146,7 @@ impl Engine {
             policy,
             store,
             sources,
-            ahead: Ahead::new(settings.ahead, metrics.prefetch.clone()),
+            ahead: Ahead::new(settings.prefetch, metrics.prefetch.clone()),
             voucher,
             epoch: Arc::default(),
             clock,
@@ -272,8 +273,8 @@ impl Engine {
         self.hot.weight()
     }
 
-    /// Gives up guesses that nobody has used for long, and walks that are over.
-    pub fn tidy_guesses(&self) {
+    /// Gives up prefetches that nobody has used for long, and walks that are over.
+    pub fn tidy_prefetches(&self) {
         self.ahead.tidy(self.clock.instant());
     }
 
@@ -291,7 +292,7 @@ impl Engine {
 
     /// Asks again for what is asked for often and soon gets old; at most `most` at once. Gives how many were asked.
     pub async fn refresh_due(self: &Arc<Self>, most: usize) -> usize {
-        self.tidy_guesses();
+        self.tidy_prefetches();
         let now = self.clock.now().0;
         let ttl = u64::try_from(self.settings.ttl.as_millis()).unwrap_or(u64::MAX);
         let due = Timestamp(now.saturating_sub(ttl / 4 * 3));

@@ -32,7 +32,7 @@ impl SlowFetches {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Does the work, and says so once if it takes long; of a guess only when somebody has come to wait for it.
+    /// Does the work, and says so once if it takes long; of a prefetch only when somebody has come to wait for it.
     pub async fn watch<T>(
         &self,
         what: &impl Display,
@@ -48,7 +48,7 @@ impl SlowFetches {
         tokio::select! {
             biased;
             done = work.as_mut() => return done,
-            () = errand.urgency.promoted() => {}
+            () = errand.priority.raised() => {}
         }
         let _counted = Counted::new(self);
         let Look { waiting, received } = look();

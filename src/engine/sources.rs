@@ -174,8 +174,8 @@ impl Sources {
         }
     }
 
-    /// Whether what is only guessed may be asked for: there is somebody, who is well and does not want to be left alone.
-    pub fn welcome_guesses(&self) -> bool {
+    /// Whether prefetches may be asked for: there is somebody, who is healthy and does not want to be left alone.
+    pub fn welcome_prefetches(&self) -> bool {
         match self.list.first() {
             Some((Source::Proxy(upstream), _)) => !upstream.wants_rest(),
             Some((Source::Direct(_), _)) => true,

@@ -88,8 +88,8 @@ type Asked = watch::Receiver<LookUp>;
 #[derive(Clone, Copy)]
 struct Begun {
     until: Instant,
-    /// It began for a guess: then the databases are not asked hard.
-    for_a_guess: bool,
+    /// It began for a prefetch: then the databases are not asked hard.
+    for_a_prefetch: bool,
 }
 
 /// Why no database vouches for a version, with the name of the one it is about.
@@ -369,7 +369,7 @@ impl Vouching {
     pub fn found(&self) {
         self.begun.get_or_init(|| Begun {
             until: self.voucher.waits_until(self.since),
-            for_a_guess: self.errand.urgency.is_guess(),
+            for_a_prefetch: self.errand.priority.is_prefetch(),
         });
         let Some(answer_to) = self.answer_to.lock().take() else {
             return;
@@ -443,7 +443,7 @@ impl Vouching {
             Judgement::Refuse(error) => Err(error),
             Judgement::FirstSeen => voucher.first_seen(key, h1, from, true).await,
             // Nothing is kept unverified in stock, and who has come to wait for it has the databases asked again.
-            Judgement::Later if begun.is_some_and(|begun| begun.for_a_guess) => {
+            Judgement::Later if begun.is_some_and(|begun| begun.for_a_prefetch) => {
                 Err(voucher.unavailable(key, &refusal))
             }
             Judgement::Later => {

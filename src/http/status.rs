@@ -186,7 +186,7 @@ pub async fn metrics(
     gauges
         .hot
         .set(signed(face.engine.hot_weight() + face.ready.weight()));
-    face.engine.tidy_guesses();
+    face.engine.tidy_prefetches();
     gauges.descriptors.set(signed(super::open_descriptors()));
     Upstream::update_metrics(&face.upstreams.all());
     let (kind, mut text) = match wants_openmetrics(&headers) {

@@ -20,7 +20,7 @@ use super::seams::{Ask, State, StateError, Transport};
 use super::tile::{FULL, TileId, TilePath};
 use super::tiles::{Tiles, store};
 use crate::clock::{SharedClock, Timestamp};
-use crate::errand::{Errand, Urgency};
+use crate::errand::{Errand, Priority};
 use crate::flights::{Flights, Outcome};
 use crate::gomod::{ModulePath, Version};
 use crate::telemetry::metrics::SumdbMetrics;
@@ -219,31 +219,33 @@ impl Database {
             return Err(self.while_alarmed(error));
         }
         let again = SumdbError::may_be_retried;
-        let flight = self.lookups.outcome(&key, &errand.urgency, again, |place| {
-            let (sender, receiver) = watch::channel(None);
-            let (database, key, errand) = (Arc::clone(self), key.clone(), errand.clone());
-            let (module, version) = (module.clone(), version.clone());
-            let work = async move {
-                let result = database.look_up(&key, &module, &version, &errand).await;
-                // A fork that was seen meanwhile counts for this look-up as well.
-                let result = result.and_then(|body| database.not_forked().map(|()| body));
-                database.noted(&key, &result, &errand.urgency);
-                let result = result.map_err(|error| database.while_alarmed(error));
-                match &result {
-                    Ok(body) => database.records.insert(key.clone(), (body.clone(), false)),
-                    Err(_) => place.leave(),
-                }
-                sender.send_replace(Some(result.clone()));
-                database.tiles.catch_up().await;
-                if let Ok(body) = result
-                    && database.state.has_room()
-                    && database.keep(&lookup_key(&key), body.clone()).await
-                {
-                    database.records.insert(key, (body, true));
-                }
-            };
-            (receiver, work)
-        });
+        let flight = self
+            .lookups
+            .outcome(&key, &errand.priority, again, |place| {
+                let (sender, receiver) = watch::channel(None);
+                let (database, key, errand) = (Arc::clone(self), key.clone(), errand.clone());
+                let (module, version) = (module.clone(), version.clone());
+                let work = async move {
+                    let result = database.look_up(&key, &module, &version, &errand).await;
+                    // A fork that was seen meanwhile counts for this look-up as well.
+                    let result = result.and_then(|body| database.not_forked().map(|()| body));
+                    database.noted(&key, &result, &errand.priority);
+                    let result = result.map_err(|error| database.while_alarmed(error));
+                    match &result {
+                        Ok(body) => database.records.insert(key.clone(), (body.clone(), false)),
+                        Err(_) => place.leave(),
+                    }
+                    sender.send_replace(Some(result.clone()));
+                    database.tiles.catch_up().await;
+                    if let Ok(body) = result
+                        && database.state.has_room()
+                        && database.keep(&lookup_key(&key), body.clone()).await
+                    {
+                        database.records.insert(key, (body, true));
+                    }
+                };
+                (receiver, work)
+            });
         let body = flight
             .await
             .ok_or(SumdbError::Overloaded)?
@@ -484,12 +486,12 @@ impl Database {
     async fn refresh(self: &Arc<Self>, errand: &Errand) -> Result<(), SumdbError> {
         let flight =
             self.refreshes
-                .outcome(&(), &errand.urgency, SumdbError::may_be_retried, |place| {
+                .outcome(&(), &errand.priority, SumdbError::may_be_retried, |place| {
                     let (sender, receiver) = watch::channel(None);
                     let (database, errand) = (Arc::clone(self), errand.clone());
                     let work = async move {
                         let result = database.ask_latest(&errand).await;
-                        database.noted("latest", &result, &errand.urgency);
+                        database.noted("latest", &result, &errand.priority);
                         if result.is_err() {
                             place.leave();
                         }
@@ -586,7 +588,7 @@ impl Database {
         let again = SumdbError::may_be_retried;
         let flight = self
             .tile_flights
-            .outcome(&path, &errand.urgency, again, |place| {
+            .outcome(&path, &errand.priority, again, |place| {
                 let (sender, receiver) = watch::channel(None);
                 let (database, errand) = (Arc::clone(self), errand.clone());
                 let work = async move {
@@ -719,7 +721,7 @@ impl Database {
     }
 
     /// Counts, logs and remembers how asking the database went.
-    fn noted<T>(&self, what: &str, result: &Result<T, SumdbError>, urgency: &Urgency) {
+    fn noted<T>(&self, what: &str, result: &Result<T, SumdbError>, priority: &Priority) {
         let word = match result {
             Ok(_) => "ok",
             Err(SumdbError::Unknown { .. }) => "unknown",
@@ -727,7 +729,7 @@ impl Database {
             Err(_) => "unavailable",
         };
         self.metrics.asked(word);
-        if word == "unavailable" && urgency.is_guess() {
+        if word == "unavailable" && priority.is_prefetch() {
             // It was not waited for long.
             return;
         }

@@ -25,8 +25,9 @@ const UNPROCESSED_PAUSE: Duration = Duration::from_millis(50);
 const WORTH_WAITING: Duration = Duration::from_secs(5);
 /// However long an upstream asks to be left alone, it is tried again after this.
 const LONGEST_REST: Duration = Duration::from_secs(30);
-/// A guess that has no place, or then no answer, within this is given up: who wants it then has most of their time left.
-pub(super) const GUESS_PATIENCE: Duration = Duration::from_secs(2);
+/// A prefetch that has no place, or then no answer, within this is given up: who wants it then has most of their time
+/// left.
+pub(super) const PREFETCH_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is wanted of an upstream.
 #[derive(Clone, Debug)]
@@ -92,13 +93,13 @@ impl Upstream {
         if let Some(why) = self.breaker.stopped() {
             return Err(stopped(why));
         }
-        let urgency = &want.errand.urgency;
+        let priority = &want.errand.priority;
         // The place first: a probe of the breaker must not wait for one.
         let place = async {
-            let mut place = pin!(self.limits.place(want.module, want.large, urgency));
-            if urgency.is_guess() {
-                let first = timeout(GUESS_PATIENCE, place.as_mut()).await;
-                if first.is_ok() || urgency.is_guess() {
+            let mut place = pin!(self.limits.place(want.module, want.large, priority));
+            if priority.is_prefetch() {
+                let first = timeout(PREFETCH_PATIENCE, place.as_mut()).await;
+                if first.is_ok() || priority.is_prefetch() {
                     return first.ok().flatten();
                 }
             }
@@ -112,7 +113,7 @@ impl Upstream {
         };
         let _shared = match self.share.slots() {
             Some(slots) => {
-                let slot = slots.place(want.module, want.large, urgency);
+                let slot = slots.place(want.module, want.large, priority);
                 let Ok(slot @ Some(_)) = timeout_at(until, slot).await else {
                     busy();
                     return Err(SourceError::Busy);
@@ -121,7 +122,7 @@ impl Upstream {
             }
             None => None,
         };
-        if urgency.is_guess() && self.breaker.state() != BreakerState::Closed {
+        if priority.is_prefetch() && self.breaker.state() != BreakerState::Closed {
             // Whether it is well again is tried with something that is wanted.
             return Err(SourceError::Open {
                 left: Duration::ZERO,
@@ -146,15 +147,15 @@ impl Upstream {
         until: Instant,
         attempt: &mut A,
     ) -> Result<A::Done, SourceError> {
-        let urgency = &want.errand.urgency;
-        if !urgency.is_guess() {
+        let priority = &want.errand.priority;
+        if !priority.is_prefetch() {
             self.budget.earn();
         }
         let (mut made, mut counted, mut hung) = (0, 0, 0);
         let mut unprocessed = 0;
         loop {
             made += 1;
-            let guessed = urgency.is_guess();
+            let prefetched = priority.is_prefetch();
             let failure = match attempt.run(self, until).await {
                 Ok(done) => return Ok(done),
                 Err(failure) => failure,
@@ -172,7 +173,7 @@ impl Upstream {
                     continue;
                 }
             }
-            if !guessed {
+            if !prefetched {
                 counted = if attempt.progressed() { 1 } else { counted + 1 };
                 hung += u32::from(matches!(failure, Failure::Timeout(_)));
             }
@@ -181,10 +182,10 @@ impl Upstream {
                 failure,
                 attempts: made,
             };
-            // A guess is made once; of one that somebody has come to wait for that attempt does not count.
+            // A prefetch is made once; of one that somebody has come to wait for that attempt does not count.
             let spent = counted >= self.settings.attempts
                 || hung >= self.settings.timeouts
-                || urgency.is_guess();
+                || priority.is_prefetch();
             if !failure.may_pass() || spent {
                 return Err(failed(failure));
             }
@@ -212,7 +213,7 @@ impl Upstream {
 
     /// Tells the breaker how it went.
     fn report<T>(&self, want: &Want<'_>, pass: &Pass, result: &Result<T, SourceError>) {
-        let is_guess = want.errand.urgency.is_guess();
+        let is_prefetch = want.errand.priority.is_prefetch();
         let Err(error) = result else {
             return self.breaker.success(pass);
         };
@@ -221,8 +222,8 @@ impl Upstream {
         };
         match failure {
             Failure::Absent { .. } | Failure::Refused { .. } => self.breaker.success(pass),
-            // It was tried once, and not for long; and what guesses provoked is no reason to let clients wait.
-            _ if is_guess => self.breaker.neutral(pass),
+            // It was tried once, and not for long; and what prefetches provoked is no reason to let clients wait.
+            _ if is_prefetch => self.breaker.neutral(pass),
             Failure::Limited { after, .. } => {
                 self.breaker.trouble(pass, &failure.brief());
                 if let Some(after) = after {

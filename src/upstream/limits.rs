@@ -1,7 +1,7 @@
-//! Places at an upstream, in two classes: what is waited for goes before what is guessed, in the queue and in number.
+//! Places at an upstream, in two classes: what is waited for goes before prefetches, in the queue and in number.
 //!
 //! One module takes at most half of the places, so that fetches of it that hang leave room for others; zips take at
-//! most three quarters, so that small files do not wait for many large ones; and guesses at most half.
+//! most three quarters, so that small files do not wait for many large ones; and prefetches at most half.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
-use crate::errand::Urgency;
+use crate::errand::Priority;
 use crate::gomod::ModulePath;
 
-/// While something large that is waited for arrives, a guess pauses this long …
+/// While something large that is waited for arrives, a prefetch pauses this long …
 const YIELD: Duration = Duration::from_millis(25);
 /// … whenever so much of it has come. Bytes.
 const YIELD_EVERY: u64 = 64 << 10;
@@ -31,14 +31,14 @@ struct State {
     free: Free,
     /// In order; those whose module or kind has its share are passed over. Bounded by the number of flights.
     awaited: VecDeque<Waiter>,
-    guessed: VecDeque<Waiter>,
+    prefetches: VecDeque<Waiter>,
 }
 
 /// How many more may have a place.
 struct Free {
     all: usize,
     large: usize,
-    guesses: usize,
+    prefetches: usize,
     per_module: usize,
     /// Places taken, of modules that have any.
     modules: HashMap<ModulePath, usize>,
@@ -49,7 +49,7 @@ struct Free {
 struct Wish {
     module: Option<ModulePath>,
     large: bool,
-    guess: bool,
+    prefetch: bool,
 }
 
 struct Waiter {
@@ -84,9 +84,9 @@ impl Place {
         let State {
             free,
             awaited,
-            guessed,
+            prefetches,
         } = state;
-        for queue in [awaited, guessed] {
+        for queue in [awaited, prefetches] {
             let mut at = 0;
             while free.all > 0 && at < queue.len() {
                 if queue[at].served.is_closed() {
@@ -112,7 +112,7 @@ impl Free {
         let of_module = |module| self.modules.get(module).copied().unwrap_or_default();
         let full = self.all == 0
             || (wish.large && self.large == 0)
-            || (wish.guess && self.guesses == 0)
+            || (wish.prefetch && self.prefetches == 0)
             || wish
                 .module
                 .as_ref()
@@ -122,7 +122,7 @@ impl Free {
         }
         self.all -= 1;
         self.large -= usize::from(wish.large);
-        self.guesses -= usize::from(wish.guess);
+        self.prefetches -= usize::from(wish.prefetch);
         if let Some(module) = &wish.module {
             *self.modules.entry(module.clone()).or_default() += 1;
         }
@@ -132,7 +132,7 @@ impl Free {
     fn put(&mut self, wish: &Wish) {
         self.all += 1;
         self.large += usize::from(wish.large);
-        self.guesses += usize::from(wish.guess);
+        self.prefetches += usize::from(wish.prefetch);
         if let Some(module) = &wish.module
             && let Some(taken) = self.modules.get_mut(module)
         {
@@ -150,7 +150,7 @@ impl Limits {
         let free = Free {
             all: places,
             large: (places - places / 4).max(1),
-            guesses: (places / 2).max(1),
+            prefetches: (places / 2).max(1),
             per_module: (places / 2).max(1),
             modules: HashMap::new(),
         };
@@ -158,30 +158,30 @@ impl Limits {
             state: Arc::new(Mutex::new(State {
                 free,
                 awaited: VecDeque::new(),
-                guessed: VecDeque::new(),
+                prefetches: VecDeque::new(),
             })),
             places,
             arriving: watch::Sender::new(0),
         }
     }
 
-    /// Waits for a place; `large` for a fetch that may take long. A guess that is promoted meanwhile goes over to those
-    /// that are waited for.
+    /// Waits for a place; `large` for a fetch that may take long. A prefetch that is raised meanwhile goes over to
+    /// those that are waited for.
     pub async fn place(
         &self,
         module: Option<&ModulePath>,
         large: bool,
-        urgency: &Urgency,
+        priority: &Priority,
     ) -> Option<Place> {
-        let wish = |guess| Wish {
+        let wish = |prefetch| Wish {
             module: module.cloned(),
             large,
-            guess,
+            prefetch,
         };
-        if urgency.is_guess() {
+        if priority.is_prefetch() {
             tokio::select! {
                 biased;
-                () = urgency.promoted() => {}
+                () = priority.raised() => {}
                 place = self.wait(wish(true)) => return place,
             }
         }
@@ -197,8 +197,8 @@ impl Limits {
                 return Some(Place { state, wish });
             }
             let (served, place) = oneshot::channel();
-            let queue = match wish.guess {
-                true => &mut state.guessed,
+            let queue = match wish.prefetch {
+                true => &mut state.prefetches,
                 false => &mut state.awaited,
             };
             queue.push_back(Waiter { wish, served });
@@ -222,7 +222,7 @@ impl Limits {
     }
 }
 
-/// Something large that arrives; a guess makes room for what is waited for.
+/// Something large that arrives; a prefetch makes room for what is waited for.
 pub struct Arrival<'a> {
     limits: &'a Limits,
     counted: bool,
@@ -231,10 +231,10 @@ pub struct Arrival<'a> {
 }
 
 impl Arrival<'_> {
-    /// So many bytes have come. Of a guess the next ones wait, while something is arriving that somebody waits for:
+    /// So many bytes have come. Of a prefetch the next ones wait, while something is arriving that somebody waits for:
     /// not for long, because the bandwidth need not be the same.
-    pub async fn came(&mut self, bytes: u64, urgency: &Urgency) {
-        if !urgency.is_guess() {
+    pub async fn came(&mut self, bytes: u64, priority: &Priority) {
+        if !priority.is_prefetch() {
             if !self.counted {
                 self.counted = true;
                 self.limits.arriving.send_modify(|count| *count += 1);
@@ -249,7 +249,7 @@ impl Arrival<'_> {
         let mut arriving = self.limits.arriving.subscribe();
         let free = async {
             tokio::select! {
-                () = urgency.promoted() => {}
+                () = priority.raised() => {}
                 // The sender is in `self.limits`.
                 _ = arriving.wait_for(|count| *count == 0) => {}
             }
@@ -269,7 +269,6 @@ impl Drop for Arrival<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::errand::Errand;
     use futures_util::FutureExt;
 
     fn module(name: &str) -> ModulePath {
@@ -279,7 +278,7 @@ mod tests {
     #[tokio::test]
     async fn a_module_takes_half_and_leaves_nothing_behind() {
         let limits = Limits::new(4);
-        let awaited = Urgency::default();
+        let awaited = Priority::default();
         let (hog, other) = (module("hog"), module("other"));
         let first = limits.place(Some(&hog), false, &awaited).await.unwrap();
         let second = limits.place(Some(&hog), false, &awaited).await.unwrap();
@@ -299,7 +298,7 @@ mod tests {
     #[tokio::test]
     async fn zips_leave_a_quarter_to_small_files() {
         let limits = Limits::new(8);
-        let awaited = Urgency::default();
+        let awaited = Priority::default();
         let module = |n: u32| module(&format!("m{n}"));
         let mut zips = Vec::new();
         for n in 0..6 {
@@ -322,14 +321,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_waited_for_overtakes_what_is_guessed() {
+    async fn what_is_waited_for_overtakes_what_is_prefetched() {
         let limits = Limits::new(4);
-        let awaited = Urgency::default();
-        let (first, second) = (Errand::guess().urgency, Errand::guess().urgency);
-        let third = Errand::guess().urgency;
+        let awaited = Priority::default();
+        let (first, second) = (Priority::prefetch(), Priority::prefetch());
+        let third = Priority::prefetch();
         let one = limits.place(None, false, &first).await.unwrap();
         let two = limits.place(None, false, &first).await.unwrap();
-        // Guesses have had their half.
+        // Prefetches have had their half.
         let (mut later, mut last) = (
             Box::pin(limits.place(None, false, &second)),
             Box::pin(limits.place(None, false, &third)),
@@ -340,10 +339,10 @@ mod tests {
         let four = limits.place(None, false, &awaited).await.unwrap();
         let mut client = Box::pin(limits.place(None, false, &awaited));
         assert!((&mut client).now_or_never().is_none());
-        // Who is waited for comes next, although it came last; then a guess that was promoted, then the others.
+        // Who is waited for comes next, although it came last; then a prefetch that was raised, then the others.
         drop(one);
         let client = client.now_or_never().unwrap().unwrap();
-        third.promote();
+        third.raise();
         assert!((&mut last).now_or_never().is_none());
         drop(three);
         let last = last.now_or_never().unwrap().unwrap();
@@ -356,7 +355,7 @@ mod tests {
     #[tokio::test]
     async fn who_does_not_wait_any_more_takes_nothing() {
         let limits = Limits::new(1);
-        let awaited = Urgency::default();
+        let awaited = Priority::default();
         let place = limits.place(None, false, &awaited).await.unwrap();
         let mut gone = Box::pin(limits.place(None, false, &awaited));
         assert!((&mut gone).now_or_never().is_none());
@@ -367,21 +366,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_large_guess_makes_room_while_it_arrives() {
+    async fn a_large_prefetch_makes_room_while_it_arrives() {
         let limits = Limits::new(4);
-        let (awaited, guess) = (Urgency::default(), Errand::guess().urgency);
-        let mut guessed = limits.arrival();
-        assert!(guessed.came(1 << 20, &guess).now_or_never().is_some());
+        let (awaited, prefetch) = (Priority::default(), Priority::prefetch());
+        let mut prefetched = limits.arrival();
+        assert!(prefetched.came(1 << 20, &prefetch).now_or_never().is_some());
         let mut wanted = limits.arrival();
         wanted.came(1, &awaited).await;
         let began = tokio::time::Instant::now();
-        guessed.came(1 << 20, &guess).await;
+        prefetched.came(1 << 20, &prefetch).await;
         assert!(began.elapsed() >= YIELD);
         drop(wanted);
-        assert!(guessed.came(1 << 20, &guess).now_or_never().is_some());
+        assert!(prefetched.came(1 << 20, &prefetch).now_or_never().is_some());
         let mut wanted = limits.arrival();
         wanted.came(1, &awaited).await;
-        guess.promote();
-        assert!(guessed.came(1 << 20, &guess).now_or_never().is_some());
+        prefetch.raise();
+        assert!(prefetched.came(1 << 20, &prefetch).now_or_never().is_some());
     }
 }

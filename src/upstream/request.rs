@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::client::{Generation, with_causes};
 use super::error::Failure;
-use super::fetch::{GUESS_PATIENCE, Want};
+use super::fetch::{PREFETCH_PATIENCE, Want};
 use super::{Upstream, local, text};
 
 /// Of an error's body, what is read.
@@ -73,14 +73,14 @@ impl Upstream {
         }
         let patience = want.first_byte.unwrap_or(self.settings.first_byte_timeout);
         let head_by = until.min(Instant::now() + patience);
-        let urgency = &want.errand.urgency;
+        let priority = &want.errand.priority;
         let wait = async {
             let mut answer = std::pin::pin!(request.send());
             // A look-up has its own time: the database may have to look for the version itself.
-            if urgency.is_guess() && want.first_byte.is_none() {
-                let guess_by = head_by.min(Instant::now() + GUESS_PATIENCE);
-                match timeout_at(guess_by, answer.as_mut()).await {
-                    Err(late) if urgency.is_guess() => return Err(late),
+            if priority.is_prefetch() && want.first_byte.is_none() {
+                let prefetch_by = head_by.min(Instant::now() + PREFETCH_PATIENCE);
+                match timeout_at(prefetch_by, answer.as_mut()).await {
+                    Err(late) if priority.is_prefetch() => return Err(late),
                     // Somebody has come to wait for it.
                     Err(_) => {}
                     answered => return answered,
@@ -94,8 +94,8 @@ impl Upstream {
                 return Ok(response);
             }
             Ok(Err(error)) => classify(&error),
-            // A guess was not given the time in which an answer might have come.
-            Err(_) if urgency.is_guess() => return Err(Failure::Timeout("no answer")),
+            // A prefetch was not given the time in which an answer might have come.
+            Err(_) if priority.is_prefetch() => return Err(Failure::Timeout("no answer")),
             Err(_) => Failure::Timeout("no answer"),
         };
         self.leave_behind(&failure, generation);

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Limits;
 use super::error::Failure;
-use crate::errand::Urgency;
+use crate::errand::Priority;
 
 /// An answer up to this size needs no room: there are no more of them than slots. Bytes.
 pub(super) const FREE: u64 = 64 << 10;
@@ -59,17 +59,17 @@ impl Share {
         self.slots.is_some()
     }
 
-    /// Waits for room for an answer of so many bytes. A guess does not wait.
+    /// Waits for room for an answer of so many bytes. A prefetch does not wait.
     pub(super) async fn room(
         &self,
         bytes: u64,
         until: Instant,
-        urgency: &Urgency,
+        priority: &Priority,
     ) -> Result<Room, Failure> {
         let permits = u32::try_from(bytes.saturating_mul(COPIES).div_ceil(UNIT));
         let permits = permits.unwrap_or(u32::MAX).min(self.permits);
         let room = Arc::clone(&self.room);
-        let permit = match urgency.is_guess() {
+        let permit = match priority.is_prefetch() {
             true => room.try_acquire_many_owned(permits).ok(),
             false => {
                 let granted = timeout_at(until, room.acquire_many_owned(permits)).await;
@@ -107,13 +107,12 @@ impl AsRef<[u8]> for Held {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::errand::Errand;
     use std::time::Duration;
 
     #[tokio::test]
-    async fn large_answers_wait_for_each_other_and_guesses_do_not() {
+    async fn large_answers_wait_for_each_other_and_prefetches_do_not() {
         let share = Share::new(12 << 20, None);
-        let waits = Urgency::default();
+        let waits = Priority::default();
         let soon = || Instant::now() + Duration::from_millis(20);
         let first = share.room(2 << 20, soon(), &waits).await.unwrap();
         let second = share.room(2 << 20, soon(), &waits).await.unwrap();
@@ -122,12 +121,12 @@ mod tests {
         let body = first.holds(Bytes::from_static(b"body"));
         let part = body.slice(1..2);
         drop((second, body));
-        let guess = share.room(4 << 20, soon(), &Errand::guess().urgency).await;
-        assert!(matches!(guess, Err(Failure::Crowded)));
+        let prefetch = share.room(4 << 20, soon(), &Priority::prefetch()).await;
+        assert!(matches!(prefetch, Err(Failure::Crowded)));
         drop(part);
         // More than there is at all has all of it.
         assert!(share.room(1 << 30, soon(), &waits).await.is_ok());
-        let guess = share.room(4 << 20, soon(), &Errand::guess().urgency).await;
-        assert!(guess.is_ok());
+        let prefetch = share.room(4 << 20, soon(), &Priority::prefetch()).await;
+        assert!(prefetch.is_ok());
     }
 }

@@ -241,7 +241,7 @@ impl<S: Sink> Attempt for ZipAttempt<'_, S> {
                 let headers = body.response.headers();
                 self.validator = validator(headers).filter(|_| self.plain);
                 let total = body.total.filter(|_| self.plain);
-                let max = match self.want.errand.urgency.is_guess() {
+                let max = match self.want.errand.priority.is_prefetch() {
                     true => self.stream.max.min(self.want.max),
                     false => self.stream.max,
                 };
@@ -345,7 +345,7 @@ impl<S: Sink> ZipAttempt<'_, S> {
                 break;
             };
             let bytes = chunk.len() as u64;
-            arrival.came(bytes, &self.want.errand.urgency).await;
+            arrival.came(bytes, &self.want.errand.priority).await;
             match &mut gunzip {
                 None => self.pass(&mut skip, chunk).await?,
                 Some(decoder) => {

@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use url::{Host, Url};
 
 use crate::clock::{SharedClock, Timestamp};
-use crate::errand::Urgency;
+use crate::errand::Priority;
 use crate::flights::{Flights, Outcome, outcome};
 use crate::gomod::time::CommitTime;
 
@@ -199,7 +199,7 @@ impl GithubApp {
         if let Some(token) = self.kept() {
             return Ok(token);
         }
-        let flight = self.asking.join(&(), &Urgency::default(), |place| {
+        let flight = self.asking.join(&(), &Priority::default(), |place| {
             let (sender, receiver) = watch::channel(None);
             let app = Arc::clone(self);
             let work = async move {

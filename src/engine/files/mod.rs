@@ -25,8 +25,8 @@ pub use zip::{Progress, ZipFlight};
 pub(super) const MAX_INFO: u64 = 256 << 10;
 pub(super) const MAX_INFO_OF_STRANGERS: u64 = 64 << 10;
 
-/// What becomes of a fetch that began as a guess and has failed: such a one asks once and not everybody, so that need
-/// not be the last word. Nobody can join it any more.
+/// What becomes of a fetch that began as a prefetch and has failed: such a one asks once and not everybody, so that
+/// need not be the last word. Nobody can join it any more.
 enum Trial {
     /// Nobody waits for it.
     Forget,
@@ -41,7 +41,7 @@ impl Trial {
     const LEAST: Duration = Duration::from_millis(500);
 
     fn of(errand: &Errand, error: &EngineError) -> Self {
-        let Some(since) = errand.urgency.awaited_since() else {
+        let Some(since) = errand.priority.raised_at() else {
             return Trial::Forget;
         };
         let until = since + PATIENCE;
@@ -93,11 +93,11 @@ impl Engine {
         Ok(answer)
     }
 
-    /// Where a module comes from; a guess at a public one goes to no repository.
+    /// Where a module comes from; a prefetch of a public one goes to no repository.
     async fn sources_for(&self, module: &ModulePath, errand: &Errand) -> Sources {
         let sources = self.sources_of(module).await;
         let is_public = self.policy.course(module) == Course::Upstream;
-        match errand.urgency.is_guess() && is_public {
+        match errand.priority.is_prefetch() && is_public {
             true => sources.proxies_only(),
             false => sources,
         }

@@ -64,7 +64,7 @@ impl Engine {
         key: &FileKey,
         errand: &Errand,
     ) -> Option<Outcome<Result<Landed, EngineError>>> {
-        self.small_flights.join(key, &errand.urgency, |place| {
+        self.small_flights.join(key, &errand.priority, |place| {
             let (sender, receiver) = watch::channel(None);
             let (engine, key, errand) = (Arc::clone(self), key.clone(), errand.apart());
             let (slow, watched, on, seen) = (
@@ -108,10 +108,10 @@ impl Engine {
             landed.send_replace(Some(Err(error)));
             return;
         }
-        let guess = errand.urgency.is_guess();
+        let prefetch = errand.priority.is_prefetch();
         // Boxed, here and below: what fetching needs is given back before keeping begins.
         let mut fetched = Box::pin(self.fetch_small(&key, &errand)).await;
-        if guess && let Err(error) = &fetched {
+        if prefetch && let Err(error) = &fetched {
             place.leave();
             match Trial::of(&errand, error) {
                 Trial::Forget => {

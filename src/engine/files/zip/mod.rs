@@ -65,7 +65,7 @@ impl Engine {
         key: &FileKey,
         errand: &Errand,
     ) -> Option<Arc<ZipFlight>> {
-        self.zip_flights.join(key, &errand.urgency, |place| {
+        self.zip_flights.join(key, &errand.priority, |place| {
             let vouching = self.voucher.begin(key, errand);
             let flight = ZipFlight::new(vouching.foresight());
             let (engine, key, following) = (Arc::clone(self), key.clone(), Arc::clone(&flight));
@@ -117,9 +117,9 @@ impl Engine {
             place.leave();
             return flight.end(Err(error));
         }
-        let guess = errand.urgency.is_guess();
+        let prefetch = errand.priority.is_prefetch();
         let mut fetched = Box::pin(self.fetch_zip(&key, &errand, vouching, flight)).await;
-        if guess && let Err(error) = &fetched {
+        if prefetch && let Err(error) = &fetched {
             place.leave();
             match Trial::of(&errand, error) {
                 Trial::Forget => return flight.end(Err(error.clone())),
@@ -154,8 +154,8 @@ impl Engine {
                 }
             }
             Err(mut error) => {
-                // Of a guess less is taken than of what is waited for.
-                error.too_large &= !guess;
+                // Of a prefetch less is taken than of what is waited for.
+                error.too_large &= !prefetch;
                 self.remember_no(&Key::File(key.clone()), &error);
                 self.noted(&key, &error, &errand);
                 place.leave();
@@ -176,7 +176,7 @@ impl Engine {
             path: &path,
             module: Some(&key.module),
             first_byte: None,
-            max: match errand.urgency.is_guess() {
+            max: match errand.priority.is_prefetch() {
                 true => self.ahead.room().min(MAX_ZIP),
                 false => MAX_ZIP,
             },

@@ -4,8 +4,8 @@
 //! Only what was missing and has come starts a guess: nothing is asked about what may not exist. Guesses are few, yield to whatever is waited for, and grow fewer where they turn
 //! out to be wasted.
 
-mod ledger;
-mod walk;
+mod budget;
+mod predictor;
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -25,15 +25,15 @@ use crate::policy::Course;
 use crate::protocol::{FileKey, Key, Kind, Meta, MetaKey};
 use crate::store::{self, Room};
 use crate::telemetry::metrics::PrefetchMetrics;
-use ledger::Ledger;
-use walk::Walk;
+use budget::Budget;
+use predictor::GraphPredictor;
 
 /// Clients whose walks are followed at once, at the most.
 const WALKS: usize = 64;
 
 /// How much is guessed.
 #[derive(Clone, Copy, Debug)]
-pub struct AheadSettings {
+pub struct PrefetchSettings {
     /// Whether anything is.
     pub enabled: bool,
     /// Guesses under way at once. An eighth of them may be zips.
@@ -59,15 +59,15 @@ impl Client {
 
 /// What is guessed, and for whom.
 pub struct Ahead {
-    settings: AheadSettings,
-    ledger: Ledger,
+    settings: PrefetchSettings,
+    budget: Budget,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
     /// Bounded by `WALKS`.
-    walks: HashMap<Client, Walk>,
+    walks: HashMap<Client, GraphPredictor>,
     small: usize,
     zips: usize,
 }
@@ -98,21 +98,21 @@ impl Drop for Slot {
 
 impl Ahead {
     /// With nothing under way.
-    pub fn new(settings: AheadSettings, metrics: PrefetchMetrics) -> Self {
+    pub fn new(settings: PrefetchSettings, metrics: PrefetchMetrics) -> Self {
         Ahead {
             settings,
-            ledger: Ledger::new(metrics),
+            budget: Budget::new(metrics),
             state: Mutex::default(),
         }
     }
 
     /// What a guessed zip may have. Bytes.
     pub fn room(&self) -> u64 {
-        self.settings.bytes.saturating_sub(self.ledger.bytes())
+        self.settings.bytes.saturating_sub(self.budget.bytes())
     }
 
     /// Tells a client's walk something; it begins with the first thing that is told.
-    fn tell(&self, client: Client, now: Instant, tell: impl FnOnce(&mut Walk)) {
+    fn tell(&self, client: Client, now: Instant, tell: impl FnOnce(&mut GraphPredictor)) {
         let mut state = self.state.lock();
         let walks = &mut state.walks;
         if walks.get(&client).is_some_and(|walk| walk.is_over(now)) {
@@ -127,11 +127,15 @@ impl Ahead {
                 walks.remove(&oldest);
             }
         }
-        tell(walks.entry(client).or_insert_with(|| Walk::new(now)));
+        tell(
+            walks
+                .entry(client)
+                .or_insert_with(|| GraphPredictor::new(now)),
+        );
     }
 
     /// Tells a client's walk something, if it goes on.
-    fn tell_known(&self, client: Client, tell: impl FnOnce(&mut Walk)) {
+    fn tell_known(&self, client: Client, tell: impl FnOnce(&mut GraphPredictor)) {
         if let Some(walk) = self.state.lock().walks.get_mut(&client) {
             tell(walk);
         }
@@ -147,19 +151,19 @@ impl Ahead {
 
     /// Forgets walks that are over.
     pub fn tidy(&self, now: Instant) {
-        self.ledger.expire(now);
+        self.budget.expire(now);
         self.state.lock().walks.retain(|_, walk| !walk.is_over(now));
     }
 
     /// The next guess and for whom, if another may be under way.
     fn next(&self, now: Instant) -> Option<(Client, FileKey)> {
-        self.ledger.expire(now);
+        self.budget.expire(now);
         let most_zips = (self.settings.requests / 8).max(1);
         let most_small = (self.settings.requests - most_zips).max(1);
-        let room_for_zip = self.ledger.bytes() < self.settings.bytes;
+        let room_for_zip = self.budget.bytes() < self.settings.bytes;
         // Of those who have asked for no zip yet, nobody knows whether they will.
-        let zips_allowed = [false, true].map(|takes_zips| self.ledger.allows_zip(takes_zips));
-        let small_allowed = [Kind::Info, Kind::Mod].map(|kind| self.ledger.allows(kind));
+        let zips_allowed = [false, true].map(|takes_zips| self.budget.allows_zip(takes_zips));
+        let small_allowed = [Kind::Info, Kind::Mod].map(|kind| self.budget.allows(kind));
         let mut state = self.state.lock();
         let State { walks, small, zips } = &mut *state;
         // Whoever was heard last is in the greatest hurry.
@@ -192,7 +196,7 @@ impl Ahead {
 
 impl Mode {
     /// For whom guesses may be made, if they may.
-    fn guesses_for(&self) -> Option<Client> {
+    fn prefetches_for(&self) -> Option<Client> {
         self.client.filter(|_| !self.cached_only && !self.no_cache)
     }
 }
@@ -200,10 +204,10 @@ impl Mode {
 impl Engine {
     /// A client asks for something that is kept: that starts nothing, but goes on with what its own misses began.
     pub(super) fn ahead_hit(self: &Arc<Self>, key: &FileKey, mode: &Mode) {
-        let Some(owner) = self.ahead.ledger.used(key) else {
+        let Some(owner) = self.ahead.budget.used(key) else {
             return;
         };
-        let is_own = mode.guesses_for() == Some(owner);
+        let is_own = mode.prefetches_for() == Some(owner);
         let now = self.clock.instant();
         self.ahead.tell_known(owner, |walk| match is_own {
             true => {
@@ -217,7 +221,7 @@ impl Engine {
 
     /// A client asks for something that is missing, or on its way: whether it exists is not known yet.
     pub(super) fn ahead_missed(self: &Arc<Self>, key: &FileKey, mode: &Mode) {
-        self.ahead.ledger.used(key);
+        self.ahead.budget.used(key);
         if let Some(client) = self.client_of(&key.module, mode) {
             let now = self.clock.instant();
             self.ahead.tell(client, now, |walk| walk.asked(key, now));
@@ -245,14 +249,14 @@ impl Engine {
             && let Some(client) = self.client_of(&key.module, mode)
         {
             let now = self.clock.instant();
-            let tell = |walk: &mut Walk| walk.got_versions(&key.module);
+            let tell = |walk: &mut GraphPredictor| walk.got_versions(&key.module);
             self.ahead.tell(client, now, tell);
         }
     }
 
     /// Whose walk a request about this module belongs to, if it may start guesses.
     fn client_of(&self, module: &ModulePath, mode: &Mode) -> Option<Client> {
-        mode.guesses_for().filter(|_| self.may_guess(module))
+        mode.prefetches_for().filter(|_| self.may_guess(module))
     }
 
     /// A go.mod has arrived, and is still to be verified: time enough to ask for what it requires.
@@ -270,7 +274,7 @@ impl Engine {
         self.ahead
             .tell_known(client, |walk| is_new = !walk.knows(key));
         // Read while the walks are not locked.
-        if is_new && let Some(needs) = walk::Needs::read(go_mod) {
+        if is_new && let Some(needs) = predictor::Needs::read(go_mod) {
             self.ahead
                 .tell_known(client, |walk| walk.came(&key.module, &key.version, needs));
         }
@@ -301,7 +305,7 @@ impl Engine {
             && (self.ahead.settings.include_private
                 || self
                     .known_sources()
-                    .is_some_and(|sources| sources.proxies_only().welcome_guesses()))
+                    .is_some_and(|sources| sources.proxies_only().welcome_prefetches()))
     }
 
     /// Starts as many guesses as may be under way.
@@ -347,11 +351,11 @@ impl Engine {
             Err(_) => return Guessed::Failed,
         }
         if self.negatives.get(&Key::File(key.clone())).is_some()
-            || !self.sources_of(&key.module).await.welcome_guesses()
+            || !self.sources_of(&key.module).await.welcome_prefetches()
         {
             return Guessed::Failed;
         }
-        let ledger = &self.ahead.ledger;
+        let budget = &self.ahead.budget;
         let landed = match key.kind {
             Kind::Zip => self.guess_zip(key, client).await.map(|size| (size, None)),
             Kind::Info | Kind::Mod => self.guess_small(key, client).await.map(|body| {
@@ -361,11 +365,11 @@ impl Engine {
         };
         match landed {
             Some((size, go_mod)) => {
-                ledger.landed(key, size);
+                budget.landed(key, size);
                 Guessed::Landed(go_mod)
             }
             None => {
-                ledger.failed(key);
+                budget.failed(key);
                 Guessed::Failed
             }
         }
@@ -373,9 +377,9 @@ impl Engine {
 
     async fn guess_small(self: &Arc<Self>, key: &FileKey, client: Client) -> Option<Bytes> {
         if self.small_flights.get(key).is_none() {
-            self.ahead.ledger.open(key, client, self.clock.instant());
+            self.ahead.budget.open(key, client, self.clock.instant());
         }
-        let flight = self.small_flight(key, &Errand::guess())?;
+        let flight = self.small_flight(key, &Errand::prefetch())?;
         match outcome(flight).await? {
             Ok(landed) => landed.file.body(),
             Err(_) => None,
@@ -385,9 +389,9 @@ impl Engine {
     /// Gives its size.
     async fn guess_zip(self: &Arc<Self>, key: &FileKey, client: Client) -> Option<u64> {
         if self.zip_flights.get(key).is_none() {
-            self.ahead.ledger.open(key, client, self.clock.instant());
+            self.ahead.budget.open(key, client, self.clock.instant());
         }
-        let flight = self.zip_flight(key, &Errand::guess())?;
+        let flight = self.zip_flight(key, &Errand::prefetch())?;
         let mut progress = flight.follow();
         let end = progress.wait_for(|now| now.kept || now.end.is_some()).await;
         match end.ok()?.end.clone()? {

@@ -1,4 +1,4 @@
-//! How far ahead of its client a walk may be.
+//! How far ahead of its client a predictor may be.
 
 /// How many prefetched files of one kind the client may not have asked for yet: `first` of them until it takes some, and
 /// one more for each that counts in its favour. So the lead doubles when as many as it holds are taken, and who takes

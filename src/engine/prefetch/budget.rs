@@ -42,7 +42,7 @@ impl Allowance {
 }
 
 /// Guesses that are open.
-pub(super) struct Ledger {
+pub(super) struct Budget {
     /// As many as are in `state.open`, to be looked at without the lock.
     count: AtomicUsize,
     state: Mutex<State>,
@@ -65,10 +65,10 @@ struct Guess {
     bytes: u64,
 }
 
-impl Ledger {
+impl Budget {
     pub(super) fn new(metrics: PrefetchMetrics) -> Self {
         let kinds = [Kind::Info, Kind::Mod, Kind::Zip];
-        Ledger {
+        Budget {
             count: AtomicUsize::new(0),
             metrics,
             state: Mutex::new(State {
@@ -212,47 +212,47 @@ mod tests {
 
     #[test]
     fn guesses_shrink_where_they_are_wasted_and_grow_where_they_are_used() {
-        let ledger = Ledger::new(PrefetchMetrics::default());
+        let budget = Budget::new(PrefetchMetrics::default());
         #[allow(clippy::disallowed_methods)]
         let mut now = Instant::now();
         let mut made = 0;
-        while ledger.allows(Kind::Zip) {
-            ledger.open(&key(made, Kind::Zip), Client(1), now);
-            ledger.landed(&key(made, Kind::Zip), 10);
+        while budget.allows(Kind::Zip) {
+            budget.open(&key(made, Kind::Zip), Client(1), now);
+            budget.landed(&key(made, Kind::Zip), 10);
             made += 1;
         }
-        assert_eq!(ledger.bytes(), made as u64 * 10);
-        assert!(ledger.allows(Kind::Mod), "each kind has its own");
-        assert_eq!(ledger.used(&key(0, Kind::Zip)), Some(Client(1)));
-        assert_eq!(ledger.used(&key(0, Kind::Zip)), None, "only the first time");
+        assert_eq!(budget.bytes(), made as u64 * 10);
+        assert!(budget.allows(Kind::Mod), "each kind has its own");
+        assert_eq!(budget.used(&key(0, Kind::Zip)), Some(Client(1)));
+        assert_eq!(budget.used(&key(0, Kind::Zip)), None, "only the first time");
         now += WASTED;
-        ledger.expire(now);
-        assert_eq!(ledger.bytes(), 0);
+        budget.expire(now);
+        assert_eq!(budget.bytes(), 0);
         let mut then = 0;
-        while ledger.allows(Kind::Zip) {
-            ledger.open(&key(then, Kind::Zip), Client(1), now);
+        while budget.allows(Kind::Zip) {
+            budget.open(&key(then, Kind::Zip), Client(1), now);
             then += 1;
         }
         assert_eq!((made, then), (12, 4));
-        assert!(ledger.allows_zip(true) && !ledger.allows_zip(false));
+        assert!(budget.allows_zip(true) && !budget.allows_zip(false));
         for n in 0..then {
-            assert!(ledger.used(&key(n, Kind::Zip)).is_some());
+            assert!(budget.used(&key(n, Kind::Zip)).is_some());
         }
-        assert_eq!(ledger.state.lock().per_kind[2].1.now, 2 * then);
-        assert!(ledger.state.lock().order.is_empty());
+        assert_eq!(budget.state.lock().per_kind[2].1.now, 2 * then);
+        assert!(budget.state.lock().order.is_empty());
     }
 
     #[test]
     fn what_failed_is_neither() {
-        let ledger = Ledger::new(PrefetchMetrics::default());
+        let budget = Budget::new(PrefetchMetrics::default());
         #[allow(clippy::disallowed_methods)]
         let now = Instant::now();
-        let before = ledger.state.lock().per_kind[1].1.now;
-        ledger.open(&key(1, Kind::Mod), Client(1), now);
-        ledger.failed(&key(1, Kind::Mod));
-        assert_eq!(ledger.used(&key(1, Kind::Mod)), None);
-        ledger.expire(now + WASTED);
-        assert_eq!(ledger.state.lock().per_kind[1].1.now, before);
-        assert_eq!(ledger.count.load(Ordering::Relaxed), 0);
+        let before = budget.state.lock().per_kind[1].1.now;
+        budget.open(&key(1, Kind::Mod), Client(1), now);
+        budget.failed(&key(1, Kind::Mod));
+        assert_eq!(budget.used(&key(1, Kind::Mod)), None);
+        budget.expire(now + WASTED);
+        assert_eq!(budget.state.lock().per_kind[1].1.now, before);
+        assert_eq!(budget.count.load(Ordering::Relaxed), 0);
     }
 }

@@ -12,7 +12,7 @@ const RECENT: usize = 8;
 /// A client that builds takes one version of a module, and perhaps one more to compare. Who asks for more of them,
 /// which no go.mod names, looks through what there is.
 const VERSIONS: u32 = 2;
-/// Modules of one walk that are counted.
+/// Modules of one client that are counted.
 const MODULES: usize = 4096;
 
 /// What a client has asked for and got, by module.

@@ -3,7 +3,7 @@ use super::*;
 
 /// A graph of go.mod files, and a client in it.
 struct Scene {
-    walk: Walk,
+    predictor: GraphPredictor,
     now: Instant,
     mods: HashMap<String, String>,
     fetched: Vec<String>,
@@ -20,9 +20,9 @@ fn key(file: &str) -> FileKey {
 }
 
 /// A client asks for a file, and gets it.
-fn gets(walk: &mut Walk, file: &str, now: Instant) {
-    walk.asked(&key(file), now);
-    walk.got(&key(file), now);
+fn gets(predictor: &mut GraphPredictor, file: &str, now: Instant) {
+    predictor.asked(&key(file), now);
+    predictor.got(&key(file), now);
 }
 
 fn name(key: &FileKey) -> String {
@@ -47,34 +47,34 @@ impl Scene {
         Scene {
             mods: mods.collect(),
             now,
-            walk: Walk::new(now),
+            predictor: GraphPredictor::new(now),
             fetched: Vec::new(),
         }
     }
 
-    /// The client asks for a file; then everything that is guessed comes. Gives what that was.
+    /// The client asks for a file; then everything that is prefetched comes. Gives what that was.
     fn asks(&mut self, file: &str) -> Vec<String> {
         self.now += Duration::from_millis(20);
         let asked = key(file);
-        gets(&mut self.walk, file, self.now);
+        gets(&mut self.predictor, file, self.now);
         self.came(&asked);
-        self.guessed_now()
+        self.prefetched_now()
     }
 
-    /// What is guessed now, and comes.
-    fn guessed_now(&mut self) -> Vec<String> {
-        let mut guessed = Vec::new();
+    /// What is prefetched now, and comes.
+    fn prefetched_now(&mut self) -> Vec<String> {
+        let mut prefetched = Vec::new();
         loop {
             let Some(key) = self
-                .walk
+                .predictor
                 .next_small(|_| true)
-                .or_else(|| self.walk.next_zip())
+                .or_else(|| self.predictor.next_zip())
             else {
-                self.fetched.extend(guessed.iter().cloned());
-                return guessed;
+                self.fetched.extend(prefetched.iter().cloned());
+                return prefetched;
             };
             self.came(&key);
-            guessed.push(name(&key));
+            prefetched.push(name(&key));
         }
     }
 
@@ -82,7 +82,7 @@ impl Scene {
         let name = format!("{}@{}", key.module, key.version);
         if let (Kind::Mod, Some(text)) = (key.kind, self.mods.get(&name)) {
             let needs = Needs::read(text.as_bytes()).unwrap();
-            self.walk.came(&key.module, &key.version, needs);
+            self.predictor.came(&key.module, &key.version, needs);
         }
     }
 
@@ -92,9 +92,9 @@ impl Scene {
         }
     }
 
-    fn guessed(&self, end: &str) -> Vec<&str> {
-        let guessed = self.fetched.iter().map(String::as_str);
-        guessed.filter(|file| file.ends_with(end)).collect()
+    fn prefetched(&self, end: &str) -> Vec<&str> {
+        let prefetched = self.fetched.iter().map(String::as_str);
+        prefetched.filter(|file| file.ends_with(end)).collect()
     }
 }
 
@@ -118,9 +118,9 @@ fn below_what_is_not_pruned_all_is_wanted() {
          a.io/e@v1.0.0 1.20:",
     );
     scene.asks("a.io/a@v1.0.0.mod");
-    let guessed = scene.asks("a.io/b@v1.0.0.mod");
+    let prefetched = scene.asks("a.io/b@v1.0.0.mod");
     assert_eq!(
-        guessed,
+        prefetched,
         [
             "a.io/c@v1.0.0.mod",
             "a.io/d@v1.0.0.mod",
@@ -130,16 +130,16 @@ fn below_what_is_not_pruned_all_is_wanted() {
 }
 
 #[test]
-fn below_what_is_pruned_only_what_comes_next_is_guessed_at_its_highest_version() {
+fn below_what_is_pruned_only_what_comes_next_is_prefetched_at_its_highest_version() {
     let mut scene = Scene::new(
         "a.io/b@v1.0.0 1.20: a.io/a@v1.0.0 a.io/x@v1.1.0 a.io/y@v1.0.0
          a.io/x@v1.2.0 1.20: a.io/z@v1.0.0
          a.io/c@v1.0.0 1.20: a.io/x@v1.2.0",
     );
     assert!(scene.asks("a.io/b@v1.0.0.mod").is_empty());
-    let guessed = scene.asks("a.io/c@v1.0.0.mod");
+    let prefetched = scene.asks("a.io/c@v1.0.0.mod");
     // a.io/a has had its turn, a.io/z is required by nobody who is known to be wanted.
-    assert_eq!(guessed, ["a.io/x@v1.2.0.mod", "a.io/y@v1.0.0.mod"]);
+    assert_eq!(prefetched, ["a.io/x@v1.2.0.mod", "a.io/y@v1.0.0.mod"]);
 }
 
 #[test]
@@ -154,9 +154,9 @@ fn what_comes_next_in_the_run_goes_before_what_is_below() {
          a.io/c@v1.0.0 1.20: a.io/e@v1.0.0"
     ));
     scene.asks("a.io/a@v1.0.0.mod");
-    let guessed = scene.asks("a.io/b@v1.0.0.mod");
-    assert_eq!(guessed[0], "a.io/d@v1.0.0.mod", "before all of z.io");
-    assert_eq!(guessed.len(), MODS.0 - WINDOW);
+    let prefetched = scene.asks("a.io/b@v1.0.0.mod");
+    assert_eq!(prefetched[0], "a.io/d@v1.0.0.mod", "before all of z.io");
+    assert_eq!(prefetched.len(), MODS.0 - WINDOW);
     // There is always room for it.
     assert_eq!(scene.asks("a.io/c@v1.0.0.mod")[0], "a.io/e@v1.0.0.mod");
 }
@@ -177,7 +177,7 @@ fn zips_of_what_the_main_module_requires_in_order_and_no_others() {
     );
     scene.asks_all("a.io/c@v0.9.0.mod b.io/old@v1.0.0.mod");
     assert_eq!(
-        scene.guessed(".zip"),
+        scene.prefetched(".zip"),
         ["a", "b", "c"]
             .map(|name| format!("a.io/{name}@v1.0.0.zip"))
             .into_iter()
@@ -203,13 +203,13 @@ fn several_modules_that_only_the_graph_explains_are_those_of_an_old_main_module(
     for n in 0..8 {
         scene.asks(&format!("a.io/{n}@v1.0.0.mod"));
     }
-    assert_eq!(scene.guessed(".zip").len(), 3, "a, b and c");
+    assert_eq!(scene.prefetched(".zip").len(), 3, "a, b and c");
     for n in 0..3 {
         scene.asks(&format!("a.io/{n}@v1.0.0.info"));
-        assert_eq!(scene.guessed(".zip").len(), 3 + n + 1, "its own");
+        assert_eq!(scene.prefetched(".zip").len(), 3 + n + 1, "its own");
     }
     scene.asks("a.io/3@v1.0.0.info");
-    assert_eq!(scene.guessed(".zip").len(), 3 + 8);
+    assert_eq!(scene.prefetched(".zip").len(), 3 + 8);
 }
 
 #[test]
@@ -222,13 +222,18 @@ fn many_requests_at_a_time_do_not_hide_the_order() {
     for group in names.chunks(16) {
         let order = || (0..group.len()).map(|n| format!("{}.mod", group[n * 5 % group.len()]));
         for file in order() {
-            scene.walk.asked(&key(&file), scene.now);
+            scene.predictor.asked(&key(&file), scene.now);
         }
         for file in order() {
-            scene.walk.got(&key(&file), scene.now);
+            scene.predictor.got(&key(&file), scene.now);
         }
     }
-    let roots = scene.walk.nodes.iter().filter(|node| node.is_root).count();
+    let roots = scene
+        .predictor
+        .nodes
+        .iter()
+        .filter(|node| node.is_root)
+        .count();
     assert!(roots > 55, "{roots}");
 }
 
@@ -236,40 +241,40 @@ fn many_requests_at_a_time_do_not_hide_the_order() {
 fn one_info_brings_all_infos() {
     let mut scene = Scene::new("");
     scene.asks_all("a.io/a@v1.0.0.mod a.io/b@v1.0.0.mod a.io/c@v1.0.0.mod");
-    assert!(scene.guessed(".info").is_empty());
-    let guessed = scene.asks("a.io/a@v1.0.0.info");
-    assert_eq!(guessed, ["a.io/b@v1.0.0.info", "a.io/c@v1.0.0.info"]);
-    assert_eq!(scene.guessed(".zip").len(), 3);
+    assert!(scene.prefetched(".info").is_empty());
+    let prefetched = scene.asks("a.io/a@v1.0.0.info");
+    assert_eq!(prefetched, ["a.io/b@v1.0.0.info", "a.io/c@v1.0.0.info"]);
+    assert_eq!(scene.prefetched(".zip").len(), 3);
 }
 
 #[test]
 fn the_order_of_infos_is_that_of_zips() {
-    let mut walk = Walk::new(Scene::new("").now);
-    let now = walk.heard();
+    let mut predictor = GraphPredictor::new(Scene::new("").now);
+    let now = predictor.heard();
     for name in ["a", "b", "c", "d"] {
-        gets(&mut walk, &format!("a.io/{name}@v1.0.0.mod"), now);
+        gets(&mut predictor, &format!("a.io/{name}@v1.0.0.mod"), now);
     }
     for name in ["c", "b"] {
-        gets(&mut walk, &format!("a.io/{name}@v1.0.0.info"), now);
+        gets(&mut predictor, &format!("a.io/{name}@v1.0.0.info"), now);
     }
-    let zips = std::iter::from_fn(|| walk.next_zip());
+    let zips = std::iter::from_fn(|| predictor.next_zip());
     let zips: Vec<_> = zips.map(|key| key.module.to_string()).collect();
     assert_eq!(zips, ["a.io/c", "a.io/b", "a.io/a", "a.io/d"]);
 }
 
 #[test]
 fn only_the_highest_version_of_a_module() {
-    let mut walk = Walk::new(Scene::new("").now);
-    let now = walk.heard();
+    let mut predictor = GraphPredictor::new(Scene::new("").now);
+    let now = predictor.heard();
     for file in [
         "a.io/a@v1.10.0",
         "a.io/a@v1.9.0",
         "a.io/b@v1.0.0",
         "a.io/c@v1.0.0",
     ] {
-        gets(&mut walk, &format!("{file}.mod"), now);
+        gets(&mut predictor, &format!("{file}.mod"), now);
     }
-    let zips = std::iter::from_fn(|| walk.next_zip());
+    let zips = std::iter::from_fn(|| predictor.next_zip());
     let zips: Vec<_> = zips.map(|key| name(&key)).collect();
     assert_eq!(
         zips,
@@ -283,20 +288,20 @@ fn only_the_highest_version_of_a_module() {
 
 #[test]
 fn it_does_not_grow_without_bounds() {
-    let mut walk = Walk::new(Scene::new("").now);
-    let now = walk.heard();
+    let mut predictor = GraphPredictor::new(Scene::new("").now);
+    let now = predictor.heard();
     for round in 0..10 {
         let mut text = "module x\n".to_owned();
         for n in 0..1000 {
             text += &format!("require r{round}.io/m{n} v1.0.0\n");
         }
         let file = format!("a.io/m{round}@v1.0.0.mod");
-        gets(&mut walk, &file, now);
+        gets(&mut predictor, &file, now);
         let (asked, needs) = (key(&file), Needs::read(text.as_bytes()).unwrap());
-        walk.came(&asked.module, &asked.version, needs);
+        predictor.came(&asked.module, &asked.version, needs);
     }
-    assert_eq!(walk.nodes.len(), NODES);
-    assert!(walk.small.len() <= NODES);
+    assert_eq!(predictor.nodes.len(), NODES);
+    assert!(predictor.small.len() <= NODES);
 }
 
 #[test]
@@ -313,7 +318,7 @@ fn language_versions() {
     }
 }
 
-/// A client that has the go.mod files of so many modules, after what is guessed then.
+/// A client that has the go.mod files of so many modules, after what is prefetched then.
 fn walker(modules: usize) -> Scene {
     let mut scene = Scene::new("");
     for n in 0..modules {
@@ -325,18 +330,18 @@ fn walker(modules: usize) -> Scene {
 #[test]
 fn who_wants_the_graph_only_gets_a_dozen_zips_and_who_takes_them_gets_more() {
     let mut scene = walker(300);
-    assert_eq!(scene.guessed(".zip").len(), 12);
+    assert_eq!(scene.prefetched(".zip").len(), 12);
     scene.asks_all("a.io/m000@v1.0.0.info a.io/m100@v1.0.0.info");
-    assert_eq!(scene.guessed(".zip").len(), 12);
+    assert_eq!(scene.prefetched(".zip").len(), 12);
     for n in 0..12 {
         scene.asks(&format!("a.io/m{n:03}@v1.0.0.zip"));
     }
-    assert_eq!(scene.guessed(".zip").len(), 36, "twice as many are open");
+    assert_eq!(scene.prefetched(".zip").len(), 36, "twice as many are open");
     // Not further ahead than that.
     for n in 12..212 {
         scene.asks(&format!("a.io/m{n:03}@v1.0.0.zip"));
     }
-    assert_eq!(scene.guessed(".zip").len(), 212 + ZIPS.1);
+    assert_eq!(scene.prefetched(".zip").len(), 212 + ZIPS.1);
 }
 
 #[test]
@@ -346,19 +351,19 @@ fn who_takes_few_of_them_in_another_order_leaves_few() {
         scene.asks(&format!("a.io/m{n:03}@v1.0.0.zip"));
     }
     let taken = |file: &&str| file[6..9].parse::<usize>().unwrap() % 4 == 2;
-    let guessed = scene.guessed(".zip");
-    let in_vain = guessed.iter().filter(|file| !taken(file)).count();
-    assert!(in_vain <= ZIPS.1, "{in_vain} of {}", guessed.len());
+    let prefetched = scene.prefetched(".zip");
+    let in_vain = prefetched.iter().filter(|file| !taken(file)).count();
+    assert!(in_vain <= ZIPS.1, "{in_vain} of {}", prefetched.len());
 }
 
 #[test]
-fn a_guess_that_comes_to_nothing_makes_room_for_another() {
+fn a_prefetch_that_comes_to_nothing_makes_room_for_another() {
     let mut scene = walker(40);
-    scene.walk.given_up(&key("a.io/m000@v1.0.0.zip"));
-    assert_eq!(scene.guessed_now(), ["a.io/m012@v1.0.0.zip"]);
+    scene.predictor.given_up(&key("a.io/m000@v1.0.0.zip"));
+    assert_eq!(scene.prefetched_now(), ["a.io/m012@v1.0.0.zip"]);
     // Once.
-    scene.walk.given_up(&key("a.io/m000@v1.0.0.zip"));
-    assert!(scene.guessed_now().is_empty());
+    scene.predictor.given_up(&key("a.io/m000@v1.0.0.zip"));
+    assert!(scene.prefetched_now().is_empty());
 }
 
 #[test]
@@ -367,8 +372,8 @@ fn a_question_alone_starts_nothing() {
     for path in ["a", "x", "y", "z"] {
         for kind in ["info", "mod", "zip"] {
             let file = format!("a.io/{path}@v1.0.0.{kind}");
-            scene.walk.asked(&key(&file), scene.now);
-            assert!(scene.guessed_now().is_empty(), "{file}");
+            scene.predictor.asked(&key(&file), scene.now);
+            assert!(scene.prefetched_now().is_empty(), "{file}");
         }
     }
     assert!(scene.asks("a.io/a@v1.0.0.mod").is_empty(), "the first one");
@@ -413,7 +418,9 @@ fn who_looks_through_all_versions_of_modules_gets_nothing() {
     let mut scene = Scene::new(world);
     for module in 0..10 {
         let path = format!("a.io/m{module}");
-        scene.walk.got_versions(&ModulePath::parse(&path).unwrap());
+        scene
+            .predictor
+            .got_versions(&ModulePath::parse(&path).unwrap());
     }
     for version in 0..30 {
         for module in 0..10 {
@@ -439,7 +446,7 @@ fn a_graph_may_have_many_versions_of_a_module() {
     }
     let e = "e.io/e@v1.0.0.mod".to_owned();
     assert!(scene.fetched.contains(&e), "{:?}", scene.fetched);
-    assert!(!scene.walk.looks_around());
+    assert!(!scene.predictor.looks_around());
 }
 
 #[test]
@@ -448,10 +455,12 @@ fn who_compares_versions_gets_no_zips_until_it_takes_some() {
     for n in 0..20 {
         let path = format!("a.io/m{n:02}");
         scene.asks(&format!("{path}@v1.0.0.mod"));
-        let before = scene.guessed(".zip").len();
-        scene.walk.got_versions(&ModulePath::parse(&path).unwrap());
+        let before = scene.prefetched(".zip").len();
+        scene
+            .predictor
+            .got_versions(&ModulePath::parse(&path).unwrap());
         scene.asks_all(&format!("{path}@v1.1.0.info {path}@v1.1.0.mod"));
-        assert_eq!(scene.guessed(".zip").len(), before);
+        assert_eq!(scene.prefetched(".zip").len(), before);
     }
     assert!(!scene.asks("a.io/m19@v1.1.0.zip").is_empty());
 }

@@ -1,4 +1,4 @@
-//! A module at a version, as a walk knows it.
+//! A module at a version, as a predictor knows it.
 
 use super::Id;
 use crate::gomod::{ModulePath, Version, semver};
@@ -23,25 +23,25 @@ pub(super) struct Node {
     pub(super) is_root: bool,
     /// That of its `.info` among those that were asked for.
     pub(super) rank: u32,
-    pub(super) guesses: Guesses,
+    pub(super) states: States,
     pub(super) content: Option<GoMod>,
     pub(super) followed: Followed,
 }
 
 /// What is known of each file of a module version.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Guesses {
-    pub(super) go_mod: Guess,
-    pub(super) info: Guess,
-    pub(super) zip: Guess,
+pub(super) struct States {
+    pub(super) go_mod: State,
+    pub(super) info: State,
+    pub(super) zip: State,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Guess {
+pub(super) enum State {
     /// Nothing.
     #[default]
     None,
-    /// It will be guessed when its turn comes.
+    /// It will be prefetched when its turn comes.
     Wanted,
     /// It has been, and the client has not asked for it yet.
     Open,
@@ -49,8 +49,8 @@ pub(super) enum Guess {
     Over,
 }
 
-impl Guesses {
-    pub(super) fn of(&mut self, kind: Kind) -> &mut Guess {
+impl States {
+    pub(super) fn of(&mut self, kind: Kind) -> &mut State {
         match kind {
             Kind::Info => &mut self.info,
             Kind::Mod => &mut self.go_mod,
@@ -86,7 +86,7 @@ impl Node {
             whole: false,
             is_root: false,
             rank: u32::MAX,
-            guesses: Guesses::default(),
+            states: States::default(),
             content: None,
             followed: Followed::No,
         }

@@ -24,18 +24,18 @@ use crate::protocol::{FileKey, Kind};
 use breadth::Breadth;
 use lead::Lead;
 pub use needs::Needs;
-use node::{Followed, GoMod, Guess, Node};
+use node::{Followed, GoMod, Node, State};
 use run::Run;
 
 /// Who has got files of so many modules lately …
 const FETCHING: usize = 3;
 /// … or so many, walks a graph and will want requirements.
 const WALKING: usize = 2;
-/// A walk is over when nothing has been heard of it for so long.
+/// A graph is over when nothing has been heard of it for so long.
 const OVER: Duration = Duration::from_secs(10);
-/// Module versions of one walk that are looked at.
+/// Module versions of one client that are looked at.
 const NODES: usize = 4096;
-/// So many of the modules that come next in the order of paths are guessed.
+/// So many of the modules that come next in the order of paths are prefetched.
 const WINDOW: usize = 16;
 /// So many modules that only the graph explains are wanted before it is taken for one of before 1.17.
 const STRAYS: usize = 4;
@@ -46,12 +46,12 @@ const MODS: (usize, usize) = (256, 512);
 const INFOS: (usize, usize) = (256, 512);
 const ZIPS: (usize, usize) = (12, 64);
 
-/// A module at a version: where it stands among the walk's nodes.
+/// A module at a version: where it stands among the nodes.
 type Id = u32;
 
-/// One client's walk.
+/// One client's predictor.
 #[derive(Debug)]
-pub struct Walk {
+pub struct GraphPredictor {
     breadth: Breadth,
     stage: Stage,
     heard: Instant,
@@ -61,7 +61,7 @@ pub struct Walk {
     /// go.mod files that the client has asked for, and not got yet.
     mods_under_way: usize,
     /// Of what may come later in the run, the highest version that somebody requires.
-    ahead: BTreeMap<ModulePath, Id>,
+    later: BTreeMap<ModulePath, Id>,
     /// The highest version of each module that the client has asked about.
     selected: BTreeMap<ModulePath, Id>,
     /// It asks for `.info` files: those of the others will follow.
@@ -71,8 +71,8 @@ pub struct Walk {
     /// … or all.
     wants_all: bool,
     small: VecDeque<(Id, Kind)>,
-    /// Zips to be guessed, in the order in which the client will want them: by rank, which is that of the `.info` among
-    /// those that were asked for, then by path.
+    /// Zips to be prefetched, in the order in which the client will want them: by rank, which is that of the `.info`
+    /// among those that were asked for, then by path.
     zips: BTreeSet<Turn>,
     ranks: u32,
     leads: Leads,
@@ -81,7 +81,7 @@ pub struct Walk {
 /// When a zip's turn is.
 type Turn = (u32, ModulePath, Id);
 
-/// How far ahead the walk is, in each kind.
+/// How far ahead of the client the predictor is, in each kind.
 #[derive(Debug)]
 struct Leads {
     go_mod: Lead,
@@ -104,17 +104,17 @@ impl Leads {
 enum Stage {
     /// It looks at one module.
     Alone,
-    /// It walks a graph: go.mod files are guessed.
+    /// It walks a graph: go.mod files are prefetched.
     Walking,
     /// And zips.
     Fetching,
 }
 
-impl Walk {
+impl GraphPredictor {
     /// Of a client that was not heard of before.
     pub fn new(now: Instant) -> Self {
         let lead = |(first, most)| Lead::new(first, most);
-        Walk {
+        GraphPredictor {
             breadth: Breadth::default(),
             stage: Stage::Alone,
             heard: now,
@@ -122,7 +122,7 @@ impl Walk {
             ids: HashMap::new(),
             run: Run::default(),
             mods_under_way: 0,
-            ahead: BTreeMap::new(),
+            later: BTreeMap::new(),
             selected: BTreeMap::new(),
             wants_info: false,
             strays: 0,
@@ -148,16 +148,16 @@ impl Walk {
         self.leads.zip.credit() > 0
     }
 
-    /// The client asks for a file that is not kept, or is because it was guessed. Whether it exists is not known yet: this
-    /// says only what need not be guessed, and in which order it asks.
+    /// The client asks for a file that is not kept, or is because it was prefetched. Whether it exists is not known
+    /// yet: this says only what need not be prefetched, and in which order it asks.
     pub fn asked(&mut self, key: &FileKey, now: Instant) {
         self.heard = now;
         let Some(id) = self.id(&key.module, &key.version) else {
             return;
         };
-        let guess = self.nodes[id as usize].guesses.of(key.kind);
+        let state = self.nodes[id as usize].states.of(key.kind);
         let lead = self.leads.of(key.kind);
-        if std::mem::replace(guess, Guess::Over) == Guess::Open {
+        if std::mem::replace(state, State::Over) == State::Open {
             lead.closed();
             lead.earned();
         } else if key.kind == Kind::Zip {
@@ -195,13 +195,13 @@ impl Walk {
         self.breadth.listed(module);
     }
 
-    /// A guess has come to nothing, or its file is there and this client will not be seen to take it.
+    /// A prefetch has come to nothing, or its file is there and this client will not be seen to take it.
     pub fn given_up(&mut self, key: &FileKey) {
         let Some(id) = self.id(&key.module, &key.version) else {
             return;
         };
-        let guess = self.nodes[id as usize].guesses.of(key.kind);
-        if std::mem::replace(guess, Guess::Over) == Guess::Open {
+        let state = self.nodes[id as usize].states.of(key.kind);
+        if std::mem::replace(state, State::Over) == State::Open {
             self.leads.of(key.kind).closed();
         }
     }
@@ -236,10 +236,10 @@ impl Walk {
         self.node(key).is_some_and(|node| node.content.is_some())
     }
 
-    /// Whether the client has asked for this go.mod, or it is guessed, and it has not come.
+    /// Whether the client has asked for this go.mod, or it is prefetched, and it has not come.
     pub fn waits_for(&self, key: &FileKey) -> bool {
         let node = self.node(key).filter(|node| node.content.is_none());
-        node.is_some_and(|node| node.asked || node.guesses.go_mod == Guess::Open)
+        node.is_some_and(|node| node.asked || node.states.go_mod == State::Open)
     }
 
     fn node(&self, key: &FileKey) -> Option<&Node> {
@@ -247,7 +247,7 @@ impl Walk {
         self.ids.get(&name).map(|id| &self.nodes[*id as usize])
     }
 
-    /// The next file to be guessed that is small, of the kinds allowed.
+    /// The next file to be prefetched that is small, of the kinds allowed.
     pub fn next_small(&mut self, allowed: impl Fn(Kind) -> bool) -> Option<FileKey> {
         if self.stage < Stage::Walking || self.looks_around() {
             return None;
@@ -267,14 +267,13 @@ impl Walk {
             let (id, kind) = self.small.remove(at)?;
             let node = &mut self.nodes[id as usize];
             // The client may have been faster.
-            if *node.guesses.of(kind) == Guess::Wanted && !self.breadth.looks_through(&node.module)
-            {
+            if *node.states.of(kind) == State::Wanted && !self.breadth.looks_through(&node.module) {
                 return Some(self.open(id, kind));
             }
         }
     }
 
-    /// The next zip to be guessed.
+    /// The next zip to be prefetched.
     pub fn next_zip(&mut self) -> Option<FileKey> {
         if self.stage < Stage::Fetching || self.looks_around() {
             return None;
@@ -286,7 +285,7 @@ impl Walk {
         let may_come = |(_, module, id): &&Turn| {
             // A higher version may have turned up since; and who asks what versions there are may only compare them.
             self.selected.get(module) == Some(id)
-                && self.nodes[*id as usize].guesses.zip == Guess::Wanted
+                && self.nodes[*id as usize].states.zip == State::Wanted
                 && !self.breadth.looks_through(module)
                 && (takes_zips || !self.breadth.is_listed(module))
         };
@@ -298,12 +297,12 @@ impl Walk {
     fn open(&mut self, id: Id, kind: Kind) -> FileKey {
         self.leads.of(kind).opened();
         let node = &mut self.nodes[id as usize];
-        *node.guesses.of(kind) = Guess::Open;
+        *node.states.of(kind) = State::Open;
         node.key(kind)
     }
 
-    /// Whether the client looks through the versions of several modules, more than it has taken of what was guessed for
-    /// it: then it does not build.
+    /// Whether the client looks through the versions of several modules, more than it has taken of what was prefetched
+    /// for it: then it does not build.
     fn looks_around(&self) -> bool {
         let taken = self.leads.go_mod.credit() + self.leads.zip.credit();
         self.breadth.looked_through() > 1 + taken
@@ -434,17 +433,17 @@ impl Walk {
     }
 
     fn want_small(&mut self, id: Id, kind: Kind) {
-        let guess = self.nodes[id as usize].guesses.of(kind);
-        if *guess == Guess::None {
-            *guess = Guess::Wanted;
+        let state = self.nodes[id as usize].states.of(kind);
+        if *state == State::None {
+            *state = State::Wanted;
             self.small.push_back((id, kind));
         }
     }
 
     fn want_zip(&mut self, id: Id) {
         let node = &mut self.nodes[id as usize];
-        if node.guesses.zip == Guess::None {
-            node.guesses.zip = Guess::Wanted;
+        if node.states.zip == State::None {
+            node.states.zip = State::Wanted;
             self.zips.insert((node.rank, node.module.clone(), id));
         }
     }
@@ -500,10 +499,10 @@ impl Walk {
         if self.run.position().is_none_or(|now| node.module <= *now) {
             return;
         }
-        match self.ahead.get(&node.module) {
+        match self.later.get(&node.module) {
             Some(known) if !node.is_above(&self.nodes[*known as usize]) => {}
             _ => {
-                self.ahead.insert(node.module.clone(), id);
+                self.later.insert(node.module.clone(), id);
             }
         }
     }
@@ -512,10 +511,10 @@ impl Walk {
     fn next_in_run(&self) -> Option<Id> {
         let now = self.run.position()?;
         let range = (Bound::Excluded(now), Bound::Unbounded);
-        let mut soon = self.ahead.range::<ModulePath, _>(range).take(WINDOW);
+        let mut soon = self.later.range::<ModulePath, _>(range).take(WINDOW);
         let next = soon.find(|(module, id)| {
-            let guess = self.nodes[**id as usize].guesses.go_mod;
-            guess == Guess::None && !self.breadth.looks_through(module)
+            let state = self.nodes[**id as usize].states.go_mod;
+            state == State::None && !self.breadth.looks_through(module)
         });
         next.map(|(_, id)| *id)
     }
