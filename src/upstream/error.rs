@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 use thiserror::Error;
 
-use super::stream::SinkError;
+use super::sink::SinkError;
 
 /// How one request ended that did not bring what was wanted.
 #[derive(Clone, Debug, Error)]

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::Upstream;
 use super::error::{Failure, SourceError};
-use super::stream::SinkError;
+use super::server::Upstream;
+use super::sink::SinkError;
+use super::want::Want;
 use crate::breaker::{BreakerState, Pass, Stopped};
-use crate::errand::Errand;
 use crate::gomod::ModulePath;
 
 /// The first pause before asking again; doubled each time, and cut by a random part ("full jitter").
@@ -28,25 +28,6 @@ const LONGEST_REST: Duration = Duration::from_secs(30);
 /// A prefetch that has no place, or then no answer, within this is given up: who wants it then has most of their time
 /// left.
 pub(super) const PREFETCH_PATIENCE: Duration = Duration::from_secs(2);
-
-/// What is wanted of an upstream.
-#[derive(Clone, Debug)]
-pub struct Want<'a> {
-    /// Below the base URL, bang-escaped.
-    pub path: &'a str,
-    /// Whose, if it is about a module: one module's fetches leave room for others.
-    pub module: Option<&'a ModulePath>,
-    /// The largest body that can be right. Bytes.
-    pub max: u64,
-    /// The same at an upstream that a stranger has named.
-    pub max_of_strangers: u64,
-    /// Whether it may take long: such fetches leave some of the places to others.
-    pub large: bool,
-    /// How long the head of the answer may take, where that is not the upstream's usual time.
-    pub first_byte: Option<Duration>,
-    /// On whose behalf.
-    pub errand: &'a Errand,
-}
 
 /// One request with everything that belongs to it.
 pub(super) trait Attempt: Send {

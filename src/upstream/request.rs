@@ -11,8 +11,10 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::client::{Generation, with_causes};
 use super::error::Failure;
-use super::fetch::{PREFETCH_PATIENCE, Want};
-use super::{Upstream, local, text};
+use super::fetch::PREFETCH_PATIENCE;
+use super::server::Upstream;
+use super::want::Want;
+use super::{local, text};
 
 /// Of an error's body, what is read.
 const ERROR_BODY: usize = 4096;

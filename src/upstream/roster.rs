@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use super::Upstream;
+use super::server::Upstream;
 
 /// A list of upstreams. It grows with the configuration only.
 #[derive(Default)]

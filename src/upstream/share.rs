@@ -7,8 +7,8 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-use super::Limits;
 use super::error::Failure;
+use super::limits::Limits;
 use crate::errand::Priority;
 
 /// An answer up to this size needs no room: there are no more of them than slots. Bytes.

@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::error::{Failure, SourceError};
-use super::fetch::{Attempt, Want};
+use super::fetch::Attempt;
+use super::local;
+use super::server::Upstream;
 use super::share::FREE;
-use super::{Check, Upstream, local};
+use super::want::Want;
 use crate::coding::{self, CodingError};
 
 /// What an upstream names an answer by, to be asked whether it has changed.
@@ -65,6 +67,9 @@ pub enum Fetched<T> {
     /// What is known already is still right.
     NotModified,
 }
+
+/// Checks the body of a small answer and takes from it what is wanted; the text says what is wrong with it.
+pub type Check<'a, T> = &'a (dyn Fn(&Bytes) -> Result<T, String> + Send + Sync);
 
 impl Upstream {
     /// Fetches a small answer, checks it, and gives what `check` took from it. `time` bounds all of it; `known` are

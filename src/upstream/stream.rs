@@ -9,13 +9,15 @@ use flate2::write::MultiGzDecoder;
 use http::header::{CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE};
 use http::{StatusCode, header};
 use sha2::{Digest, Sha256};
-use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::error::{Failure, SourceError};
-use super::fetch::{Attempt, Want};
-use super::{Upstream, local};
+use super::fetch::Attempt;
+use super::local;
+use super::server::Upstream;
+use super::sink::Sink;
+use super::want::Want;
 use crate::coding;
 
 /// Once a transfer has begun it may take this long in all.
@@ -26,33 +28,6 @@ const PROGRESS: u64 = 1 << 20;
 const RESUMES: u32 = 20;
 /// Pieces of a local file.
 const PIECE: usize = 256 << 10;
-
-/// Why a sink takes no more.
-#[derive(Clone, Debug, Error)]
-pub enum SinkError {
-    /// It cannot be stored; our own fault.
-    #[error("{0}")]
-    Store(String),
-    /// What arrives cannot be right.
-    #[error("{0}")]
-    Content(String),
-}
-
-/// Takes a body as it arrives.
-pub trait Sink: Send {
-    /// Called before the first byte, with the whole size if it is known, and the upstream that it comes from.
-    fn begin(
-        &mut self,
-        total: Option<u64>,
-        from: &Arc<str>,
-    ) -> impl Future<Output = Result<(), SinkError>> + Send;
-    /// Whether anybody may have seen a part of it: then there is no way back, and no hurry either.
-    fn shown(&self) -> bool;
-    /// Forgets everything, and `begin` comes next; false, and nothing is forgotten, if somebody has seen a part.
-    fn forget(&mut self) -> impl Future<Output = bool> + Send;
-    /// Takes the next bytes; waits while it cannot keep up.
-    fn take(&mut self, bytes: Bytes) -> impl Future<Output = Result<(), SinkError>> + Send;
-}
 
 /// What has arrived so far, from whichever source: a transfer may be taken up by the next source of a chain, as long
 /// as it sends the same bytes.
