@@ -36,11 +36,6 @@ pub fn major(v: &str) -> &str {
     parse(v).map_or("", |p| v.get(..1 + p.major.len()).unwrap_or(""))
 }
 
-/// `v2.1` of `v2.1.0` and of `v2.1`, `v2.0` of `v2` (x/mod/semver `MajorMinor`).
-pub fn major_minor(v: &str) -> Option<String> {
-    parse(v).map(|p| format!("v{}.{}", p.major, p.minor))
-}
-
 /// `-pre` of `v1.2.3-pre+meta`, empty without one (x/mod/semver `Prerelease`).
 pub fn prerelease(v: &str) -> &str {
     parse(v).map_or("", |p| p.prerelease)
@@ -233,8 +228,6 @@ mod tests {
     fn pieces() {
         assert_eq!(major("v2.1.0"), "v2");
         assert_eq!(major("2.1.0"), "");
-        assert_eq!(major_minor("v2").as_deref(), Some("v2.0"));
-        assert_eq!(major_minor("v2.1.7-pre").as_deref(), Some("v2.1"));
         assert_eq!(prerelease("v2.1.0-pre+meta"), "-pre");
         assert_eq!(build("v2.1.0-pre+meta"), "+meta");
         assert_eq!(build("v2.1.0+a-b"), "+a-b");

@@ -64,11 +64,6 @@ impl FileAt {
     pub fn file(&self) -> &File {
         &self.file
     }
-
-    /// Gives the file back.
-    pub fn into_file(self) -> File {
-        self.file
-    }
 }
 
 impl ReadAt for FileAt {
