@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{exit, small_runtime, whereabouts};
+use super::{exit, runtime, whereabouts};
 use crate::clock::SharedClock;
 use crate::config::{Environment, Overrides, load};
 use crate::control::Grouped;
@@ -58,7 +58,7 @@ pub fn run(command: &IndexCommand, env: &Environment, clock: &SharedClock) -> Ex
         Err(errors) => return exit::config(&errors),
     };
     let store = &loaded.config.store;
-    let runtime = match small_runtime() {
+    let runtime = match runtime::small() {
         Ok(runtime) => runtime,
         Err(error) => return exit::fail(exit::OURS, &error),
     };

@@ -16,12 +16,13 @@ macro_rules! complain {
     }};
 }
 
+mod command;
 mod config;
 mod doctor;
-mod doctor_module;
 mod exit;
 mod index;
 mod operate;
+mod runtime;
 mod serve;
 mod usage;
 mod whereabouts;
@@ -29,69 +30,9 @@ mod whereabouts;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Parser, Subcommand};
-
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{Environment, Overrides};
-
-/// A caching Go module proxy: fetched once, verified, kept, and served when the world outside does not answer.
-#[derive(Parser)]
-#[command(
-    name = "larder",
-    version,
-    about,
-    max_term_width = 100,
-    after_help = "Exit codes: 0 done, 1 something is wrong, 2 usage or configuration, 3 address taken or not permitted, \
-                  4 data directory unusable or held by another process."
-)]
-pub struct Cli {
-    /// Flags before the command; those behind it go before them.
-    #[command(flatten)]
-    before: Overrides,
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Serve modules; `larder serve` alone is enough to begin with
-    Serve(Overrides),
-    /// Check or show the configuration
-    #[command(subcommand)]
-    Config(config::ConfigCommand),
-    /// Say what this server would use, whether it can be reached, and how clients are set up
-    Doctor(doctor::DoctorCommand),
-    /// Look after the index of what is kept (the server must be stopped)
-    #[command(subcommand)]
-    Index(index::IndexCommand),
-    /// Look after the checksums to which modules are held that no checksum database covers
-    #[command(subcommand)]
-    FirstSeen(operate::FirstSeenCommand),
-    /// Look after the tokens of those who may have private modules
-    #[command(subcommand)]
-    Token(operate::TokenCommand),
-    /// Look after the checksum databases, and verify what is kept with them
-    #[command(subcommand)]
-    Sumdb(operate::SumdbCommand),
-    /// Print the version
-    Version,
-}
-
-impl Command {
-    /// The flags that make the configuration, if the command needs one.
-    fn overrides(&mut self) -> Option<&mut Overrides> {
-        match self {
-            Command::Serve(overrides) => Some(overrides),
-            Command::Config(command) => command.overrides(),
-            Command::Doctor(command) => Some(command.overrides()),
-            Command::Index(command) => Some(command.overrides()),
-            Command::FirstSeen(command) => Some(command.overrides()),
-            Command::Token(command) => Some(command.overrides()),
-            Command::Sumdb(command) => Some(command.overrides()),
-            Command::Version => None,
-        }
-    }
-}
+use crate::config::Environment;
+use command::{Cli, Command};
 
 /// Reads the command line of this process and does what it says.
 pub fn main() -> ExitCode {
@@ -124,11 +65,4 @@ fn run(cli: Cli) -> ExitCode {
             ExitCode::SUCCESS
         }
     }
-}
-
-/// A runtime for commands that only pass by.
-fn small_runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
 }

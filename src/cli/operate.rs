@@ -9,7 +9,7 @@ use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::mpsc;
 
-use super::{exit, small_runtime, whereabouts};
+use super::{exit, runtime, whereabouts};
 use crate::app::{self, Ground, Ourselves, StartError, UpstreamMaker};
 use crate::clock::SharedClock;
 use crate::config::{Environment, Loaded, Overrides, load};
@@ -177,7 +177,7 @@ fn run(
         Err(errors) => return exit::config(&errors),
     };
     let data_dir = &loaded.config.store.data_dir;
-    let runtime = match small_runtime() {
+    let runtime = match runtime::small() {
         Ok(runtime) => runtime,
         Err(error) => return exit::fail(exit::OURS, &error),
     };

@@ -7,7 +7,7 @@ use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches};
 
-use super::Cli;
+use super::command::Cli;
 
 /// The flags that every command takes which needs a configuration, by their names inside the parser.
 const FLAGS: [&str; 6] = [

@@ -1,12 +1,12 @@
-//! `larder doctor MODULE`: for one module, which rule it is under, where it comes from, who we are there, whether that
+//! For one module: which rule it is under, where it comes from, who we are there, whether that
 //! answers, and what versions there are.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::doctor::{AskedFor, Doctor};
-use crate::app;
+use super::world::World;
+use crate::app::{self, UpstreamMaker};
 use crate::clock::SharedClock;
 use crate::engine::Sources;
 use crate::errand::Errand;
@@ -22,9 +22,14 @@ const SHOWN: usize = 8;
 const MAX_LIST: u64 = 4 << 20;
 
 /// Prints everything about a module; false if it is not to be had.
-pub async fn explain(doctor: &Doctor<'_>, asked: &AskedFor) -> Result<bool, app::StartError> {
-    let AskedFor { module, version } = asked;
-    let (loaded, maker) = (doctor.loaded, doctor.maker);
+pub async fn explain(
+    world: &World<'_>,
+    module: &ModulePath,
+    wanted: Option<&str>,
+) -> Result<bool, app::StartError> {
+    let loaded = world.loaded;
+    let chosen = world.chain().await?.chain;
+    let maker = &world.maker()?;
     let config = &loaded.config;
     let routes = app::routes(loaded)?;
     let (_sender, chain) = tokio::sync::watch::channel(None);
@@ -60,15 +65,14 @@ pub async fn explain(doctor: &Doctor<'_>, asked: &AskedFor) -> Result<bool, app:
     };
     say!("  verified        {verified}");
     let direct = maker.direct();
-    let wanted = version.as_deref();
     match policy.course(module) {
         Course::Refused(pattern) => {
             say!("  route           REFUSED by the route for {pattern:?}");
             Ok(false)
         }
         Course::Upstream => {
-            say!("  route           the chain: {}", doctor.chain);
-            let sources = maker.sources(doctor.chain, &direct.of_chain());
+            say!("  route           the chain: {}", chosen);
+            let sources = maker.sources(&chosen, &direct.of_chain());
             Ok(by_sources(&sources, module, wanted).await)
         }
         Course::Route(number) => {
@@ -80,25 +84,28 @@ pub async fn explain(doctor: &Doctor<'_>, asked: &AskedFor) -> Result<bool, app:
                 route.via
             );
             match route.via.as_str() {
-                "direct" => Ok(by_git(doctor, &direct.of_route(number), module, wanted).await),
+                "direct" => {
+                    Ok(by_git(maker, world.clock, &direct.of_route(number), module, wanted).await)
+                }
                 _ => Ok(by_sources(&own.route(number), module, wanted).await),
             }
         }
         Course::Private(pattern) => {
             say!("  route           straight from git, by the private pattern {pattern:?}");
-            Ok(by_git(doctor, &direct.of_private(), module, wanted).await)
+            Ok(by_git(maker, world.clock, &direct.of_private(), module, wanted).await)
         }
     }
 }
 
 async fn by_git(
-    doctor: &Doctor<'_>,
+    maker: &UpstreamMaker,
+    clock: &SharedClock,
     way: &Arc<Way>,
     module: &ModulePath,
     wanted: Option<&str>,
 ) -> bool {
     let at_proxy = match way.place(module).await {
-        Ok(Place::Repository(lodging)) => Some(repository(&lodging, doctor.clock, wanted).await),
+        Ok(Place::Repository(lodging)) => Some(repository(&lodging, clock, wanted).await),
         Ok(Place::Proxy(url)) => {
             say!("  module proxy    {url}  (as its page says)");
             None
@@ -108,7 +115,7 @@ async fn by_git(
     match at_proxy {
         Some(healthy) => healthy,
         None => {
-            let sources = doctor.maker.sources(&ChainSpec::direct(), way);
+            let sources = maker.sources(&ChainSpec::direct(), way);
             by_sources(&sources, module, wanted).await
         }
     }

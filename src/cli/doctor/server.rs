@@ -1,133 +1,37 @@
-//! `larder doctor`: what this server would use, whether it can be reached, how clients are set up, and what would lead
+//! What this server would use, whether it can be reached, how clients are set up, and what would lead
 //! them past it.
 
 use std::io::IsTerminal;
-use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::{doctor_module, exit, small_runtime, whereabouts};
-use crate::app::{self, Chosen, Ground, Ourselves, UpstreamMaker, Weight};
+use super::super::whereabouts;
+use super::world::World;
+use crate::app::{self, UpstreamMaker, Weight};
 use crate::clock::SharedClock;
-use crate::config::{Config, Environment, Loaded, Overrides, load};
+use crate::config::{Environment, Loaded};
 use crate::control;
 use crate::engine::{Network, Sources};
-use crate::gomod::{ModulePath, Patterns};
+use crate::gomod::Patterns;
 use crate::policy::Policy;
 use crate::store::{DataDir, Disk, Room};
 use crate::sumdb::Head;
-use crate::telemetry::metrics::Metrics;
 use crate::upstream::{ChainSpec, Toolchain, Upstream};
 use crate::vcs::git::Git;
 
 /// How long an upstream may take to answer here.
 const REACH: Duration = Duration::from_secs(10);
 
-/// `larder doctor`.
-#[derive(Args)]
-pub struct DoctorCommand {
-    /// Explain this module: which rule it is under, where it comes from, and what versions there are
-    #[arg(value_name = "MODULE[@VERSION]", value_parser = asked_for)]
-    module: Option<AskedFor>,
-    #[command(flatten)]
-    overrides: Overrides,
-}
-
-impl DoctorCommand {
-    pub fn overrides(&mut self) -> &mut Overrides {
-        &mut self.overrides
-    }
-}
-
-/// A module, and which version of it somebody wants to know about.
-#[derive(Clone, Debug)]
-pub struct AskedFor {
-    pub module: ModulePath,
-    pub version: Option<String>,
-}
-
-/// As people have it at hand: with a version, or as the address of a page.
-fn asked_for(text: &str) -> Result<AskedFor, String> {
-    let (path, version) = match text.split_once('@') {
-        Some((path, version)) => (path, Some(version.to_owned()).filter(|it| !it.is_empty())),
-        None => (text, None),
-    };
-    let module = ModulePath::parse(path).map_err(|error| {
-        let bare = path.split_once("://").map_or(path, |(_, rest)| rest);
-        let bare = bare.trim_matches('/').trim_end_matches(".git");
-        let meant = ModulePath::parse(bare).ok().filter(|_| bare != path);
-        let meant = meant.map(|meant| format!("; did you mean {meant}?"));
-        format!("{error}{}", meant.unwrap_or_default())
-    })?;
-    Ok(AskedFor { module, version })
-}
-
-/// Where this runs.
-struct Place<'a> {
-    env: &'a Environment,
-    clock: &'a SharedClock,
-    folder: &'a Path,
-}
-
-/// What is known when a module is to be explained.
-pub struct Doctor<'a> {
-    pub loaded: &'a Loaded,
-    pub maker: &'a UpstreamMaker,
-    pub chain: &'a ChainSpec,
-    pub clock: &'a SharedClock,
-}
-
-pub fn run(command: &DoctorCommand, env: &Environment, clock: &SharedClock) -> ExitCode {
-    let loaded = match load(&command.overrides, env) {
-        Ok(loaded) => loaded,
-        Err(errors) => return exit::config(&errors),
-    };
-    let runtime = match small_runtime() {
-        Ok(runtime) => runtime,
-        Err(error) => return exit::fail(exit::OURS, &error),
-    };
-    // For repositories that are looked at; nothing of them stays.
-    let folder = match tempfile::tempdir() {
-        Ok(folder) => folder,
-        Err(error) => return exit::fail(exit::OURS, &error),
-    };
-    let place = Place {
-        env,
-        clock,
-        folder: folder.path(),
-    };
-    match runtime.block_on(report(&loaded, &place, command.module.as_ref())) {
-        Ok(healthy) => ExitCode::from(if healthy { 0 } else { exit::OURS }),
-        Err(error) => exit::start_error(&error),
-    }
-}
-
 /// Prints everything; false if something will not work.
-async fn report(
-    loaded: &Loaded,
-    place: &Place<'_>,
-    module: Option<&AskedFor>,
-) -> Result<bool, app::StartError> {
-    let Place { env, clock, .. } = *place;
+pub async fn report(world: &World<'_>) -> Result<bool, app::StartError> {
+    let World {
+        loaded, env, clock, ..
+    } = *world;
     let config = &loaded.config;
-    app::judge(loaded)?;
     let routes = app::routes(loaded)?;
-    if let Some(module) = module {
-        let chain = chain(loaded, env).await?.chain;
-        let maker = maker(config, place)?;
-        let doctor = Doctor {
-            loaded,
-            maker: &maker,
-            chain: &chain,
-            clock,
-        };
-        return doctor_module::explain(&doctor, module).await;
-    }
     say!("larder {}", env!("CARGO_PKG_VERSION"));
     for warning in loaded.warnings.iter().chain(&app::chain_remarks(loaded)) {
         say!("  warning: {warning}");
@@ -155,7 +59,7 @@ async fn report(
 
     say!("\nUpstream");
     let toolchain = Toolchain::new(env.clone());
-    let chosen = chain(loaded, env).await?;
+    let chosen = world.chain().await?;
     say!("  chain           {}  ({})", chosen.chain, chosen.from);
     if let Some(note) = &chosen.note {
         match note.weight {
@@ -169,7 +73,7 @@ async fn report(
         }
     }
     let chain = chosen.chain;
-    let maker = maker(config, place)?;
+    let maker = world.maker()?;
     git(&maker).await;
     healthy &= upstreams(&maker, env, clock, &chain).await;
     healthy &= databases(loaded, &maker, &chain).await?;
@@ -197,18 +101,6 @@ async fn git(maker: &UpstreamMaker) {
             say!("  git             {error}: private modules and \"direct\" need it");
         }
     }
-}
-
-/// The chain that a start with these settings would use.
-async fn chain(loaded: &Loaded, env: &Environment) -> Result<Chosen, app::StartError> {
-    let config = &loaded.config;
-    Ok(match app::operators_chain(loaded)? {
-        Some(chain) => Chosen::by_operator(chain, &config.upstream),
-        None => {
-            let ourselves = Ourselves::new(config, config.server.listen);
-            app::choose_chain(env, ourselves, &config.store.data_dir).await
-        }
-    })
 }
 
 /// Whether a server has this data directory, or one is there that has another.
@@ -242,17 +134,6 @@ fn red(text: &str, env: &Environment) -> String {
         return text.to_owned();
     }
     format!("\x1b[31m{text}\x1b[0m")
-}
-
-fn maker(config: &Config, place: &Place<'_>) -> Result<UpstreamMaker, app::StartError> {
-    UpstreamMaker::new(
-        config,
-        place.env,
-        "larder-doctor",
-        Ground::passing(place.folder),
-        Arc::clone(place.clock),
-        Arc::new(Metrics::new()),
-    )
 }
 
 fn data_dir(loaded: &Loaded, clock: &SharedClock) -> bool {

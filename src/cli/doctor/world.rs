@@ -1,0 +1,43 @@
+//! What both reports look at: the settings, and what they lead to outside.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::app::{self, Chosen, Ground, Ourselves, UpstreamMaker};
+use crate::clock::SharedClock;
+use crate::config::{Environment, Loaded};
+use crate::telemetry::metrics::Metrics;
+
+/// Where this runs.
+pub struct World<'a> {
+    pub loaded: &'a Loaded,
+    pub env: &'a Environment,
+    pub clock: &'a SharedClock,
+    /// For repositories that are looked at; nothing of them stays.
+    pub folder: &'a Path,
+}
+
+impl World<'_> {
+    /// The chain that a start with these settings would use.
+    pub async fn chain(&self) -> Result<Chosen, app::StartError> {
+        let config = &self.loaded.config;
+        Ok(match app::operators_chain(self.loaded)? {
+            Some(chain) => Chosen::by_operator(chain, &config.upstream),
+            None => {
+                let ourselves = Ourselves::new(config, config.server.listen);
+                app::choose_chain(self.env, ourselves, &config.store.data_dir).await
+            }
+        })
+    }
+
+    pub fn maker(&self) -> Result<UpstreamMaker, app::StartError> {
+        UpstreamMaker::new(
+            &self.loaded.config,
+            self.env,
+            "larder-doctor",
+            Ground::passing(self.folder),
+            Arc::clone(self.clock),
+            Arc::new(Metrics::new()),
+        )
+    }
+}
