@@ -3,29 +3,27 @@
 //! Names and sizes are looked at first. Which files a zip has depends on all of their names, so the archive that git then
 //! writes is kept on disk first, in a file without a name: whatever happens, nothing of it stays behind.
 
+mod error;
 mod plan;
+mod source;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
 use std::ops::Range;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use thiserror::Error;
 use tokio::sync::mpsc;
-use tokio::task::{JoinError, spawn_blocking};
+use tokio::task::spawn_blocking;
 
 use super::git::{Bounds, GitError};
-use super::mirror::{Mirror, MirrorError};
-use super::refs::ObjectId;
-use super::refusals;
-use super::tar::{Tar, TarError, TarKind};
+use super::tar::{Tar, TarKind};
 use super::workspace::{Promise, Workspace};
-use crate::gomod::zip::{
-    Candidate, CreateError, FileAt, FileKind, ReadAt, ZipLimits, ZipWriter, select_files,
-};
+use crate::gomod::zip::{Candidate, FileAt, FileKind, ReadAt, ZipLimits, ZipWriter, select_files};
 use crate::gomod::{ModulePath, Version};
+pub use error::PackError;
 use plan::{Listed, Plan};
+use source::LICENSE;
+pub use source::Source;
 
 /// Pieces of the archive and of the zip. Bytes.
 const PIECE: usize = 256 << 10;
@@ -37,104 +35,6 @@ const MAX_ENTRIES: usize = 1_000_000;
 const MAX_NAMES: usize = 128 << 20;
 /// The folder that everything in an archive is put in.
 const TOP: &str = "prefix/";
-const LICENSE: &str = "LICENSE";
-
-/// Why there is no zip.
-#[derive(Debug, Error)]
-pub enum PackError {
-    /// What the commit has breaks a rule of module zips: the version has no zip, now or later.
-    #[error(transparent)]
-    Rule(CreateError),
-    /// More than may be, by our own bounds.
-    #[error("{what} is too large (over {} MB)", .limit >> 20)]
-    TooLarge {
-        /// What is.
-        what: &'static str,
-        /// The bound in bytes.
-        limit: u64,
-    },
-    /// More than may be, by our own bounds on numbers and names.
-    #[error("the tree of the commit has too many files, or too long names")]
-    TooMany,
-    /// The disk has no room for it, for now.
-    #[error("larder's disk has no room to unpack it (store.reserve)")]
-    NoRoom,
-    /// Git said no.
-    #[error(transparent)]
-    Git(#[from] MirrorError),
-    /// Git listed a tree in a way that makes no sense.
-    #[error("the list of files that git wrote cannot be read")]
-    List,
-    /// Git wrote an archive that makes no sense.
-    #[error("the archive that git wrote cannot be read: {0}")]
-    Archive(TarError),
-    /// Our own disk is at fault.
-    #[error("the module zip could not be made: {0}")]
-    Disk(#[from] io::Error),
-    /// Nobody wants the zip any more.
-    #[error("nobody waits for the module zip any more")]
-    Gone,
-}
-
-impl PackError {
-    /// For how long it is not worth trying again.
-    pub fn lasts(&self) -> Option<Duration> {
-        match self {
-            PackError::Rule(_) | PackError::TooLarge { .. } | PackError::TooMany => {
-                Some(refusals::TOO_LARGE)
-            }
-            PackError::NoRoom => Some(refusals::NO_ROOM),
-            _ => None,
-        }
-    }
-}
-
-impl From<GitError> for PackError {
-    fn from(error: GitError) -> Self {
-        PackError::Git(error.into())
-    }
-}
-
-impl From<JoinError> for PackError {
-    fn from(error: JoinError) -> Self {
-        PackError::Disk(io::Error::other(error))
-    }
-}
-
-impl From<CreateError> for PackError {
-    fn from(error: CreateError) -> Self {
-        match error {
-            CreateError::Io(error) => PackError::Disk(error),
-            // The file is ours, and has been looked through.
-            error @ CreateError::WrongSize { .. } => PackError::Disk(io::Error::other(error)),
-            error => PackError::Rule(error),
-        }
-    }
-}
-
-impl From<TarError> for PackError {
-    fn from(error: TarError) -> Self {
-        match error {
-            // An end too soon is git's doing; the rest is the disk's.
-            TarError::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
-                PackError::Disk(error)
-            }
-            TarError::LongName => PackError::TooMany,
-            error => PackError::Archive(error),
-        }
-    }
-}
-
-/// What is to be packed.
-#[derive(Clone, Copy)]
-pub struct Source<'a> {
-    /// Where it comes from.
-    pub mirror: &'a Mirror,
-    /// A commit whose tree is there.
-    pub commit: &'a ObjectId,
-    /// The folder of the module, without slashes at its ends; empty for all of the tree.
-    pub dir: &'a str,
-}
 
 /// Sends the zip of a module version to `out`, in pieces. The archive is unpacked in the `space`; `bounds` are its. The zip is whole only if this ends well; if it is dropped, git ends, and the zip with it.
 pub async fn module_zip(
@@ -165,7 +65,7 @@ pub async fn module_zip(
         tree = Tree::unpack(source, &whole, space, bounds).await?;
     }
     if plan.wants_license
-        && let Some(license) = root_license(source).await?
+        && let Some(license) = source.root_license().await?
     {
         tree.add_license(license);
     }
@@ -177,17 +77,6 @@ pub async fn module_zip(
         out.send(piece).await.map_err(|_| PackError::Gone)?;
     }
     writer.await?
-}
-
-impl Source<'_> {
-    /// A file in the module's folder, as it is stored.
-    async fn file(self, name: &str) -> Result<Option<Bytes>, PackError> {
-        let path = match self.dir {
-            "" => name.to_owned(),
-            dir => format!("{dir}/{name}"),
-        };
-        Ok(self.mirror.file(self.commit, &path).await?)
-    }
 }
 
 /// The archive of what is to be unpacked, in a file without a name.
@@ -245,17 +134,6 @@ async fn archive(
     let file = writer.await??;
     output.end().await?;
     Ok(file)
-}
-
-/// The text of the `LICENSE` in the repository's root, if there is one.
-async fn root_license(source: Source<'_>) -> Result<Option<Bytes>, PackError> {
-    match source.mirror.file(source.commit, LICENSE).await {
-        Err(MirrorError::Git(GitError::TooMuch(limit))) => Err(PackError::TooLarge {
-            what: "the LICENSE in the repository's root",
-            limit,
-        }),
-        license => Ok(license?),
-    }
 }
 
 /// The files of a module's folder, in the order of the archive.

@@ -7,7 +7,8 @@ use std::os::unix::ffi::OsStringExt;
 use bytes::BytesMut;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{PackError, Source};
+use super::error::PackError;
+use super::source::Source;
 use crate::gomod::zip::{Candidate, FileKind, ZipLimits, select_files, wants_root_license};
 use crate::vcs::git::Bounds;
 use crate::vcs::party::Party;

@@ -1,6 +1,7 @@
 use super::super::testing::{Scene, scene, shell};
 use super::*;
 use crate::gomod::zip::check_zip;
+use crate::vcs::mirror::MirrorError;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
