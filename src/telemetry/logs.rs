@@ -7,30 +7,17 @@
 
 pub(in crate::telemetry) mod encode;
 mod event;
+mod format;
 mod sink;
 
 use std::io::IsTerminal;
-use std::sync::Arc;
 
 use tracing::Subscriber;
 use tracing_subscriber::filter::{ParseError, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 
-pub use event::Time;
+pub use format::{Format, Now};
 pub use sink::{LogSink, Queue, SinkStats, Writer};
-
-/// The form of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Format {
-    /// For people.
-    #[default]
-    Text,
-    /// For machines.
-    Json,
-}
-
-/// Tells the time of day, in milliseconds since 1970-01-01T00:00:00Z.
-pub type Now = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// Why logging cannot begin.
 #[derive(Debug, thiserror::Error)]
@@ -81,7 +68,6 @@ pub fn subscriber(
     })?;
     let layer = tracing_subscriber::fmt::layer()
         .with_ansi(colours && format == Format::Text)
-        .fmt_fields(event::Fields::new(format))
         .event_format(event::Events::new(format, now))
         .with_writer(sink);
     Ok(tracing_subscriber::registry().with(targets).with(layer))
@@ -96,6 +82,7 @@ pub fn colours(no_color: Option<&str>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
 
     #[test]
     fn a_wrong_level_is_an_error() {

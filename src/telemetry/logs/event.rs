@@ -5,59 +5,28 @@ use std::fmt::{self, Debug, Write};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
-use tracing_subscriber::fmt::time::FormatTime;
-use tracing_subscriber::fmt::{FmtContext, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::encode::{self, Escape, Escaped};
-use super::{Format, Now};
+use super::format::{Format, Now};
 
 /// The most bytes of a message or of a field's value.
 const LONGEST: usize = 8 << 10;
 
-/// The time of day for `tracing`, from a clock that was handed in.
-#[derive(Clone)]
-pub struct Time(pub Now);
-
-impl Debug for Time {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Time").finish_non_exhaustive()
-    }
-}
-
-impl FormatTime for Time {
-    fn format_time(&self, out: &mut Writer<'_>) -> fmt::Result {
-        encode::timestamp(out, (self.0)())
-    }
-}
-
 /// Writes an event as one line.
-#[derive(Debug)]
 pub(super) struct Events {
     format: Format,
-    time: Time,
+    now: Now,
 }
 
 impl Events {
     pub(super) fn new(format: Format, now: Now) -> Self {
-        Self {
-            format,
-            time: Time(now),
-        }
+        Self { format, now }
     }
 
-    fn text<S, N>(
-        &self,
-        context: &FmtContext<'_, S, N>,
-        mut out: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result
-    where
-        S: Subscriber + for<'a> LookupSpan<'a>,
-        N: for<'a> FormatFields<'a> + 'static,
-    {
+    fn text(&self, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let colours = out.has_ansi_escapes();
         let (dim, plain) = if colours {
             ("\x1b[2m", "\x1b[0m")
@@ -65,7 +34,7 @@ impl Events {
             ("", "")
         };
         out.write_str(dim)?;
-        self.time.format_time(&mut out)?;
+        encode::timestamp(&mut out, (self.now)())?;
         let (level, colour) = match *event.metadata().level() {
             Level::ERROR => ("ERROR", "\x1b[31m"),
             Level::WARN => (" WARN", "\x1b[33m"),
@@ -79,39 +48,19 @@ impl Events {
             "{plain} {colour}{level}{plain} {dim}{}:{plain} ",
             event.metadata().target()
         )?;
-        if let Some(scope) = context.event_scope() {
-            for span in scope.from_root() {
-                out.write_str(span.name())?;
-                if let Some(fields) = span.extensions().get::<FormattedFields<N>>()
-                    && !fields.is_empty()
-                {
-                    write!(out, "{{{}}}", fields.fields)?;
-                }
-                out.write_str(": ")?;
-            }
-        }
-        let mut message = Fields::visitor(&mut out, Part::Message, Format::Text);
+        let mut message = Visitor::new(&mut out, Part::Message, Format::Text);
         event.record(&mut message);
         let separate = message.finish()?;
-        let mut fields = Fields::visitor(&mut out, Part::Fields, Format::Text);
+        let mut fields = Visitor::new(&mut out, Part::Fields, Format::Text);
         fields.separate = separate;
         event.record(&mut fields);
         fields.finish()?;
         out.write_char('\n')
     }
 
-    fn json<S, N>(
-        &self,
-        context: &FmtContext<'_, S, N>,
-        mut out: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result
-    where
-        S: Subscriber + for<'a> LookupSpan<'a>,
-        N: for<'a> FormatFields<'a> + 'static,
-    {
+    fn json(&self, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         out.write_str("{\"ts\":\"")?;
-        self.time.format_time(&mut out)?;
+        encode::timestamp(&mut out, (self.now)())?;
         write!(
             out,
             "\",\"level\":\"{}\",\"target\":\"",
@@ -119,33 +68,14 @@ impl Events {
         )?;
         encode::text(&mut out, event.metadata().target(), Escape::Json, LONGEST)?;
         out.write_str("\",\"msg\":\"")?;
-        let mut message = Fields::visitor(&mut out, Part::Message, Format::Json);
+        let mut message = Visitor::new(&mut out, Part::Message, Format::Json);
         event.record(&mut message);
         message.finish()?;
         out.write_char('"')?;
-        let mut fields = Fields::visitor(&mut out, Part::Fields, Format::Json);
+        let mut fields = Visitor::new(&mut out, Part::Fields, Format::Json);
         fields.separate = true;
         event.record(&mut fields);
         fields.finish()?;
-        if let Some(scope) = context.event_scope() {
-            out.write_str(",\"spans\":[")?;
-            for (number, span) in scope.from_root().enumerate() {
-                out.write_str(if number > 0 {
-                    ",{\"name\":\""
-                } else {
-                    "{\"name\":\""
-                })?;
-                encode::text(&mut out, span.name(), Escape::Json, LONGEST)?;
-                out.write_char('"')?;
-                if let Some(fields) = span.extensions().get::<FormattedFields<N>>()
-                    && !fields.is_empty()
-                {
-                    write!(out, ",{}", fields.fields)?;
-                }
-                out.write_char('}')?;
-            }
-            out.write_char(']')?;
-        }
         out.write_str("}\n")
     }
 }
@@ -157,57 +87,14 @@ where
 {
     fn format_event(
         &self,
-        context: &FmtContext<'_, S, N>,
+        _context: &FmtContext<'_, S, N>,
         out: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
         match self.format {
-            Format::Text => self.text(context, out, event),
-            Format::Json => self.json(context, out, event),
+            Format::Text => self.text(out, event),
+            Format::Json => self.json(out, event),
         }
-    }
-}
-
-/// Writes the fields of a span, which stand in every line within it.
-#[derive(Debug)]
-pub(super) struct Fields {
-    format: Format,
-}
-
-impl Fields {
-    pub(super) fn new(format: Format) -> Self {
-        Self { format }
-    }
-
-    fn visitor<'v, 'w>(out: &'v mut Writer<'w>, part: Part, format: Format) -> Visitor<'v, 'w> {
-        Visitor {
-            out,
-            part,
-            format,
-            separate: false,
-            result: Ok(()),
-        }
-    }
-}
-
-impl<'writer> FormatFields<'writer> for Fields {
-    fn format_fields<R: RecordFields>(&self, mut out: Writer<'writer>, fields: R) -> fmt::Result {
-        let mut visitor = Self::visitor(&mut out, Part::All, self.format);
-        fields.record(&mut visitor);
-        visitor.finish().map(|_| ())
-    }
-
-    fn add_fields(
-        &self,
-        current: &'writer mut FormattedFields<Self>,
-        fields: &tracing::span::Record<'_>,
-    ) -> fmt::Result {
-        let separate = !current.is_empty();
-        let mut out = current.as_writer();
-        let mut visitor = Self::visitor(&mut out, Part::All, self.format);
-        visitor.separate = separate;
-        fields.record(&mut visitor);
-        visitor.finish().map(|_| ())
     }
 }
 
@@ -216,7 +103,6 @@ impl<'writer> FormatFields<'writer> for Fields {
 enum Part {
     Message,
     Fields,
-    All,
 }
 
 const MESSAGE: &str = "message";
@@ -231,7 +117,17 @@ struct Visitor<'v, 'w> {
     result: fmt::Result,
 }
 
-impl Visitor<'_, '_> {
+impl<'v, 'w> Visitor<'v, 'w> {
+    fn new(out: &'v mut Writer<'w>, part: Part, format: Format) -> Self {
+        Visitor {
+            out,
+            part,
+            format,
+            separate: false,
+            result: Ok(()),
+        }
+    }
+
     /// Whether something was written.
     fn finish(self) -> Result<bool, fmt::Error> {
         self.result.map(|()| self.separate)
@@ -243,7 +139,6 @@ impl Visitor<'_, '_> {
         let wanted = match self.part {
             Part::Message => is_message,
             Part::Fields => !is_message,
-            Part::All => true,
         };
         if wanted && self.result.is_ok() {
             self.result = self.name(field, is_message).and_then(|()| value(self));
@@ -252,7 +147,7 @@ impl Visitor<'_, '_> {
     }
 
     fn name(&mut self, field: &Field, is_message: bool) -> fmt::Result {
-        if is_message && self.part == Part::Message {
+        if is_message {
             return Ok(());
         }
         let name = field.name();
@@ -271,7 +166,7 @@ impl Visitor<'_, '_> {
                 self.out.write_char('"')?;
                 encode::text(self.out, name, Escape::Json, LONGEST)?;
                 // An object has every key once.
-                let taken = matches!(name, "ts" | "level" | "target" | "msg" | "spans" | "name");
+                let taken = matches!(name, "ts" | "level" | "target" | "msg");
                 self.out.write_str(if taken { "_\":" } else { "\":" })
             }
         }
@@ -284,7 +179,7 @@ impl Visitor<'_, '_> {
 
     /// Whatever can be printed, as a text.
     fn printed(&mut self, field: &Field, value: fmt::Arguments<'_>) {
-        let is_message = field.name() == MESSAGE && self.part == Part::Message;
+        let is_message = field.name() == MESSAGE;
         self.field(field, |visitor| match (visitor.format, is_message) {
             (Format::Text, true) => {
                 Escaped::new(visitor.out, Escape::Controls, LONGEST).write_fmt(value)
@@ -409,29 +304,6 @@ mod tests {
         assert!(
             text.lines()
                 .all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok())
-        );
-    }
-
-    #[test]
-    fn spans_stand_in_their_lines() {
-        let log = || {
-            let fetch = tracing::info_span!("fetch", module = "a/b", bytes = tracing::field::Empty);
-            let _fetch = fetch.enter();
-            fetch.record("bytes", 7);
-            let _inner = tracing::info_span!("verify").entered();
-            tracing::info!(target: "larder::x", "done");
-        };
-        let text = logged(Format::Text, "info", false, log);
-        assert!(
-            text.ends_with("larder::x: fetch{module=a/b bytes=7}: verify: done\n"),
-            "{text}"
-        );
-        let json = logged(Format::Json, "info", false, log);
-        assert!(
-            json.ends_with(
-                "\"msg\":\"done\",\"spans\":[{\"name\":\"fetch\",\"module\":\"a/b\",\"bytes\":7},{\"name\":\"verify\"}]}\n"
-            ),
-            "{json}"
         );
     }
 

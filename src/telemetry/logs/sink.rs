@@ -20,7 +20,7 @@ use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::encode::{self, Bytes};
-use super::{Format, Now};
+use super::format::{Format, Now};
 
 /// How long lines gather before they are written.
 const LINGER: Duration = Duration::from_millis(20);
