@@ -4,6 +4,11 @@
 
 #![allow(clippy::expect_used, reason = "all of it is a test")]
 
+#[path = "architecture/imports.rs"]
+mod imports;
+#[path = "architecture/inside.rs"]
+mod inside;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

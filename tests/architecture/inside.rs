@@ -1,0 +1,139 @@
+//! What holds inside a room: no circle of files, and files and folders only where they are somebody's business.
+
+use std::collections::BTreeSet;
+
+use super::imports::Files;
+
+/// Rooms under reconstruction: what stands in them is not looked at yet.
+const WAITS: &[&str] = &["src/store/", "src/engine/"];
+
+#[rustfmt::skip]
+/// The circles that still stand, each with the reason. A list that only ever gets shorter.
+const CIRCLES: &[(&[&str], &str)] = &[
+    (&["src/app.rs", "src/app/direct.rs", "src/app/upstreams.rs"], "settings stand beside what uses them"),
+    (
+        &[
+            "src/config/admin.rs", "src/config/breaker.rs", "src/config/codec/address.rs",
+            "src/config/codec/duration.rs", "src/config/codec/list.rs", "src/config/codec/mod.rs",
+            "src/config/codec/path.rs", "src/config/codec/patterns.rs", "src/config/codec/scalar.rs",
+            "src/config/codec/size.rs", "src/config/credentials.rs", "src/config/direct.rs",
+            "src/config/environment.rs", "src/config/file.rs", "src/config/freshness.rs", "src/config/log.rs",
+            "src/config/mod.rs", "src/config/modules.rs", "src/config/overrides.rs", "src/config/prefetch.rs", "src/config/private.rs",
+            "src/config/reader.rs", "src/config/routes.rs", "src/config/section.rs", "src/config/server.rs",
+            "src/config/show.rs", "src/config/store.rs", "src/config/sumdb.rs", "src/config/tables.rs",
+            "src/config/upstream.rs",
+        ],
+        "what is read and where it was read from stand beside the reader",
+    ),
+    (
+        &[
+            "src/http/error.rs", "src/http/io.rs", "src/http/listener.rs", "src/http/mod.rs", "src/http/modules.rs",
+            "src/http/observe.rs", "src/http/page.rs", "src/http/ready.rs", "src/http/router.rs",
+            "src/http/shortcut.rs", "src/http/status.rs", "src/http/sumdb.rs",
+        ],
+        "observe, shortcut, router and ready know each other until connections know only a handler",
+    ),
+];
+
+/// Where files, folders and their errors may be spoken of.
+#[rustfmt::skip]
+const FILES: &[&str] = &[
+    "src/cli/", "src/config/", "src/http/connection/", "src/store/local/", "src/vcs/", "migrations/",
+];
+
+#[rustfmt::skip]
+/// Files outside these that have to speak of them, each with the reason.
+const EXCEPTIONS: &[(&str, &str)] = &[
+    ("src/app.rs", "binds addresses: moves to http/connection"),
+    ("src/app/chain.rs", "keeps the chain read last: moves to a room of files"),
+    ("src/app/direct.rs", "folders of direct mode: moves to a room of files"),
+    ("src/app/upstreams.rs", "reads certificates and credentials: moves to a room of files"),
+    ("src/control/mod.rs", "the data directory of a command"),
+    ("src/control/socket.rs", "the socket is a file of the data directory"),
+    ("src/gomod/zip/source.rs", "zips are checked where they lie"),
+    ("src/gomod/zip/write.rs", "writes to anything that can be interrupted"),
+    ("src/http/body.rs", "file bodies: moves to http/connection"),
+    ("src/http/holder.rs", "asks /proc who holds a port: moves to http/connection"),
+    ("src/http/io.rs", "moves to http/connection"),
+    ("src/http/listener.rs", "moves to http/connection"),
+    ("src/http/mapped.rs", "file bodies: moves to http/connection"),
+    ("src/http/ready.rs", "file bodies: moves to http/connection"),
+    ("src/jobs/rebuild.rs", "the folder of modules"),
+    ("src/telemetry/logs/sink.rs", "standard error as a file"),
+    ("src/upstream/local.rs", "an upstream that is a folder"),
+    ("src/upstream/toolchain.rs", "reads the files of go env"),
+    ("src/upstream/trust.rs", "reads the certificates of the system"),
+];
+
+#[test]
+fn no_circle_of_files_stands_inside_a_room() {
+    let files = Files::read();
+    let mut faults = Vec::new();
+    let mut listed: Vec<BTreeSet<String>> = CIRCLES
+        .iter()
+        .map(|(files, _)| files.iter().map(|name| (*name).to_owned()).collect())
+        .collect();
+    for circle in files.circles() {
+        if circle.files.iter().all(|name| waits(name)) {
+            continue;
+        }
+        match listed.iter().position(|files| *files == circle.files) {
+            Some(at) => drop(listed.remove(at)),
+            None => {
+                let files: Vec<_> = circle.files.into_iter().collect();
+                let ties = circle.ties.join("\n    ");
+                faults.push(format!("a circle: {}\n    {ties}", files.join(", ")));
+            }
+        }
+    }
+    for files in listed {
+        faults.push(format!(
+            "this circle does not stand as it is listed: shorten the list: {files:?}"
+        ));
+    }
+    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+}
+
+#[test]
+fn files_and_folders_are_spoken_of_in_few_rooms() {
+    let mut faults = Vec::new();
+    let mut needless: BTreeSet<_> = EXCEPTIONS.iter().map(|(name, _)| *name).collect();
+    let files = Files::read();
+    for file in files.files.iter().filter(|file| files.is_shipped(file)) {
+        let name = file.name.as_str();
+        if FILES.iter().any(|folder| name.starts_with(folder)) || waits(name) {
+            continue;
+        }
+        let of_files = |path: &[String]| {
+            let path: Vec<_> = path.iter().map(String::as_str).collect();
+            matches!(
+                path.as_slice(),
+                ["::", "std" | "tokio", "fs", ..]
+                    | ["::", "std", "path", ..]
+                    | ["::", "std" | "tokio", "io", "ErrorKind", ..]
+            )
+        };
+        let mut found = file
+            .uses
+            .iter()
+            .filter(|(_, path)| of_files(path))
+            .peekable();
+        if found.peek().is_some() && needless.remove(name) {
+            continue;
+        }
+        if EXCEPTIONS.iter().any(|(exception, _)| *exception == name) {
+            continue;
+        }
+        let found = found.map(|(line, path)| format!("{name}:{line}: {}", path[1..].join("::")));
+        faults.extend(found);
+    }
+    let needless = needless
+        .iter()
+        .map(|name| format!("{name} needs no exception"));
+    faults.extend(needless);
+    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+}
+
+fn waits(name: &str) -> bool {
+    WAITS.iter().any(|room| name.starts_with(room))
+}
