@@ -21,7 +21,7 @@ use crate::engine::{
     Engine, Kept, Network, PrefetchSettings, Settings, Sources, Tokens, VouchSettings, Voucher,
     Ways,
 };
-use crate::http::{Access, ConnectionSettings, Connections, Face, Observer, Ready, Site};
+use crate::http::{Access, ConnectionSettings, Connections, Face, Observer, ResponseCache, Site};
 use crate::policy::Policy;
 use crate::store::{DataDir, DataDirError, TokenFile};
 use crate::sumdb::{Database, DatabaseSpec};
@@ -145,10 +145,10 @@ pub async fn serve(
     let face = Arc::new(Face {
         engine: Arc::clone(&engine),
         access: access(config, engine.policy(), local, &tokens),
-        ready: Ready::new(
+        responses: ResponseCache::new(
             config.store.hot / 8 * 5,
-            ready_files(descriptors),
-            Arc::clone(engine.epoch()),
+            response_files(descriptors),
+            engine.validities().clone(),
             Arc::clone(&clock),
         ),
         metrics: Arc::clone(&metrics),
@@ -172,8 +172,10 @@ pub async fn serve(
     let connections = Arc::new(Connections::default());
     let limits = ConnectionSettings {
         max: match config.server.max_connections {
-            0 => (descriptors - DESCRIPTORS_KEPT.min(descriptors / 4) - ready_files(descriptors))
-                .clamp(64, 1 << 20),
+            0 => {
+                (descriptors - DESCRIPTORS_KEPT.min(descriptors / 4) - response_files(descriptors))
+                    .clamp(64, 1 << 20)
+            }
             given => given,
         },
         header_timeout: config.server.request_header_timeout,
@@ -427,8 +429,8 @@ fn engine_settings(config: &Config) -> Settings {
         negative_ttl: config.freshness.negative_ttl,
         refused_ttl: config.freshness.refused_ttl,
         refresh_wait: config.freshness.refresh_wait,
-        // The rest is the face's ready answers.
-        hot: config.store.hot / 8 * 3,
+        // The rest is for cached responses.
+        memory: config.store.hot / 8 * 3,
         max_flights: config.store.max_flights,
         max_zip_flights: config.store.max_zip_flights,
         prefetch: PrefetchSettings {
@@ -437,12 +439,12 @@ fn engine_settings(config: &Config) -> Settings {
             bytes: config.prefetch.bytes,
             include_private: config.prefetch.include_private,
         },
-        settle_every: config.sumdb.settle_every,
+        reverify_every: config.sumdb.settle_every,
     }
 }
 
-/// How many descriptors ready answers may hold: few where there are few.
-fn ready_files(descriptors: usize) -> usize {
+/// How many descriptors cached responses may hold: few where there are few.
+fn response_files(descriptors: usize) -> usize {
     match descriptors {
         ..16_384 => descriptors / 8,
         _ => (descriptors / 2).min(16_384),
@@ -476,7 +478,7 @@ fn start_jobs(
         );
     }
     tokio::spawn(
-        crate::jobs::Settle {
+        crate::jobs::Reverify {
             engine: Arc::clone(engine),
             every: config.sumdb.settle_every,
         }

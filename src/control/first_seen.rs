@@ -71,7 +71,7 @@ impl Controls {
                     },
                 )
                 .await?;
-            self.engine.withdraw(&key).await?;
+            self.engine.revoke(&key).await?;
             accepted = true;
         }
         if !accepted {
@@ -84,7 +84,7 @@ impl Controls {
         // What it says of the version's commit may have changed as well.
         for mut key in keys(version)?.into_iter().take(1) {
             key.kind = Kind::Info;
-            self.engine.withdraw(&key).await?;
+            self.engine.revoke(&key).await?;
         }
         out.line(format!(
             "{version}: what is fetched next is accepted, and held to from then on; what was kept of it is dropped"
@@ -115,7 +115,7 @@ impl Controls {
                 store.remove_pin(&key).await?;
                 if store.file(&key).await?.is_none() {
                     // Else the record of a file that is gone would go on saying what it was.
-                    self.engine.withdraw(&key).await?;
+                    self.engine.revoke(&key).await?;
                 }
                 removed += 1;
             }

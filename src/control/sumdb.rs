@@ -209,7 +209,7 @@ impl Controls {
             out.line(line).await;
         }
         if word == "WRONG" && repair {
-            self.engine.withdraw(key).await?;
+            self.engine.revoke(key).await?;
         }
         Ok(())
     }
@@ -270,7 +270,7 @@ impl Controls {
 
     async fn settle(&self, key: &FileKey, h1: &str, settle: Settle) -> Result<(), EngineError> {
         if self.engine.store().settle(key, h1, settle).await? {
-            self.engine.changed(key);
+            self.engine.has_changed(key);
         }
         Ok(())
     }

@@ -2,14 +2,13 @@
 
 use std::fs::File;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderValue;
 
 use super::files::ZipFlight;
 use super::prefetch::Client;
+use super::validity::Validity;
 use crate::clock::Timestamp;
 use crate::errand::Errand;
 use crate::store::{BlobFile, Verified};
@@ -60,64 +59,15 @@ pub struct Answer {
     pub verified: Option<Verified>,
     /// How the cache took part.
     pub cache: CacheStatus,
-    /// How old it is; for what has an age only.
-    pub age: Option<Duration>,
+    /// When it was fetched; for what has an age only.
+    pub fetched: Option<Timestamp>,
     /// The source that was asked for it now.
     pub from: Option<Arc<str>>,
-    /// Of something that changes and is asked for often: how long it may be given again.
-    pub lease: Option<Lease>,
+    /// How long it may be given again without asking the engine; not at all if nobody has vouched for it yet, or if it
+    /// changes and is not asked for often.
+    pub validity: Option<Validity>,
     /// Of a kept file whose content is in memory now: where to read it again.
     pub file: Option<Arc<File>>,
-}
-
-/// How long an answer that changes may be given again without asking the engine: while it is fresh, and nothing newer is
-/// known.
-#[derive(Clone, Debug)]
-pub struct Lease {
-    /// When it was fetched.
-    pub fetched: Timestamp,
-    /// When it is not fresh any more.
-    pub until: Timestamp,
-    current: Current,
-}
-
-impl Lease {
-    /// Of what is current, from when it was `fetched` for `ttl`.
-    pub fn new(fetched: Timestamp, ttl: Duration, current: Current) -> Self {
-        let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
-        Lease {
-            fetched,
-            until: Timestamp(fetched.0.saturating_add(ttl)),
-            current,
-        }
-    }
-
-    /// Whether it may be given again.
-    pub fn holds(&self, now: Timestamp) -> bool {
-        now < self.until && self.current.is()
-    }
-}
-
-/// Whether something is still the latest that is known.
-#[derive(Clone, Debug)]
-pub struct Current(Arc<AtomicBool>);
-
-impl Default for Current {
-    fn default() -> Self {
-        Current(Arc::new(AtomicBool::new(true)))
-    }
-}
-
-impl Current {
-    /// It is.
-    pub fn is(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-
-    /// It is not any more.
-    pub fn end(&self) {
-        self.0.store(false, Ordering::Release);
-    }
 }
 
 /// What a request allows.

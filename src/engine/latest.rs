@@ -153,7 +153,7 @@ impl Derivation<'_> {
         };
         let answer = match self.kept_only {
             true => {
-                let kept = self.engine.at_hand(&key).await?;
+                let kept = self.engine.lookup(&key).await?;
                 kept.map(|file| file.answer(CacheStatus::Hit, None))
             }
             false => Some(self.engine.file(&key, &mode).await?),

@@ -1,6 +1,7 @@
 //! Answers that change: lists, `@latest`, queries. Fresh ones are answered at once, old ones asked for again while the
 //! client waits a moment, and an old copy is the answer whenever nobody says that the thing does not exist.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,16 +10,17 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::Engine;
-use super::answer::{Answer, CacheStatus, Lease, Mode};
+use super::answer::{Answer, CacheStatus, Mode};
 use super::error::{Class, EngineError};
 use super::files::{MAX_INFO, MAX_INFO_OF_STRANGERS, not_kept, too_many};
-use super::hot::HotMeta;
 use super::latest::Derivation;
+use super::memory::CachedMetadata;
 use super::slow::Look;
+use super::validity::Validity;
 use crate::clock::Timestamp;
 use crate::errand::Errand;
 use crate::flights::{Outcome, Place, outcome};
-use crate::gomod::{ModulePath, VersionList, info, list};
+use crate::gomod::{ModulePath, Version, VersionList, info, list};
 use crate::protocol::{FileKey, Key, Kind, Meta, MetaKey};
 use crate::store::{BlobFile, MetaRecord, Room, SMALL};
 use crate::upstream::{Fetched, Validators, Want};
@@ -35,8 +37,15 @@ const MAX_QUERIES: usize = 512;
 /// However many questions an answer is derived from, it is there within this.
 const WHOLE: Duration = Duration::from_secs(43);
 
+/// When somebody asked, and what was known then.
+#[derive(Clone, Copy)]
+struct Asked {
+    at: Timestamp,
+    validity: Validity,
+}
+
 /// A changing answer that has landed.
-pub(super) type MetaOutcome = Result<HotMeta, EngineError>;
+pub(super) type MetaOutcome = Result<CachedMetadata, EngineError>;
 
 impl Engine {
     /// Answers for something that changes.
@@ -45,7 +54,7 @@ impl Engine {
         key: &MetaKey,
         mode: &Mode,
     ) -> Result<Answer, EngineError> {
-        let asked = self.clock.now();
+        let asked = self.asked(key);
         let kept = self.kept_meta(key).await?;
         if mode.cached_only {
             let kept = kept.ok_or_else(|| not_kept(&key.describe()))?;
@@ -58,20 +67,18 @@ impl Engine {
             if let Some(error) = known_no {
                 // Only "it does not exist" goes before a kept copy.
                 return match kept.filter(|_| !error.is_absent()) {
-                    Some(kept) if self.is_fresh(&kept.record) => {
+                    Some(kept) if self.is_fresh(&kept) => {
                         Ok(self.answer(&kept, CacheStatus::Hit, None))
                     }
                     Some(kept) => Ok(self.stale(key, &kept, &error.to_string())),
                     None => Err(Self::from_negative(error)),
                 };
             }
-            if let Some(kept) = kept.as_ref().filter(|kept| self.is_fresh(&kept.record)) {
-                let fetched = kept.record.fetched;
+            if let Some(kept) = kept.as_ref().filter(|kept| self.is_fresh(kept)) {
                 let mut answer = self.answer(kept, CacheStatus::Hit, None);
                 // It is counted often enough to be asked for again in time.
-                if self.recent.asked(key, fetched) {
-                    let current = kept.current.clone();
-                    answer.lease = Some(Lease::new(fetched, self.settings.ttl, current));
+                if self.recent.asked(key, kept.record.fetched) {
+                    answer.validity = Some(kept.validity);
                 }
                 return Ok(answer);
             }
@@ -85,13 +92,13 @@ impl Engine {
         if mode.no_cache {
             self.outwait(key).await;
         }
-        let since = (!mode.no_cache).then_some(asked);
+        let since = (!mode.no_cache).then_some(asked.at);
         let flight = self.ask_again(key, mode.errand(), since);
         let landed = match (flight, &kept) {
             (None, _) => Some(Err(too_many())),
             (Some(flight), Some(kept)) if !mode.no_cache => {
-                let refreshed = self.refreshed(key, mode, asked, flight);
-                match timeout(self.settings.refresh_wait, refreshed).await {
+                let landing = self.landing(key, mode.errand(), asked, flight);
+                match timeout(self.settings.refresh_wait, landing).await {
                     Ok(landed) => landed,
                     // It goes on without this client.
                     Err(_) => {
@@ -102,12 +109,13 @@ impl Engine {
             (Some(flight), Some(_)) => outcome(flight).await,
             (Some(flight), None) => {
                 let wait = (!mode.no_cache).then_some(self.settings.refresh_wait);
-                Some(self.new_answer(key, wait, flight).await)
+                let landing = self.landing(key, mode.errand(), asked, flight);
+                Some(self.new_answer(key, wait, landing).await)
             }
         };
         match (landed, kept) {
             // Derived from something that is itself past its time.
-            (Some(Ok(record)), _) if asked.since(record.record.fetched) > self.settings.ttl => {
+            (Some(Ok(record)), _) if asked.at.since(record.record.fetched) > self.settings.ttl => {
                 Ok(self.stale(key, &record, "derived from a stale list"))
             }
             (Some(Ok(record)), _) => {
@@ -123,19 +131,27 @@ impl Engine {
         }
     }
 
-    /// The outcome for whoever has an old copy. A flight that is still being kept may have landed before this client
-    /// asked: if a version has outdated its list since, that is the old copy again, and the list is asked for anew.
-    async fn refreshed(
+    /// For whoever asks now.
+    fn asked(&self, key: &MetaKey) -> Asked {
+        Asked {
+            at: self.clock.now(),
+            validity: self.validities.of(key),
+        }
+    }
+
+    /// The outcome of a flight that may have begun before this client asked: what has been outdated between the two is
+    /// not what it wants, and is asked for anew.
+    async fn landing(
         self: &Arc<Self>,
         key: &MetaKey,
-        mode: &Mode,
-        asked: Timestamp,
+        errand: Errand,
+        asked: Asked,
         flight: Outcome<MetaOutcome>,
     ) -> Option<MetaOutcome> {
         match outcome(flight).await {
-            Some(Ok(list)) if key.meta == Meta::List && list.record.fetched < asked => {
+            Some(Ok(meta)) if meta.validity.is_before(&asked.validity) => {
                 self.outwait(key).await;
-                match self.ask_again(key, mode.errand(), Some(asked)) {
+                match self.ask_again(key, errand, Some(asked.at)) {
                     Some(flight) => outcome(flight).await,
                     None => Some(Err(too_many())),
                 }
@@ -149,10 +165,10 @@ impl Engine {
         &self,
         key: &MetaKey,
         wait: Option<Duration>,
-        flight: Outcome<MetaOutcome>,
+        landing: impl Future<Output = Option<MetaOutcome>>,
     ) -> MetaOutcome {
         let asking = async {
-            let landed = outcome(flight).await;
+            let landed = landing.await;
             landed.unwrap_or_else(|| Err(EngineError::ours("the fetch ended unexpectedly")))
         };
         self.or_absence(&Key::Meta(key.clone()), wait, asking).await
@@ -160,37 +176,32 @@ impl Engine {
 
     /// Waits until a flight that is under way has ended: it may have its answer from before this client asked.
     async fn outwait(&self, key: &MetaKey) {
-        let Some(mut before) = self.meta_flights.get(key) else {
-            return;
-        };
-        while before.changed().await.is_ok() {}
-        while self
-            .meta_flights
-            .get(key)
-            .is_some_and(|now| now.same_channel(&before))
-        {
-            tokio::task::yield_now().await;
+        if let Some(mut flight) = self.meta_flights.get(key) {
+            // It leaves its place before it lets go of the other end.
+            while flight.changed().await.is_ok() {}
         }
     }
 
     /// The current record, for other parts of the engine: asked for if it is not fresh, an old one if need be.
     pub(super) async fn record(self: &Arc<Self>, key: &MetaKey, errand: Errand) -> MetaOutcome {
-        let asked = self.clock.now();
+        let asked = self.asked(key);
         let kept = self.kept_meta(key).await?;
-        if let Some(kept) = kept.as_ref().filter(|kept| self.is_fresh(&kept.record)) {
+        if let Some(kept) = kept.as_ref().filter(|kept| self.is_fresh(kept)) {
             return Ok(kept.clone());
         }
         if let Some(error) = self.negatives.get(&Key::Meta(key.clone())) {
             return kept.filter(|_| !error.is_absent()).ok_or(error);
         }
-        let landed = match self.ask_again(key, errand, Some(asked)) {
+        let flight = self.ask_again(key, errand.clone(), Some(asked.at));
+        let landing = flight.map(|flight| self.landing(key, errand, asked, flight));
+        let landed = match landing {
             // With an old copy at hand, a moment is enough.
-            Some(flight) if kept.is_some() => timeout(self.settings.refresh_wait, outcome(flight))
+            Some(landing) if kept.is_some() => timeout(self.settings.refresh_wait, landing)
                 .await
                 .unwrap_or(None),
-            Some(flight) => {
+            Some(landing) => {
                 let wait = Some(self.settings.refresh_wait);
-                Some(self.new_answer(key, wait, flight).await)
+                Some(self.new_answer(key, wait, landing).await)
             }
             None => Some(Err(too_many())),
         };
@@ -203,29 +214,34 @@ impl Engine {
         }
     }
 
-    pub(super) async fn kept_meta(&self, key: &MetaKey) -> Result<Option<HotMeta>, EngineError> {
-        if let Some(record) = self.hot.meta(key) {
-            return Ok(Some(record));
+    /// The last answer that is known, of whatever age.
+    pub(super) async fn kept_meta(
+        &self,
+        key: &MetaKey,
+    ) -> Result<Option<CachedMetadata>, EngineError> {
+        let validity = self.validities.of(key);
+        if let Some(meta) = self.memory.metadata(key) {
+            return Ok(Some(meta));
         }
         let Some(record) = self.store.meta(key).await? else {
             return Ok(None);
         };
+        let validity = validity.until(self.gets_old(&record));
         let meta = match &record.file {
-            None => HotMeta::from(record),
+            None => CachedMetadata::new(record, None, validity),
             Some(named) => match self.store.list(&key.module, named).await? {
-                Some(file) => HotMeta::in_file(record, file),
+                Some(file) => CachedMetadata::in_file(record, file, validity),
                 None => {
                     tracing::warn!(module = %key.module, "a list's file is not there any more, or not whole; asking again");
                     return Ok(None);
                 }
             },
         };
-        self.hot.put_meta(key.clone(), meta.clone());
-        Ok(Some(meta))
+        Ok(Some(self.memory.put_read(key, meta)))
     }
 
     /// What is served of a list, as text.
-    pub(super) async fn list_text(&self, list: &HotMeta) -> Result<String, EngineError> {
+    pub(super) async fn list_text(&self, list: &CachedMetadata) -> Result<String, EngineError> {
         let Some(file) = &list.file else {
             return Ok(list.record.body.clone());
         };
@@ -233,28 +249,32 @@ impl Engine {
         String::from_utf8(text.into()).map_err(|_| EngineError::ours("a list that is not text"))
     }
 
-    /// A version exists that the list which is kept does not have: the list is past its time, whatever its age.
+    /// A version exists: a list that does not have it is past its time, whatever its age. So is one that is not in
+    /// memory, where copies of it may be given or read just now.
     pub(super) fn outdate_list(&self, version: &FileKey) {
+        if version.version.is_pseudo() {
+            return;
+        }
         let list = MetaKey {
             module: version.module.clone(),
             meta: Meta::List,
         };
-        let name = version.version.as_str();
-        let Some(kept) = self.hot.meta(&list) else {
-            return;
-        };
-        // One in a file is not read for this.
-        let is_listed = || kept.record.body.lines().any(|line| line == name);
-        if version.version.is_pseudo() || !self.is_fresh(&kept.record) || is_listed() {
-            return;
+        // In this order: a list that is on its way looks at these first, then takes its place.
+        self.appeared.note(version);
+        let kept = self.memory.metadata(&list);
+        if !kept.is_some_and(|kept| kept.lists(&version.version)) {
+            self.validities.end(&list);
         }
-        let ttl = u64::try_from(self.settings.ttl.as_millis()).unwrap_or(u64::MAX);
-        let old = Timestamp(kept.record.fetched.0.saturating_sub(ttl));
-        self.hot.put_meta(list, kept.fetched_at(old));
     }
 
-    pub(super) fn is_fresh(&self, record: &MetaRecord) -> bool {
-        self.clock.now().since(record.fetched) < self.settings.ttl
+    fn is_fresh(&self, meta: &CachedMetadata) -> bool {
+        self.validities.holds(&meta.validity, || self.clock.now())
+    }
+
+    /// When a record is not fresh any more, if nothing outdates it before.
+    fn gets_old(&self, record: &MetaRecord) -> Timestamp {
+        let ttl = u64::try_from(self.settings.ttl.as_millis()).unwrap_or(u64::MAX);
+        Timestamp(record.fetched.0.saturating_add(ttl))
     }
 
     /// Joins or starts a flight that asks for it, kept or not; but what has landed `since` then is new enough.
@@ -294,9 +314,17 @@ impl Engine {
         place: Place<MetaKey, Outcome<MetaOutcome>>,
         landed: watch::Sender<Option<MetaOutcome>>,
     ) {
+        let begun = Begun {
+            validity: self.validities.of(&key),
+            appeared: self.appeared.count(),
+        };
         // Another flight may have landed between this one's client's look at what is kept and its start.
-        let new = |meta: &HotMeta| since.is_some_and(|since| meta.record.fetched >= since);
-        if let Some(meta) = self.hot.meta(&key).filter(new) {
+        let new = |meta: &CachedMetadata| {
+            since.is_some_and(|since| meta.record.fetched >= since)
+                && self.validities.is_current(&meta.validity)
+        };
+        if let Some(meta) = self.memory.metadata(&key).filter(new) {
+            place.leave();
             landed.send_replace(Some(Ok(meta)));
             return;
         }
@@ -315,18 +343,21 @@ impl Engine {
         let fetched = timeout(whole, Box::pin(self.fetch_meta(&key, errand))).await;
         match fetched.unwrap_or_else(|_| Err(too_slow(&key))) {
             Ok(fresh) => {
-                let before = self.hot.meta(&key);
-                let meta = self.made_ready(&key, fresh).await;
-                self.hot.put_meta(key.clone(), meta.clone());
+                let before = self.memory.metadata(&key);
+                let meta = self.made_ready(&key, fresh, begun).await;
+                let meta = self.memory.put_fetched(&key, meta);
                 self.negatives.forget(&as_key);
                 landed.send_replace(Some(Ok(meta.clone())));
                 self.absences.appeared(&as_key).await;
                 let changed = before.is_none_or(|before| before.etag != meta.etag);
                 self.keep_meta(&key, &meta.record, changed).await;
+                place.leave();
             }
             Err(error) => {
                 self.remember_no(&as_key, &error);
-                self.hot.end_meta(&key);
+                if error.is_denied() {
+                    self.validities.end(&key);
+                }
                 if !error.is_absent() {
                     let request_id = request_id.as_deref();
                     tracing::debug!(resource = %key, %error, request_id, "asking failed");
@@ -337,18 +368,36 @@ impl Engine {
         }
     }
 
-    /// As it is served. A large list goes into its file first: from there it takes no memory, however many there are and
-    /// however slowly they are read, and the index keeps small values only.
-    async fn made_ready(&self, key: &MetaKey, fresh: Fresh) -> HotMeta {
+    /// As it is served, with how long it will be. A large list goes into its file first: from there it takes no memory,
+    /// however many there are and however slowly they are read, and the index keeps small values only.
+    async fn made_ready(&self, key: &MetaKey, fresh: Fresh, begun: Begun) -> CachedMetadata {
+        let until = self.gets_old(&fresh.record);
+        let mut meta = self.in_its_place(key, fresh, begun.validity).await;
+        // What has appeared meanwhile outdates a list only if it lacks it.
+        let now = self.validities.of(key);
+        let lists = |version: &Version| meta.lists(version);
+        if key.meta != Meta::List || (self.appeared).all_since(begun.appeared, &key.module, lists) {
+            meta.validity = now;
+        }
+        meta.validity = meta.validity.until(until);
+        meta
+    }
+
+    async fn in_its_place(
+        &self,
+        key: &MetaKey,
+        fresh: Fresh,
+        validity: Validity,
+    ) -> CachedMetadata {
         let Fresh { record, from } = fresh;
         if let Some(file) = from.file {
-            return HotMeta::in_file(record, file);
+            return CachedMetadata::in_file(record, file, validity);
         }
         if record.body.len() as u64 <= SMALL {
-            return HotMeta::from(record);
+            return CachedMetadata::new(record, None, validity);
         }
         if key.meta != Meta::List || self.store.blobs().room() == Room::Low {
-            return HotMeta::new(record, from.body);
+            return CachedMetadata::new(record, from.body, validity);
         }
         let body = Bytes::copy_from_slice(record.body.as_bytes());
         match self.store.put_list(&key.module, body).await {
@@ -358,12 +407,12 @@ impl Engine {
                     file: Some(named),
                     ..record
                 };
-                HotMeta::in_file(record, file)
+                CachedMetadata::in_file(record, file, validity)
             }
-            Ok(None) => HotMeta::new(record, from.body),
+            Ok(None) => CachedMetadata::new(record, from.body, validity),
             Err(error) => {
                 tracing::error!(module = %key.module, %error, "a list could not be kept; it was served all the same");
-                HotMeta::new(record, from.body)
+                CachedMetadata::new(record, from.body, validity)
             }
         }
     }
@@ -543,34 +592,33 @@ impl Engine {
         }
     }
 
-    fn answer(&self, meta: &HotMeta, cache: CacheStatus, from: Option<Arc<str>>) -> Answer {
+    fn answer(&self, meta: &CachedMetadata, cache: CacheStatus, from: Option<Arc<str>>) -> Answer {
         Answer {
             content: meta.content(),
             etag: meta.etag.clone(),
             verified: None,
             cache,
-            age: Some(self.age(meta)),
+            fetched: Some(meta.record.fetched),
             from,
-            lease: None,
+            validity: None,
             file: None,
         }
     }
 
-    fn age(&self, meta: &HotMeta) -> Duration {
+    fn age(&self, meta: &CachedMetadata) -> Duration {
         self.clock.now().since(meta.record.fetched)
     }
 
     /// What is kept, whatever its age.
-    fn kept_answer(&self, meta: &HotMeta) -> Answer {
-        match self.age(meta).checked_sub(self.settings.ttl) {
-            Some(over) if !over.is_zero() => {
-                self.answer(meta, CacheStatus::Stale(over.as_secs()), None)
-            }
-            _ => self.answer(meta, CacheStatus::Hit, None),
-        }
+    fn kept_answer(&self, meta: &CachedMetadata) -> Answer {
+        let cache = match self.is_fresh(meta) {
+            true => CacheStatus::Hit,
+            false => CacheStatus::Stale(self.age(meta).saturating_sub(self.settings.ttl).as_secs()),
+        };
+        self.answer(meta, cache, None)
     }
 
-    fn stale(&self, key: &MetaKey, meta: &HotMeta, why: &str) -> Answer {
+    fn stale(&self, key: &MetaKey, meta: &CachedMetadata, why: &str) -> Answer {
         let age = self.age(meta);
         tracing::warn!(resource = %key, why, age = age.as_secs(), "answered with a stale copy");
         let over = age.saturating_sub(self.settings.ttl);
@@ -590,6 +638,14 @@ fn too_slow(key: &MetaKey) -> EngineError {
 /// Limits of lists and of `.info`.
 const LIST: (u64, u64) = (MAX_LIST, MAX_LIST_OF_STRANGERS);
 const INFO: (u64, u64) = (MAX_INFO, MAX_INFO_OF_STRANGERS);
+
+/// What was known when a flight began.
+#[derive(Clone, Copy)]
+struct Begun {
+    validity: Validity,
+    /// How many versions had appeared.
+    appeared: u64,
+}
 
 /// A changing answer that has just come.
 struct Fresh {

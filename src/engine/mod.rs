@@ -5,33 +5,34 @@
 //! tasks of their own (flights); a client that goes away disturbs nobody.
 
 mod absent;
-
 mod answer;
+mod appeared;
 mod databases;
 mod direct;
 mod error;
 mod files;
-mod hot;
 mod latest;
+mod memory;
 mod meta;
 mod negative;
 mod prefetch;
 mod recent;
 mod relay;
-mod settle;
+mod reverify;
 mod slow;
 mod sources;
 mod tokens;
+mod validity;
 mod vouch;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
 use absent::Absences;
-pub use answer::{Answer, CacheStatus, Content, Lease, Mode};
+pub use answer::{Answer, CacheStatus, Content, Mode};
+use appeared::Appeared;
 pub use databases::{Kept, Network, Ways};
 pub use direct::{Direct, MakeProxy};
 pub use error::{Class, EngineError};
@@ -39,9 +40,10 @@ pub use files::{Progress, ZipFlight};
 use prefetch::Ahead;
 pub use prefetch::{Client, PrefetchSettings};
 pub use relay::{Relayed, SumdbTarget};
-pub use settle::Settled;
+pub use reverify::Reverified;
 pub use sources::{AllSources, Source, Sources};
 pub use tokens::{BadTokenName, MOST_TOKENS, TokenError, TokenName, Tokens};
+pub use validity::{Validities, Validity};
 pub use vouch::{Foresight, Refusal, Said, VouchSettings, Vouched, Voucher};
 
 use crate::clock::{SharedClock, Timestamp};
@@ -53,7 +55,7 @@ use crate::protocol::{FileKey, Key, Meta, MetaKey};
 use crate::store::Store;
 pub use crate::store::hex;
 use crate::telemetry::metrics::EngineMetrics;
-use hot::Hot;
+use memory::MemoryCache;
 use negative::Negatives;
 use recent::Recent;
 
@@ -74,8 +76,8 @@ pub struct Settings {
     pub refused_ttl: Duration,
     /// How long a client waits for a refresh when there is an old copy.
     pub refresh_wait: Duration,
-    /// Bytes of the memory tier.
-    pub hot: u64,
+    /// Bytes of the memory cache.
+    pub memory: u64,
     /// Fetches of small things at once.
     pub max_flights: usize,
     /// Fetches of zips at once.
@@ -83,7 +85,7 @@ pub struct Settings {
     /// What is fetched before it is asked for.
     pub prefetch: PrefetchSettings,
     /// How often what was served unverified is asked about again.
-    pub settle_every: Duration,
+    pub reverify_every: Duration,
 }
 
 /// The engine.
@@ -96,9 +98,9 @@ pub struct Engine {
     voucher: Arc<Voucher>,
     clock: SharedClock,
     metrics: EngineMetrics,
-    /// Moves on whenever something that may be in memory is not right any more.
-    epoch: Arc<AtomicU64>,
-    hot: Hot,
+    validities: Validities,
+    memory: MemoryCache,
+    appeared: Appeared,
     negatives: Negatives,
     absences: Arc<Absences>,
     recent: Recent,
@@ -126,8 +128,11 @@ impl Engine {
         metrics: EngineMetrics,
     ) -> Arc<Self> {
         let flights = || metrics.flights.clone();
+        let validities = Validities::default();
         Arc::new(Engine {
-            hot: Hot::new(settings.hot),
+            memory: MemoryCache::new(settings.memory, validities.clone()),
+            validities,
+            appeared: Appeared::default(),
             negatives: Negatives::new(
                 settings.negative_ttl,
                 settings.refused_ttl,
@@ -148,7 +153,6 @@ impl Engine {
             sources,
             ahead: Ahead::new(settings.prefetch, metrics.prefetch.clone()),
             voucher,
-            epoch: Arc::default(),
             clock,
             metrics,
         })
@@ -257,10 +261,9 @@ impl Engine {
         &self.voucher
     }
 
-    /// Moves on whenever a kept file is not what was answered before: then answers kept ready elsewhere are to be
-    /// forgotten.
-    pub fn epoch(&self) -> &Arc<AtomicU64> {
-        &self.epoch
+    /// Whether answers may be given again that were cached elsewhere.
+    pub fn validities(&self) -> &Validities {
+        &self.validities
     }
 
     /// Metrics of this engine.
@@ -268,9 +271,9 @@ impl Engine {
         &self.metrics
     }
 
-    /// Bytes of the memory tier.
-    pub fn hot_weight(&self) -> u64 {
-        self.hot.weight()
+    /// Bytes of the memory cache.
+    pub fn memory_weight(&self) -> u64 {
+        self.memory.weight()
     }
 
     /// Gives up prefetches that nobody has used for long, and walks that are over.

@@ -157,7 +157,7 @@ async fn connection(
             let response = response.map(|out| Outgoing::new(out, answering));
             return Either::Left(future::ready(Ok::<_, Infallible>(response)));
         }
-        if let Some(entry) = site.ready(&request, remote.ip())
+        if let Some(entry) = site.cached(&request, remote.ip())
             && let Some(response) = observer.at_once(&request, remote, &entry)
         {
             let response = response.map(|out| Outgoing::new(out, answering));

@@ -14,7 +14,7 @@ mod mapped;
 mod modules;
 mod observe;
 mod page;
-mod ready;
+mod responses;
 mod router;
 mod shortcut;
 mod status;
@@ -30,7 +30,7 @@ pub use address::for_clients;
 pub use holder::port_holder;
 pub use listener::{Connections, open_descriptors, raise_descriptor_limit, serve};
 pub use observe::Observer;
-pub use ready::Ready;
+pub use responses::ResponseCache;
 pub use router::Site;
 
 use crate::engine::Engine;
@@ -58,8 +58,8 @@ pub struct Face {
     pub engine: Arc<Engine>,
     /// Who may have private modules.
     pub access: Access,
-    /// Ready answers.
-    pub ready: Ready,
+    /// Cached responses.
+    pub responses: ResponseCache,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Below which path modules are served: empty, or `/…` without a slash at its end.

@@ -15,7 +15,7 @@ use super::conditional::{self, Part};
 use super::error::{self, TEXT};
 use super::mapped::Regions;
 use super::observe::{Note, RequestId};
-use super::ready::Entry;
+use super::responses::CachedResponse;
 use super::{CACHE_STATUS, Caller, Face, LARDER_VERIFIED, access, body};
 use crate::engine::{Answer, CacheStatus, Class, Client, Content, EngineError, Mode};
 use crate::gomod::ModulePath;
@@ -80,7 +80,6 @@ pub async fn answer(face: &Face, request: &Parts, peer: &Peer) -> Response<Body>
     };
     let asked = Asked {
         endpoint: endpoint(&key),
-        epoch: face.ready.epoch(),
         guarded,
         key,
     };
@@ -134,11 +133,10 @@ async fn module(
     respond(face, request, peer, asked, answer)
 }
 
-/// What was asked of the engine, and when.
+/// What was asked of the engine.
 struct Asked {
     key: Key,
     endpoint: Endpoint,
-    epoch: u64,
     /// The answer is for some only.
     guarded: bool,
 }
@@ -277,7 +275,8 @@ fn respond(
         if let Some(verified) = verified {
             headers.insert(LARDER_VERIFIED, HeaderValue::from_static(verified.as_str()));
         }
-        if let Some(age) = answer.age {
+        if let Some(fetched) = answer.fetched {
+            let age = face.responses.age(fetched);
             headers.insert(AGE, HeaderValue::from(age.as_secs()));
         }
     }
@@ -300,8 +299,8 @@ fn respond(
     }
     match fill(face, request, peer, is_zip, &answer, &mut response) {
         Ok(()) => {
-            if let Some(entry) = ready(asked, &answer, response.status()) {
-                face.ready.put(request.uri.path(), entry);
+            if let Some(cached) = cacheable(asked, &answer, response.status()) {
+                face.responses.put(request.uri.path(), cached);
             }
             response
         }
@@ -317,30 +316,19 @@ fn verified(asked: &Asked, answer: &Answer) -> Option<Verified> {
     answer.verified.filter(|_| asked.endpoint != Endpoint::Info)
 }
 
-/// The answer to a plain hit of a file, to be kept in memory for the next one.
-fn ready(asked: &Asked, answer: &Answer, status: StatusCode) -> Option<Entry> {
+/// The response to a plain hit, to be cached for the next one, if it may be given again.
+fn cacheable(asked: &Asked, answer: &Answer, status: StatusCode) -> Option<CachedResponse> {
     let whole_hit = answer.cache == CacheStatus::Hit && status == StatusCode::OK;
-    // What nobody has vouched for yet may still be taken back.
-    let settled = match asked.key {
-        Key::File(_) => {
-            answer.verified.is_some()
-                && (asked.endpoint == Endpoint::Info || answer.verified != Some(Verified::None))
-        }
-        Key::Meta(_) => answer.lease.is_some(),
-    };
-    if !whole_hit || !settled {
-        return None;
-    }
-    let Content::Bytes(body) = &answer.content else {
+    let (Content::Bytes(body), true) = (&answer.content, whole_hit) else {
         return None;
     };
-    Some(Entry {
+    Some(CachedResponse {
         endpoint: asked.endpoint,
-        epoch: asked.epoch,
         etag: answer.etag.clone(),
         verified: verified(asked, answer),
         private: asked.guarded,
-        lease: answer.lease.clone(),
+        fetched: answer.fetched,
+        validity: answer.validity?,
         length: HeaderValue::from(body.len()),
         body: body.clone(),
         file: answer.file.clone(),
@@ -484,6 +472,7 @@ pub(super) fn loop_detected() -> Response<Body> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Validities;
     use bytes::Bytes;
 
     #[test]
@@ -496,37 +485,37 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_for_everyone_is_kept_ready_as_such() {
+    fn what_is_not_for_everyone_is_cached_as_such() {
         let Ok(Target::Module(key)) = protocol::parse("/corp.example.com/a/@v/v1.0.0.mod") else {
             panic!("a path of a module");
         };
         let mut asked = Asked {
             endpoint: endpoint(&key),
             key,
-            epoch: 3,
             guarded: false,
         };
         let answer = Answer {
             content: Content::Bytes(Bytes::from_static(b"module corp.example.com/a\n")),
             etag: None,
             verified: Some(Verified::Pin),
-            age: None,
+            fetched: None,
             cache: CacheStatus::Hit,
             from: None,
-            lease: None,
+            validity: Some(Validities::default().of(&asked.key)),
             file: None,
         };
-        let open = ready(&asked, &answer, StatusCode::OK).unwrap();
+        let open = cacheable(&asked, &answer, StatusCode::OK).unwrap();
         assert!(!open.private);
-        assert!(ready(&asked, &answer, StatusCode::NOT_MODIFIED).is_none());
+        assert!(cacheable(&asked, &answer, StatusCode::NOT_MODIFIED).is_none());
         asked.guarded = true;
-        let guarded = ready(&asked, &answer, StatusCode::OK).unwrap();
+        let guarded = cacheable(&asked, &answer, StatusCode::OK).unwrap();
         assert!(guarded.private);
         // Nobody has vouched for it yet.
         let unverified = Answer {
             verified: Some(Verified::None),
+            validity: None,
             ..answer
         };
-        assert!(ready(&asked, &unverified, StatusCode::OK).is_none());
+        assert!(cacheable(&asked, &unverified, StatusCode::OK).is_none());
     }
 }

@@ -17,7 +17,7 @@ use http_body::{Frame, SizeHint};
 use httpdate::HttpDate;
 
 use super::X_REQUEST_ID;
-use super::ready::Entry;
+use super::responses::CachedResponse;
 use super::shortcut::{Answering, Unsent};
 use crate::clock::{SharedClock, Timestamp};
 use crate::telemetry::access::{self, AccessLine, Weight};
@@ -92,17 +92,17 @@ impl Observer {
         }
     }
 
-    /// A request has come in whose answer is ready.
+    /// A request has come in whose response is cached.
     pub fn at_once<B>(
         &self,
         request: &Request<B>,
         remote: SocketAddr,
-        entry: &Entry,
+        cached: &CachedResponse,
     ) -> Option<Response<Out>> {
         let began = self.clock.instant();
-        let content = entry.content()?;
+        let content = cached.content()?;
         let id = self.id(request.headers());
-        let mut headers = entry.headers(self.clock.now());
+        let mut headers = cached.headers(self.clock.now());
         headers.insert(X_REQUEST_ID, id.clone());
         let body = if request.method() == Method::HEAD {
             Bytes::new()
@@ -126,7 +126,7 @@ impl Observer {
         self.note(
             &line,
             StatusCode::OK,
-            entry.endpoint,
+            cached.endpoint,
             Outcome::Hit,
             None,
             bytes,
@@ -134,30 +134,30 @@ impl Observer {
         Some(response)
     }
 
-    /// A plain GET has come in whose answer is ready: writes that. Gives where its body begins; `None`, and
+    /// A plain GET has come in whose response is cached: writes that. Gives where its body begins; `None`, and
     /// nothing is written, if it cannot be had at once.
     pub fn answer_at_once(
         &self,
         path: &str,
         agent: &[u8],
         remote: SocketAddr,
-        entry: &Entry,
+        cached: &CachedResponse,
         unsent: &mut Unsent,
     ) -> Option<usize> {
         let out = &mut unsent.bytes;
         let began = self.clock.instant();
-        let length = entry.length.to_str().ok()?.parse().ok()?;
+        let length = cached.length.to_str().ok()?.parse().ok()?;
         let start = out.len();
         let id = self.fresh_digits();
         let now = self.clock.now();
-        entry.write_head(now, out);
+        cached.write_head(now, out);
         out.extend_from_slice(b"x-request-id: ");
         out.extend_from_slice(&id);
         out.extend_from_slice(b"\r\ndate: ");
         extend_with_date(now, out);
         out.extend_from_slice(b"\r\n\r\n");
         let body = out.len();
-        if !entry.write_content(length, out, &mut unsent.rest) {
+        if !cached.write_content(length, out, &mut unsent.rest) {
             out.truncate(start);
             return None;
         }
@@ -170,7 +170,7 @@ impl Observer {
             // Hexadecimal digits.
             id: std::str::from_utf8(&id).unwrap_or_default(),
         };
-        let (endpoint, bytes) = (entry.endpoint, length as u64);
+        let (endpoint, bytes) = (cached.endpoint, length as u64);
         self.note(&line, StatusCode::OK, endpoint, Outcome::Hit, None, bytes);
         Some(body)
     }

@@ -18,7 +18,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::caller::Head;
 use super::modules::Peer;
-use super::ready::Entry;
+use super::responses::CachedResponse;
 use super::{Access, Face, error, modules, page, status};
 
 /// Whether something follows the head of a request that belongs to it.
@@ -72,23 +72,28 @@ impl Site {
         })
     }
 
-    /// The answer to a request, if it is ready and for whoever makes it.
-    pub fn ready<B>(&self, request: &Request<B>, remote: IpAddr) -> Option<Arc<Entry>> {
-        let entry = self.modules.as_ref()?.ready.get(request)?;
+    /// The cached response to a request, if it is for whoever makes it.
+    pub fn cached<B>(&self, request: &Request<B>, remote: IpAddr) -> Option<Arc<CachedResponse>> {
+        let response = self.modules.as_ref()?.responses.get(request)?;
         let caller = || self.access.caller(request.into(), Some(remote));
-        (!entry.private || caller().sees_private()).then_some(entry)
+        (!response.private || caller().sees_private()).then_some(response)
     }
 
     /// The same for a plain GET of this path with this `Host`.
-    pub fn ready_at(&self, path: &str, host: &[u8], remote: IpAddr) -> Option<Arc<Entry>> {
-        let entry = self.modules.as_ref()?.ready.at(path)?;
-        (!entry.private || self.access.admits_plain(host, remote)).then_some(entry)
+    pub fn cached_at(
+        &self,
+        path: &str,
+        host: &[u8],
+        remote: IpAddr,
+    ) -> Option<Arc<CachedResponse>> {
+        let response = self.modules.as_ref()?.responses.at(path)?;
+        (!response.private || self.access.admits_plain(host, remote)).then_some(response)
     }
 
-    /// A ready answer's body was read from its file.
-    pub fn was_read(&self, path: &str, entry: &Entry, body: &[u8]) {
+    /// A cached response's body was read from its file.
+    pub fn was_read(&self, path: &str, response: &CachedResponse, body: &[u8]) {
         if let Some(face) = &self.modules {
-            face.ready.was_read(path, entry, body);
+            face.responses.was_read(path, response, body);
         }
     }
 

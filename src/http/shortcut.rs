@@ -1,4 +1,4 @@
-//! The short way: a plain request whose answer is ready is answered where it is read, below the HTTP library, which
+//! The short way: a plain request whose response is cached is answered where it is read, below the HTTP library, which
 //! never sees it. Everything else, and everything in doubt, takes the long way.
 //!
 //! A connection takes the short way only while the library is between two requests: it has seen none, or all that it
@@ -168,15 +168,20 @@ impl Shortcut {
         if self.handed == Handed::Nothing
             && !self.unflushed
             && let Some(request) = Plain::parse(read)
-            && let Some(entry) = self
-                .site
-                .ready_at(request.path, request.host, self.remote.ip())
-            && let Some(body) =
-                self.observer
-                    .answer_at_once(request.path, request.agent, self.remote, &entry, out)
+            && let Some(response) =
+                self.site
+                    .cached_at(request.path, request.host, self.remote.ip())
+            && let Some(body) = self.observer.answer_at_once(
+                request.path,
+                request.agent,
+                self.remote,
+                &response,
+                out,
+            )
         {
-            if entry.file.is_some() {
-                self.site.was_read(request.path, &entry, &out.bytes[body..]);
+            if response.file.is_some() {
+                self.site
+                    .was_read(request.path, &response, &out.bytes[body..]);
             }
             self.exchange.waiting.store(0, Ordering::Relaxed);
             return true;

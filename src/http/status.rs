@@ -183,9 +183,9 @@ pub async fn metrics(
     gauges.disk_free.set(signed(blobs.free().unwrap_or(0)));
     gauges.disk_low.set(i64::from(blobs.room() == Room::Low));
     gauges.temporary.set(signed(blobs.temporary()));
-    gauges
-        .hot
-        .set(signed(face.engine.hot_weight() + face.ready.weight()));
+    gauges.hot.set(signed(
+        face.engine.memory_weight() + face.responses.weight(),
+    ));
     face.engine.tidy_prefetches();
     gauges.descriptors.set(signed(super::open_descriptors()));
     Upstream::update_metrics(&face.upstreams.all());

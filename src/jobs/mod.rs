@@ -2,12 +2,12 @@
 
 mod rebuild;
 mod refresh;
+mod reverify;
 mod room;
-mod settle;
 mod tally;
 
 pub use rebuild::Rebuild;
 pub use refresh::Refresh;
+pub use reverify::Reverify;
 pub use room::Room;
-pub use settle::Settle;
 pub use tally::Tally;

@@ -20,7 +20,7 @@ pub enum Lifetime {
     Immutable,
     /// It may be different in a minute.
     Changing,
-    /// A file that nothing vouches for yet: it may still be taken back, and no cache could be told.
+    /// A file that nothing vouches for yet: it may still be revoked, and no cache could be told.
     Unverified,
 }
 

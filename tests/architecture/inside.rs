@@ -28,10 +28,10 @@ const CIRCLES: &[(&[&str], &str)] = &[
     (
         &[
             "src/http/error.rs", "src/http/io.rs", "src/http/listener.rs", "src/http/mod.rs", "src/http/modules.rs",
-            "src/http/observe.rs", "src/http/page.rs", "src/http/ready.rs", "src/http/router.rs",
+            "src/http/observe.rs", "src/http/page.rs", "src/http/responses.rs", "src/http/router.rs",
             "src/http/shortcut.rs", "src/http/status.rs", "src/http/sumdb.rs",
         ],
-        "observe, shortcut, router and ready know each other until connections know only a handler",
+        "observe, shortcut, router and responses know each other until connections know only a handler",
     ),
 ];
 
@@ -57,7 +57,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("src/http/io.rs", "moves to http/connection"),
     ("src/http/listener.rs", "moves to http/connection"),
     ("src/http/mapped.rs", "file bodies: moves to http/connection"),
-    ("src/http/ready.rs", "file bodies: moves to http/connection"),
+    ("src/http/responses.rs", "file bodies: moves to http/connection"),
     ("src/jobs/rebuild.rs", "the folder of modules"),
     ("src/telemetry/logs/sink.rs", "standard error as a file"),
     ("src/upstream/local.rs", "an upstream that is a folder"),

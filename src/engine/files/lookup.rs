@@ -1,11 +1,9 @@
 //! What is in memory, kept, or known to be absent.
 
-use std::sync::atomic::Ordering;
-
 use crate::engine::Engine;
 use crate::engine::answer::{Answer, CacheStatus, Content};
 use crate::engine::error::EngineError;
-use crate::engine::hot::HotFile;
+use crate::engine::memory::CachedFile;
 use crate::errand::Errand;
 use crate::protocol::{FileKey, Key, Kind};
 use crate::store;
@@ -15,47 +13,39 @@ const WORTH_A_FILE: u64 = 1024;
 
 impl Engine {
     /// What is in memory or kept.
-    pub(in crate::engine) async fn at_hand(
+    pub(in crate::engine) async fn lookup(
         &self,
         key: &FileKey,
-    ) -> Result<Option<HotFile>, EngineError> {
-        match self.hot.file(key) {
+    ) -> Result<Option<CachedFile>, EngineError> {
+        match self.memory.lookup(key) {
             Some(file) => Ok(Some(file)),
             None => self.kept(key).await,
         }
     }
 
     /// What is kept.
-    pub(super) async fn kept(&self, key: &FileKey) -> Result<Option<HotFile>, EngineError> {
+    pub(super) async fn kept(&self, key: &FileKey) -> Result<Option<CachedFile>, EngineError> {
         // A fault of the store is an error, not a miss: saying that a kept file is not there would send clients away.
-        let epoch = self.epoch.load(Ordering::Acquire);
+        let validity = self.validities.of(key);
         let Some(kept) = self.store.file(key).await? else {
             return Ok(None);
         };
         if !self.voucher.allows(key, kept.record.verified) {
             return Ok(None);
         }
-        let mut file = HotFile::from(&kept);
+        let in_memory = matches!(kept.content, store::Content::Bytes(_));
+        let mut file = CachedFile::new(&kept.record, kept.content, Some(validity));
         if kept.record.size > WORTH_A_FILE
-            && matches!(kept.content, store::Content::Bytes(_))
+            && in_memory
             && let Ok(Some(open)) = self.store.blobs().open(key).await
         {
             file.is_in(open);
         }
-        // Open files only: a small one is kept ready by whoever asked, and need not be in memory twice.
-        if matches!(kept.content, store::Content::File(_)) {
-            self.put_hot(key, &file, epoch);
+        // Open files only: of a small one whoever asked keeps the response, and it need not be in memory twice.
+        if !in_memory {
+            self.memory.put(key.clone(), file.clone());
         }
         Ok(Some(file))
-    }
-
-    /// Keeps a file in memory, unless one has been taken back since `epoch`.
-    pub(super) fn put_hot(&self, key: &FileKey, file: &HotFile, epoch: u64) {
-        self.hot.put_file(key.clone(), file.clone());
-        // In this order: whoever takes it back moves the epoch on first, then removes it.
-        if self.epoch.load(Ordering::Acquire) != epoch {
-            self.hot.remove_file(key);
-        }
     }
 
     /// Whether another file of the version is kept: then it exists.
@@ -65,7 +55,7 @@ impl Engine {
                 continue;
             }
             let sibling = key.sibling(kind);
-            if self.hot.file(&sibling).is_some()
+            if self.memory.lookup(&sibling).is_some()
                 || matches!(self.store.record(&sibling).await, Ok(Some(_)))
             {
                 return true;
@@ -97,9 +87,9 @@ impl Engine {
             etag: None,
             verified: Some(store::Verified::None),
             cache: CacheStatus::Stale(age.as_secs()),
-            age: Some(age),
+            fetched: Some(record.fetched),
             from: None,
-            lease: None,
+            validity: None,
             file: None,
         })
     }

@@ -66,7 +66,7 @@ impl Engine {
         key: &FileKey,
         mode: &Mode,
     ) -> Result<Answer, EngineError> {
-        if let Some(file) = self.at_hand(key).await? {
+        if let Some(file) = self.lookup(key).await? {
             self.ahead_hit(key, mode);
             return Ok(file.answer(CacheStatus::Hit, None));
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::engine::Engine;
-use crate::engine::hot::HotFile;
+use crate::engine::memory::CachedFile;
 use crate::protocol::{FileKey, Key, Kind};
 use crate::store::{Beside, FileRecord, Room};
 
@@ -20,7 +20,7 @@ impl Engine {
         body: &Bytes,
         record: &FileRecord,
         beside: &Beside,
-    ) -> Option<HotFile> {
+    ) -> Option<CachedFile> {
         let put = self.store.publish_bytes(key, body.clone(), record, beside);
         match put.await {
             Ok(()) => self.show_totals(),

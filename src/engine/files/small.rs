@@ -1,7 +1,6 @@
 //! Flights of `.info` and `.mod` files.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -12,7 +11,7 @@ use super::publish::PUBLISH_WAIT;
 use super::{MAX_INFO, MAX_INFO_OF_STRANGERS, Trial, too_many};
 use crate::engine::answer::{Answer, CacheStatus};
 use crate::engine::error::EngineError;
-use crate::engine::hot::HotFile;
+use crate::engine::memory::CachedFile;
 use crate::engine::slow::Look;
 use crate::engine::vouch::Vouched;
 use crate::engine::{Engine, hex};
@@ -31,7 +30,7 @@ const MAX_MOD_OF_STRANGERS: u64 = 1 << 20;
 /// A small file that has landed.
 #[derive(Clone)]
 pub(in crate::engine) struct Landed {
-    pub(in crate::engine) file: HotFile,
+    pub(in crate::engine) file: CachedFile,
     stored: bool,
     from: Arc<str>,
 }
@@ -126,8 +125,9 @@ impl Engine {
         }
         match fetched {
             Ok((body, record, beside, from)) => {
-                let epoch = self.epoch.load(Ordering::Acquire);
-                let file = HotFile::new(&record, store::Content::Bytes(body.clone()));
+                let validity = self.validities.of(&key);
+                let content = store::Content::Bytes(body.clone());
+                let file = CachedFile::new(&record, content, Some(validity));
                 // A disk that cannot keep up slows the answers down, for a moment; then they go out unkept.
                 let place = timeout(PUBLISH_WAIT, self.publishing.acquire()).await;
                 let mut keep = place.is_ok() && self.store.blobs().room() == Room::Enough;
@@ -162,7 +162,7 @@ impl Engine {
                 match self.store.publish_bytes(&key, body, &record, &beside).await {
                     Ok(()) => {
                         self.show_totals();
-                        self.put_hot(&key, &file, epoch);
+                        self.memory.put(key, file);
                     }
                     // The store says so.
                     Err(_) => drop(self.metrics.unkept.inc()),

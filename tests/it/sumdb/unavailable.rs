@@ -27,7 +27,7 @@ fn served_unverified(larder: &Larder, module: &Module, what: &str) {
     }
 }
 
-/// No cache in front keeps what may still be taken back.
+/// No cache in front keeps what may still be revoked.
 #[track_caller]
 fn nobody_keeps(answer: &Response) {
     let shown = answer.describe();

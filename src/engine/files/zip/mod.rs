@@ -11,7 +11,7 @@ use super::{Trial, too_many};
 use crate::engine::Engine;
 use crate::engine::answer::{Answer, CacheStatus, Content};
 use crate::engine::error::EngineError;
-use crate::engine::hot::HotFile;
+use crate::engine::memory::CachedFile;
 use crate::engine::vouch::Vouching;
 use crate::errand::Errand;
 use crate::flights::Place;
@@ -48,9 +48,9 @@ impl Engine {
                     stored: flight.spool().is_some_and(|spool| spool.can_be_kept())
                         && self.store.blobs().can_keep(key),
                 },
-                age: None,
+                fetched: None,
                 from,
-                lease: None,
+                validity: None,
                 file: None,
                 content: Content::Growing(flight),
             }),
@@ -220,8 +220,8 @@ fn whole(flight: &Arc<ZipFlight>, verdict: &Verdict) -> Result<Answer, EngineErr
         file: Arc::clone(spool.file()),
         size: verdict.record.size,
     };
-    let ready = HotFile::new(&verdict.record, store::Content::File(file));
-    Ok(ready.answer(
+    let file = CachedFile::new(&verdict.record, store::Content::File(file), None);
+    Ok(file.answer(
         CacheStatus::Miss {
             stored: verdict.stored,
         },

@@ -1,12 +1,11 @@
-//! Answers that are ready to be sent, by the path as it stands in the request: a hit of a small immutable file costs one
-//! look-up and no parsing. Such a file never changes and the rules in force are those of the start, so an answer that was
-//! right once stays right, unless the engine takes a file back: then its epoch moves on, and all entries with it. Lists
-//! and such, if they are asked for often, are ready as long as the engine would give the same: their lease ends with
-//! their freshness, or when anything newer is known.
+//! Cached responses, by the path as it stands in the request: a hit of a small immutable file costs one look-up and no
+//! parsing. A response is given as long as the validity of the engine's answer holds (`engine/validity.rs`): that of a
+//! file until the engine revokes or re-verifies it, that of a list or the like, which is cached if it is asked for often,
+//! until it is past its time or anything newer is known.
 
 use std::fs::File;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
@@ -20,12 +19,12 @@ use quick_cache::sync::Cache;
 use super::modules::{HIT, content_type};
 use super::{CACHE_STATUS, LARDER_VERIFIED};
 use crate::clock::{SharedClock, Timestamp};
-use crate::engine::Lease;
+use crate::engine::{Validities, Validity};
 use crate::protocol::{Lifetime, cache_control, for_its_reader};
 use crate::store::Verified;
 use crate::telemetry::metrics::Endpoint;
 
-/// What an entry costs beside its body and path, as measured. Bytes.
+/// What a response costs beside its body and path, as measured. Bytes.
 const OVERHEAD: u64 = 600;
 /// Larger bodies are not copied behind their heads. Bytes.
 const COPIED: usize = 16 << 10;
@@ -34,7 +33,7 @@ const PROMOTED: u8 = 8;
 
 /// The answer to a hit of a file, without what differs from request to request and what is the same for all.
 #[derive(Clone)]
-pub struct Entry {
+pub struct CachedResponse {
     /// What it answers.
     pub endpoint: Endpoint,
     /// Names the body.
@@ -43,21 +42,21 @@ pub struct Entry {
     pub verified: Option<Verified>,
     /// It is for those only who may have private modules.
     pub private: bool,
-    /// How long it may be given, if it is something that changes.
-    pub lease: Option<Lease>,
+    /// When it was fetched, if it is something that changes.
+    pub fetched: Option<Timestamp>,
+    /// How long it may be given.
+    pub validity: Validity,
     /// Of the body.
     pub length: HeaderValue,
     /// Its body; empty if that is in the file only.
     pub body: Bytes,
     /// Where the body can be read, if it is not empty.
     pub file: Option<Arc<File>>,
-    /// The engine's epoch before it was asked.
-    pub epoch: u64,
 }
 
-impl Entry {
+impl CachedResponse {
     fn cache_control(&self) -> &'static str {
-        let lifetime = match self.lease {
+        let lifetime = match self.fetched {
             None => Lifetime::Immutable,
             Some(_) => Lifetime::Changing,
         };
@@ -85,8 +84,8 @@ impl Entry {
         if let Some(verified) = self.verified {
             line(b"larder-verified: ", verified.as_str().as_bytes());
         }
-        if let Some(lease) = &self.lease {
-            let age = now.since(lease.fetched).as_secs();
+        if let Some(fetched) = self.fetched {
+            let age = now.since(fetched).as_secs();
             line(b"age: ", HeaderValue::from(age).as_bytes());
         }
         line(b"content-type: ", content_type(self.endpoint).as_bytes());
@@ -139,8 +138,8 @@ impl Entry {
         if let Some(verified) = self.verified {
             headers.insert(LARDER_VERIFIED, fixed(verified.as_str()));
         }
-        if let Some(lease) = &self.lease {
-            let age = now.since(lease.fetched).as_secs();
+        if let Some(fetched) = self.fetched {
+            let age = now.since(fetched).as_secs();
             headers.insert(AGE, HeaderValue::from(age));
         }
         headers.insert(CONTENT_TYPE, content_type(self.endpoint));
@@ -170,39 +169,39 @@ fn read_at_once(_file: &File, _buffer: &mut [u8]) -> bool {
 #[derive(Clone)]
 struct Weigh;
 
-impl Weighter<Box<str>, Arc<Entry>> for Weigh {
-    fn weight(&self, path: &Box<str>, entry: &Arc<Entry>) -> u64 {
-        path.len() as u64 + entry.body.len() as u64 + OVERHEAD
+impl Weighter<Box<str>, Arc<CachedResponse>> for Weigh {
+    fn weight(&self, path: &Box<str>, response: &Arc<CachedResponse>) -> u64 {
+        path.len() as u64 + response.body.len() as u64 + OVERHEAD
     }
 }
 
-/// Ready answers; bounded.
-pub struct Ready {
-    entries: Cache<Box<str>, Arc<Entry>, Weigh>,
+/// Cached responses; bounded.
+pub struct ResponseCache {
+    bodies: Cache<Box<str>, Arc<CachedResponse>, Weigh>,
     /// The same without their bodies, for those that have a file: many more than have room with them.
-    files: Cache<Box<str>, Arc<Entry>, Weigh>,
-    epoch: Arc<AtomicU64>,
+    files: Cache<Box<str>, Arc<CachedResponse>, Weigh>,
+    validities: Validities,
     clock: SharedClock,
 }
 
-impl Ready {
-    /// With at most `bytes` in all, and as many open files. Entries of an earlier `epoch` are not answered.
-    pub fn new(bytes: u64, descriptors: usize, epoch: Arc<AtomicU64>, clock: SharedClock) -> Self {
+impl ResponseCache {
+    /// With at most `bytes` in all, and as many open files.
+    pub fn new(bytes: u64, descriptors: usize, validities: Validities, clock: SharedClock) -> Self {
         let cache = |bytes: u64| {
             let items = usize::try_from(bytes / OVERHEAD).unwrap_or(usize::MAX);
             Cache::with_weighter(items.max(16), bytes.max(1), Weigh)
         };
         let for_files = (bytes / 3).min(descriptors as u64 * OVERHEAD);
-        Ready {
-            entries: cache(bytes - for_files),
+        ResponseCache {
+            bodies: cache(bytes - for_files),
             files: cache(for_files),
-            epoch,
+            validities,
             clock,
         }
     }
 
     /// The answer to a request that asks for nothing special.
-    pub fn get<B>(&self, request: &Request<B>) -> Option<Arc<Entry>> {
+    pub fn get<B>(&self, request: &Request<B>) -> Option<Arc<CachedResponse>> {
         let headers = request.headers();
         let special = [IF_NONE_MATCH, RANGE, VIA, CONTENT_LENGTH, TRANSFER_ENCODING]
             .iter()
@@ -212,57 +211,61 @@ impl Ready {
         if special || !plain {
             return None;
         }
-        let entry = self.at(request.uri().path())?;
+        let response = self.at(request.uri().path())?;
         // Of what changes a client may want the newest.
-        let fresh = entry.lease.is_some() && headers.contains_key(CACHE_CONTROL);
-        (!fresh).then_some(entry)
+        let fresh = response.fetched.is_some() && headers.contains_key(CACHE_CONTROL);
+        (!fresh).then_some(response)
     }
 
     /// The answer to a plain GET of this path.
-    pub fn at(&self, path: &str) -> Option<Arc<Entry>> {
-        let entry = self.entries.get(path).or_else(|| self.files.get(path))?;
-        let holds = match &entry.lease {
-            None => entry.epoch == self.epoch(),
-            Some(lease) => lease.holds(self.clock.now()),
-        };
-        holds.then_some(entry)
+    pub fn at(&self, path: &str) -> Option<Arc<CachedResponse>> {
+        let response = self.bodies.get(path).or_else(|| self.files.get(path))?;
+        self.holds(&response).then_some(response)
     }
 
-    /// The epoch of answers that are asked for now.
-    pub fn epoch(&self) -> u64 {
-        self.epoch.load(Ordering::Acquire)
+    fn holds(&self, response: &CachedResponse) -> bool {
+        let now = || self.clock.now();
+        self.validities.holds(&response.validity, now)
     }
 
-    /// Keeps an answer to requests for this path.
-    pub fn put(&self, path: &str, entry: Entry) {
-        if entry.file.is_some() {
-            let without = Entry {
+    /// How old something is that was fetched then.
+    pub fn age(&self, fetched: Timestamp) -> Duration {
+        self.clock.now().since(fetched)
+    }
+
+    /// Keeps a response to requests for this path, if it may still be given.
+    pub fn put(&self, path: &str, response: CachedResponse) {
+        if !self.holds(&response) {
+            return;
+        }
+        if response.file.is_some() {
+            let without = CachedResponse {
                 body: Bytes::new(),
-                ..entry.clone()
+                ..response.clone()
             };
             self.files.insert(path.into(), Arc::new(without));
         }
-        let entry = Entry {
+        let response = CachedResponse {
             file: None,
-            ..entry
+            ..response
         };
-        self.entries.insert(path.into(), Arc::new(entry));
+        self.bodies.insert(path.into(), Arc::new(response));
     }
 
     /// A body has been read from its file. Now and then one is kept in memory: most likely what is asked for most.
-    pub fn was_read(&self, path: &str, entry: &Entry, body: &[u8]) {
+    pub fn was_read(&self, path: &str, response: &CachedResponse, body: &[u8]) {
         if fastrand::u8(..) < PROMOTED {
-            let entry = Entry {
+            let response = CachedResponse {
                 body: Bytes::copy_from_slice(body),
                 file: None,
-                ..entry.clone()
+                ..response.clone()
             };
-            self.entries.insert(path.into(), Arc::new(entry));
+            self.bodies.insert(path.into(), Arc::new(response));
         }
     }
 
     /// Bytes held.
     pub fn weight(&self) -> u64 {
-        self.entries.weight() + self.files.weight()
+        self.bodies.weight() + self.files.weight()
     }
 }

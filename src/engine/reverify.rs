@@ -1,5 +1,5 @@
-//! What was served although its database could not be asked is asked about again, until somebody has vouched for it; what
-//! proves wrong is taken back.
+//! Re-verification: what was served although its database could not be asked is asked about again, until somebody has
+//! vouched for it; what proves wrong is revoked.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -18,7 +18,7 @@ use crate::sumdb::SumdbError;
 
 /// Files that are asked about at the same time.
 const AT_ONCE: usize = 8;
-/// After how many answers of "not known" in a row a file is taken back.
+/// After how many answers of "not known" in a row a file is revoked.
 const TIMES_UNKNOWN: u32 = 3;
 /// How many files in a row may find nobody to ask before the rest waits for the next round.
 const IN_VAIN: u32 = 16;
@@ -28,32 +28,32 @@ const UNKNOWN_PAUSE: u64 = 3_600_000;
 /// Rest after each page of what is kept that is looked through, in times of what the page took.
 const LOOK_REST: u32 = 2;
 
-/// What a round of settling has done.
+/// What a round of re-verification has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Settled {
+pub struct Reverified {
     /// Files that somebody has vouched for.
-    pub settled: u64,
-    /// Files that were taken back.
-    pub withdrawn: u64,
+    pub verified: u64,
+    /// Files that were revoked.
+    pub revoked: u64,
 }
 
 /// What came of asking about one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     /// It has been vouched for.
-    Settled,
+    Verified,
     /// It was wrong and is gone.
-    Withdrawn,
+    Revoked,
     /// To be asked about again.
-    Open,
+    Pending,
     /// Nobody could be asked.
     InVain,
 }
 
 impl Engine {
     /// Asks about what is still to be vouched for and due; ends early when nobody can be asked.
-    pub async fn settle_due(&self) -> Result<Settled, EngineError> {
-        let mut done = Settled::default();
+    pub async fn reverify_due(&self) -> Result<Reverified, EngineError> {
+        let mut done = Reverified::default();
         let mut after: Option<String> = None;
         let in_vain = AtomicU32::new(0);
         loop {
@@ -68,9 +68,9 @@ impl Engine {
                 let in_vain = &in_vain;
                 async move {
                     if in_vain.load(Ordering::Relaxed) >= IN_VAIN {
-                        return Step::Open;
+                        return Step::Pending;
                     }
-                    let step = self.settle_one(&name, record).await;
+                    let step = self.reverify_one(&name, record).await;
                     match step {
                         Step::InVain => in_vain.fetch_add(1, Ordering::Relaxed),
                         _ => in_vain.swap(0, Ordering::Relaxed),
@@ -81,9 +81,9 @@ impl Engine {
             let mut steps = steps.buffer_unordered(AT_ONCE);
             while let Some(step) = steps.next().await {
                 match step {
-                    Step::Settled => done.settled += 1,
-                    Step::Withdrawn => done.withdrawn += 1,
-                    Step::Open | Step::InVain => {}
+                    Step::Verified => done.verified += 1,
+                    Step::Revoked => done.revoked += 1,
+                    Step::Pending | Step::InVain => {}
                 }
             }
             if in_vain.load(Ordering::Relaxed) >= IN_VAIN {
@@ -93,30 +93,30 @@ impl Engine {
     }
 
     /// One file; a fault of the store leaves it as it is.
-    async fn settle_one(&self, name: &str, record: UnsettledRecord) -> Step {
-        match self.try_settle(name, record).await {
+    async fn reverify_one(&self, name: &str, record: UnsettledRecord) -> Step {
+        match self.try_reverify(name, record).await {
             Ok(step) => step,
             Err(error) => {
-                tracing::warn!(name, %error, "a file that was served unverified could not be settled");
-                Step::Open
+                tracing::warn!(name, %error, "a file that was served unverified could not be re-verified");
+                Step::Pending
             }
         }
     }
 
-    async fn try_settle(&self, name: &str, record: UnsettledRecord) -> Result<Step, EngineError> {
+    async fn try_reverify(&self, name: &str, record: UnsettledRecord) -> Result<Step, EngineError> {
         let Some(key) = Store::file_of(name) else {
-            return Ok(Step::Open);
+            return Ok(Step::Pending);
         };
         let file = self.store.record(&key).await?;
         let Some((file, h1)) = file.and_then(|file| file.h1.clone().map(|h1| (file, h1))) else {
             self.store.remove_unsettled(&key).await?;
             self.show_totals();
-            return Ok(Step::Settled);
+            return Ok(Step::Verified);
         };
         if !self.voucher.covers(&key.module) {
             return match self.pinned(&key, &file, &h1, false).await? {
-                Some(pin) => self.settled(&key, &h1, Verified::Pin, None, pin).await,
-                None => Ok(Step::Withdrawn),
+                Some(pin) => self.verified(&key, &h1, Verified::Pin, None, pin).await,
+                None => Ok(Step::Revoked),
             };
         }
         self.voucher.forget_unknown(&key);
@@ -127,16 +127,16 @@ impl Engine {
         {
             Ok(said) => match self.voucher.compare(&key, &h1, &file.from, &said) {
                 Ok(vouched) => {
-                    self.settled(&key, &h1, vouched.verified, vouched.by, None)
+                    self.verified(&key, &h1, vouched.verified, vouched.by, None)
                         .await
                 }
-                Err(mismatch) => self.take_back(&key, &h1, &mismatch).await,
+                Err(mismatch) => self.revoke_wrong(&key, &h1, &mismatch).await,
             },
             Err(refusal) => self.not_vouched(&key, &file, &h1, record, refusal).await,
         }
     }
 
-    /// Holds a kept file to the checksum seen first. `None` if it is not what was first seen, and so is taken back.
+    /// Holds a kept file to the checksum seen first. `None` if it is not what was first seen, and so is revoked.
     async fn pinned(
         &self,
         key: &FileKey,
@@ -147,14 +147,14 @@ impl Engine {
         match self.voucher.first_seen(key, h1, &file.from, unknown).await {
             Ok(vouched) => Ok(Some(vouched.beside.pin)),
             Err(mismatch) if mismatch.class == Class::Rejected => {
-                self.take_back(key, h1, &mismatch).await?;
+                self.revoke_wrong(key, h1, &mismatch).await?;
                 Ok(None)
             }
             Err(error) => Err(error),
         }
     }
 
-    async fn settled(
+    async fn verified(
         &self,
         key: &FileKey,
         h1: &str,
@@ -165,10 +165,10 @@ impl Engine {
         let settle = Settle { verified, by, pin };
         if !self.store.settle(key, h1, settle).await? {
             // It has been fetched anew meanwhile.
-            return Ok(Step::Open);
+            return Ok(Step::Pending);
         }
-        self.changed(key);
-        Ok(Step::Settled)
+        self.has_changed(key);
+        Ok(Step::Verified)
     }
 
     async fn not_vouched(
@@ -179,13 +179,13 @@ impl Engine {
         mut record: UnsettledRecord,
         refusal: Refusal,
     ) -> Result<Step, EngineError> {
-        let every = u64::try_from(self.settings.settle_every.as_millis()).unwrap_or(u64::MAX / 8);
+        let every = u64::try_from(self.settings.reverify_every.as_millis()).unwrap_or(u64::MAX / 8);
         let in_vain = refusal.error.is_unavailable();
         let unknown = matches!(refusal.error, SumdbError::Unknown { .. });
         record.unknown = if unknown { record.unknown + 1 } else { 0 };
         let pause = if unknown && self.voucher.settings().first_seen_unknown {
             let Some(pin) = self.pinned(key, file, h1, true).await? else {
-                return Ok(Step::Withdrawn);
+                return Ok(Step::Revoked);
             };
             if file.verified == Verified::None {
                 let settle = Settle {
@@ -194,7 +194,7 @@ impl Engine {
                     pin,
                 };
                 self.store.settle(key, h1, settle).await?;
-                self.changed(key);
+                self.has_changed(key);
             }
             UNKNOWN_PAUSE
         } else if unknown && record.unknown >= TIMES_UNKNOWN {
@@ -202,7 +202,7 @@ impl Engine {
                 "the checksum database {} does not know it: {}",
                 refusal.database, refusal.error
             ));
-            return self.take_back(key, h1, &why).await;
+            return self.revoke_wrong(key, h1, &why).await;
         } else if unknown {
             // A new version may become known.
             every << record.unknown
@@ -211,10 +211,10 @@ impl Engine {
         };
         record.not_before = Timestamp(self.clock.now().0.saturating_add(pause));
         self.store.put_unsettled(key, &record).await?;
-        Ok(if in_vain { Step::InVain } else { Step::Open })
+        Ok(if in_vain { Step::InVain } else { Step::Pending })
     }
 
-    async fn take_back(
+    async fn revoke_wrong(
         &self,
         key: &FileKey,
         h1: &str,
@@ -229,25 +229,26 @@ impl Engine {
             != Some(h1)
         {
             // It has been fetched anew meanwhile.
-            return Ok(Step::Open);
+            return Ok(Step::Pending);
         }
-        tracing::error!(file = %key, %why, "a kept file is taken back");
+        tracing::error!(file = %key, %why, "a kept file is revoked");
         self.metrics.rejected.inc();
-        self.withdraw(key).await?;
-        Ok(Step::Withdrawn)
+        self.revoke(key).await?;
+        Ok(Step::Revoked)
     }
 
-    /// Takes a kept file back, from every place where it could be answered from.
-    pub async fn withdraw(&self, key: &FileKey) -> Result<(), EngineError> {
-        self.store.withdraw(key).await?;
-        self.changed(key);
-        Ok(())
+    /// Revokes a kept file: it is answered from nowhere any more.
+    pub async fn revoke(&self, key: &FileKey) -> Result<(), EngineError> {
+        let revoked = self.store.withdraw(key).await;
+        // A part may be done where the whole has failed.
+        self.has_changed(key);
+        Ok(revoked?)
     }
 
-    /// What is known of a kept file has changed: forgets what is in memory of it, here and in the face.
-    pub fn changed(&self, key: &FileKey) {
-        self.epoch.fetch_add(1, Ordering::Release);
-        self.hot.remove_file(key);
+    /// What is known of a kept file has changed: answers that were made before are not given any more.
+    pub fn has_changed(&self, key: &FileKey) {
+        self.validities.end(key);
+        self.memory.forget(key);
         self.show_totals();
     }
 

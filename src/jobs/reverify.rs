@@ -8,14 +8,14 @@ use tokio::sync::watch;
 use crate::engine::Engine;
 
 /// The job.
-pub struct Settle {
+pub struct Reverify {
     /// Whose files.
     pub engine: Arc<Engine>,
     /// How often to ask.
     pub every: Duration,
 }
 
-impl Settle {
+impl Reverify {
     /// Runs until `stop` turns true.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let rules = self.engine.voucher().rules();
@@ -32,14 +32,14 @@ impl Settle {
                 _ = stop.wait_for(|stop| *stop) => return,
             }
             let done = tokio::select! {
-                done = self.engine.settle_due() => done,
+                done = self.engine.reverify_due() => done,
                 _ = stop.wait_for(|stop| *stop) => return,
             };
             match done {
-                Ok(done) if done.settled + done.withdrawn > 0 => {
+                Ok(done) if done.verified + done.revoked > 0 => {
                     tracing::info!(
-                        settled = done.settled,
-                        withdrawn = done.withdrawn,
+                        verified = done.verified,
+                        revoked = done.revoked,
                         "verified what was served unverified"
                     );
                 }
