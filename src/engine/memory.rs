@@ -268,3 +268,248 @@ impl MemoryCache {
         fetched
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::gomod::ModulePath;
+    use crate::protocol::{Kind, Meta};
+    use proptest::prelude::*;
+
+    const ROOM: u64 = 1 << 20;
+
+    fn cache(bytes: u64) -> (Validities, MemoryCache) {
+        let validities = Validities::default();
+        (validities.clone(), MemoryCache::new(bytes, validities))
+    }
+
+    fn module(number: usize) -> ModulePath {
+        ModulePath::parse(&format!("example.com/m{number}")).unwrap()
+    }
+
+    fn mod_of(number: usize) -> FileKey {
+        FileKey {
+            module: module(number),
+            version: Version::parse("v1.0.0").unwrap(),
+            kind: Kind::Mod,
+        }
+    }
+
+    fn list_of(number: usize) -> MetaKey {
+        MetaKey {
+            module: module(number),
+            meta: Meta::List,
+        }
+    }
+
+    fn file(body: &str, verified: Verified, validity: Validity) -> CachedFile {
+        let record = FileRecord {
+            size: body.len() as u64,
+            sha256: String::new(),
+            h1: Some(format!("h1:{body}")),
+            from: String::new(),
+            seen: Timestamp(0),
+            verified,
+            by: None,
+        };
+        let content = store::Content::Bytes(Bytes::copy_from_slice(body.as_bytes()));
+        CachedFile::new(&record, content, Some(validity))
+    }
+
+    fn list(body: &str, validity: Validity) -> CachedMetadata {
+        let record = MetaRecord {
+            body: body.to_owned(),
+            ..MetaRecord::default()
+        };
+        CachedMetadata::new(record, None, validity)
+    }
+
+    fn text(file: Option<CachedFile>) -> Option<String> {
+        let body = file?.body().unwrap();
+        Some(String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn a_file_revoked_before_between_or_after() {
+        let (validities, memory) = cache(ROOM);
+        let key = mod_of(1);
+        let read = |body| file(body, Verified::Sumdb, validities.of(&key));
+        // Before it was read: what was read is what there is now.
+        validities.end(&key);
+        memory.put(key.clone(), read("now"));
+        assert_eq!(text(memory.lookup(&key)).as_deref(), Some("now"));
+        // After it was put in.
+        validities.end(&key);
+        assert_eq!(text(memory.lookup(&key)), None);
+        // After it was read, before it is put in.
+        let old = read("old");
+        validities.end(&key);
+        memory.put(key.clone(), old);
+        assert_eq!(text(memory.lookup(&key)), None);
+        assert!(
+            memory
+                .files
+                .get(&key)
+                .is_none_or(|kept| text(Some(kept)) != Some("old".into()))
+        );
+    }
+
+    #[test]
+    fn what_is_pending_is_read_from_the_store_each_time() {
+        let (validities, memory) = cache(ROOM);
+        let key = mod_of(1);
+        let pending = file("pending", Verified::None, validities.of(&key));
+        let answer = pending.answer(CacheStatus::Hit, None);
+        assert!(answer.validity.is_none(), "nor is it cached elsewhere");
+        memory.put(key.clone(), pending);
+        assert!(memory.lookup(&key).is_none());
+    }
+
+    #[test]
+    fn what_is_read_does_not_replace_what_has_landed() {
+        let (validities, memory) = cache(ROOM);
+        let key = list_of(1);
+        let read = list("old", validities.of(&key));
+        let landed = memory.put_fetched(&key, list("new", validities.of(&key)));
+        assert!(validities.is_current(&landed.validity));
+        assert_eq!(memory.put_read(&key, read.clone()).record.body, "new");
+        assert_eq!(memory.metadata(&key).unwrap().record.body, "new");
+        // Nor does it come in when that has left the cache.
+        memory.metadata.remove(&key);
+        let given = memory.put_read(&key, read);
+        assert!(!validities.is_current(&given.validity));
+        assert!(memory.metadata(&key).is_none());
+        let again = list("new", validities.of(&key));
+        assert!(validities.is_current(&memory.put_read(&key, again).validity));
+        assert_eq!(memory.metadata(&key).unwrap().record.body, "new");
+    }
+
+    #[test]
+    fn a_list_that_is_outdated_on_its_way_is_known_but_not_fresh() {
+        let (validities, memory) = cache(ROOM);
+        let key = list_of(1);
+        let old = memory.put_fetched(&key, list("old", validities.of(&key)));
+        let begun = validities.of(&key);
+        validities.end(&key);
+        let given_since = validities.of(&key);
+        let landed = memory.put_fetched(&key, list("new", begun));
+        assert!(!validities.is_current(&landed.validity));
+        assert_eq!(memory.metadata(&key).unwrap().record.body, "new");
+        assert!(!validities.is_current(&old.validity));
+        assert!(
+            !validities.is_current(&given_since),
+            "it was made of the old one"
+        );
+    }
+
+    #[test]
+    fn what_leaves_for_want_of_room_ends_nothing() {
+        // A quarter of it, which is room for three lists.
+        let (validities, memory) = cache(4 * 3 * (OVERHEAD + 200));
+        let given: Vec<_> = (0..50)
+            .map(|number| {
+                memory.put_fetched(
+                    &list_of(number),
+                    list("v1.0.0\n", validities.of(&list_of(number))),
+                )
+            })
+            .collect();
+        let left = (0..50).filter(|number| memory.metadata(&list_of(*number)).is_some());
+        assert!(left.count() <= 4);
+        // Not all of them: two that share a slot end each other.
+        let held = given
+            .iter()
+            .filter(|list| validities.is_current(&list.validity));
+        assert!(held.count() >= 48);
+    }
+
+    /// What may happen to the files and lists of a few modules. Readers are numbered: each has read one thing at a time.
+    #[derive(Clone, Debug)]
+    enum Step {
+        /// A reader takes a validity, then reads the thing.
+        Read { reader: usize, key: usize },
+        /// It puts in what it has read.
+        Put { reader: usize },
+        /// A file is changed, or a list outdated.
+        Change { key: usize },
+        /// A list that was read has been fetched.
+        Land { reader: usize },
+        /// Want of room.
+        Evict { key: usize },
+    }
+
+    const KEYS: usize = 3;
+    const READERS: usize = 4;
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            (0..READERS, 0..KEYS).prop_map(|(reader, key)| Step::Read { reader, key }),
+            (0..READERS).prop_map(|reader| Step::Put { reader }),
+            (0..KEYS).prop_map(|key| Step::Change { key }),
+            (0..READERS).prop_map(|reader| Step::Land { reader }),
+            (0..KEYS).prop_map(|key| Step::Evict { key }),
+        ];
+        proptest::collection::vec(step, 1..60)
+    }
+
+    proptest! {
+        /// In any order: a file is never answered as it was before its last change; a list never gives way to an older
+        /// one, and is fresh only if nothing has outdated it since it was read.
+        #[test]
+        fn no_order_answers_with_what_was_ended(steps in steps(), slots in 1_usize..16) {
+            let validities = Validities::with_slots(slots);
+            let memory = MemoryCache::new(ROOM, validities.clone());
+            // How often each has changed; what a reader has read of which; the newest list that memory was told of.
+            let mut truth = [0_u64; KEYS];
+            let mut read: [Option<(usize, u64, Validity, Validity)>; READERS] = [None; READERS];
+            let mut known: [Option<u64>; KEYS] = [None; KEYS];
+            for step in steps {
+                match step {
+                    Step::Read { reader, key } => {
+                        let of_file = validities.of(&mod_of(key));
+                        let of_list = validities.of(&list_of(key));
+                        read[reader] = Some((key, truth[key], of_file, of_list));
+                    }
+                    Step::Put { reader } => if let Some((key, seen, of_file, of_list)) = read[reader] {
+                        let body = seen.to_string();
+                        memory.put(mod_of(key), file(&body, Verified::Sumdb, of_file));
+                        memory.put_read(&list_of(key), list(&body, of_list));
+                        if memory.metadata(&list_of(key)).is_some() {
+                            known[key] = known[key].or(Some(seen));
+                        }
+                    },
+                    Step::Change { key } => {
+                        truth[key] += 1;
+                        validities.end(&mod_of(key));
+                        validities.end(&list_of(key));
+                    }
+                    Step::Land { reader } => if let Some((key, seen, _, of_list)) = read[reader].take()
+                        // Fetches of one list follow each other.
+                        && known[key].is_none_or(|known| known <= seen)
+                    {
+                        memory.put_fetched(&list_of(key), list(&seen.to_string(), of_list));
+                        known[key] = Some(seen);
+                    },
+                    Step::Evict { key } => {
+                        memory.files.remove(&mod_of(key));
+                        memory.metadata.remove(&list_of(key));
+                        known[key] = None;
+                    }
+                }
+                for key in 0..KEYS {
+                    if let Some(given) = text(memory.lookup(&mod_of(key))) {
+                        prop_assert_eq!(given, truth[key].to_string());
+                    }
+                    let list = memory.metadata(&list_of(key));
+                    if let (Some(known), Some(list)) = (known[key], &list) {
+                        prop_assert!(list.record.body.parse::<u64>().unwrap() >= known);
+                    }
+                    if let Some(list) = list && validities.is_current(&list.validity) {
+                        prop_assert_eq!(list.record.body.clone(), truth[key].to_string());
+                    }
+                }
+            }
+        }
+    }
+}

@@ -68,7 +68,7 @@ impl Default for Validities {
 }
 
 impl Validities {
-    fn with_slots(count: usize) -> Self {
+    pub(super) fn with_slots(count: usize) -> Self {
         Validities {
             slots: (0..count).map(|_| AtomicU32::new(0)).collect(),
             hasher: Arc::default(),
@@ -120,5 +120,97 @@ impl Validities {
 
     fn generation(&self, slot: u32) -> u32 {
         self.slots[slot as usize].load(Ordering::Acquire)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(now: u64) -> impl FnOnce() -> Timestamp {
+        move || Timestamp(now)
+    }
+
+    fn never() -> Timestamp {
+        panic!("the time is not read where it does not matter")
+    }
+
+    /// Two keys that share no slot.
+    fn two(validities: &Validities) -> (u32, u32) {
+        let other = (1..).find(|key| validities.of(key).slot != validities.of(&0_u32).slot);
+        (0, other.unwrap())
+    }
+
+    #[test]
+    fn a_change_ends_what_was_made_before_it() {
+        let validities = Validities::default();
+        let (key, other) = two(&validities);
+        let (before, others) = (validities.of(&key), validities.of(&other));
+        assert!(validities.holds(&before, never));
+        validities.end(&key);
+        assert!(!validities.holds(&before, never));
+        assert!(validities.holds(&others, never), "another key's");
+        assert!(validities.holds(&validities.of(&key), never));
+        // Clones are the same.
+        validities.clone().end(&other);
+        assert!(!validities.holds(&others, never));
+    }
+
+    #[test]
+    fn what_shares_a_slot_ends_together() {
+        let validities = Validities::with_slots(1);
+        let (one, two) = (validities.of(&"one"), validities.of(&"two"));
+        validities.end(&"one");
+        assert!(!validities.holds(&one, never) && !validities.holds(&two, never));
+    }
+
+    #[test]
+    fn what_gets_old_holds_until_then() {
+        let validities = Validities::default();
+        let list = validities.of(&"list").until(Timestamp(100));
+        assert!(validities.holds(&list, at(99)));
+        assert!(!validities.holds(&list, at(100)));
+        assert!(validities.is_current(&list), "nothing has changed");
+        validities.end(&"list");
+        assert!(!validities.holds(&list, never));
+    }
+
+    #[test]
+    fn only_what_holds_is_renewed() {
+        let validities = Validities::default();
+        let (mine, others) = (validities.of(&"list"), validities.of(&"list"));
+        let renewed = validities.renew(mine).unwrap();
+        assert!(validities.is_current(&renewed));
+        assert!(!validities.is_current(&mine) && !validities.is_current(&others));
+        assert_eq!(validities.renew(others), None);
+        assert!(validities.is_current(&renewed));
+    }
+
+    #[test]
+    fn earlier_and_later() {
+        let validity = |generation| Validity {
+            slot: 0,
+            generation,
+            until: NEVER,
+        };
+        for (first, second) in [(0, 1), (7, 1000), (u32::MAX, 0), (u32::MAX - 3, 5)] {
+            let (first, second) = (validity(first), validity(second));
+            assert!(first.is_before(&second), "{first:?} {second:?}");
+            assert!(!second.is_before(&first), "{first:?} {second:?}");
+        }
+        assert!(!validity(3).is_before(&validity(3)));
+    }
+
+    #[test]
+    fn generations_go_round() {
+        let validities = Validities::with_slots(1);
+        validities.slots[0].store(u32::MAX, Ordering::Release);
+        let before = validities.of(&0);
+        validities.end(&0);
+        let after = validities.of(&0);
+        assert!(!validities.is_current(&before) && before.is_before(&after));
+        validities.slots[0].store(u32::MAX, Ordering::Release);
+        let renewed = validities.renew(before).unwrap();
+        assert!(validities.is_current(&renewed) && before.is_before(&renewed));
     }
 }

@@ -269,3 +269,131 @@ impl ResponseCache {
         self.bodies.weight() + self.files.weight()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use parking_lot::Mutex;
+    use std::time::Instant;
+
+    struct Hand(Mutex<Timestamp>);
+
+    impl Clock for Hand {
+        fn now(&self) -> Timestamp {
+            *self.0.lock()
+        }
+        #[allow(clippy::disallowed_methods)]
+        fn instant(&self) -> Instant {
+            Instant::now()
+        }
+    }
+
+    fn cache() -> (Validities, ResponseCache, Arc<Hand>) {
+        let hand = Arc::new(Hand(Mutex::new(Timestamp(1000))));
+        let validities = Validities::default();
+        let cache = ResponseCache::new(1 << 20, 1 << 10, validities.clone(), hand.clone());
+        (validities, cache, hand)
+    }
+
+    fn response(body: &'static str, validity: Validity) -> CachedResponse {
+        CachedResponse {
+            endpoint: Endpoint::Mod,
+            etag: None,
+            verified: Some(Verified::Sumdb),
+            private: false,
+            fetched: None,
+            validity,
+            length: HeaderValue::from(body.len()),
+            body: Bytes::from_static(body.as_bytes()),
+            file: None,
+        }
+    }
+
+    #[test]
+    fn a_revoked_file_is_neither_given_nor_cached() {
+        let (validities, cache, _) = cache();
+        let taken = validities.of(&"a");
+        cache.put("/a", response("old", taken));
+        assert_eq!(cache.at("/a").unwrap().body, "old");
+        // Whoever has looked it up before goes on giving it; nobody after.
+        validities.end(&"a");
+        assert!(cache.at("/a").is_none());
+        // Somebody had asked the engine before that.
+        cache.put("/a", response("old", taken));
+        assert!(cache.at("/a").is_none());
+        cache.put("/a", response("new", validities.of(&"a")));
+        cache.put("/a", response("old", taken));
+        assert_eq!(
+            cache.at("/a").unwrap().body,
+            "new",
+            "it takes nobody's place"
+        );
+    }
+
+    #[test]
+    fn one_file_ends_one_response() {
+        let (validities, cache, _) = cache();
+        let paths: Vec<_> = (0..100).map(|number| format!("/{number}")).collect();
+        for path in &paths {
+            cache.put(path, response("x", validities.of(path)));
+        }
+        let changed = validities.of(&paths[0]);
+        validities.end(&paths[0]);
+        for path in &paths {
+            // Any that shares its slot ends as well.
+            let is_other = validities.of(path) != validities.of(&paths[0]);
+            assert_eq!(cache.at(path).is_some(), is_other, "{path}");
+        }
+        assert!(!validities.holds(&changed, || Timestamp(0)));
+        let left = paths.iter().filter(|path| cache.at(path).is_some());
+        assert!(left.count() >= 97);
+    }
+
+    #[test]
+    fn what_changes_is_given_until_it_is_old() {
+        let (validities, cache, hand) = cache();
+        let fetched = Timestamp(1000);
+        let list = || CachedResponse {
+            fetched: Some(fetched),
+            ..response("v1.0.0\n", validities.of(&"list").until(Timestamp(2000)))
+        };
+        cache.put("/list", list());
+        *hand.0.lock() = Timestamp(1999);
+        let given = cache.at("/list").unwrap();
+        assert_eq!(given.headers(Timestamp(1999)).get(AGE).unwrap(), "0");
+        assert_eq!(given.headers(Timestamp(9999)).get(AGE).unwrap(), "8");
+        *hand.0.lock() = Timestamp(2000);
+        assert!(cache.at("/list").is_none());
+        cache.put("/new", list());
+        *hand.0.lock() = Timestamp(1999);
+        assert!(cache.at("/new").is_none(), "it was not put in");
+        assert!(cache.at("/list").is_some());
+        validities.end(&"list");
+        assert!(cache.at("/list").is_none());
+    }
+
+    #[test]
+    fn a_body_that_was_read_from_a_file_ends_with_the_file() {
+        let (validities, cache, _) = cache();
+        let file = tempfile::tempfile().unwrap();
+        let large = CachedResponse {
+            file: Some(Arc::new(file)),
+            ..response("content", validities.of(&"a"))
+        };
+        cache.put("/a", large.clone());
+        for _ in 0..1000 {
+            cache.was_read("/a", &large, b"content");
+        }
+        assert!(
+            cache.at("/a").unwrap().file.is_none(),
+            "it is in memory now"
+        );
+        cache.bodies.remove("/a");
+        assert!(cache.at("/a").unwrap().file.is_some());
+        validities.end(&"a");
+        assert!(cache.at("/a").is_none());
+        cache.was_read("/a", &large, b"content");
+        assert!(cache.at("/a").is_none());
+    }
+}
