@@ -20,11 +20,10 @@ use larder::gomod::dirhash::hash_go_mod;
 use larder::gomod::{H1, ModulePath, Version};
 use larder::protocol::{FileKey, Kind};
 use larder::store::{
-    Beside, BlobError, BlobFile, Blobs, DataDir, FileRecord, Room, Spool, SpoolError, Store,
-    Verified,
+    BlobError, BlobFile, Blobs, Companions, DataDir, FileRecord, Room, Sha256, Spool, SpoolError,
+    Store, Verified,
 };
 use parking_lot::Mutex;
-use sha2::{Digest, Sha256};
 
 /// Fill a data directory with kept versions, each an .info and a .mod
 #[derive(Parser)]
@@ -106,7 +105,7 @@ async fn main() -> anyhow::Result<()> {
     std::fs::write(&options.paths, paths)?;
 
     let store = Store::new(
-        Arc::clone(data.store.index()),
+        Arc::clone(data.store.catalog()),
         Arc::new(Unsynced {
             modules: data.modules.clone(),
             own: chosen,
@@ -137,11 +136,10 @@ async fn main() -> anyhow::Result<()> {
 async fn publish(store: &Store, key: &FileKey, now: Timestamp) -> anyhow::Result<()> {
     let body = body(key);
     let is_mod = key.kind == Kind::Mod;
-    let sha = Sha256::digest(&body);
     let record = FileRecord {
         size: body.len() as u64,
-        sha256: sha.iter().map(|byte| format!("{byte:02x}")).collect(),
-        h1: is_mod.then(|| hash_go_mod(&body).to_string()),
+        sha256: Sha256::of(&body),
+        h1: is_mod.then(|| hash_go_mod(&body)),
         from: "http://proxy.example.com".to_owned(),
         seen: now,
         verified: match is_mod {
@@ -151,7 +149,7 @@ async fn publish(store: &Store, key: &FileKey, now: Timestamp) -> anyhow::Result
         by: is_mod.then(|| "sum.bench.example".to_owned()),
     };
     store
-        .publish_bytes(key, body, &record, &Beside::default())
+        .publish_bytes(key, body, &record, &Companions::default())
         .await
         .with_context(|| key.to_string())
 }

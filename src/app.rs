@@ -493,16 +493,14 @@ fn start_jobs(
         modules: data.modules.clone(),
         clock: Arc::clone(clock),
     });
-    let tally = crate::jobs::Tally {
-        engine: Arc::clone(engine),
-    };
-    let stop = stop.clone();
-    tokio::spawn(async move {
-        if let Some(rebuild) = rebuild {
-            rebuild.run(stop.clone()).await;
-        }
-        tally.run(stop).await;
-    });
+    engine.show_totals();
+    if let Some(rebuild) = rebuild {
+        let (engine, stop) = (Arc::clone(engine), stop.clone());
+        tokio::spawn(async move {
+            rebuild.run(stop).await;
+            engine.show_totals();
+        });
+    }
 }
 
 /// Tells whoever started us that we serve, and with what.

@@ -56,6 +56,49 @@ impl Clock for SystemClock {
     }
 }
 
+/// A clock that moves when a test says so.
+#[cfg(test)]
+pub struct Manual {
+    begun: Instant,
+    start: Timestamp,
+    passed: std::sync::atomic::AtomicU64,
+}
+
+#[cfg(test)]
+impl Manual {
+    /// Stands at this time.
+    #[allow(clippy::disallowed_methods, reason = "where it begins does not matter")]
+    pub fn at(start: Timestamp) -> Self {
+        Manual {
+            begun: Instant::now(),
+            start,
+            passed: 0.into(),
+        }
+    }
+
+    /// Lets time pass.
+    pub fn pass(&self, time: Duration) {
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.passed
+            .fetch_add(millis, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    fn passed(&self) -> u64 {
+        self.passed.load(std::sync::atomic::Ordering::SeqCst)
+    }
+}
+
+#[cfg(test)]
+impl Clock for Manual {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.start.0 + self.passed())
+    }
+
+    fn instant(&self) -> Instant {
+        self.begun + Duration::from_millis(self.passed())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

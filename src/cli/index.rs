@@ -2,8 +2,6 @@
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -12,8 +10,9 @@ use super::{exit, runtime, whereabouts};
 use crate::clock::SharedClock;
 use crate::config::{Environment, Overrides, load};
 use crate::control::Grouped;
+use crate::store::catalog::Query;
 use crate::store::rebuild::{self, Progress, Summary};
-use crate::store::{DataDir, StoreError, Totals};
+use crate::store::{DataDir, FactKind, StoreError, Totals};
 
 #[derive(Subcommand)]
 pub enum IndexCommand {
@@ -97,7 +96,6 @@ async fn rebuild_index(data: &DataDir, clock: &SharedClock) -> Result<ExitCode, 
     let bar = spinner();
     let summary =
         rebuild::rebuild(&data.store, &data.modules, clock, |seen| told(&bar, seen)).await?;
-    data.store.count(true, |_| Duration::ZERO).await?;
     bar.finish_and_clear();
     print_bad(&summary, "left out");
     if summary.unknown > 0 {
@@ -126,8 +124,7 @@ async fn rebuild_index(data: &DataDir, clock: &SharedClock) -> Result<ExitCode, 
 }
 
 async fn verify(data: &DataDir, repair: bool, clock: &SharedClock) -> Result<ExitCode, StoreError> {
-    // What is looked through anyway is counted as well, should the totals ever be wrong.
-    let Totals { files, bytes, .. } = data.store.count(true, |_| Duration::ZERO).await?;
+    let Totals { files, bytes, .. } = data.store.totals();
     let bar = bar(bytes);
     let summary = rebuild::verify(&data.store, &data.modules, repair, clock, |seen| {
         told(&bar, seen)
@@ -186,24 +183,37 @@ fn bar(bytes: u64) -> ProgressBar {
 
 async fn dump(data: &DataDir, prefix: &str) -> Result<ExitCode, StoreError> {
     const PAGE: usize = 1000;
-    let mut out = BufWriter::new(io::stdout().lock());
-    let mut after: Option<String> = None;
-    let index = Arc::clone(data.store.index());
-    loop {
-        let page = index.scan(prefix, after.as_deref(), PAGE).await?;
-        let Some((last, _)) = page.last() else { break };
-        after = Some(last.clone());
-        for (key, value) in &page {
-            let written = match crate::store::shown(value) {
-                Ok(json) => writeln!(out, "{key}\t{json}"),
-                Err(_) if !key.contains('/') => {
-                    writeln!(out, "{key}\t{}", crate::engine::hex(value))
-                }
-                Err(damage) => writeln!(out, "{key}\t(damaged: {damage})"),
-            };
-            if written.is_err() {
+    let mut out = BufWriter::new(io::stdout());
+    let is_wanted = |name: &str| name.starts_with(prefix);
+    for kind in FactKind::ALL {
+        // What is asked for may be a part of a kind, or several kinds.
+        let (kinds, wanted) = (kind.prefix(), prefix);
+        if !wanted.starts_with(kinds) && !kinds.starts_with(wanted) {
+            continue;
+        }
+        let mut after = None;
+        loop {
+            let query = Query::All(kind);
+            let page = data
+                .store
+                .catalog()
+                .page(&query, after.as_ref(), PAGE)
+                .await?;
+            let facts = page.facts.iter().map(|fact| (fact.key().to_string(), fact));
+            let facts = facts.filter(|(name, _)| is_wanted(name));
+            let lines = facts.map(|(name, fact)| format!("{name}\t{}", fact.to_json()));
+            let damaged = page.damaged.iter().map(|name| format!("{name}\t(damaged)"));
+            if lines
+                .chain(damaged)
+                .try_for_each(|line| writeln!(out, "{line}"))
+                .is_err()
+            {
                 // Whoever read has gone (`| head`).
                 return Ok(ExitCode::SUCCESS);
+            }
+            match page.next {
+                Some(_) => after = page.next,
+                None => break,
             }
         }
     }

@@ -4,23 +4,17 @@ use super::{Controls, Done, Out, time};
 use crate::engine::EngineError;
 use crate::gomod::{ModulePath, Version};
 use crate::protocol::{FileKey, Kind};
-use crate::store::{PinRecord, Store, Verified};
+use crate::store::{FirstSeenRecord, Verified};
 
 /// The files that have first-seen checksums.
 const HELD: [Kind; 2] = [Kind::Mod, Kind::Zip];
 
 impl Controls {
     pub(super) async fn first_seen_list(&self, out: &Out) -> Done {
-        let mut after: Option<String> = None;
         let mut count = 0_u64;
-        loop {
-            let page = self.engine.store().pins(after.as_deref()).await?;
-            let Some((last, _)) = page.last() else { break };
-            after = Some(last.clone());
-            for (name, first) in &page {
-                let Some(key) = Store::file_of(name) else {
-                    continue;
-                };
+        let mut pages = self.engine.store().all_first_seen();
+        while let Some(page) = pages.next().await? {
+            for (key, first) in &page {
                 count += 1;
                 let mut notes = String::new();
                 if first.unknown {
@@ -31,7 +25,7 @@ impl Controls {
                 }
                 let line = format!(
                     "{} {}  first seen {} from {}{notes}",
-                    named(&key),
+                    named(key),
                     first.h1,
                     time(first.seen),
                     first.from
@@ -57,15 +51,15 @@ impl Controls {
                 .await;
                 return Ok(false);
             }
-            let known = match store.pin(&key).await? {
+            let known = match store.first_seen(&key).await? {
                 Some(first) => Some(first),
                 None => self.seen(&key).await?,
             };
             let Some(first) = known else { continue };
             store
-                .put_pin(
+                .put_first_seen(
                     &key,
-                    &PinRecord {
+                    &FirstSeenRecord {
                         accept: true,
                         ..first
                     },
@@ -94,10 +88,10 @@ impl Controls {
     }
 
     /// What a kept file would be held to, although no first-seen checksum is recorded.
-    async fn seen(&self, key: &FileKey) -> Result<Option<PinRecord>, EngineError> {
+    async fn seen(&self, key: &FileKey) -> Result<Option<FirstSeenRecord>, EngineError> {
         let record = self.engine.store().record(key).await?;
         Ok(record.and_then(|record| {
-            Some(PinRecord {
+            Some(FirstSeenRecord {
                 h1: record.h1?,
                 from: record.from,
                 seen: record.seen,
@@ -111,8 +105,8 @@ impl Controls {
         let store = self.engine.store();
         let mut removed = 0;
         for key in keys(version)? {
-            if store.pin(&key).await?.is_some() {
-                store.remove_pin(&key).await?;
+            if store.first_seen(&key).await?.is_some() {
+                store.remove_first_seen(&key).await?;
                 if store.file(&key).await?.is_none() {
                     // Else the record of a file that is gone would go on saying what it was.
                     self.engine.revoke(&key).await?;

@@ -1,15 +1,14 @@
 //! `larder sumdb verify|status|acknowledge`
 
-use std::time::Duration;
-
 use futures_util::{StreamExt, stream};
 
 use super::{Controls, Done, Grouped, Out, time};
 use crate::engine::{Class, EngineError, Refusal};
 use crate::errand::Errand;
+use crate::gomod::H1;
 use crate::protocol::{FileKey, Kind};
 use crate::store::rebuild;
-use crate::store::{FileRecord, Settle, Store, Verified};
+use crate::store::{FileRecord, Verification, Verified};
 use crate::sumdb::SumdbError;
 
 /// Files that are verified at the same time.
@@ -123,17 +122,11 @@ impl Controls {
 
     pub(super) async fn sumdb_verify(&self, repair: bool, out: &Out) -> Done {
         let store = self.engine.store();
-        let of = store.count(false, |_| Duration::ZERO).await?.files;
+        let of = store.totals().files;
         let mut summary = Summary::default();
-        let (mut after, mut done): (Option<String>, u64) = (None, 0);
-        loop {
-            let page = self.engine.store().files(after.as_deref()).await?;
-            let Some((last, _)) = page.last() else { break };
-            after = Some(last.clone());
-            let files = page.into_iter().filter_map(|(name, record)| {
-                let key = Store::file_of(&name)?;
-                Some((key, record))
-            });
+        let mut done = 0_u64;
+        let mut pages = store.files();
+        while let Some(files) = pages.next().await? {
             let checks = stream::iter(files).map(|(key, record)| async move {
                 let found = self.verify_file(&key, record).await;
                 (key, found)
@@ -218,15 +211,12 @@ impl Controls {
     async fn verify_file(
         &self,
         key: &FileKey,
-        record: Option<FileRecord>,
+        record: FileRecord,
     ) -> Result<Option<Found>, EngineError> {
-        let Some(record) = record else {
-            return Ok(Some(Found::Wrong("its record is damaged".into())));
-        };
         if let Err(why) = rebuild::check_file(&self.modules, key, &record, self.clock.now()).await {
             return Ok(Some(Found::Wrong(why)));
         }
-        let (Some(h1), false) = (record.h1.as_deref(), key.kind == Kind::Info) else {
+        let (Some(h1), false) = (&record.h1, key.kind == Kind::Info) else {
             return Ok(None);
         };
         let voucher = self.engine.voucher();
@@ -240,10 +230,10 @@ impl Controls {
             Ok(said) => match voucher.compare(key, h1, &record.from, &said) {
                 Ok(vouched) => {
                     if record.verified != vouched.verified {
-                        let settle = Settle {
+                        let settle = Verification {
                             verified: vouched.verified,
                             by: vouched.by,
-                            pin: None,
+                            first_seen: None,
                         };
                         self.settle(key, h1, settle).await?;
                     }
@@ -254,8 +244,8 @@ impl Controls {
             Err(Refusal {
                 error: SumdbError::Unknown { text, .. },
                 ..
-            }) => match self.engine.store().pin(key).await? {
-                Some(pin) if pin.h1 == h1 && voucher.settings().first_seen_unknown => {
+            }) => match self.engine.store().first_seen(key).await? {
+                Some(pin) if pin.h1 == *h1 && voucher.settings().first_seen_unknown => {
                     Found::FirstSeen
                 }
                 _ => Found::Unknown(text),
@@ -268,8 +258,18 @@ impl Controls {
         Ok(Some(found))
     }
 
-    async fn settle(&self, key: &FileKey, h1: &str, settle: Settle) -> Result<(), EngineError> {
-        if self.engine.store().settle(key, h1, settle).await? {
+    async fn settle(
+        &self,
+        key: &FileKey,
+        h1: &H1,
+        settle: Verification,
+    ) -> Result<(), EngineError> {
+        if self
+            .engine
+            .store()
+            .put_verification(key, h1, settle)
+            .await?
+        {
             self.engine.has_changed(key);
         }
         Ok(())
@@ -278,7 +278,7 @@ impl Controls {
     async fn verify_first_seen(
         &self,
         key: &FileKey,
-        h1: &str,
+        h1: &H1,
         record: &FileRecord,
     ) -> Result<Found, EngineError> {
         match self
@@ -288,12 +288,13 @@ impl Controls {
             .await
         {
             Ok(vouched) => {
-                if record.verified != Verified::Pin || vouched.beside.pin.is_some() {
-                    let pin = vouched.beside.pin;
-                    let settle = Settle {
-                        verified: Verified::Pin,
+                if record.verified != Verified::FirstSeen || vouched.companions.first_seen.is_some()
+                {
+                    let pin = vouched.companions.first_seen;
+                    let settle = Verification {
+                        verified: Verified::FirstSeen,
                         by: None,
-                        pin,
+                        first_seen: pin,
                     };
                     self.settle(key, h1, settle).await?;
                 }

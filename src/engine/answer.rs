@@ -1,5 +1,6 @@
 //! What the engine answers with.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::sync::Arc;
 
@@ -97,6 +98,6 @@ impl Mode {
 }
 
 /// A strong ETag around a text that needs no escaping (an h1 or hexadecimal).
-pub fn etag(text: &str) -> Option<HeaderValue> {
+pub fn etag(text: &dyn Display) -> Option<HeaderValue> {
     HeaderValue::try_from(format!("\"{text}\"")).ok()
 }

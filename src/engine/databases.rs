@@ -240,12 +240,11 @@ impl State for Kept {
     }
 
     async fn put(&self, key: &str, value: Bytes) -> Result<(), StateError> {
-        self.facts.put(key, &value).await.map_err(failed)
+        self.facts.put(key, value).await.map_err(failed)
     }
 
     async fn swap(&self, key: &str, old: Option<&Bytes>, new: Bytes) -> Result<bool, StateError> {
-        let old = old.map(|old| &**old);
-        self.facts.swap(key, old, &new).await.map_err(failed)
+        self.facts.swap(key, old, new).await.map_err(failed)
     }
 
     async fn tile(&self, key: &str) -> Result<Option<Bytes>, StateError> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::store::{IndexError, StoreError};
+use crate::store::{CatalogError, StoreError};
 
 /// Classes of design section 5.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,7 +172,7 @@ impl EngineError {
 impl From<StoreError> for EngineError {
     fn from(error: StoreError) -> Self {
         tracing::error!(%error, "the store failed");
-        if let StoreError::Index(full @ IndexError::NoRoom) = &error {
+        if let StoreError::Catalog(full @ CatalogError::NoRoom) = &error {
             return EngineError::ours(full.to_string());
         }
         EngineError::ours("larder's store failed")

@@ -8,13 +8,12 @@ use http::HeaderValue;
 use parking_lot::Mutex;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
-use sha2::{Digest, Sha256};
 
 use super::answer::{Answer, CacheStatus, Content, etag};
 use super::validity::{Validities, Validity};
 use crate::gomod::Version;
 use crate::protocol::{FileKey, MetaKey};
-use crate::store::{self, BlobFile, FileRecord, MetaRecord, Verified};
+use crate::store::{self, BlobFile, FileRecord, MetaRecord, Sha256, Verified};
 
 /// What an open file counts for: it costs a descriptor rather than memory. Bytes.
 const OPEN_FILE: u64 = 128 << 10;
@@ -45,12 +44,14 @@ impl CachedFile {
             store::Content::Bytes(bytes) => CachedContent::Bytes(bytes),
             store::Content::File(file) => CachedContent::File(file),
         };
-        let tag = record.h1.as_deref().unwrap_or(&record.sha256);
         // An `.info` has no checksum that anybody could vouch for.
         let is_final = record.verified != Verified::None || record.h1.is_none();
         CachedFile {
             content,
-            etag: etag(tag),
+            etag: match &record.h1 {
+                Some(h1) => etag(h1),
+                None => etag(&record.sha256),
+            },
             verified: record.verified,
             file: None,
             validity: validity.filter(|_| is_final),
@@ -146,7 +147,7 @@ impl CachedMetadata {
     /// In memory; `fetched` is what it was taken from, which holds the room for it.
     pub fn new(record: MetaRecord, fetched: Option<Bytes>, validity: Validity) -> Self {
         let record = Arc::new(record);
-        let etag = etag(&super::hex(&Sha256::digest(record.body.as_bytes())));
+        let etag = etag(&Sha256::of(record.body.as_bytes()));
         CachedMetadata {
             body: Bytes::from_owner(BodyOf {
                 record: Arc::clone(&record),
@@ -161,9 +162,8 @@ impl CachedMetadata {
 
     /// A list in a file, which the record names.
     pub fn in_file(record: MetaRecord, file: BlobFile, validity: Validity) -> Self {
-        let sha256 = record.file.as_ref().map(|file| file.sha256.as_str());
         CachedMetadata {
-            etag: etag(sha256.unwrap_or_default()),
+            etag: record.file.as_ref().and_then(|file| etag(&file.sha256)),
             body: Bytes::new(),
             file: Some(file),
             record: Arc::new(record),
@@ -306,7 +306,7 @@ mod tests {
     fn file(body: &str, verified: Verified, validity: Validity) -> CachedFile {
         let record = FileRecord {
             size: body.len() as u64,
-            sha256: String::new(),
+            sha256: Sha256::of(b""),
             h1: Some(format!("h1:{body}")),
             from: String::new(),
             seen: Timestamp(0),

@@ -223,7 +223,7 @@ impl Engine {
         if let Some(meta) = self.memory.metadata(key) {
             return Ok(Some(meta));
         }
-        let Some(record) = self.store.meta(key).await? else {
+        let Some(record) = self.store.metadata(key).await? else {
             return Ok(None);
         };
         let validity = validity.until(self.gets_old(&record));
@@ -446,7 +446,7 @@ impl Engine {
                 };
                 self.store.put_query(key, record, &file).await
             }
-            None => self.store.put_meta(key, record).await,
+            None => self.store.put_metadata(key, record).await,
         };
         if kept.is_err() {
             // The store says so.
@@ -464,7 +464,8 @@ impl Engine {
 
     /// Before another query of a module is kept: anybody can ask for any number, such as every abbreviation of a commit.
     async fn make_room(&self, key: &MetaKey) {
-        if matches!(key.meta, Meta::Query(_)) && matches!(self.store.meta(key).await, Ok(None)) {
+        if matches!(key.meta, Meta::Query(_)) && matches!(self.store.metadata(key).await, Ok(None))
+        {
             let _one_at_a_time = self.tidying.acquire().await;
             if let Err(error) = self.store.tidy_queries(&key.module, MAX_QUERIES).await {
                 tracing::error!(module = %key.module, %error, "old queries could not be removed");

@@ -53,7 +53,6 @@ use crate::gomod::ModulePath;
 use crate::policy::{Course, Policy};
 use crate::protocol::{FileKey, Key, Meta, MetaKey};
 use crate::store::Store;
-pub use crate::store::hex;
 use crate::telemetry::metrics::EngineMetrics;
 use memory::MemoryCache;
 use negative::Negatives;
@@ -331,7 +330,7 @@ impl Engine {
     ) -> Result<T, EngineError> {
         match found {
             Err(error) if error.doubtful && error.is_absent() => {
-                let had = self.store.sources_of(module).await?;
+                let had = self.store.origins_of(module).await?;
                 let is_upstream = |from: &String| {
                     let mut upstreams = sources.upstreams();
                     upstreams.any(|upstream| **upstream.label() == **from)

@@ -12,8 +12,9 @@ use super::error::{Class, EngineError};
 use super::vouch::Refusal;
 use crate::clock::Timestamp;
 use crate::errand::Errand;
+use crate::gomod::H1;
 use crate::protocol::{FileKey, Kind};
-use crate::store::{FileRecord, PinRecord, Settle, Store, UnsettledRecord, Verified};
+use crate::store::{FileRecord, FirstSeenRecord, PendingRecord, Verification, Verified};
 use crate::sumdb::SumdbError;
 
 /// Files that are asked about at the same time.
@@ -54,23 +55,16 @@ impl Engine {
     /// Asks about what is still to be vouched for and due; ends early when nobody can be asked.
     pub async fn reverify_due(&self) -> Result<Reverified, EngineError> {
         let mut done = Reverified::default();
-        let mut after: Option<String> = None;
         let in_vain = AtomicU32::new(0);
-        loop {
-            let page = self.store.unsettled(after.as_deref()).await?;
-            let Some((last, _)) = page.last() else {
-                return Ok(done);
-            };
-            after = Some(last.clone());
-            let now = self.clock.now();
-            let due = page.into_iter().filter(|(_, it)| it.not_before <= now);
-            let steps = stream::iter(due).map(|(name, record)| {
+        let mut pages = self.store.due(self.clock.now());
+        while let Some(due) = pages.next().await? {
+            let steps = stream::iter(due).map(|(key, record)| {
                 let in_vain = &in_vain;
                 async move {
                     if in_vain.load(Ordering::Relaxed) >= IN_VAIN {
                         return Step::Pending;
                     }
-                    let step = self.reverify_one(&name, record).await;
+                    let step = self.reverify_one(&key, record).await;
                     match step {
                         Step::InVain => in_vain.fetch_add(1, Ordering::Relaxed),
                         _ => in_vain.swap(0, Ordering::Relaxed),
@@ -87,52 +81,50 @@ impl Engine {
                 }
             }
             if in_vain.load(Ordering::Relaxed) >= IN_VAIN {
-                return Ok(done);
+                break;
             }
         }
+        Ok(done)
     }
 
     /// One file; a fault of the store leaves it as it is.
-    async fn reverify_one(&self, name: &str, record: UnsettledRecord) -> Step {
-        match self.try_reverify(name, record).await {
+    async fn reverify_one(&self, key: &FileKey, record: PendingRecord) -> Step {
+        match self.try_reverify(key, record).await {
             Ok(step) => step,
             Err(error) => {
-                tracing::warn!(name, %error, "a file that was served unverified could not be re-verified");
+                tracing::warn!(file = %key, %error, "a file that was served unverified could not be re-verified");
                 Step::Pending
             }
         }
     }
 
-    async fn try_reverify(&self, name: &str, record: UnsettledRecord) -> Result<Step, EngineError> {
-        let Some(key) = Store::file_of(name) else {
-            return Ok(Step::Pending);
-        };
-        let file = self.store.record(&key).await?;
-        let Some((file, h1)) = file.and_then(|file| file.h1.clone().map(|h1| (file, h1))) else {
-            self.store.remove_unsettled(&key).await?;
+    async fn try_reverify(&self, key: &FileKey, record: PendingRecord) -> Result<Step, EngineError> {
+        let file = self.store.record(key).await?;
+        let Some((file, h1)) = file.and_then(|file| file.h1.map(|h1| (file, h1))) else {
+            self.store.remove_pending(key).await?;
             self.show_totals();
             return Ok(Step::Verified);
         };
         if !self.voucher.covers(&key.module) {
-            return match self.pinned(&key, &file, &h1, false).await? {
-                Some(pin) => self.verified(&key, &h1, Verified::Pin, None, pin).await,
+            return match self.pinned(key, &file, &h1, false).await? {
+                Some(pin) => self.verified(key, &h1, Verified::FirstSeen, None, pin).await,
                 None => Ok(Step::Revoked),
             };
         }
-        self.voucher.forget_unknown(&key);
+        self.voucher.forget_unknown(key);
         match self
             .voucher
             .ask(&key.module, &key.version, &Errand::default())
             .await
         {
-            Ok(said) => match self.voucher.compare(&key, &h1, &file.from, &said) {
+            Ok(said) => match self.voucher.compare(key, &h1, &file.from, &said) {
                 Ok(vouched) => {
-                    self.verified(&key, &h1, vouched.verified, vouched.by, None)
+                    self.verified(key, &h1, vouched.verified, vouched.by, None)
                         .await
                 }
-                Err(mismatch) => self.revoke_wrong(&key, &h1, &mismatch).await,
+                Err(mismatch) => self.revoke_wrong(key, &h1, &mismatch).await,
             },
-            Err(refusal) => self.not_vouched(&key, &file, &h1, record, refusal).await,
+            Err(refusal) => self.not_vouched(key, &file, &h1, record, refusal).await,
         }
     }
 
@@ -141,11 +133,11 @@ impl Engine {
         &self,
         key: &FileKey,
         file: &FileRecord,
-        h1: &str,
+        h1: &H1,
         unknown: bool,
-    ) -> Result<Option<Option<PinRecord>>, EngineError> {
+    ) -> Result<Option<Option<FirstSeenRecord>>, EngineError> {
         match self.voucher.first_seen(key, h1, &file.from, unknown).await {
-            Ok(vouched) => Ok(Some(vouched.beside.pin)),
+            Ok(vouched) => Ok(Some(vouched.companions.first_seen)),
             Err(mismatch) if mismatch.class == Class::Rejected => {
                 self.revoke_wrong(key, h1, &mismatch).await?;
                 Ok(None)
@@ -157,13 +149,17 @@ impl Engine {
     async fn verified(
         &self,
         key: &FileKey,
-        h1: &str,
+        h1: &H1,
         verified: Verified,
         by: Option<String>,
-        pin: Option<PinRecord>,
+        pin: Option<FirstSeenRecord>,
     ) -> Result<Step, EngineError> {
-        let settle = Settle { verified, by, pin };
-        if !self.store.settle(key, h1, settle).await? {
+        let settle = Verification {
+            verified,
+            by,
+            first_seen: pin,
+        };
+        if !self.store.put_verification(key, h1, settle).await? {
             // It has been fetched anew meanwhile.
             return Ok(Step::Pending);
         }
@@ -175,8 +171,8 @@ impl Engine {
         &self,
         key: &FileKey,
         file: &FileRecord,
-        h1: &str,
-        mut record: UnsettledRecord,
+        h1: &H1,
+        mut record: PendingRecord,
         refusal: Refusal,
     ) -> Result<Step, EngineError> {
         let every = u64::try_from(self.settings.reverify_every.as_millis()).unwrap_or(u64::MAX / 8);
@@ -188,12 +184,12 @@ impl Engine {
                 return Ok(Step::Revoked);
             };
             if file.verified == Verified::None {
-                let settle = Settle {
-                    verified: Verified::Pin,
+                let settle = Verification {
+                    verified: Verified::FirstSeen,
                     by: None,
-                    pin,
+                    first_seen: pin,
                 };
-                self.store.settle(key, h1, settle).await?;
+                self.store.put_verification(key, h1, settle).await?;
                 self.has_changed(key);
             }
             UNKNOWN_PAUSE
@@ -210,24 +206,17 @@ impl Engine {
             every * 2
         };
         record.not_before = Timestamp(self.clock.now().0.saturating_add(pause));
-        self.store.put_unsettled(key, &record).await?;
+        self.store.put_pending(key, &record).await?;
         Ok(if in_vain { Step::InVain } else { Step::Pending })
     }
 
     async fn revoke_wrong(
         &self,
         key: &FileKey,
-        h1: &str,
+        h1: &H1,
         why: &EngineError,
     ) -> Result<Step, EngineError> {
-        if self
-            .store
-            .record(key)
-            .await?
-            .and_then(|it| it.h1)
-            .as_deref()
-            != Some(h1)
-        {
+        if self.store.record(key).await?.and_then(|it| it.h1).as_ref() != Some(h1) {
             // It has been fetched anew meanwhile.
             return Ok(Step::Pending);
         }
@@ -237,12 +226,11 @@ impl Engine {
         Ok(Step::Revoked)
     }
 
-    /// Revokes a kept file: it is answered from nowhere any more.
-    pub async fn revoke(&self, key: &FileKey) -> Result<(), EngineError> {
-        let revoked = self.store.withdraw(key).await;
-        // A part may be done where the whole has failed.
+    /// Takes a kept file back, from every place where it could be answered from.
+    pub async fn withdraw(&self, key: &FileKey) -> Result<(), EngineError> {
+        self.store.revoke(key).await?;
         self.has_changed(key);
-        Ok(revoked?)
+        Ok(())
     }
 
     /// What is known of a kept file has changed: answers that were made before are not given any more.
@@ -256,24 +244,21 @@ impl Engine {
     /// none has vouched for yet, is asked about.
     pub async fn look_through_kept(&self, rules: &str) -> Result<(), EngineError> {
         if self.store.rules().await?.as_deref() != Some(rules) {
-            let mut after: Option<String> = None;
-            loop {
-                let begun = Instant::now();
-                let page = self.store.files(after.as_deref()).await?;
-                let Some((last, _)) = page.last() else { break };
-                after = Some(last.clone());
-                let unvouched = page.into_iter().filter_map(|(name, record)| {
-                    let (key, record) = (Store::file_of(&name)?, record?);
+            let mut pages = self.store.files();
+            let mut begun = Instant::now();
+            while let Some(files) = pages.next().await? {
+                let unverified = files.into_iter().filter_map(|(key, record)| {
                     let open = key.kind != Kind::Info
                         && record.verified != Verified::Sumdb
                         && self.voucher.covers(&key.module);
                     open.then_some(key)
                 });
                 self.store
-                    .mark_unsettled(unvouched, self.clock.now())
+                    .mark_pending(unverified, self.clock.now())
                     .await?;
                 // Looking through millions takes a part of one core only.
                 tokio::time::sleep(begun.elapsed() * LOOK_REST).await;
+                begun = Instant::now();
             }
             self.store.put_rules(rules).await?;
         }

@@ -9,13 +9,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tokio::sync::Mutex;
 
-use super::hex;
 use crate::clock::SharedClock;
-use crate::store::{Store, StoreError, TokenFile, TokenRecord};
+use crate::store::{Sha256, Store, StoreError, TokenFile, TokenRecord};
 
 /// Tokens at the most.
 pub const MOST_TOKENS: usize = 10_000;
@@ -111,7 +109,7 @@ pub struct Tokens {
     copy: TokenFile,
     clock: SharedClock,
     /// Names by the SHA-256 of their tokens. Guards no await.
-    known: RwLock<HashMap<String, TokenName>>,
+    known: RwLock<HashMap<Sha256, TokenName>>,
     /// One change at a time, so that memory and index agree.
     changing: Mutex<()>,
 }
@@ -150,7 +148,7 @@ impl Tokens {
         let kept: Vec<TokenRecord> = kept.into_iter().filter_map(|(_, record)| record).collect();
         let known = kept
             .iter()
-            .filter_map(|record| Some((record.sha256.clone(), record.name.parse().ok()?)));
+            .filter_map(|record| Some((record.sha256, record.name.parse().ok()?)));
         let tokens = Tokens {
             known: RwLock::new(known.collect()),
             store,
@@ -235,9 +233,9 @@ impl Tokens {
     }
 }
 
-/// SHA-256 of a token as its holder has it, lower-case hexadecimal.
-fn digest(token: &str) -> String {
-    hex(&Sha256::digest(token))
+/// That of a token as its holder has it.
+fn digest(token: &str) -> Sha256 {
+    Sha256::of(token.as_bytes())
 }
 
 #[cfg(test)]
@@ -335,7 +333,7 @@ mod tests {
             .await
             .unwrap();
         let name: TokenName = "a".parse().unwrap();
-        let many = (0..MOST_TOKENS).map(|n| (n.to_string(), name.clone()));
+        let many = (0..MOST_TOKENS).map(|n| (digest(&n.to_string()), name.clone()));
         tokens.known.write().extend(many);
         assert!(matches!(tokens.make(&name).await, Err(TokenError::TooMany)));
     }

@@ -15,7 +15,7 @@ use crate::errand::Errand;
 use crate::gomod::{H1, ModulePath, Version};
 use crate::policy::Policy;
 use crate::protocol::{FileKey, Kind};
-use crate::store::{Beside, PinRecord, Store, Verified};
+use crate::store::{Companions, FirstSeenRecord, Store, Verified};
 use crate::sumdb::{Database, SumdbError, Sums};
 
 /// How long a file waits for a database that has not answered since another file waited in vain …
@@ -64,7 +64,7 @@ pub struct Vouched {
     /// Of `sumdb`, which database.
     pub by: Option<String>,
     /// To be recorded together with it.
-    pub beside: Beside,
+    pub companions: Companions,
 }
 
 /// One file's verification under way.
@@ -248,7 +248,7 @@ impl Voucher {
     pub fn compare(
         &self,
         key: &FileKey,
-        h1: &str,
+        h1: &H1,
         from: &str,
         said: &Said,
     ) -> Result<Vouched, EngineError> {
@@ -256,11 +256,12 @@ impl Voucher {
             Kind::Mod => &said.sums.go_mod,
             Kind::Info | Kind::Zip => &said.sums.zip,
         };
-        if recorded.iter().any(|known| known == h1) {
+        let downloaded = h1.to_string();
+        if recorded.contains(&downloaded) {
             return Ok(Vouched {
                 verified: Verified::Sumdb,
                 by: Some(said.by.to_string()),
-                beside: Beside::default(),
+                companions: Companions::default(),
             });
         }
         let mut mismatch = EngineError::new(
@@ -283,25 +284,25 @@ impl Voucher {
     pub async fn first_seen(
         &self,
         key: &FileKey,
-        h1: &str,
+        h1: &H1,
         from: &str,
         unknown: bool,
     ) -> Result<Vouched, EngineError> {
         let held = |pin| Vouched {
-            verified: Verified::Pin,
+            verified: Verified::FirstSeen,
             by: None,
-            beside: Beside {
-                pin,
-                unsettled: unknown.then(|| self.clock.now()),
+            companions: Companions {
+                first_seen: pin,
+                pending_since: unknown.then(|| self.clock.now()),
             },
         };
-        let known = self.store.pin(key).await?;
+        let known = self.store.first_seen(key).await?;
         self.as_seen(key, h1, from, known.as_ref()).await?;
         if known.is_some_and(|pin| !pin.accept) {
             return Ok(held(None));
         }
-        Ok(held(Some(PinRecord {
-            h1: h1.to_owned(),
+        Ok(held(Some(FirstSeenRecord {
+            h1: *h1,
             from: from.to_owned(),
             seen: self.clock.now(),
             unknown,
@@ -313,18 +314,18 @@ impl Voucher {
     async fn as_seen(
         &self,
         key: &FileKey,
-        h1: &str,
+        h1: &H1,
         from: &str,
-        pin: Option<&PinRecord>,
+        pin: Option<&FirstSeenRecord>,
     ) -> Result<(), EngineError> {
         let expected = match pin {
             Some(pin) if pin.accept => None,
-            Some(pin) => Some(pin.h1.clone()),
+            Some(pin) => Some(pin.h1),
             // A file that is gone from the disk, but not from the index, was seen as well.
             None => self.store.record(key).await?.and_then(|record| record.h1),
         };
         match expected {
-            Some(expected) if expected != h1 => {
+            Some(expected) if expected != *h1 => {
                 let version = format!("{}@{}", key.module, key.version);
                 let mut mismatch = EngineError::new(
                     Class::Rejected,
@@ -411,7 +412,7 @@ impl Vouching {
     /// The file has this h1 by its content: who vouches for that?
     pub async fn verdict(self, h1: &H1, from: &str) -> Result<Vouched, EngineError> {
         let voucher = &self.voucher;
-        let (key, h1) = (&self.key, h1.as_str());
+        let key = &self.key;
         let Some(mut asked) = self.asked.clone() else {
             return voucher.first_seen(key, h1, from, false).await;
         };
@@ -448,15 +449,15 @@ impl Vouching {
             }
             Judgement::Later => {
                 *voucher.in_vain.lock() = Some(Instant::now());
-                let pin = voucher.store.pin(key).await?;
+                let pin = voucher.store.first_seen(key).await?;
                 voucher.as_seen(key, h1, from, pin.as_ref()).await?;
                 tracing::warn!(file = %key, database = %refusal.database, error = %refusal.error, "served unverified; to be verified later");
                 Ok(Vouched {
                     verified: Verified::None,
                     by: None,
-                    beside: Beside {
-                        pin: None,
-                        unsettled: Some(voucher.clock.now()),
+                    companions: Companions {
+                        first_seen: None,
+                        pending_since: Some(voucher.clock.now()),
                     },
                 })
             }
@@ -502,7 +503,7 @@ impl Foresight {
     pub fn verified(&self) -> Verified {
         match &self.asked {
             // No database covers it.
-            None => Verified::Pin,
+            None => Verified::FirstSeen,
             Some(asked) if matches!(*asked.borrow(), Some(Ok(_))) => Verified::Sumdb,
             Some(_) => Verified::None,
         }

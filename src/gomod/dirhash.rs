@@ -4,12 +4,15 @@ use std::fmt;
 use std::str::FromStr;
 
 use base64::Engine as _;
+use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
-/// A hash in its text form, `h1:` and the base64 of 32 bytes.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct H1(String);
+/// A hash of a module's files. Its text form is `h1:` and the base64 of its 32 bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct H1([u8; 32]);
 
 /// Why no hash can be made or read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,31 +29,21 @@ impl H1 {
     /// Reads the text form; base64 must be complete and strict.
     pub fn parse(s: &str) -> Result<Self, HashError> {
         let digest = s.strip_prefix("h1:").ok_or(HashError::Malformed)?;
-        match STANDARD.decode(digest) {
-            Ok(bytes) if bytes.len() == 32 => Ok(Self(s.to_owned())),
-            _ => Err(HashError::Malformed),
-        }
-    }
-
-    /// The text form.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    fn from_digest(digest: &[u8]) -> Self {
-        Self(format!("h1:{}", STANDARD.encode(digest)))
+        let bytes = STANDARD.decode(digest).map_err(|_| HashError::Malformed)?;
+        bytes.try_into().map(H1).map_err(|_| HashError::Malformed)
     }
 }
 
 impl fmt::Display for H1 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str("h1:")?;
+        Base64Display::new(&self.0, &STANDARD).fmt(f)
     }
 }
 
 impl fmt::Debug for H1 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -58,6 +51,25 @@ impl FromStr for H1 {
     type Err = HashError;
     fn from_str(s: &str) -> Result<Self, HashError> {
         Self::parse(s)
+    }
+}
+
+/// The text form in JSON, the 32 bytes elsewhere.
+impl Serialize for H1 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match serializer.is_human_readable() {
+            true => serializer.collect_str(self),
+            false => self.0.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for H1 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match deserializer.is_human_readable() {
+            true => Self::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom),
+            false => <[u8; 32]>::deserialize(deserializer).map(H1),
+        }
     }
 }
 
@@ -76,9 +88,7 @@ pub fn hash1<S: AsRef<str>>(
         if name.contains('\n') {
             return Err(HashError::NewlineInName(name.to_owned()));
         }
-        for &b in digest {
-            lines.extend_from_slice(&hex(b));
-        }
+        lines.extend_from_slice(&hex(digest));
         lines.extend_from_slice(b"  ");
         lines.extend_from_slice(name.as_bytes());
         lines.push(b'\n');
@@ -88,22 +98,22 @@ pub fn hash1<S: AsRef<str>>(
         }
     }
     hash.update(&lines);
-    Ok(H1::from_digest(&hash.finalize()))
+    Ok(H1(hash.finalize().into()))
 }
 
 /// The hash of a go.mod, as it stands in go.sum behind `V/go.mod`.
 pub fn hash_go_mod(body: &[u8]) -> H1 {
     let mut hash = Sha256::new();
-    for b in Sha256::digest(body) {
-        hash.update(hex(b));
-    }
+    hash.update(hex(&Sha256::digest(body).into()));
     hash.update(b"  go.mod\n");
-    H1::from_digest(&hash.finalize())
+    H1(hash.finalize().into())
 }
 
-fn hex(b: u8) -> [u8; 2] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    [DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]]
+fn hex(digest: &[u8; 32]) -> [u8; 64] {
+    let mut digits = [0; 64];
+    // It fails only when the lengths do not fit.
+    let _ = const_hex::encode_to_slice(digest, &mut digits);
+    digits
 }
 
 #[cfg(test)]
@@ -119,11 +129,11 @@ mod tests {
     fn c56_h1_vectors() {
         let go_mod = "module example.com/m\n";
         assert_eq!(
-            hash_go_mod(go_mod.as_bytes()).as_str(),
+            hash_go_mod(go_mod.as_bytes()).to_string(),
             "h1:flS2VctbRrTv+sBE+VKgxx6hlkMGPVz9MGOmzMYFg3k="
         );
         assert_eq!(
-            hash_go_mod(b"").as_str(),
+            hash_go_mod(b"").to_string(),
             "h1:G7mAYYxgmS0lVkHyy2hEOLQCFB0DlQFTMLWggykrydY="
         );
         let mut files = vec![
@@ -131,16 +141,16 @@ mod tests {
             ("example.com/m@v1.0.0/go.mod", sha(go_mod)),
         ];
         assert_eq!(
-            hash1(files.clone()).unwrap().as_str(),
+            hash1(files.clone()).unwrap().to_string(),
             "h1:fCHMqo5ggHEQvwcrsN81zr5orRk5lClR36KRHpfUjKg="
         );
         files.push(("example.com/m@v1.0.0/sub/", sha("")));
         assert_eq!(
-            hash1(files).unwrap().as_str(),
+            hash1(files).unwrap().to_string(),
             "h1:8qOrKE7XNjK42DsWKc+AJAlTSJxQ70jV8EOLMmS8E5w="
         );
         assert_eq!(
-            hash1::<&str>([]).unwrap().as_str(),
+            hash1::<&str>([]).unwrap().to_string(),
             "h1:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
         );
         assert_eq!(

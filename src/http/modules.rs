@@ -497,7 +497,7 @@ mod tests {
         let answer = Answer {
             content: Content::Bytes(Bytes::from_static(b"module corp.example.com/a\n")),
             etag: None,
-            verified: Some(Verified::Pin),
+            verified: Some(Verified::FirstSeen),
             fetched: None,
             cache: CacheStatus::Hit,
             from: None,

@@ -17,7 +17,7 @@ use super::observe::Note;
 use super::{Access, Caller, Face};
 use crate::breaker::{BreakerState, Standing};
 use crate::clock::Timestamp;
-use crate::store::Room;
+use crate::store::{Health, Room};
 use crate::telemetry::metrics::{Endpoint, Outcome};
 
 const TEMPLATE: &str = include_str!("page.html");
@@ -193,7 +193,8 @@ fn state(face: &Face, caller: Caller) -> String {
             escape(value)
         );
     };
-    let index = face.engine.store().index().healthy();
+    let health = face.engine.store().catalog().health();
+    let index = health != Health::Unavailable;
     row(
         "Store",
         if index {
@@ -217,12 +218,11 @@ fn state(face: &Face, caller: Caller) -> String {
     let disk = face.disk.status();
     let room = disk.room == Room::Enough;
     let free = disk.free.map_or_else(|| "unknown".to_owned(), size);
-    let in_memory = face.engine.store().index().in_memory();
     row(
         "Disk",
         &format!(
             "{free} free{}",
-            match (room, disk.failing.is_some(), in_memory) {
+            match (room, disk.failing.is_some(), health == Health::InMemory) {
                 (true, ..) => "",
                 (false, _, true) => ": too little to open the index, nothing more is kept",
                 (false, true, false) => ": files cannot be kept, see the log",

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::observe::Note;
 use super::{Caller, Face};
 use crate::clock::Timestamp;
-use crate::store::Room;
+use crate::store::{Health, Room};
 use crate::telemetry::metrics::{Endpoint, Outcome};
 use crate::upstream::Upstream;
 
@@ -56,7 +56,7 @@ pub async fn ready(
     State(face): State<Arc<Face>>,
     Extension(caller): Extension<Caller>,
 ) -> Response<Body> {
-    let index = face.engine.store().index().healthy();
+    let health = face.engine.store().catalog().health();
     let disk = face.disk.status();
     let upstreams: Vec<_> = face
         .engine
@@ -66,12 +66,12 @@ pub async fn ready(
             sources.upstreams().map(state).collect()
         });
     let value = json!({
-        "ready": index,
+        "ready": health != Health::Unavailable,
         "store": {
-            "index": match (index, face.engine.store().index().in_memory()) {
-                (false, _) => "failed",
-                (true, true) => "in memory: the disk has no room to open it",
-                (true, false) => "ok",
+            "index": match health {
+                Health::Unavailable => "failed",
+                Health::InMemory => "in memory: the disk has no room to open it",
+                Health::Ready => "ok",
             },
         },
         "disk": {
@@ -93,7 +93,7 @@ pub async fn ready(
         "slow_fetches": face.engine.slow_fetches(),
     });
     json_answer(
-        if index {
+        if health != Health::Unavailable {
             StatusCode::OK
         } else {
             StatusCode::SERVICE_UNAVAILABLE

@@ -4,10 +4,8 @@ mod rebuild;
 mod refresh;
 mod reverify;
 mod room;
-mod tally;
 
 pub use rebuild::Rebuild;
 pub use refresh::Refresh;
 pub use reverify::Reverify;
 pub use room::Room;
-pub use tally::Tally;

@@ -70,6 +70,22 @@ impl FileKey {
             ..self.clone()
         }
     }
+
+    /// Reads back what `Display` writes.
+    pub fn from_path(path: &str) -> Option<Self> {
+        let (module, file) = path.rsplit_once("/@v/")?;
+        let (version, ext) = file.rsplit_once('.')?;
+        let kind = Kind::from_ext(ext)?;
+        let module = ModulePath::unescape(module).ok()?;
+        let Rev::Version(version) = Rev::unescape(version).ok()? else {
+            return None;
+        };
+        version.fits(&module).then_some(FileKey {
+            module,
+            version,
+            kind,
+        })
+    }
 }
 
 /// What may be different when it is asked for again.
@@ -101,6 +117,27 @@ impl MetaKey {
             Meta::Latest => format!("{module}@latest"),
             Meta::Query(name) => format!("{module}@{name}"),
         }
+    }
+
+    /// Reads back what `Display` writes.
+    pub fn from_path(path: &str) -> Option<Self> {
+        let (module, meta) = match path.strip_suffix("/@latest") {
+            Some(module) => (module, Meta::Latest),
+            None => {
+                let (module, file) = path.rsplit_once("/@v/")?;
+                let meta = match file.strip_suffix(".info") {
+                    None if file == "list" => Meta::List,
+                    None => return None,
+                    Some(name) => match Rev::unescape(name).ok()? {
+                        Rev::Name(name) => Meta::Query(name),
+                        Rev::Version(_) => return None,
+                    },
+                };
+                (module, meta)
+            }
+        };
+        let module = ModulePath::unescape(module).ok()?;
+        Some(MetaKey { module, meta })
     }
 }
 

@@ -3,14 +3,19 @@
 //! Anybody can ask for names that do not exist, so what is kept of them is bounded by its form: each name belongs to one
 //! of `SETS` records by its hash, and each record has room for `WAYS` names. Nothing has to be counted or read at start.
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Change, Store, StoreError, layout, sound};
+use super::catalog::{Change, Query};
+use super::model::{Fact, FactKey, FactKind};
+use super::{Store, StoreError};
 use crate::clock::Timestamp;
 use crate::protocol::Key;
 
-/// Records of the index that hold absences.
+/// Facts that hold absences.
 const SETS: u16 = 8192;
 /// Names in each of them.
 const WAYS: usize = 8;
@@ -33,17 +38,14 @@ pub struct AbsentRecord {
     /// What: a path as in requests.
     name: String,
     /// They said that it is gone (410).
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub gone: bool,
     /// The first lines of their words.
     pub words: Vec<String>,
     /// Who said so last, as shown to people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
     /// When.
     pub at: Timestamp,
     /// How often it has been said again, an hour later or more.
-    #[serde(default)]
     confirmed: u8,
 }
 
@@ -73,7 +75,34 @@ impl AbsentRecord {
     }
 }
 
-/// One record of the index: names that share it by their hash.
+/// Where a name belongs, by its hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AbsentSlot(u16);
+
+impl AbsentSlot {
+    fn of(name: &str) -> Self {
+        let hash = Sha256::digest(name.as_bytes());
+        AbsentSlot(u16::from_be_bytes([hash[0], hash[1]]) % SETS)
+    }
+}
+
+impl fmt::Display for AbsentSlot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04x}", self.0)
+    }
+}
+
+impl FromStr for AbsentSlot {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let slot = u16::from_str_radix(text, 16).map_err(drop)?;
+        (text.len() == 4 && slot < SETS)
+            .then_some(AbsentSlot(slot))
+            .ok_or(())
+    }
+}
+
+/// The names of one slot.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AbsentSet {
     names: Vec<AbsentRecord>,
@@ -141,17 +170,12 @@ impl AbsentChange {
     }
 }
 
-fn set_key(name: &str) -> String {
-    let hash = Sha256::digest(name.as_bytes());
-    let set = u16::from_be_bytes([hash[0], hash[1]]) % SETS;
-    format!("{}{set:04x}", layout::ABSENT)
-}
-
 impl Store {
-    async fn absent_set(&self, key: &str, now: Timestamp) -> Result<AbsentSet, StoreError> {
-        let bytes = self.index.get(key).await?;
-        let set = bytes.and_then(|bytes| sound(key, AbsentSet::decode(&bytes)));
-        let mut set = set.unwrap_or_default();
+    async fn absent_set(&self, slot: AbsentSlot, now: Timestamp) -> Result<AbsentSet, StoreError> {
+        let mut set = match self.catalog.read(&FactKey::Absent(slot)).await? {
+            Some(Fact::Absent(_, set)) => set,
+            _ => AbsentSet::default(),
+        };
         set.names.retain(|record| !record.is_over(now));
         Ok(set)
     }
@@ -163,7 +187,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Option<AbsentRecord>, StoreError> {
         let name = key.to_string();
-        let set = self.absent_set(&set_key(&name), now).await?;
+        let set = self.absent_set(AbsentSlot::of(&name), now).await?;
         Ok(set.get(&name).cloned())
     }
 
@@ -175,13 +199,13 @@ impl Store {
         now: Timestamp,
         mut may_write: impl FnMut() -> bool + Send,
     ) -> Result<(), StoreError> {
-        let mut changed: Vec<(String, AbsentSet)> = Vec::new();
+        let mut changed: Vec<(AbsentSlot, AbsentSet)> = Vec::new();
         for change in changes {
-            let key = set_key(change.name());
-            let at = changed.iter().position(|(other, _)| *other == key);
+            let slot = AbsentSlot::of(change.name());
+            let at = changed.iter().position(|(other, _)| *other == slot);
             let mut set = match at {
                 Some(at) => changed.swap_remove(at).1,
-                None => self.absent_set(&key, now).await?,
+                None => self.absent_set(slot, now).await?,
             };
             let differs = match change {
                 AbsentChange::Appeared(name) => set.remove(&name),
@@ -196,16 +220,16 @@ impl Store {
                 AbsentChange::Said(_) => false,
             };
             if differs || at.is_some() {
-                changed.push((key, set));
+                changed.push((slot, set));
             }
         }
-        let write = |(key, set): (String, AbsentSet)| match set.names.is_empty() {
-            true => Change::Remove(key),
-            false => Change::Put(key, set.encode()),
+        let write = |(slot, set): (AbsentSlot, AbsentSet)| match set.names.is_empty() {
+            true => Change::Remove(FactKey::Absent(slot)),
+            false => Change::Put(Fact::Absent(slot, set)),
         };
         let changes: Vec<_> = changed.into_iter().map(write).collect();
         if !changes.is_empty() {
-            self.index.commit(changes).await?;
+            self.change(changes).await?;
         }
         Ok(())
     }
@@ -220,18 +244,19 @@ impl Store {
         Ok(related)
     }
 
+    /// Whether a file is kept of the module, given escaped, or of one below or above it.
     async fn is_near_kept(&self, module: &str) -> Result<bool, StoreError> {
-        let mut prefix = format!("{}{module}/", layout::FILE);
+        let mut query = Query::Below(FactKind::File, module.to_owned());
         let mut above = Some(module);
         loop {
-            if !self.index.scan(&prefix, None, 1).await?.is_empty() {
+            if !self.catalog.page(&query, None, 1).await?.facts.is_empty() {
                 return Ok(true);
             }
             above = above.and_then(|path| path.rsplit_once('/')).map(|it| it.0);
             let Some(path) = above else {
                 return Ok(false);
             };
-            prefix = format!("{}{path}/@v/", layout::FILE);
+            query = Query::Below(FactKind::File, format!("{path}/@v"));
         }
     }
 }
@@ -242,7 +267,7 @@ mod tests {
     use crate::clock::SystemClock;
     use crate::gomod::{ModulePath, Version};
     use crate::protocol::{FileKey, Kind, Meta, MetaKey};
-    use crate::store::{Beside, DataDir, FileRecord, Verified};
+    use crate::store::{Companions, DataDir, FileRecord, Sha256 as Digest256, Verified, codec};
     use std::collections::HashSet;
     use std::sync::Arc;
 
@@ -309,8 +334,11 @@ mod tests {
         let set = AbsentSet {
             names: vec![record.unwrap()],
         };
-        assert!(set.encode().len() < LONGEST_NAME + LINES * LONGEST_LINE + 200);
-        assert_eq!(AbsentSet::decode(&set.encode()).unwrap(), set);
+        assert!(codec::encode(&set).len() < LONGEST_NAME + LINES * LONGEST_LINE + 200);
+        assert_eq!(
+            codec::decode::<AbsentSet>(&codec::encode(&set)).unwrap(),
+            set
+        );
         let long = format!("example.com/{}", "a/".repeat(300) + "a");
         assert!(AbsentRecord::new(&key(&long), false, &[], None, Timestamp(1)).is_none());
     }
@@ -334,14 +362,9 @@ mod tests {
         let gone = AbsentChange::Appeared(key("example.com/m").to_string());
         change(vec![gone]).await.unwrap();
         assert_eq!(at("example.com/m", DAY).await, None);
-        assert!(
-            store
-                .index()
-                .scan(layout::ABSENT, None, 9)
-                .await
-                .unwrap()
-                .is_empty()
-        );
+        let all = Query::All(FactKind::Absent);
+        let left = store.catalog().page(&all, None, 9).await.unwrap();
+        assert!(left.facts.is_empty());
 
         let file = FileKey {
             module: ModulePath::parse("example.com/m").unwrap(),
@@ -350,15 +373,15 @@ mod tests {
         };
         let record = FileRecord {
             size: 1,
-            sha256: "00".repeat(32),
+            sha256: Digest256::of(b"m"),
             h1: None,
             from: String::new(),
             seen: Timestamp(1),
             verified: Verified::None,
             by: None,
         };
-        let beside = Beside::default();
-        let published = store.publish_bytes(&file, "m".into(), &record, &beside);
+        let companions = Companions::default();
+        let published = store.publish_bytes(&file, "m".into(), &record, &companions);
         published.await.unwrap();
         for (path, near) in [
             ("example.com/m/cmd/x", true),

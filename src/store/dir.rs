@@ -10,13 +10,14 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::Store;
-use super::base::{Base, Held, OpenError, Opener};
+use super::catalog::sled::SledCatalog;
+use super::catalog::sled::base::{Base, Held, OpenError, Opener};
+use super::catalog::sled::migrate::{self, MigrateError};
+use super::catalog::{self, Health};
 use super::claim::{self, Claim};
 use super::disk::{self, Disk};
 use super::files::Files;
 use super::keeper::Keeper;
-use super::migrate::{self, MigrateError};
-use super::sled_index::{self, SledIndex};
 use super::temporary;
 use crate::clock::SharedClock;
 
@@ -169,7 +170,7 @@ impl DataDir {
             Arc::clone(&disk),
         )
         .map_err(unusable)?;
-        let sled = Arc::new(SledIndex::new(base, opener).map_err(unusable)?);
+        let sled = Arc::new(SledCatalog::new(base, opener, clock).map_err(unusable)?);
         Ok(DataDir {
             store: Store::new(Arc::clone(&sled) as _, Arc::new(files)),
             keeper: Keeper::new(Arc::clone(&disk), sled, spools, modules.clone()),
@@ -189,9 +190,9 @@ impl DataDir {
         clock: &SharedClock,
     ) -> Result<Self, DataDirError> {
         let data = Self::open(path, reserve, index_cache, clock)?;
-        match data.store.index().in_memory() {
-            false => Ok(data),
-            true => Err(DataDirError::Index {
+        match data.store.catalog().health() {
+            Health::Ready | Health::Unavailable => Ok(data),
+            Health::InMemory => Err(DataDirError::Index {
                 path: path.to_owned(),
                 reason: "the disk has no room for that.\nMake room on it first.".to_owned(),
             }),
@@ -367,7 +368,7 @@ fn open_index(
     let held = opener
         .read_copy()
         .unwrap_or_else(|| Held::new(BTreeMap::new(), false));
-    sled_index::tell_held(&why, held.is_whole());
+    catalog::sled::tell_held(&why, held.is_whole());
     Ok(Base::Held(held))
 }
 

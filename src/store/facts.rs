@@ -1,227 +1,242 @@
-//! Facts about files and databases that are no files themselves: pins, what is still to be vouched for, and what is kept
-//! of checksum databases.
+//! Facts about files and databases that are no files themselves: first-seen checksums, pending verification, and what is
+//! kept of checksum databases.
 
 use bytes::Bytes;
 
-use super::record::{raw, unraw};
-use super::{Change, FileRecord, PinRecord, Store, StoreError, UnsettledRecord, Verified};
-use super::{layout, sound};
+use super::catalog::{Change, Expect, Pages, Query};
+use super::model::{
+    Fact, FactKey, FactKind, FileRecord, FirstSeenRecord, PendingRecord, StateKey, SumdbKey,
+    Verified,
+};
+use super::{Store, StoreError};
 use crate::clock::Timestamp;
-use crate::gomod::ModulePath;
+use crate::gomod::{H1, ModulePath};
 use crate::protocol::{FileKey, Meta, MetaKey};
 
-/// Entries read from the index at once.
+/// Facts read at once.
 const PAGE: usize = 500;
 /// Files of a module that are looked at to see where it comes from.
 const SAMPLE: usize = 8;
 
 /// What is recorded together with a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Beside {
-    /// It is pinned to this.
-    pub pin: Option<PinRecord>,
-    /// It was served since then without its database's word.
-    pub unsettled: Option<Timestamp>,
+pub struct Companions {
+    /// This is its first-seen checksum.
+    pub first_seen: Option<FirstSeenRecord>,
+    /// It was served since then without an answer of its database.
+    pub pending_since: Option<Timestamp>,
 }
 
-/// Who has vouched for a file.
+/// What a kept file was verified by, later.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settle {
+pub struct Verification {
     /// As in the header.
     pub verified: Verified,
     /// Of `sumdb`, which database.
     pub by: Option<String>,
-    /// It is pinned to this.
-    pub pin: Option<PinRecord>,
+    /// This is its first-seen checksum.
+    pub first_seen: Option<FirstSeenRecord>,
 }
 
-impl Beside {
+impl Companions {
     pub(super) fn changes(&self, key: &FileKey) -> Vec<Change> {
-        let pin = self
-            .pin
+        let first_seen = self
+            .first_seen
             .as_ref()
-            .map(|pin| Change::Put(layout::pin_key(key), pin.encode()));
-        let unsettled = self.unsettled.map(|since| {
-            let record = UnsettledRecord::since(since);
-            Change::Put(layout::unsettled_key(key), record.encode())
+            .map(|record| Change::Put(Fact::FirstSeen(key.clone(), record.clone())));
+        let pending = self.pending_since.map(|since| {
+            let record = PendingRecord::since(since);
+            Change::Put(Fact::Pending(key.clone(), record))
         });
-        pin.into_iter().chain(unsettled).collect()
+        first_seen.into_iter().chain(pending).collect()
+    }
+}
+
+/// What is known of one kind, page by page.
+pub struct Listing<T> {
+    pages: Pages,
+    read: fn(Fact) -> Option<T>,
+}
+
+impl<T> Listing<T> {
+    /// The next page; none after the last.
+    pub async fn next(&mut self) -> Result<Option<Vec<T>>, StoreError> {
+        let page = self.pages.next().await?;
+        Ok(page.map(|page| page.facts.into_iter().filter_map(self.read).collect()))
     }
 }
 
 impl Store {
-    /// What a file is pinned to.
-    pub async fn pin(&self, key: &FileKey) -> Result<Option<PinRecord>, StoreError> {
-        let name = layout::pin_key(key);
-        let bytes = self.index.get(&name).await?;
-        Ok(bytes.and_then(|bytes| sound(&name, PinRecord::decode(&bytes))))
+    /// A file's first-seen checksum.
+    pub async fn first_seen(&self, key: &FileKey) -> Result<Option<FirstSeenRecord>, StoreError> {
+        let key = FactKey::FirstSeen(key.clone());
+        Ok(match self.catalog.read(&key).await? {
+            Some(Fact::FirstSeen(_, record)) => Some(record),
+            _ => None,
+        })
     }
 
-    /// Pins a file.
-    pub async fn put_pin(&self, key: &FileKey, pin: &PinRecord) -> Result<(), StoreError> {
-        let put = Change::Put(layout::pin_key(key), pin.encode());
-        Ok(self.index.commit(vec![put]).await?)
-    }
-
-    /// Forgets a pin.
-    pub async fn remove_pin(&self, key: &FileKey) -> Result<(), StoreError> {
-        let remove = Change::Remove(layout::pin_key(key));
-        Ok(self.index.commit(vec![remove]).await?)
-    }
-
-    /// Pins after `after`, a page of them; the last one's name goes on.
-    pub async fn pins(&self, after: Option<&str>) -> Result<Vec<(String, PinRecord)>, StoreError> {
-        let page = self.index.scan(layout::PIN, after, PAGE).await?;
-        let read = |(name, bytes): (String, Vec<u8>)| {
-            let pin = sound(&name, PinRecord::decode(&bytes))?;
-            Some((name, pin))
-        };
-        Ok(page.into_iter().filter_map(read).collect())
-    }
-
-    /// The file that a name in a page of pins belongs to, or of what is unsettled.
-    pub fn file_of(name: &str) -> Option<FileKey> {
-        let path = name
-            .strip_prefix(layout::PIN)
-            .or_else(|| name.strip_prefix(layout::UNSETTLED))
-            .or_else(|| name.strip_prefix(layout::FILE))?;
-        layout::parse_file(std::path::Path::new(path))
-    }
-
-    /// Files that are still to be vouched for, after `after`, a page of them.
-    pub async fn unsettled(
+    /// Keeps a first-seen checksum.
+    pub async fn put_first_seen(
         &self,
-        after: Option<&str>,
-    ) -> Result<Vec<(String, UnsettledRecord)>, StoreError> {
-        let page = self.index.scan(layout::UNSETTLED, after, PAGE).await?;
-        let read = |(name, bytes): (String, Vec<u8>)| {
-            let record = sound(&name, UnsettledRecord::decode(&bytes))?;
-            Some((name, record))
-        };
-        Ok(page.into_iter().filter_map(read).collect())
+        key: &FileKey,
+        record: &FirstSeenRecord,
+    ) -> Result<(), StoreError> {
+        let fact = Fact::FirstSeen(key.clone(), record.clone());
+        self.change(vec![Change::Put(fact)]).await
+    }
+
+    /// Forgets a first-seen checksum.
+    pub async fn remove_first_seen(&self, key: &FileKey) -> Result<(), StoreError> {
+        let key = FactKey::FirstSeen(key.clone());
+        self.change(vec![Change::Remove(key)]).await
+    }
+
+    /// All first-seen checksums.
+    pub fn all_first_seen(&self) -> Listing<(FileKey, FirstSeenRecord)> {
+        self.listing(Query::All(FactKind::FirstSeen), |fact| match fact {
+            Fact::FirstSeen(key, record) => Some((key, record)),
+            _ => None,
+        })
+    }
+
+    /// Verifications that are due.
+    pub fn due(&self, now: Timestamp) -> Listing<(FileKey, PendingRecord)> {
+        self.listing(Query::Due(now), |fact| match fact {
+            Fact::Pending(key, record) => Some((key, record)),
+            _ => None,
+        })
+    }
+
+    /// All kept files.
+    pub fn files(&self) -> Listing<(FileKey, FileRecord)> {
+        self.listing(Query::All(FactKind::File), |fact| match fact {
+            Fact::File(key, record) => Some((key, record)),
+            _ => None,
+        })
+    }
+
+    fn listing<T>(&self, query: Query, read: fn(Fact) -> Option<T>) -> Listing<T> {
+        Listing {
+            pages: Pages::new(&self.catalog, query, PAGE),
+            read,
+        }
     }
 
     /// Where some of what is kept of a module has come from.
-    pub async fn sources_of(&self, module: &ModulePath) -> Result<Vec<String>, StoreError> {
+    pub async fn origins_of(&self, module: &ModulePath) -> Result<Vec<String>, StoreError> {
         let mut found = Vec::new();
         for meta in [Meta::List, Meta::Latest] {
             let key = MetaKey {
                 module: module.clone(),
                 meta,
             };
-            found.extend(self.meta(&key).await?.map(|record| record.from));
+            found.extend(self.metadata(&key).await?.map(|record| record.from));
         }
-        let prefix = layout::files_prefix(module);
-        for (name, bytes) in self.index.scan(&prefix, None, SAMPLE).await? {
-            found.extend(sound(&name, FileRecord::decode(&bytes)).map(|record| record.from));
-        }
+        let query = Query::OfModule(FactKind::File, module.clone());
+        let page = self.catalog.page(&query, None, SAMPLE).await?;
+        found.extend(page.facts.into_iter().filter_map(|fact| match fact {
+            Fact::File(_, record) => Some(record.from),
+            _ => None,
+        }));
         Ok(found)
     }
 
-    /// Records of files after `after`, a page of them.
-    pub async fn files(
-        &self,
-        after: Option<&str>,
-    ) -> Result<Vec<(String, Option<FileRecord>)>, StoreError> {
-        let page = self.index.scan(layout::FILE, after, PAGE).await?;
-        let read = |(name, bytes): (String, Vec<u8>)| {
-            let record = sound(&name, FileRecord::decode(&bytes));
-            (name, record)
-        };
-        Ok(page.into_iter().map(read).collect())
-    }
-
-    /// Records that somebody has vouched for a kept file, which had this h1; false if that is not what is kept now. What
-    /// a database vouches for needs no pin.
-    pub async fn settle(
+    /// Records what a kept file, which had this h1, was verified by; false if that is not what is kept now. What a
+    /// database answers for needs no first-seen checksum.
+    pub async fn put_verification(
         &self,
         key: &FileKey,
-        h1: &str,
-        settle: Settle,
+        h1: &H1,
+        verification: Verification,
     ) -> Result<bool, StoreError> {
-        let name = layout::file_key(key);
-        let Some(old) = self.index.get(&name).await? else {
+        let Some(old) = self.record(key).await? else {
             return Ok(false);
         };
-        let Some(record) = sound(&name, FileRecord::decode(&old)) else {
-            return Ok(false);
-        };
-        if record.h1.as_deref() != Some(h1) {
+        if old.h1.as_ref() != Some(h1) {
             return Ok(false);
         }
         let record = FileRecord {
-            verified: settle.verified,
-            by: settle.by,
-            ..record
+            verified: verification.verified,
+            by: verification.by,
+            ..old.clone()
         };
-        if !self.index.swap(&name, Some(old), record.encode()).await? {
-            return Ok(false);
-        }
-        let mut changes = Vec::new();
-        match (settle.verified, &settle.pin) {
-            (Verified::Sumdb, _) => changes.push(Change::Remove(layout::pin_key(key))),
-            (_, Some(pin)) => changes.push(Change::Put(layout::pin_key(key), pin.encode())),
+        let mut changes = vec![Change::Put(Fact::File(key.clone(), record))];
+        let is_unknown = verification
+            .first_seen
+            .as_ref()
+            .is_some_and(|first_seen| first_seen.unknown);
+        match (verification.verified, verification.first_seen) {
+            (Verified::Sumdb, _) => {
+                changes.push(Change::Remove(FactKey::FirstSeen(key.clone())));
+            }
+            (_, Some(first_seen)) => {
+                changes.push(Change::Put(Fact::FirstSeen(key.clone(), first_seen)));
+            }
             (_, None) => {}
         }
-        let pinned_unknown = settle.pin.is_some_and(|pin| pin.unknown);
-        if !pinned_unknown {
-            changes.push(Change::Remove(layout::unsettled_key(key)));
+        if !is_unknown {
+            changes.push(Change::Remove(FactKey::Pending(key.clone())));
         }
-        self.index.commit(changes).await?;
-        Ok(true)
+        let expect = vec![Expect::Is(Fact::File(key.clone(), old))];
+        self.change_if(expect, changes).await
     }
 
-    /// A file is not there any more, and so needs nobody to vouch for it.
-    pub async fn remove_unsettled(&self, key: &FileKey) -> Result<(), StoreError> {
-        let remove = Change::Remove(layout::unsettled_key(key));
-        Ok(self.index.commit(vec![remove]).await?)
+    /// A file is not there any more, and so its database need not be asked about it.
+    pub async fn remove_pending(&self, key: &FileKey) -> Result<(), StoreError> {
+        let key = FactKey::Pending(key.clone());
+        self.change(vec![Change::Remove(key)]).await
     }
 
-    /// Marks kept files as still to be vouched for, those that are marked already left as they are.
-    pub async fn mark_unsettled(
+    /// Marks kept files as pending verification; those that are marked already are left as they are.
+    pub async fn mark_pending(
         &self,
         keys: impl Iterator<Item = FileKey>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let mut changes = Vec::new();
         for key in keys {
-            let name = layout::unsettled_key(&key);
-            if self.index.get(&name).await?.is_none() {
-                changes.push(Change::Put(name, UnsettledRecord::since(now).encode()));
+            let name = FactKey::Pending(key.clone());
+            if self.catalog.read(&name).await?.is_none() {
+                let fact = Fact::Pending(key, PendingRecord::since(now));
+                changes.push(Change::Put(fact));
             }
         }
-        Ok(self.index.commit(changes).await?)
+        self.change(changes).await
     }
 
-    /// By which rules what is kept was last looked through.
-    pub async fn rules(&self) -> Result<Option<String>, StoreError> {
-        let bytes = self.index.get(layout::RULES).await?;
-        Ok(bytes.and_then(|bytes| String::from_utf8(bytes).ok()))
-    }
-
-    /// Notes by which rules it has been.
-    pub async fn put_rules(&self, rules: &str) -> Result<(), StoreError> {
-        let put = Change::Put(layout::RULES.to_owned(), rules.as_bytes().to_vec());
-        Ok(self.index.commit(vec![put]).await?)
-    }
-
-    /// Notes when a file that is still to be vouched for is to be asked about again.
-    pub async fn put_unsettled(
+    /// Notes when a database is to be asked about a file again.
+    pub async fn put_pending(
         &self,
         key: &FileKey,
-        record: &UnsettledRecord,
+        record: &PendingRecord,
     ) -> Result<(), StoreError> {
-        let put = Change::Put(layout::unsettled_key(key), record.encode());
-        Ok(self.index.commit(vec![put]).await?)
+        let fact = Fact::Pending(key.clone(), record.clone());
+        self.change(vec![Change::Put(fact)]).await
     }
 
-    /// Takes a kept file back: its record first, so that it is not there any more, then the file.
-    pub async fn withdraw(&self, key: &FileKey) -> Result<(), StoreError> {
+    /// By which rules the kept files were last looked through.
+    pub async fn rules(&self) -> Result<Option<String>, StoreError> {
+        let key = FactKey::State(StateKey::Rules);
+        Ok(match self.catalog.read(&key).await? {
+            Some(Fact::State(_, rules)) => Some(rules),
+            _ => None,
+        })
+    }
+
+    /// Notes by which rules they were.
+    pub async fn put_rules(&self, rules: &str) -> Result<(), StoreError> {
+        let fact = Fact::State(StateKey::Rules, rules.to_owned());
+        self.change(vec![Change::Put(fact)]).await
+    }
+
+    /// Takes a kept file back: what is known of it first, so that it is not there any more, then the file.
+    pub async fn revoke(&self, key: &FileKey) -> Result<(), StoreError> {
         let changes = vec![
-            Change::Remove(layout::file_key(key)),
-            Change::Remove(layout::unsettled_key(key)),
+            Change::Remove(FactKey::File(key.clone())),
+            Change::Remove(FactKey::Pending(key.clone())),
         ];
-        self.index.commit(changes).await?;
+        self.change(changes).await?;
         Ok(self.blobs.remove(key).await?)
     }
 
@@ -229,72 +244,78 @@ impl Store {
     pub fn database(&self, name: &str) -> DatabaseFacts {
         DatabaseFacts {
             store: self.clone(),
-            folder: name.replace('/', "%2f"),
+            database: name.replace('/', "%2f"),
         }
     }
 }
 
-/// What is kept of one checksum database: small facts in the index, tiles as loose files.
+/// What is kept of one checksum database: small facts in the catalog, tiles as loose files.
 pub struct DatabaseFacts {
     store: Store,
     /// Its name as one element of a path, so that none lies within another.
-    folder: String,
+    database: String,
 }
 
 impl DatabaseFacts {
-    fn key(&self, key: &str) -> String {
-        layout::sumdb_key(&self.folder, key)
+    fn key(&self, name: &str) -> SumdbKey {
+        SumdbKey {
+            database: self.database.clone(),
+            name: name.to_owned(),
+        }
     }
 
-    fn loose(&self, key: &str) -> String {
-        format!("{}/{key}", self.folder)
+    fn loose(&self, name: &str) -> String {
+        format!("{}/{name}", self.database)
     }
 
     /// A fact.
-    pub async fn get(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
-        let name = self.key(key);
-        let bytes = self.store.index.get(&name).await?;
-        Ok(bytes.and_then(|bytes| sound(&name, unraw(&bytes).map(Bytes::copy_from_slice))))
+    pub async fn get(&self, name: &str) -> Result<Option<Bytes>, StoreError> {
+        let key = FactKey::Sumdb(self.key(name));
+        Ok(match self.store.catalog.read(&key).await? {
+            Some(Fact::Sumdb(_, value)) => Some(value),
+            _ => None,
+        })
     }
 
     /// Keeps a fact.
-    pub async fn put(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
-        let put = Change::Put(self.key(key), raw(value));
-        Ok(self.store.index.commit(vec![put]).await?)
+    pub async fn put(&self, name: &str, value: Bytes) -> Result<(), StoreError> {
+        let fact = Fact::Sumdb(self.key(name), value);
+        self.store.change(vec![Change::Put(fact)]).await
     }
 
-    /// Keeps a fact if the old one is still what it was.
+    /// Keeps a fact if the old one is still what it was; says whether it was.
     pub async fn swap(
         &self,
-        key: &str,
-        old: Option<&[u8]>,
-        new: &[u8],
+        name: &str,
+        old: Option<&Bytes>,
+        new: Bytes,
     ) -> Result<bool, StoreError> {
-        let key = self.key(key);
-        let swap = self.store.index.swap(&key, old.map(raw), raw(new));
-        Ok(swap.await?)
+        let key = self.key(name);
+        let expect = match old {
+            Some(old) => Expect::Is(Fact::Sumdb(key.clone(), old.clone())),
+            None => Expect::Unknown(FactKey::Sumdb(key.clone())),
+        };
+        let put = Change::Put(Fact::Sumdb(key, new));
+        self.store.change_if(vec![expect], vec![put]).await
     }
 
     /// A tile.
-    pub async fn tile(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
-        Ok(self.store.blobs.loose(&self.loose(key)).await?)
+    pub async fn tile(&self, name: &str) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.store.blobs.loose(&self.loose(name)).await?)
     }
 
     /// Keeps a tile.
-    pub async fn put_tile(&self, key: &str, body: Bytes) -> Result<(), StoreError> {
-        Ok(self.store.blobs.put_loose(&self.loose(key), body).await?)
+    pub async fn put_tile(&self, name: &str, body: Bytes) -> Result<(), StoreError> {
+        Ok(self.store.blobs.put_loose(&self.loose(name), body).await?)
     }
 
     /// Forgets everything about this database.
     pub async fn clear(&self) -> Result<(), StoreError> {
-        let prefix = self.key("");
-        loop {
-            let page = self.store.index.scan(&prefix, None, PAGE).await?;
-            if page.is_empty() {
-                break;
-            }
-            let changes = page.into_iter().map(|(name, _)| Change::Remove(name));
-            self.store.index.commit(changes.collect()).await?;
+        let query = Query::Database(self.database.clone());
+        let mut pages = Pages::new(&self.store.catalog, query, PAGE);
+        while let Some(page) = pages.next().await? {
+            let removed = page.facts.iter().map(|fact| Change::Remove(fact.key()));
+            self.store.change(removed.collect()).await?;
         }
         Ok(self.store.blobs.clear_loose(&self.loose("")).await?)
     }

@@ -16,7 +16,7 @@ use super::disk::{Disk, Room};
 use super::group::{Group, Job};
 use super::records::Records;
 use super::spool::{Spool, SpoolError, Spools};
-use super::{layout, record, temporary};
+use super::{codec, layout, temporary};
 use crate::gomod::{H1, ModulePath};
 use crate::protocol::{FileKey, Kind};
 
@@ -216,7 +216,7 @@ impl Blobs for Files {
             doing: "reading what belongs to a checksum database",
             source,
         })?;
-        Ok(read.and_then(|bytes| record::unraw(&bytes).map(Bytes::copy_from_slice).ok()))
+        Ok(read.and_then(|bytes| codec::decode_bytes(&bytes).map(Bytes::copy_from_slice).ok()))
     }
 
     async fn put_loose(&self, name: &str, body: Bytes) -> Result<(), BlobError> {
@@ -230,7 +230,7 @@ impl Blobs for Files {
                 if inner.disk.room() == Room::Low {
                     return Err(io::ErrorKind::StorageFull.into());
                 }
-                let body = record::raw(&body);
+                let body = codec::encode_bytes(&body);
                 if is_of_records {
                     inner.records.add(body.len() as u64);
                 }

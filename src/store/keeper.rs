@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::catalog::sled::SledCatalog;
 use super::disk::Disk;
-use super::sled_index::SledIndex;
 use super::temporary;
 
 /// Written to find out whether anything can be. Bytes.
@@ -15,17 +15,17 @@ const TRIAL: usize = 64 << 10;
 #[derive(Clone)]
 pub struct Keeper {
     disk: Arc<Disk>,
-    index: Arc<SledIndex>,
+    catalog: Arc<SledCatalog>,
     tmp: PathBuf,
     modules: PathBuf,
 }
 
 impl Keeper {
     /// Files are made in `tmp` and renamed into `modules`.
-    pub fn new(disk: Arc<Disk>, index: Arc<SledIndex>, tmp: PathBuf, modules: PathBuf) -> Self {
+    pub fn new(disk: Arc<Disk>, catalog: Arc<SledCatalog>, tmp: PathBuf, modules: PathBuf) -> Self {
         Keeper {
             disk,
-            index,
+            catalog,
             tmp,
             modules,
         }
@@ -42,6 +42,6 @@ impl Keeper {
         }
         self.disk
             .try_keeping(|| temporary::try_rename(&self.tmp, &self.modules, TRIAL));
-        self.index.tend();
+        self.catalog.tend();
     }
 }

@@ -1,72 +1,9 @@
-//! Names: of records in the index and of files on disk.
+//! Names of files on disk.
 
 use std::path::{Path, PathBuf};
 
-use crate::gomod::{ModulePath, Rev};
-use crate::protocol::{FileKey, Kind, MetaKey};
-
-/// Prefix of the records of files.
-pub const FILE: &str = "file/";
-/// Prefix of the records of changing answers.
-pub const META: &str = "meta/";
-/// Prefix of what queries said of versions they resolved to.
-pub const STAND_IN: &str = "stand/";
-/// Prefix of what every source has said does not exist.
-pub const ABSENT: &str = "absent/";
-
-/// Prefix of first-seen hashes.
-pub const PIN: &str = "pin/";
-/// Prefix of what says that a kept file is still to be vouched for.
-pub const UNSETTLED: &str = "unsettled/";
-/// Prefix of the tokens of those who may have private modules.
-pub const TOKEN: &str = "token/";
-/// Prefix of what is known of checksum databases.
-pub const SUMDB: &str = "sumdb/";
-
-/// How much is kept.
-pub const TOTALS: &str = "totals";
-/// By which rules what is kept was last looked through: which databases, which modules they cover.
-pub const RULES: &str = "rules";
-
-/// A pin's key in the index.
-pub fn pin_key(key: &FileKey) -> String {
-    format!("{PIN}{key}")
-}
-
-/// Key of what says that a file is still to be vouched for.
-pub fn unsettled_key(key: &FileKey) -> String {
-    format!("{UNSETTLED}{key}")
-}
-
-/// Key of something known of a checksum database.
-pub fn sumdb_key(name: &str, key: &str) -> String {
-    format!("{SUMDB}{name}/{key}")
-}
-
-/// A token's key in the index.
-pub fn token_key(name: &str) -> String {
-    format!("{TOKEN}{name}")
-}
-
-/// A file's key in the index.
-pub fn file_key(key: &FileKey) -> String {
-    format!("{FILE}{key}")
-}
-
-/// With this begin the keys of a module's files in the index.
-pub fn files_prefix(module: &ModulePath) -> String {
-    format!("{FILE}{}/@v/", module.escaped())
-}
-
-/// A changing answer's key in the index.
-pub fn meta_key(key: &MetaKey) -> String {
-    format!("{META}{key}")
-}
-
-/// Key of what a query said of the version it resolved to.
-pub fn stand_in_key(key: &FileKey) -> String {
-    format!("{STAND_IN}{key}")
-}
+use crate::gomod::ModulePath;
+use crate::protocol::FileKey;
 
 /// A file's place below the modules folder: the layout of the Go command's download cache (protocol.md 1.5).
 pub fn file_path(root: &Path, key: &FileKey) -> PathBuf {
@@ -97,19 +34,7 @@ pub fn is_of_versions(name: &str) -> bool {
 
 /// Reads a path below the modules folder back; `None` if it is not a file of a version.
 pub fn parse_file(relative: &Path) -> Option<FileKey> {
-    let text = relative.to_str()?;
-    let (module, file) = text.rsplit_once("/@v/")?;
-    let (version, ext) = file.rsplit_once('.')?;
-    let kind = Kind::from_ext(ext)?;
-    let module = ModulePath::unescape(module).ok()?;
-    let Rev::Version(version) = Rev::unescape(version).ok()? else {
-        return None;
-    };
-    version.fits(&module).then_some(FileKey {
-        module,
-        version,
-        kind,
-    })
+    FileKey::from_path(relative.to_str()?)
 }
 
 /// What a file below the modules folder is, other than a file of a version.

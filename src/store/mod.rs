@@ -1,78 +1,67 @@
-//! What is kept: blobs (files in the Go download cache's layout) and an index of facts about them.
+//! What is kept: files in the Go download cache's layout, and a catalog of facts about them.
 //!
-//! **Invariant: a record in the index means that the file is whole, durable and verified; a file without a record is
+//! **Invariant: a fact about a file means that the file is whole, durable and verified; a file without a fact is
 //! not there.** So publishing goes: fsync the temporary file, rename it into place, fsync the directory, commit the
-//! record; and reading goes: record first, then file.
+//! fact; and reading goes: fact first, then file.
 //!
-//! [`Index`] and [`Blobs`] are the two seams for other places to keep things (PostgreSQL, object storage); every
-//! implementation passes the same conformance tests (`conformance.rs`).
+//! [`Catalog`] is the seam for other places to keep facts; [`Blobs`] are this machine's files.
 
 mod absent;
-mod base;
 mod blobs;
+pub mod catalog;
 mod claim;
-mod compact;
+mod codec;
 #[cfg(test)]
-mod conformance;
+mod contract;
 mod dir;
 mod disk;
 mod facts;
 mod files;
 mod group;
-mod index;
 mod keeper;
 mod layout;
-#[cfg(test)]
-mod memory;
-mod migrate;
+mod model;
 pub mod rebuild;
-mod record;
 mod records;
-mod sled_index;
 mod spare;
 mod spool;
 mod temporary;
 mod token_file;
 mod tokens;
-mod totals;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use quick_cache::sync::Cache;
-use sha2::{Digest, Sha256};
 use thiserror::Error;
-use tokio::time::Instant;
 
 pub use absent::{AbsentChange, AbsentRecord};
 pub use blobs::{BlobError, BlobFile, Blobs};
+pub use catalog::sled::migrate::INDEX_SCHEMA;
+pub use catalog::{Catalog, CatalogError, Health, Totals};
 pub use dir::{DataDir, DataDirError};
 pub use disk::{DEFAULT_RESERVE, Disk, DiskStatus, Room};
-pub use facts::{Beside, DatabaseFacts, Settle};
+pub use facts::{Companions, DatabaseFacts, Listing, Verification};
 pub use files::Files;
-pub use index::{Change, Index, IndexError};
 pub use keeper::Keeper;
-pub use migrate::INDEX_SCHEMA;
-pub use record::{
-    Damaged, FileRecord, ListFile, MetaRecord, PinRecord, TokenRecord, UnsettledRecord, Verified,
-    shown,
+pub use model::{
+    Fact, FactKey, FactKind, FileRecord, FirstSeenRecord, ListFile, MetaRecord, PendingRecord,
+    Sha256, TokenRecord, Verified,
 };
-pub use sled_index::SledIndex;
 pub use spool::{Spool, SpoolError};
 pub use token_file::TokenFile;
-pub use totals::Totals;
 
 use crate::clock::Timestamp;
 use crate::gomod::{H1, ModulePath};
-use crate::protocol::{FileKey, MetaKey};
+use crate::protocol::{FileKey, Meta, MetaKey};
+use catalog::{Applied, Change, Expect, Pages, Query};
 
 /// A fault of the store; always ours, never upstream's.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// The index failed.
+    /// The catalog failed.
     #[error(transparent)]
-    Index(#[from] IndexError),
+    Catalog(#[from] CatalogError),
     /// A file could not be read or written.
     #[error(transparent)]
     Blob(#[from] BlobError),
@@ -81,7 +70,7 @@ pub enum StoreError {
 /// The two halves of what is kept, joined by the invariant above.
 #[derive(Clone)]
 pub struct Store {
-    index: Arc<dyn Index>,
+    catalog: Arc<dyn Catalog>,
     blobs: Arc<dyn Blobs>,
     /// Files of which the log says that they are gone: once is enough.
     gone: Arc<Cache<FileKey, ()>>,
@@ -90,7 +79,7 @@ pub struct Store {
 /// A kept file, ready to be served.
 #[derive(Clone, Debug)]
 pub struct KeptFile {
-    /// What the index says of it.
+    /// What is known of it.
     pub record: FileRecord,
     /// Its content.
     pub content: Content,
@@ -111,22 +100,22 @@ const TOLD_GONE: usize = 1024;
 /// Files up to this size are read whole; larger ones are served from the open file. Bytes.
 pub const SMALL: u64 = 64 * 1024;
 
-/// Queries read from the index at once.
+/// Queries read at once.
 const QUERIES: usize = 64;
 
 impl Store {
-    /// Joins an index and a place for blobs.
-    pub fn new(index: Arc<dyn Index>, blobs: Arc<dyn Blobs>) -> Self {
+    /// Joins a catalog and a place for blobs.
+    pub fn new(catalog: Arc<dyn Catalog>, blobs: Arc<dyn Blobs>) -> Self {
         Store {
-            index,
+            catalog,
             blobs,
             gone: Arc::new(Cache::new(TOLD_GONE)),
         }
     }
 
-    /// The index, for maintenance commands.
-    pub fn index(&self) -> &Arc<dyn Index> {
-        &self.index
+    /// The catalog, for maintenance commands.
+    pub fn catalog(&self) -> &Arc<dyn Catalog> {
+        &self.catalog
     }
 
     /// The blobs, for spooling and maintenance commands.
@@ -134,13 +123,13 @@ impl Store {
         &self.blobs
     }
 
-    /// What the index says of a file. A record that is damaged counts as absent: the file is fetched again.
+    /// What is known of a kept file.
     pub async fn record(&self, key: &FileKey) -> Result<Option<FileRecord>, StoreError> {
-        let name = layout::file_key(key);
-        let Some(bytes) = self.index.get(&name).await? else {
-            return Ok(None);
-        };
-        Ok(sound(&name, FileRecord::decode(&bytes)))
+        let fact = self.catalog.read(&FactKey::File(key.clone())).await?;
+        Ok(match fact {
+            Some(Fact::File(_, record)) => Some(record),
+            _ => None,
+        })
     }
 
     /// A kept file. `None` if there is no record, or the file is gone or of another size than recorded (an operator
@@ -186,10 +175,10 @@ impl Store {
         key: &FileKey,
         body: Bytes,
         record: &FileRecord,
-        beside: &Beside,
+        companions: &Companions,
     ) -> Result<(), StoreError> {
         let kept = match self.blobs.publish_bytes(key, body).await {
-            Ok(()) => self.commit_file(key, record, beside).await,
+            Ok(()) => self.commit_file(key, record, companions).await,
             Err(error) => Err(error.into()),
         };
         self.noted(&key.to_string(), kept)
@@ -202,10 +191,10 @@ impl Store {
         spool: &Arc<Spool>,
         h1: &H1,
         record: &FileRecord,
-        beside: &Beside,
+        companions: &Companions,
     ) -> Result<(), StoreError> {
         let kept = match self.blobs.publish_spool(key, spool, h1).await {
-            Ok(()) => self.commit_file(key, record, beside).await,
+            Ok(()) => self.commit_file(key, record, companions).await,
             Err(error) => Err(error.into()),
         };
         self.noted(&key.to_string(), kept)
@@ -218,7 +207,7 @@ impl Store {
             Err(error) => {
                 let kind = match error {
                     StoreError::Blob(error) => error.source.kind(),
-                    StoreError::Index(_) => std::io::ErrorKind::Other,
+                    StoreError::Catalog(_) => std::io::ErrorKind::Other,
                 };
                 self.blobs.keeping_failed(name, error, kind);
             }
@@ -228,29 +217,45 @@ impl Store {
 
     /// Whether what comes now will be kept, as far as can be said.
     pub fn keeps(&self) -> bool {
-        self.blobs.room() == Room::Enough && self.index.healthy()
+        self.blobs.room() == Room::Enough && self.catalog.health() != Health::Unavailable
     }
 
-    /// Records a file and, with it in one step, what is to be known beside.
+    /// Records a file and, with it in one step, what is to be known of it beside.
     async fn commit_file(
         &self,
         key: &FileKey,
         record: &FileRecord,
-        beside: &Beside,
+        companions: &Companions,
     ) -> Result<(), StoreError> {
-        let mut changes = vec![Change::Put(layout::file_key(key), record.encode())];
-        changes.extend(beside.changes(key));
+        let mut changes = vec![Change::Put(Fact::File(key.clone(), record.clone()))];
+        changes.extend(companions.changes(key));
         self.gone.remove(key);
-        Ok(self.index.commit(changes).await?)
+        self.change(changes).await
+    }
+
+    /// Makes changes, whatever is known.
+    async fn change(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        // Without expectations there is no conflict.
+        let (Applied::Done | Applied::Conflict) = self.catalog.apply(Vec::new(), changes).await?;
+        Ok(())
+    }
+
+    /// Makes changes if all that is expected holds; says whether it did.
+    async fn change_if(
+        &self,
+        expect: Vec<Expect>,
+        changes: Vec<Change>,
+    ) -> Result<bool, StoreError> {
+        Ok(self.catalog.apply(expect, changes).await? == Applied::Done)
     }
 
     /// The last answer kept for a changing resource, of whatever age.
-    pub async fn meta(&self, key: &MetaKey) -> Result<Option<MetaRecord>, StoreError> {
-        let name = layout::meta_key(key);
-        let Some(bytes) = self.index.get(&name).await? else {
-            return Ok(None);
-        };
-        Ok(sound(&name, MetaRecord::decode(&bytes)))
+    pub async fn metadata(&self, key: &MetaKey) -> Result<Option<MetaRecord>, StoreError> {
+        let fact = self.catalog.read(&FactKey::Metadata(key.clone())).await?;
+        Ok(match fact {
+            Some(Fact::Metadata(_, record)) => Some(record),
+            _ => None,
+        })
     }
 
     /// Keeps a module's list in a file; gives what stands for it in the record, and the file.
@@ -261,7 +266,7 @@ impl Store {
     ) -> Result<Option<(ListFile, BlobFile)>, StoreError> {
         let named = ListFile {
             size: body.len() as u64,
-            sha256: hex(&Sha256::digest(&body)),
+            sha256: Sha256::of(&body),
         };
         self.blobs.publish_list(module, body).await?;
         let file = self.list(module, &named).await?;
@@ -284,118 +289,72 @@ impl Store {
     }
 
     /// Keeps an answer of a changing resource.
-    pub async fn put_meta(&self, key: &MetaKey, record: &MetaRecord) -> Result<(), StoreError> {
-        let put = Change::Put(layout::meta_key(key), record.encode());
-        let kept = self.index.commit(vec![put]).await;
-        self.noted(&key.to_string(), kept.map_err(StoreError::from))
+    pub async fn put_metadata(&self, key: &MetaKey, record: &MetaRecord) -> Result<(), StoreError> {
+        let put = Change::Put(Fact::Metadata(key.clone(), record.clone()));
+        let kept = self.change(vec![put]).await;
+        self.noted(&key.to_string(), kept)
     }
 
-    /// Keeps `record` under its key and, with it in one step, as stand-in for `file` (see [`Store::stand_in`]).
+    /// Keeps the answer of a query and, with it in one step, what it says of `file` (see [`Store::fallback_info`]).
     pub async fn put_query(
         &self,
         key: &MetaKey,
         record: &MetaRecord,
         file: &FileKey,
     ) -> Result<(), StoreError> {
-        let stand_in = MetaRecord {
-            body: record.stand_in(),
-            ..record.clone()
-        };
         let changes = vec![
-            Change::Put(layout::meta_key(key), record.encode()),
-            Change::Put(layout::stand_in_key(file), stand_in.encode()),
+            Change::Put(Fact::Metadata(key.clone(), record.clone())),
+            Change::Put(Fact::FallbackInfo(file.clone(), record.as_fallback())),
         ];
-        let kept = self.index.commit(changes).await;
-        self.noted(&key.to_string(), kept.map_err(StoreError::from))
+        let kept = self.change(changes).await;
+        self.noted(&key.to_string(), kept)
     }
 
     /// Removes the oldest queries of a module, and what they said of versions, if there are `most` or more.
     pub async fn tidy_queries(&self, module: &ModulePath, most: usize) -> Result<(), StoreError> {
-        for kind in [layout::META, layout::STAND_IN] {
-            let prefix = format!("{kind}{}/@v/", module.escaped());
-            let list = format!("{prefix}list");
-            let mut known: Vec<(Timestamp, String)> = Vec::new();
-            let mut after = None;
-            loop {
-                let page = self.index.scan(&prefix, after.as_deref(), QUERIES).await?;
-                after = page.last().map(|(name, _)| name.clone());
-                if after.is_none() {
-                    break;
-                }
-                let queries = page.into_iter().filter(|(name, _)| *name != list);
-                known.extend(queries.map(|(name, bytes)| {
-                    let fetched = MetaRecord::decode(&bytes).map(|record| record.fetched);
-                    (fetched.unwrap_or_default(), name)
+        for kind in [FactKind::Metadata, FactKind::FallbackInfo] {
+            let query = Query::OfModule(kind, module.clone());
+            let mut known: Vec<(Timestamp, FactKey)> = Vec::new();
+            let mut pages = Pages::new(&self.catalog, query, QUERIES);
+            while let Some(page) = pages.next().await? {
+                known.extend(page.facts.iter().filter_map(|fact| match fact {
+                    Fact::Metadata(key, record) => {
+                        let is_query = matches!(key.meta, Meta::Query(_));
+                        is_query.then(|| (record.fetched, fact.key()))
+                    }
+                    Fact::FallbackInfo(_, record) => Some((record.fetched, fact.key())),
+                    _ => None,
                 }));
             }
             if known.len() < most {
                 continue;
             }
-            known.sort_unstable();
+            known.sort_unstable_by_key(|(fetched, _)| *fetched);
             // More than one at once, so that it is not done for each that comes.
             let surplus = known.len() - most + most / 8;
             let oldest = known.into_iter().take(surplus);
-            let changes = oldest.map(|(_, name)| Change::Remove(name)).collect();
-            self.index.commit(changes).await?;
+            let changes = oldest.map(|(_, key)| Change::Remove(key)).collect();
+            self.change(changes).await?;
         }
         Ok(())
     }
 
     /// What a query once resolved to this version said: good enough for its `.info` when nobody can be asked.
-    pub async fn stand_in(&self, file: &FileKey) -> Result<Option<MetaRecord>, StoreError> {
-        let name = layout::stand_in_key(file);
-        let Some(bytes) = self.index.get(&name).await? else {
-            return Ok(None);
-        };
-        Ok(sound(&name, MetaRecord::decode(&bytes)))
+    pub async fn fallback_info(&self, file: &FileKey) -> Result<Option<MetaRecord>, StoreError> {
+        let key = FactKey::FallbackInfo(file.clone());
+        Ok(match self.catalog.read(&key).await? {
+            Some(Fact::FallbackInfo(_, record)) => Some(record),
+            _ => None,
+        })
     }
 
-    /// How much is kept; `None` until it has been counted, see [`Store::count`].
-    pub fn totals(&self) -> Option<Totals> {
-        self.index.totals()
-    }
-
-    /// Counts what is kept if nobody has, or, with `anew`, in any case. Rests after each step for as long as `rest` says,
-    /// told how long the step took.
-    pub async fn count(
-        &self,
-        anew: bool,
-        rest: impl Fn(Duration) -> Duration,
-    ) -> Result<Totals, StoreError> {
-        let mut anew = anew;
-        loop {
-            let begun = Instant::now();
-            let done = self.index.count(std::mem::take(&mut anew)).await?;
-            if let Some(totals) = self.totals().filter(|_| done) {
-                return Ok(totals);
-            }
-            let rest = rest(begun.elapsed());
-            if !rest.is_zero() {
-                tokio::time::sleep(rest).await;
-            }
-        }
+    /// How much is kept.
+    pub fn totals(&self) -> Totals {
+        *self.catalog.totals().borrow()
     }
 
     /// Ends the store: everything acknowledged is on disk when this returns.
     pub async fn close(&self) {
-        self.index.close().await;
+        self.catalog.close().await;
     }
-}
-
-/// Lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            // Writing to a String does not fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
-}
-
-fn sound<T>(key: &str, decoded: Result<T, Damaged>) -> Option<T> {
-    decoded
-        .inspect_err(|error| tracing::error!(key, %error, "a record in the index is damaged; it counts as absent"))
-        .ok()
 }

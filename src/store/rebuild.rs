@@ -3,22 +3,21 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
+use sha2::Digest;
 
-use super::index::Change;
+use super::catalog::sled::migrate::COMPLETE;
+use super::catalog::{Change, Expect, Pages, Query};
 use super::layout::{self, Beside};
-use super::migrate::COMPLETE;
-use super::record::{FileRecord, ListFile, MetaRecord, UnsettledRecord, Verified};
-use super::{Content, SMALL, Store, StoreError, hex};
+use super::model::{
+    Fact, FactKey, FactKind, FileRecord, ListFile, MetaRecord, PendingRecord, Sha256, StateKey,
+    Verified,
+};
+use super::{SMALL, Store, StoreError};
 use crate::clock::{SharedClock, Timestamp};
 use crate::gomod::dirhash::hash_go_mod;
 use crate::gomod::{ModulePath, check, list, zip};
 use crate::protocol::{FileKey, Kind, Meta, MetaKey};
-
-/// Prefix of the records of files in the index.
-pub const FILES: &str = layout::FILE;
 
 /// Records written at once.
 const BATCH: usize = 256;
@@ -76,7 +75,7 @@ pub async fn rebuild(
 ) -> Result<Summary, StoreError> {
     let mut summary = Summary::default();
     let mut seen = Progress::default();
-    let mut changes = Vec::new();
+    let mut found = Vec::new();
     let started = clock.now();
     let mut folders = vec![modules.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -121,43 +120,30 @@ pub async fn rebuild(
             seen.files += 1;
             seen.current = key.to_string();
             match examine(key.clone(), path, clock.now()).await {
-                Ok(mut record) => {
+                Ok(record) => {
                     seen.bytes += record.size;
                     summary.good += 1;
-                    if let Some(known) = store
-                        .record(&key)
-                        .await?
-                        .filter(|known| known.sha256 == record.sha256)
-                    {
-                        record = known;
-                    }
-                    let put = Change::Put(layout::file_key(&key), record.encode());
-                    // Nobody has vouched for what is new here.
-                    let vouch = (record.verified == Verified::None && key.kind != Kind::Info)
-                        .then(|| unsettled(&key, record.seen));
-                    changes.push((key.clone(), put));
-                    changes.extend(vouch.map(|change| (key, change)));
+                    found.push((key, Some(record)));
                 }
                 Err(why) => {
                     summary.bad.push((key.to_string(), why));
-                    let remove = Change::Remove(layout::file_key(&key));
-                    changes.push((key, remove));
+                    found.push((key, None));
                 }
             }
-            if changes.len() >= BATCH {
-                commit_older(store, std::mem::take(&mut changes), started).await?;
+            if found.len() >= BATCH {
+                record(store, std::mem::take(&mut found), started).await?;
             }
             if !progress(&seen) {
                 summary.ended_early = true;
-                commit_older(store, changes, started).await?;
+                record(store, found, started).await?;
                 return Ok(summary);
             }
         }
     }
-    commit_older(store, changes, started).await?;
+    record(store, found, started).await?;
     drop_gone(store, modules, &mut summary).await?;
-    let complete = Change::Put(COMPLETE.to_owned(), vec![1]);
-    store.index().commit(vec![complete]).await?;
+    let complete = Fact::State(StateKey::Complete, COMPLETE.to_owned());
+    store.change(vec![Change::Put(complete)]).await?;
     Ok(summary)
 }
 
@@ -198,7 +184,7 @@ async fn take_list(
             return Ok(Err("a large list with lines that are not served".to_owned()));
         }
         size => {
-            let sha256 = hex(&Sha256::digest(&body));
+            let sha256 = Sha256::of(&body);
             (String::new(), Some(ListFile { size, sha256 }))
         }
     };
@@ -212,32 +198,56 @@ async fn take_list(
         from: "files".to_owned(),
         ..MetaRecord::default()
     };
-    let key = layout::meta_key(&MetaKey {
+    let key = MetaKey {
         module,
         meta: Meta::List,
-    });
-    Ok(Ok(store.index().swap(&key, None, record.encode()).await?))
+    };
+    let expect = Expect::Unknown(FactKey::Metadata(key.clone()));
+    let put = Change::Put(Fact::Metadata(key, record));
+    Ok(Ok(store.change_if(vec![expect], vec![put]).await?))
 }
 
-fn unsettled(key: &FileKey, since: Timestamp) -> Change {
-    let record = UnsettledRecord::since(since);
-    Change::Put(layout::unsettled_key(key), record.encode())
-}
-
-/// Commits what was found, but for files that have been fetched anew since it began: what is recorded of those is right.
-async fn commit_older(
+/// Records what was found: a file that is whole, or that there is none. What flights have kept since it began is right as
+/// it is.
+async fn record(
     store: &Store,
-    found: Vec<(FileKey, Change)>,
+    found: Vec<(FileKey, Option<FileRecord>)>,
     started: Timestamp,
 ) -> Result<(), StoreError> {
-    let mut changes = Vec::with_capacity(found.len());
-    for (key, change) in found {
+    let each = found.into_iter().map(async |(key, found)| {
         let known = store.record(&key).await?;
-        if known.is_none_or(|known| known.seen < started) {
-            changes.push(change);
+        if known.as_ref().is_some_and(|known| known.seen >= started) {
+            return Ok(());
         }
+        let changes = match (found, &known) {
+            (Some(found), Some(known)) if known.sha256 == found.sha256 => return Ok(()),
+            (Some(found), _) => {
+                // No database has answered for what is new here.
+                let pending = (key.kind != Kind::Info).then(|| {
+                    let record = PendingRecord::since(found.seen);
+                    Change::Put(Fact::Pending(key.clone(), record))
+                });
+                let put = Change::Put(Fact::File(key.clone(), found));
+                std::iter::once(put).chain(pending).collect()
+            }
+            (None, None) => return Ok(()),
+            (None, Some(_)) => vec![Change::Remove(FactKey::File(key.clone()))],
+        };
+        // Otherwise a flight has come between.
+        store
+            .change_if(vec![as_known(key, known)], changes)
+            .await
+            .map(drop)
+    });
+    // The catalog makes few batches of them.
+    futures_util::future::try_join_all(each).await.map(drop)
+}
+
+fn as_known(key: FileKey, known: Option<FileRecord>) -> Expect {
+    match known {
+        Some(record) => Expect::Is(Fact::File(key, record)),
+        None => Expect::Unknown(FactKey::File(key)),
     }
-    Ok(store.index().commit(changes).await?)
 }
 
 /// A folder's entries in the order of their names, each with whether it is a folder itself.
@@ -275,7 +285,7 @@ async fn examine(key: FileKey, path: PathBuf, now: Timestamp) -> Result<FileReco
             Kind::Mod => {
                 let body = small()?;
                 check::go_mod(&key.module, &body)?;
-                Some(hash_go_mod(&body).to_string())
+                Some(hash_go_mod(&body))
             }
             Kind::Zip => {
                 let source = file
@@ -284,9 +294,9 @@ async fn examine(key: FileKey, path: PathBuf, now: Timestamp) -> Result<FileReco
                     .map_err(|error| error.to_string())?;
                 let checked = zip::check_zip(&source, &key.module, &key.version)
                     .map_err(|error| error.to_string())?;
-                let h1 = checked.h1.to_string();
+                let h1 = checked.h1;
                 match std::fs::read_to_string(path.with_extension("ziphash")) {
-                    Ok(kept) if kept.trim() != h1 => {
+                    Ok(kept) if kept.trim() != h1.to_string() => {
                         return Err(format!("its h1 is {h1}, kept is {}", kept.trim()));
                     }
                     _ => {}
@@ -310,8 +320,8 @@ async fn examine(key: FileKey, path: PathBuf, now: Timestamp) -> Result<FileReco
         .map_err(|error| error.to_string())?
 }
 
-fn hash(file: &mut File) -> io::Result<(u64, String)> {
-    let mut sha = Sha256::new();
+fn hash(file: &mut File) -> io::Result<(u64, Sha256)> {
+    let mut sha = sha2::Sha256::new();
     let mut buffer = vec![0; 256 << 10];
     let mut size = 0;
     loop {
@@ -322,36 +332,25 @@ fn hash(file: &mut File) -> io::Result<(u64, String)> {
         sha.update(&buffer[..count]);
         size += count as u64;
     }
-    let hex = sha
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    Ok((size, hex))
+    Ok((size, sha.into()))
 }
 
 async fn drop_gone(store: &Store, modules: &Path, summary: &mut Summary) -> Result<(), StoreError> {
-    let mut after: Option<String> = None;
-    loop {
-        let page = store.index().scan(FILES, after.as_deref(), PAGE).await?;
-        let Some((last, _)) = page.last() else {
-            return Ok(());
-        };
-        after = Some(last.clone());
-        let gone = |name: &String| {
-            name.strip_prefix(FILES)
-                .is_none_or(|path| !modules.join(path).exists())
-        };
-        let changes: Vec<_> = page
-            .iter()
-            .map(|(name, _)| name)
-            .filter(|name| gone(name))
-            .cloned()
-            .map(Change::Remove)
-            .collect();
-        summary.gone += changes.len() as u64;
-        store.index().commit(changes).await?;
+    let query = Query::All(FactKind::File);
+    let mut pages = Pages::new(store.catalog(), query, PAGE);
+    while let Some(page) = pages.next().await? {
+        for fact in page.facts {
+            let key = fact.key();
+            let FactKey::File(file) = &key else { continue };
+            if layout::file_path(modules, file).exists() {
+                continue;
+            }
+            let remove = vec![Change::Remove(key)];
+            let removed = store.change_if(vec![Expect::Is(fact)], remove).await?;
+            summary.gone += u64::from(removed);
+        }
     }
+    Ok(())
 }
 
 /// Reads every file that the index knows and compares it with what was recorded. With `repair`, what is not in order
@@ -365,27 +364,29 @@ pub async fn verify(
 ) -> Result<Summary, StoreError> {
     let mut summary = Summary::default();
     let mut seen = Progress::default();
-    let mut after: Option<String> = None;
-    loop {
-        let page = store.index().scan(FILES, after.as_deref(), PAGE).await?;
-        let Some((last, _)) = page.last() else {
-            return Ok(summary);
-        };
-        after = Some(last.clone());
-        for (name, value) in &page {
-            let path = name.strip_prefix(FILES).unwrap_or(name);
-            let fault = compare(store, modules, path, value, clock).await;
+    let query = Query::All(FactKind::File);
+    let mut pages = Pages::new(store.catalog(), query, PAGE);
+    while let Some(page) = pages.next().await? {
+        for name in page.damaged {
+            let why = "what is recorded of it is damaged".to_owned();
+            summary.bad.push((name, why));
+        }
+        for fact in page.facts {
+            let Fact::File(key, recorded) = fact else {
+                continue;
+            };
+            let fault = compare(store, modules, &key, &recorded, clock).await;
             seen.files += 1;
-            seen.current = path.to_owned();
+            seen.current = key.to_string();
             match fault {
                 Ok(size) => {
                     seen.bytes += size;
                     summary.good += 1;
                 }
                 Err(why) => {
-                    summary.bad.push((path.to_owned(), why));
+                    summary.bad.push((key.to_string(), why));
                     if repair {
-                        remove(store, name, path).await?;
+                        store.revoke(&key).await?;
                     }
                 }
             }
@@ -395,6 +396,7 @@ pub async fn verify(
             }
         }
     }
+    Ok(summary)
 }
 
 /// Reads a kept file, checks it by the rules that hold when it is fetched, and compares it with what was recorded.
@@ -421,28 +423,13 @@ pub async fn check_file(
 async fn compare(
     store: &Store,
     modules: &Path,
-    path: &str,
-    value: &[u8],
+    key: &FileKey,
+    recorded: &FileRecord,
     clock: &SharedClock,
 ) -> Result<u64, String> {
-    let recorded =
-        FileRecord::decode(value).map_err(|error| format!("its record is damaged: {error}"))?;
-    let key = layout::parse_file(Path::new(path)).ok_or("its name is not one of a file")?;
-    let kept = store.file(&key).await.map_err(|error| error.to_string())?;
-    match kept.map(|kept| kept.content) {
-        Some(Content::Bytes(_) | Content::File(_)) => {}
-        None => return Err("the file is gone or of another size than recorded".to_owned()),
+    let kept = store.file(key).await.map_err(|error| error.to_string())?;
+    if kept.is_none() {
+        return Err("the file is gone or of another size than recorded".to_owned());
     }
-    check_file(modules, &key, &recorded, clock.now()).await
-}
-
-async fn remove(store: &Store, name: &str, path: &str) -> Result<(), StoreError> {
-    store
-        .index()
-        .commit(vec![Change::Remove(name.to_owned())])
-        .await?;
-    if let Some(key) = layout::parse_file(Path::new(path)) {
-        Arc::clone(store.blobs()).remove(&key).await?;
-    }
-    Ok(())
+    check_file(modules, key, recorded, clock.now()).await
 }

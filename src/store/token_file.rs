@@ -88,6 +88,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Timestamp;
+    use crate::store::Sha256;
 
     #[tokio::test]
     async fn what_is_written_is_read_back_and_nobody_else_reads_it() {
@@ -95,7 +96,7 @@ mod tests {
         let file = TokenFile::new(folder.path());
         assert!(file.read().await.unwrap().is_none());
         let token = |name: &str| TokenRecord {
-            sha256: "ab".repeat(32),
+            sha256: Sha256::of(b"secret"),
             created: Timestamp(7),
             name: name.to_owned(),
         };

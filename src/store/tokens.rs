@@ -1,48 +1,54 @@
 //! What is kept of tokens: never the token itself.
 
-use super::{Change, Store, StoreError, TokenRecord, layout, sound};
+use super::catalog::{Change, Expect, Pages, Query};
+use super::model::{Fact, FactKey, FactKind, TokenRecord};
+use super::{Store, StoreError};
 
-/// Entries read from the index at once.
+/// Tokens read at once.
 const PAGE: usize = 500;
 
 impl Store {
     /// All tokens by their names; without a record where that is damaged.
     pub async fn tokens(&self) -> Result<Vec<(String, Option<TokenRecord>)>, StoreError> {
         let mut tokens = Vec::new();
-        let mut after: Option<String> = None;
-        loop {
-            let page = self.index.scan(layout::TOKEN, after.as_deref(), PAGE);
-            let page = page.await?;
-            let Some((last, _)) = page.last() else {
-                return Ok(tokens);
-            };
-            after = Some(last.clone());
-            tokens.extend(page.into_iter().filter_map(|(key, bytes)| {
-                let name = key.strip_prefix(layout::TOKEN)?.to_owned();
-                Some((name, sound(&key, TokenRecord::decode(&bytes))))
+        let query = Query::All(FactKind::Token);
+        let mut pages = Pages::new(&self.catalog, query, PAGE);
+        while let Some(page) = pages.next().await? {
+            tokens.extend(page.facts.into_iter().filter_map(|fact| match fact {
+                Fact::Token(record) => Some((record.name.clone(), Some(record))),
+                _ => None,
             }));
+            let damaged = page.damaged.iter().filter_map(|name| {
+                let name = name.strip_prefix(FactKind::Token.prefix())?;
+                Some((name.to_owned(), None))
+            });
+            tokens.extend(damaged);
         }
+        tokens.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(tokens)
     }
 
     /// Keeps a token; false if there is one of its name.
     pub async fn add_token(&self, token: &TokenRecord) -> Result<bool, StoreError> {
-        let key = layout::token_key(&token.name);
-        Ok(self.index.swap(&key, None, token.encode()).await?)
+        let expect = Expect::Unknown(FactKey::Token(token.name.clone()));
+        let put = Change::Put(Fact::Token(token.clone()));
+        self.change_if(vec![expect], vec![put]).await
     }
 
     /// Keeps a token, whatever is kept under its name.
     pub async fn put_token(&self, token: &TokenRecord) -> Result<(), StoreError> {
-        let put = Change::Put(layout::token_key(&token.name), token.encode());
-        Ok(self.index.commit(vec![put]).await?)
+        self.change(vec![Change::Put(Fact::Token(token.clone()))])
+            .await
     }
 
     /// Forgets a token; false if there is none of this name.
     pub async fn remove_token(&self, name: &str) -> Result<bool, StoreError> {
-        let key = layout::token_key(name);
-        if self.index.get(&key).await?.is_none() {
+        let known = self.tokens().await?;
+        if !known.iter().any(|(known, _)| known == name) {
             return Ok(false);
         }
-        self.index.commit(vec![Change::Remove(key)]).await?;
+        let key = FactKey::Token(name.to_owned());
+        self.change(vec![Change::Remove(key)]).await?;
         Ok(true)
     }
 }

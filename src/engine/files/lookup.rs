@@ -77,7 +77,7 @@ impl Engine {
         key: &FileKey,
         error: EngineError,
     ) -> Result<Answer, EngineError> {
-        let Some(record) = self.store.stand_in(key).await? else {
+        let Some(record) = self.store.fallback_info(key).await? else {
             return Err(error);
         };
         tracing::warn!(file = %key, %error, "answered with what a query said of this version");

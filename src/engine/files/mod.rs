@@ -125,13 +125,11 @@ impl Engine {
 
     /// Shows in the metrics how much is kept, once that is known.
     pub fn show_totals(&self) {
-        let Some(totals) = self.store.totals() else {
-            return;
-        };
+        let totals = self.store.totals();
         let shown = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         self.metrics.files.set(shown(totals.files));
         self.metrics.bytes.set(shown(totals.bytes));
-        self.metrics.unsettled.set(shown(totals.unsettled));
+        self.metrics.unsettled.set(shown(totals.pending));
     }
 }
 

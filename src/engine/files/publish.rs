@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::engine::Engine;
 use crate::engine::memory::CachedFile;
 use crate::protocol::{FileKey, Key, Kind};
-use crate::store::{Beside, FileRecord, Room};
+use crate::store::{Companions, FileRecord, Room};
 
 /// How long an answer waits for the disk to take what was answered before it.
 pub(super) const PUBLISH_WAIT: Duration = Duration::from_secs(2);
@@ -19,9 +19,11 @@ impl Engine {
         key: &FileKey,
         body: &Bytes,
         record: &FileRecord,
-        beside: &Beside,
+        companions: &Companions,
     ) -> Option<CachedFile> {
-        let put = self.store.publish_bytes(key, body.clone(), record, beside);
+        let put = self
+            .store
+            .publish_bytes(key, body.clone(), record, companions);
         match put.await {
             Ok(()) => self.show_totals(),
             // The store says so.
@@ -41,9 +43,11 @@ impl Engine {
     }
 
     /// What is not kept is held to what it was all the same.
-    pub(super) async fn pin_alone(&self, key: &FileKey, beside: &Beside) {
-        let Some(pin) = &beside.pin else { return };
-        let Err(error) = self.store.put_pin(key, pin).await else {
+    pub(super) async fn pin_alone(&self, key: &FileKey, companions: &Companions) {
+        let Some(pin) = &companions.first_seen else {
+            return;
+        };
+        let Err(error) = self.store.put_first_seen(key, pin).await else {
             return;
         };
         match self.store.blobs().room() {

@@ -3,24 +3,23 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::publish::PUBLISH_WAIT;
 use super::{MAX_INFO, MAX_INFO_OF_STRANGERS, Trial, too_many};
+use crate::engine::Engine;
 use crate::engine::answer::{Answer, CacheStatus};
 use crate::engine::error::EngineError;
 use crate::engine::memory::CachedFile;
 use crate::engine::slow::Look;
 use crate::engine::vouch::Vouched;
-use crate::engine::{Engine, hex};
 use crate::errand::Errand;
 use crate::flights::{Outcome, Place, outcome};
 use crate::gomod::check;
 use crate::gomod::dirhash::hash_go_mod;
 use crate::protocol::{FileKey, Key, Kind};
-use crate::store::{self, Beside, FileRecord, Room};
+use crate::store::{self, Companions, FileRecord, Room, Sha256};
 use crate::upstream::{Fetched, Want};
 
 /// The largest go.mod (`golang.org/x/mod/zip.MaxGoMod`), and of a source that a stranger has named. Bytes.
@@ -124,7 +123,7 @@ impl Engine {
             }
         }
         match fetched {
-            Ok((body, record, beside, from)) => {
+            Ok((body, record, companions, from)) => {
                 let validity = self.validities.of(&key);
                 let content = store::Content::Bytes(body.clone());
                 let file = CachedFile::new(&record, content, Some(validity));
@@ -133,7 +132,7 @@ impl Engine {
                 let mut keep = place.is_ok() && self.store.blobs().room() == Room::Enough;
                 if keep && body.len() as u64 > store::SMALL {
                     // From the file it takes no memory, however slowly it is read.
-                    match self.publish_first(&key, &body, &record, &beside).await {
+                    match self.publish_first(&key, &body, &record, &companions).await {
                         Some(file) => {
                             self.has_appeared(&key);
                             landed.send_replace(Some(Ok(Landed {
@@ -156,10 +155,14 @@ impl Engine {
                 self.absences.appeared(&Key::File(key.clone())).await;
                 if !keep {
                     self.metrics.unkept.inc();
-                    self.pin_alone(&key, &beside).await;
+                    self.pin_alone(&key, &companions).await;
                     return;
                 }
-                match self.store.publish_bytes(&key, body, &record, &beside).await {
+                match self
+                    .store
+                    .publish_bytes(&key, body, &record, &companions)
+                    .await
+                {
                     Ok(()) => {
                         self.show_totals();
                         self.memory.put(key, file);
@@ -181,7 +184,7 @@ impl Engine {
         self: &Arc<Self>,
         key: &FileKey,
         errand: &Errand,
-    ) -> Result<(Bytes, FileRecord, Beside, Arc<str>), EngineError> {
+    ) -> Result<(Bytes, FileRecord, Companions, Arc<str>), EngineError> {
         let path = key.to_string();
         let vouching = (key.kind == Kind::Mod).then(|| self.voucher.begin(key, errand));
         if let Some(vouching) = &vouching
@@ -227,18 +230,18 @@ impl Engine {
             _ => Vouched {
                 verified: store::Verified::None,
                 by: None,
-                beside: Beside::default(),
+                companions: Companions::default(),
             },
         };
         let record = FileRecord {
             size: body.len() as u64,
-            sha256: hex(&Sha256::digest(&body)),
-            h1: h1.map(|h1| h1.to_string()),
+            sha256: Sha256::of(&body),
+            h1,
             from: from.to_string(),
             seen: self.clock.now(),
             verified: vouched.verified,
             by: vouched.by,
         };
-        Ok((body, record, vouched.beside, from))
+        Ok((body, record, vouched.companions, from))
     }
 }

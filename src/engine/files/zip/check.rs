@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::flight::{Verdict, ZipFlight};
 use super::sink::SpoolSink;
 use crate::engine::error::{Class, EngineError};
-use crate::engine::hex;
 use crate::engine::vouch::Vouching;
 use crate::gomod::zip::{self as gozip, CheckedZip};
 use crate::protocol::FileKey;
@@ -67,8 +66,8 @@ pub async fn check(
     let vouched = vouching.verdict(&checked.h1, from).await?;
     let record = FileRecord {
         size,
-        sha256: hex(&sha256),
-        h1: Some(checked.h1.to_string()),
+        sha256: sha256.into(),
+        h1: Some(checked.h1),
         from: from.to_owned(),
         seen: now,
         verified: vouched.verified,
@@ -76,7 +75,7 @@ pub async fn check(
     };
     Ok(Verdict {
         record,
-        beside: vouched.beside,
+        companions: vouched.companions,
         h1: checked.h1,
         stored: spool.can_be_kept(),
         from: from.into(),

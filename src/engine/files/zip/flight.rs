@@ -10,7 +10,7 @@ use crate::engine::error::EngineError;
 use crate::engine::slow::Look;
 use crate::engine::vouch::Foresight;
 use crate::gomod::H1;
-use crate::store::{Beside, FileRecord, Spool};
+use crate::store::{Companions, FileRecord, Spool};
 
 /// What is held back of a zip until it is verified: more than an end of central directory with the longest comment,
 /// so that what went out before is never a readable zip. Bytes.
@@ -57,7 +57,7 @@ pub struct Verdict {
     /// What will be kept of it in the index.
     pub record: FileRecord,
     /// And beside it.
-    pub beside: Beside,
+    pub companions: Companions,
     /// Its h1.
     pub h1: H1,
     /// Whether it will be kept, as far as can be said.

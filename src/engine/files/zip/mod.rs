@@ -140,12 +140,18 @@ impl Engine {
                 self.absences.appeared(&as_key).await;
                 let Some(spool) = flight.spool().filter(|spool| spool.can_be_kept()) else {
                     self.metrics.unkept.inc();
-                    self.pin_alone(&key, &verdict.beside).await;
+                    self.pin_alone(&key, &verdict.companions).await;
                     return;
                 };
                 match self
                     .store
-                    .publish_spool(&key, &spool, &verdict.h1, &verdict.record, &verdict.beside)
+                    .publish_spool(
+                        &key,
+                        &spool,
+                        &verdict.h1,
+                        &verdict.record,
+                        &verdict.companions,
+                    )
                     .await
                 {
                     Ok(()) => self.show_totals(),

@@ -7,18 +7,19 @@ use std::path::Path;
 
 use thiserror::Error;
 
-use super::base::Base;
-use super::claim::{MARK, MARK_NEW};
-use super::disk::is_no_room;
-use super::index::Change;
+use super::base::{Base, RowChange};
+use crate::store::claim::{MARK, MARK_NEW};
+use crate::store::codec;
+use crate::store::disk::is_no_room;
+use crate::store::model::{FactKey, StateKey};
 
-#[path = "../../migrations/sled/mod.rs"]
+#[path = "../../../../migrations/sled/mod.rs"]
 mod steps;
 
 /// Key of the schema version in the index, a big-endian u32.
 const KEY: &str = "schema";
-/// Key that is there once the index knows all files: from the beginning, or after a rebuild.
-pub const COMPLETE: &str = "complete";
+/// What [`StateKey::Complete`] says.
+pub const COMPLETE: &str = "yes";
 /// The version of the blobs' layout that this program reads and writes (`migrations/files/`).
 const LAYOUT: u32 = 1;
 
@@ -81,9 +82,11 @@ pub fn mark_files(data: &Path) -> io::Result<()> {
 
 /// Whether the index has ever known all files; that of a store without files does, and is marked so.
 pub fn is_complete(base: &Base, no_files: bool) -> Result<bool, MigrateError> {
-    let is_marked = base.get(COMPLETE)?.is_some();
+    let complete = FactKey::State(StateKey::Complete).to_string();
+    let is_marked = base.get(&complete)?.is_some();
     if no_files && !is_marked {
-        match base.apply(vec![Change::Put(COMPLETE.to_owned(), vec![1])]) {
+        let yes = codec::encode(&COMPLETE.to_owned());
+        match base.apply(vec![RowChange::Put(complete, yes)]) {
             // It is marked at a later start, when there is room.
             Err(sled::Error::Io(error)) if is_no_room(error.kind()) => {}
             marked => marked?,

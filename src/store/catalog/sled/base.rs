@@ -12,16 +12,24 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
-use super::disk::{self, Disk};
-use super::index::Change;
-use super::spare::Spare;
-use super::{layout, migrate};
+use super::migrate;
+use crate::store::disk::{self, Disk};
+use crate::store::spare::Spare;
 
 /// With less than this free, sled is not opened or written without need: half a write makes it useless until it is opened
 /// again, and opening takes room. Bytes.
 pub const FLOOR: u64 = 1 << 20;
 /// Room that opening a copy takes beyond the copy. Bytes.
 const COPY_MARGIN: u64 = 8 << 20;
+
+/// One change of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RowChange {
+    /// Sets it.
+    Put(String, Vec<u8>),
+    /// Removes it.
+    Remove(String),
+}
 
 /// Why a database does not open.
 #[derive(Debug, thiserror::Error)]
@@ -237,16 +245,14 @@ impl Held {
     }
 
     /// What has changed.
-    pub fn changes(&self) -> Vec<Change> {
+    pub fn changes(&self) -> Vec<RowChange> {
         let map = self.map.read();
         let change = |key: &String| match map.get(key) {
-            Some(value) => Change::Put(key.clone(), value.clone()),
-            None => Change::Remove(key.clone()),
+            Some(value) => RowChange::Put(key.clone(), value.clone()),
+            None => RowChange::Remove(key.clone()),
         };
-        // The totals change with what they count.
         let changed = self.changed.lock();
-        let changed = changed.iter().filter(|key| *key != layout::TOTALS);
-        changed.map(change).collect()
+        changed.iter().map(change).collect()
     }
 }
 
@@ -273,14 +279,14 @@ impl Base {
     }
 
     /// Applies all changes or none.
-    pub fn apply(&self, changes: Vec<Change>) -> Result<(), sled::Error> {
+    pub fn apply(&self, changes: Vec<RowChange>) -> Result<(), sled::Error> {
         match self {
             Base::Sled(db) => {
                 let mut batch = sled::Batch::default();
                 for change in changes {
                     match change {
-                        Change::Put(key, value) => batch.insert(key.as_bytes(), value),
-                        Change::Remove(key) => batch.remove(key.as_bytes()),
+                        RowChange::Put(key, value) => batch.insert(key.as_bytes(), value),
+                        RowChange::Remove(key) => batch.remove(key.as_bytes()),
                     }
                 }
                 db.apply_batch(batch)
@@ -288,11 +294,11 @@ impl Base {
             Base::Held(held) => {
                 let (mut map, mut changed) = (held.map.write(), held.changed.lock());
                 for change in changes {
-                    let (Change::Put(key, _) | Change::Remove(key)) = &change;
+                    let (RowChange::Put(key, _) | RowChange::Remove(key)) = &change;
                     changed.insert(key.clone());
                     match change {
-                        Change::Put(key, value) => drop(map.insert(key, value)),
-                        Change::Remove(key) => drop(map.remove(&key)),
+                        RowChange::Put(key, value) => drop(map.insert(key, value)),
+                        RowChange::Remove(key) => drop(map.remove(&key)),
                     }
                 }
                 Ok(())
