@@ -217,7 +217,11 @@ async fn dump(data: &DataDir, prefix: &str) -> Result<ExitCode, StoreError> {
             }
         }
     }
-    // As above.
+    // As above, to the end.
+    if is_wanted("totals") {
+        let totals = serde_json::json!(data.store.totals());
+        let _ = writeln!(out, "totals\t{totals}");
+    }
     let _ = out.flush();
     Ok(ExitCode::SUCCESS)
 }

@@ -307,7 +307,7 @@ mod tests {
         let record = FileRecord {
             size: body.len() as u64,
             sha256: Sha256::of(b""),
-            h1: Some(format!("h1:{body}")),
+            h1: Some(crate::gomod::dirhash::hash_go_mod(body.as_bytes())),
             from: String::new(),
             seen: Timestamp(0),
             verified,

@@ -98,7 +98,11 @@ impl Engine {
         }
     }
 
-    async fn try_reverify(&self, key: &FileKey, record: PendingRecord) -> Result<Step, EngineError> {
+    async fn try_reverify(
+        &self,
+        key: &FileKey,
+        record: PendingRecord,
+    ) -> Result<Step, EngineError> {
         let file = self.store.record(key).await?;
         let Some((file, h1)) = file.and_then(|file| file.h1.map(|h1| (file, h1))) else {
             self.store.remove_pending(key).await?;
@@ -107,7 +111,10 @@ impl Engine {
         };
         if !self.voucher.covers(&key.module) {
             return match self.pinned(key, &file, &h1, false).await? {
-                Some(pin) => self.verified(key, &h1, Verified::FirstSeen, None, pin).await,
+                Some(pin) => {
+                    self.verified(key, &h1, Verified::FirstSeen, None, pin)
+                        .await
+                }
                 None => Ok(Step::Revoked),
             };
         }
@@ -226,11 +233,12 @@ impl Engine {
         Ok(Step::Revoked)
     }
 
-    /// Takes a kept file back, from every place where it could be answered from.
-    pub async fn withdraw(&self, key: &FileKey) -> Result<(), EngineError> {
-        self.store.revoke(key).await?;
+    /// Revokes a kept file: it is answered from nowhere any more.
+    pub async fn revoke(&self, key: &FileKey) -> Result<(), EngineError> {
+        let revoked = self.store.revoke(key).await;
+        // A part may be done where the whole has failed.
         self.has_changed(key);
-        Ok(())
+        Ok(revoked?)
     }
 
     /// What is known of a kept file has changed: answers that were made before are not given any more.
