@@ -7,13 +7,11 @@ use http::header::{
 };
 use http::{Response, StatusCode};
 
-use super::observe::Note;
+use super::headers::{self, TEXT};
+use super::response_meta::ResponseMeta;
 use crate::engine::{Class, EngineError};
 use crate::protocol::{Lifetime, cache_control};
 use crate::telemetry::metrics::{Endpoint, Outcome};
-
-/// Type of every text answer: the `go` command prints a body only if it is this.
-pub const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 /// How a client may say who it is; Bearer will do as well.
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"larder\"");
@@ -55,28 +53,28 @@ fn outcome(error: &EngineError) -> Outcome {
 pub fn response(error: &EngineError, endpoint: Endpoint) -> Response<Body> {
     let status = status(error.class);
     let mut response = text(status, printable(&error.lines));
-    let headers = response.headers_mut();
+    let out = response.headers_mut();
     if let Some(after) = error.retry_after {
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-        headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        out.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     }
     if error.class == Class::Unauthorized {
-        headers.insert(WWW_AUTHENTICATE, CHALLENGE);
+        out.insert(WWW_AUTHENTICATE, CHALLENGE);
     }
     if error.passing {
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        out.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     let cache = match error.stale {
-        Some(stale) => super::stale(stale.over.as_secs()),
+        Some(stale) => headers::stale(stale.over.as_secs()),
         None if error.cached => HeaderValue::from_static("larder; hit; detail=negative"),
         None if error.unasked => HeaderValue::from_static("larder; detail=not-forwarded"),
         None => HeaderValue::from_static("larder; fwd=miss"),
     };
-    headers.insert(super::CACHE_STATUS, cache);
+    out.insert(headers::CACHE_STATUS, cache);
     if let Some(stale) = error.stale {
-        headers.insert(AGE, HeaderValue::from(stale.age.as_secs()));
+        out.insert(AGE, HeaderValue::from(stale.age.as_secs()));
     }
-    response.extensions_mut().insert(Note {
+    response.extensions_mut().insert(ResponseMeta {
         endpoint,
         outcome: outcome(error),
         upstream: error.upstream.as_deref().map(std::sync::Arc::from),
@@ -117,10 +115,10 @@ pub fn bad_request(status: StatusCode, reason: &str) -> Response<Body> {
 pub fn text(status: StatusCode, body: impl Into<Body>) -> Response<Body> {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, TEXT);
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(
+    let out = response.headers_mut();
+    out.insert(CONTENT_TYPE, TEXT);
+    out.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    out.insert(
         CACHE_CONTROL,
         HeaderValue::from_static(cache_control(status, Lifetime::Changing)),
     );

@@ -12,7 +12,8 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::heads::Heads;
 use super::mapped::Regions;
-use super::shortcut::{Shortcut, Unsent};
+use super::shortcut::Shortcut;
+use super::write_buffer::WriteBuffer;
 
 /// Read at once, so that the head of a request can be larger than it may by no more than this. Bytes.
 const AT_ONCE: usize = 16 << 10;
@@ -25,7 +26,7 @@ pub struct Connection {
     stream: TcpStream,
     shortcut: Shortcut,
     /// What the short way has still to send.
-    out: Unsent,
+    out: WriteBuffer,
     heads: Heads,
     /// Set once the client has closed its side: when it counts as gone.
     left: Option<Pin<Box<Sleep>>>,
@@ -39,7 +40,7 @@ impl Connection {
         Connection {
             stream,
             shortcut,
-            out: Unsent::default(),
+            out: WriteBuffer::default(),
             heads: Heads::default(),
             left: None,
             regions,

@@ -18,16 +18,25 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
-use super::ConnectionSettings;
 use super::io::Connection;
+use super::keep_alive::KeepAlive;
 use super::mapped::Regions;
-use super::modules::Peer;
 use super::observe::{Observer, Outgoing};
+use super::peer::Peer;
 use super::router::{self, HEAD, Site};
-use super::shortcut::{Exchange, Shortcut};
+use super::shortcut::Shortcut;
 
 /// Pause after an error of `accept` that will not go away by trying at once (no descriptors, no memory).
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// Limits of connections.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionSettings {
+    /// Open at once; further ones wait to be accepted.
+    pub max: usize,
+    /// A request's head must be whole within this; also how long an idle connection is kept.
+    pub header_timeout: Duration,
+}
 
 /// Counts the connections of all listeners.
 #[derive(Default)]
@@ -142,14 +151,14 @@ async fn connection(
         regions: Arc::clone(&regions),
         address: Some(remote.ip()),
     };
-    let exchange = Arc::new(Exchange::default());
+    let keep_alive = Arc::new(KeepAlive::default());
     let shortcut = Shortcut::new(
         Arc::clone(&site),
         Arc::clone(&observer),
         remote,
-        Arc::clone(&exchange),
+        Arc::clone(&keep_alive),
     );
-    let answers = Arc::clone(&exchange);
+    let answers = Arc::clone(&keep_alive);
     let service = service_fn(move |mut request: Request<Incoming>| {
         let answering = answers.begin();
         if let Some(refusal) = site.refuse(&request) {
@@ -199,7 +208,7 @@ async fn connection(
                 connection.as_mut().graceful_shutdown();
             }
             () = patience.as_mut() => {
-                let since = exchange.waiting_since().unwrap_or_else(Instant::now);
+                let since = keep_alive.waiting_since().unwrap_or_else(Instant::now);
                 let until = since + settings.header_timeout;
                 if until <= Instant::now() {
                     tracing::debug!(%remote, "a connection waited too long for a request");
@@ -213,27 +222,4 @@ async fn connection(
         // Clients come and go; what matters was said in the access line.
         tracing::debug!(%remote, %error, "a connection ended early");
     }
-}
-
-/// Raises the soft limit of open files to the hard one; gives what it is now.
-pub fn raise_descriptor_limit() -> usize {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    let current = if limit.current != limit.maximum && setrlimit(Resource::Nofile, raised).is_ok() {
-        limit.maximum
-    } else {
-        limit.current
-    };
-    current
-        .and_then(|limit| usize::try_from(limit).ok())
-        .unwrap_or(1 << 20)
-}
-
-/// How many descriptors this process has open; 0 where that cannot be told.
-pub fn open_descriptors() -> u64 {
-    std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64)
 }

@@ -1,41 +1,27 @@
 //! Requests of the GOPROXY protocol.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
 use http::header::{
     ACCEPT_RANGES, AGE, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
-    HeaderMap, HeaderValue, VIA, X_CONTENT_TYPE_OPTIONS,
+    HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS,
 };
 use http::request::Parts;
 use http::{Method, Response, StatusCode, Version};
 
 use super::conditional::{self, Part};
-use super::error::{self, TEXT};
-use super::mapped::Regions;
-use super::observe::{Note, RequestId};
+use super::face::Face;
+use super::headers::{self, CACHE_STATUS, HIT, LARDER_VERIFIED, TEXT, content_type};
+use super::peer::Peer;
 use super::responses::CachedResponse;
-use super::{CACHE_STATUS, Caller, Face, LARDER_VERIFIED, access, body};
-use crate::engine::{Answer, CacheStatus, Class, Client, Content, EngineError, Mode};
-use crate::gomod::ModulePath;
+use super::response_meta::{RequestId, ResponseMeta};
+use super::{access, body, error, sumdb, via};
+use crate::engine::{Answer, CacheStatus, Client, Content, EngineError, Mode};
 use crate::protocol::{self, Key, Kind, Lifetime, Meta, Target, cache_control};
 use crate::store::Verified;
 use crate::telemetry::metrics::{Endpoint, Outcome};
 
-/// What a request's handler knows of its connection.
-#[derive(Clone, Default)]
-pub struct Peer {
-    /// The mapped files of its answers.
-    pub regions: Arc<Regions>,
-    /// Where it comes from.
-    pub address: Option<IpAddr>,
-}
-
-/// Headers of an answer, at the most.
-pub const HEADERS: usize = 12;
-/// `Cache-Status` of a hit.
-pub const HIT: &str = "larder; hit";
 /// Path prefix that says: only what is kept.
 const CACHED_ONLY: &str = "/cached-only";
 
@@ -69,12 +55,12 @@ pub async fn answer(face: &Face, request: &Parts, peer: &Peer) -> Response<Body>
         Ok(Target::Module(key)) => key,
         Ok(Target::SumDb(path)) => {
             let mode = mode(request, cached_only);
-            return super::sumdb::answer(face, request, peer, &path, &mode).await;
+            return sumdb::answer(face, request, peer, &path, &mode).await;
         }
         Err(bad) => return not_found(&bad.to_string()),
     };
     // Before anything is looked up: whether it exists is not for everyone either.
-    let guarded = match gate(face, request, peer, key.module()) {
+    let guarded = match face.admit(request, peer, key.module()) {
         Ok(guarded) => guarded,
         Err(error) => return error::response(&error, endpoint(&key)),
     };
@@ -90,20 +76,6 @@ pub async fn answer(face: &Face, request: &Parts, peer: &Peer) -> Response<Body>
     response
 }
 
-/// Lets requests about a module through from those who may have it; says whether these are some only.
-pub(super) fn gate(
-    face: &Face,
-    request: &Parts,
-    peer: &Peer,
-    module: &ModulePath,
-) -> Result<bool, EngineError> {
-    if !face.access.guards(face.engine.policy(), module) {
-        return Ok(false);
-    }
-    let caller: Caller = face.access.caller(request.into(), peer.address);
-    face.access.admit(module, caller).map(|()| true)
-}
-
 /// Answers a request about a module from whoever may make it.
 async fn module(
     face: &Face,
@@ -116,8 +88,8 @@ async fn module(
         client: client(peer, &request.headers),
         ..mode(request, cached_only)
     };
-    if came_from_us(face, &request.headers) {
-        return loop_detected();
+    if via::leads_to(&face.via, &request.headers) {
+        return via::loop_detected();
     }
     let answer = match face.engine.ask(&asked.key, &mode).await {
         Ok(answer) => answer,
@@ -176,7 +148,7 @@ fn mode(request: &Parts, cached_only: bool) -> Mode {
                 "true",
             ),
         no_cache: has(CACHE_CONTROL, "no-cache"),
-        via: via(headers),
+        via: via::hops(headers),
         request_id: id.map(|id| Arc::clone(&id.0)),
         client: None,
     }
@@ -186,22 +158,6 @@ fn mode(request: &Parts, cached_only: bool) -> Mode {
 fn client(peer: &Peer, headers: &HeaderMap) -> Option<Client> {
     let forwarded = headers.get("x-forwarded-for").map(HeaderValue::as_bytes);
     peer.address.map(|address| Client::new(address, forwarded))
-}
-
-/// The servers that this request has come through, in one line; of very many, the last ones.
-fn via(headers: &HeaderMap) -> Option<HeaderValue> {
-    const MOST: usize = 1024;
-    let values = headers.get_all(VIA).iter();
-    let hops: Vec<_> = values.filter_map(|value| value.to_str().ok()).collect();
-    let line = hops.join(", ");
-    let last = match line.len().checked_sub(MOST) {
-        None => line.as_str(),
-        // Header values are ASCII here, so any place is a boundary; the first hop may be cut.
-        Some(over) => line.get(over..)?.split_once(',')?.1.trim_start(),
-    };
-    (!last.is_empty())
-        .then(|| HeaderValue::try_from(last).ok())
-        .flatten()
 }
 
 fn endpoint(key: &Key) -> Endpoint {
@@ -217,30 +173,6 @@ fn endpoint(key: &Key) -> Endpoint {
             Meta::Query(_) => Endpoint::Query,
         },
     }
-}
-
-/// The `Content-Type` of what an endpoint answers.
-pub fn content_type(endpoint: Endpoint) -> HeaderValue {
-    match endpoint {
-        Endpoint::Zip => HeaderValue::from_static("application/zip"),
-        Endpoint::Info | Endpoint::Latest | Endpoint::Query => {
-            HeaderValue::from_static("application/json")
-        }
-        _ => TEXT,
-    }
-}
-
-/// Our own name in `Via` means that an upstream led back to us.
-pub(super) fn came_from_us(face: &Face, headers: &HeaderMap) -> bool {
-    headers
-        .get_all(VIA)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .any(|value| {
-            value
-                .split(',')
-                .any(|hop| hop.split_whitespace().nth(1) == Some(face.via.as_str()))
-        })
 }
 
 fn respond(
@@ -259,7 +191,7 @@ fn respond(
     };
     let is_zip = matches!(key, Key::File(file) if file.kind == Kind::Zip);
     let mut response = Response::new(Body::empty());
-    *response.headers_mut() = HeaderMap::with_capacity(HEADERS);
+    *response.headers_mut() = HeaderMap::with_capacity(headers::HEADERS);
     let (cache_text, outcome) = cache_status(answer.cache);
     {
         let headers = response.headers_mut();
@@ -280,7 +212,7 @@ fn respond(
             headers.insert(AGE, HeaderValue::from(age.as_secs()));
         }
     }
-    response.extensions_mut().insert(Note {
+    response.extensions_mut().insert(ResponseMeta {
         endpoint,
         outcome,
         upstream: answer.from.clone(),
@@ -435,7 +367,7 @@ fn cache_status(cache: CacheStatus) -> (HeaderValue, Outcome) {
             };
             (fixed(text), Outcome::Refreshed)
         }
-        CacheStatus::Stale(over) => (super::stale(over), Outcome::Stale),
+        CacheStatus::Stale(over) => (headers::stale(over), Outcome::Stale),
     }
 }
 
@@ -457,16 +389,6 @@ pub fn method_not_allowed() -> Response<Body> {
         .headers_mut()
         .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
     response
-}
-
-pub(super) fn loop_detected() -> Response<Body> {
-    let error = EngineError::new(
-        Class::Loop,
-        "loop detected: this request was made by this very server",
-    )
-    .and("An upstream in larder's chain leads back to it; its operator must take that out (--upstream).")
-    .without_asking();
-    error::response(&error, Endpoint::Other)
 }
 
 #[cfg(test)]

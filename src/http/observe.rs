@@ -16,28 +16,15 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body::{Frame, SizeHint};
 use httpdate::HttpDate;
 
-use super::X_REQUEST_ID;
+use super::headers::X_REQUEST_ID;
+use super::keep_alive::InFlightGuard;
 use super::responses::CachedResponse;
-use super::shortcut::{Answering, Unsent};
+use super::response_meta::{RequestId, ResponseMeta};
+use super::write_buffer::WriteBuffer;
 use crate::clock::{SharedClock, Timestamp};
 use crate::telemetry::access::{self, AccessLine, Weight};
 use crate::telemetry::logs::{Format, LogSink};
 use crate::telemetry::metrics::{Endpoint, Outcome, RequestMetrics};
-
-/// What a handler says about its answer, as an extension of the response.
-#[derive(Clone, Debug)]
-pub struct Note {
-    /// What was asked for.
-    pub endpoint: Endpoint,
-    /// What became of it.
-    pub outcome: Outcome,
-    /// Who was asked.
-    pub upstream: Option<Arc<str>>,
-}
-
-/// The id of a request, as an extension of it.
-#[derive(Clone, Debug)]
-pub struct RequestId(pub Arc<str>);
 
 /// Notes requests.
 pub struct Observer {
@@ -142,7 +129,7 @@ impl Observer {
         agent: &[u8],
         remote: SocketAddr,
         cached: &CachedResponse,
-        unsent: &mut Unsent,
+        unsent: &mut WriteBuffer,
     ) -> Option<usize> {
         let out = &mut unsent.bytes;
         let began = self.clock.instant();
@@ -297,11 +284,14 @@ impl Pending {
     /// the body ends.
     pub fn answered(mut self, mut response: Response<Body>) -> Response<Out> {
         response.headers_mut().insert(X_REQUEST_ID, self.id.clone());
-        let note = response.extensions_mut().remove::<Note>().unwrap_or(Note {
-            endpoint: Endpoint::Other,
-            outcome: Outcome::Other,
-            upstream: None,
-        });
+        let note = response
+            .extensions_mut()
+            .remove::<ResponseMeta>()
+            .unwrap_or(ResponseMeta {
+                endpoint: Endpoint::Other,
+                outcome: Outcome::Other,
+                upstream: None,
+            });
         let status = response.status();
         let size = http_body::Body::size_hint(response.body()).exact();
         match size {
@@ -319,7 +309,7 @@ impl Pending {
         }
     }
 
-    fn ended(&mut self, status: StatusCode, note: &Note, bytes: u64) {
+    fn ended(&mut self, status: StatusCode, note: &ResponseMeta, bytes: u64) {
         self.noted = true;
         let line = Line {
             began: self.began,
@@ -341,7 +331,7 @@ impl Drop for Pending {
         if !self.noted
             && let Ok(status) = StatusCode::from_u16(499)
         {
-            let note = Note {
+            let note = ResponseMeta {
                 endpoint: Endpoint::Other,
                 outcome: Outcome::Cancelled,
                 upstream: None,
@@ -355,12 +345,12 @@ impl Drop for Pending {
 pub struct Outgoing {
     out: Out,
     /// Dropped with it.
-    _answering: Answering,
+    _answering: InFlightGuard,
 }
 
 impl Outgoing {
     /// The body of this answer.
-    pub fn new(out: Out, answering: Answering) -> Self {
+    pub fn new(out: Out, answering: InFlightGuard) -> Self {
         Outgoing {
             out,
             _answering: answering,
@@ -435,7 +425,7 @@ impl http_body::Body for Out {
 pub struct Observed {
     inner: Body,
     bytes: u64,
-    pending: Option<(Pending, StatusCode, Note)>,
+    pending: Option<(Pending, StatusCode, ResponseMeta)>,
 }
 
 impl http_body::Body for Observed {

@@ -12,9 +12,10 @@ use http::header::{
 use http::{HeaderMap, Response, StatusCode};
 use url::{Host, Url};
 
+use super::access::{Access, Caller};
 use super::address;
-use super::observe::Note;
-use super::{Access, Caller, Face};
+use super::face::Face;
+use super::response_meta::ResponseMeta;
 use crate::breaker::{BreakerState, Standing};
 use crate::clock::Timestamp;
 use crate::store::{Health, Room};
@@ -52,7 +53,7 @@ pub async fn page(
     response
 }
 
-const NOTE: Note = Note {
+const NOTE: ResponseMeta = ResponseMeta {
     endpoint: Endpoint::Other,
     outcome: Outcome::Other,
     upstream: None,

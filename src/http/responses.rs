@@ -16,8 +16,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use super::modules::{HIT, content_type};
-use super::{CACHE_STATUS, LARDER_VERIFIED};
+use super::headers::{CACHE_STATUS, HEADERS, HIT, LARDER_VERIFIED, content_type};
 use crate::clock::{SharedClock, Timestamp};
 use crate::engine::{Validities, Validity};
 use crate::protocol::{Lifetime, cache_control, for_its_reader};
@@ -128,7 +127,7 @@ impl CachedResponse {
     /// Its headers, but for the request's id.
     pub fn headers(&self, now: Timestamp) -> HeaderMap {
         let fixed = HeaderValue::from_static;
-        let mut headers = HeaderMap::with_capacity(super::modules::HEADERS);
+        let mut headers = HeaderMap::with_capacity(HEADERS);
         headers.insert(CACHE_CONTROL, fixed(self.cache_control()));
         headers.insert(CACHE_STATUS, fixed(HIT));
         headers.insert(X_CONTENT_TYPE_OPTIONS, fixed("nosniff"));

@@ -16,10 +16,12 @@ use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
+use super::access::Access;
 use super::caller::Head;
-use super::modules::Peer;
+use super::face::Face;
+use super::peer::Peer;
 use super::responses::CachedResponse;
-use super::{Access, Face, error, modules, page, status};
+use super::{error, modules, page, status};
 
 /// Whether something follows the head of a request that belongs to it.
 pub fn has_body<B>(request: &Request<B>) -> bool {

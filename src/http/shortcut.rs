@@ -4,130 +4,23 @@
 //! A connection takes the short way only while the library is between two requests: it has seen none, or all that it
 //! was handed were whole, single requests, each answered and flushed. See ARCHITECTURE.md section 8.
 
-use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-
-use bytes::Bytes;
-use tokio::time::Instant;
 
 use super::caller::is_host;
+use super::keep_alive::KeepAlive;
 use super::observe::Observer;
 use super::router::Site;
+use super::write_buffer::WriteBuffer;
 
 /// Requests longer than this take the long way. Bytes.
 const LONGEST_HEAD: usize = 4 << 10;
-/// A buffer for answers that is kept between them. Bytes.
-const KEPT: usize = 8 << 10;
-
-/// What the two ways of a connection tell each other.
-#[derive(Debug)]
-pub struct Exchange {
-    began: Instant,
-    /// Requests that the library has begun to answer, and those of them whose answers have ended.
-    begun: AtomicU64,
-    ended: AtomicU64,
-    /// Since when the next request is waited for, in milliseconds after `began`, plus one; 0 while one is being answered.
-    waiting: AtomicU64,
-}
-
-impl Default for Exchange {
-    fn default() -> Self {
-        Exchange {
-            began: Instant::now(),
-            begun: AtomicU64::new(0),
-            ended: AtomicU64::new(0),
-            waiting: AtomicU64::new(1),
-        }
-    }
-}
-
-/// An answer of the library's; it has ended when this is dropped.
-#[derive(Debug)]
-pub struct Answering(Arc<Exchange>);
-
-impl Drop for Answering {
-    fn drop(&mut self) {
-        self.0.ended.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-impl Exchange {
-    /// The library has read a request.
-    pub fn begin(self: &Arc<Self>) -> Answering {
-        self.begun.fetch_add(1, Ordering::Relaxed);
-        self.waiting.store(0, Ordering::Relaxed);
-        Answering(Arc::clone(self))
-    }
-
-    /// Since when the next request is waited for, if one is.
-    pub fn waiting_since(&self) -> Option<Instant> {
-        let millis = self.waiting.load(Ordering::Relaxed).checked_sub(1)?;
-        Some(self.began + Duration::from_millis(millis))
-    }
-
-    /// Everything that was asked for has been answered, and sent.
-    fn is_idle(&self) -> bool {
-        self.ended.load(Ordering::Relaxed) == self.begun.load(Ordering::Relaxed)
-    }
-
-    /// The next request is waited for from now on.
-    fn wait(&self) {
-        let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
-        self.waiting.store(millis + 1, Ordering::Relaxed);
-    }
-
-    /// The library has sent all it had to send.
-    fn flushed(&self) {
-        if self.is_idle() && self.waiting.load(Ordering::Relaxed) == 0 {
-            self.wait();
-        }
-    }
-}
-
-/// An answer that has still to be sent.
-#[derive(Debug, Default)]
-pub struct Unsent {
-    /// Its head, and its body if that is small.
-    pub bytes: Vec<u8>,
-    /// Its body if it is not.
-    pub rest: Bytes,
-    sent: usize,
-}
-
-impl Unsent {
-    /// What is left, in two parts.
-    pub fn left(&self) -> [IoSlice<'_>; 2] {
-        let at = self.sent.min(self.bytes.len());
-        let rest = &self.rest[self.sent - at..];
-        [IoSlice::new(&self.bytes[at..]), IoSlice::new(rest)]
-    }
-
-    /// Whether nothing is.
-    pub fn is_sent(&self) -> bool {
-        self.sent >= self.bytes.len() + self.rest.len()
-    }
-
-    /// So much of it has been sent.
-    pub fn advance(&mut self, count: usize) {
-        self.sent += count;
-        if self.is_sent() {
-            self.sent = 0;
-            self.bytes.clear();
-            self.bytes.shrink_to(KEPT);
-            self.rest = Bytes::new();
-        }
-    }
-}
-
 /// The short way of one connection.
 pub struct Shortcut {
     site: Arc<Site>,
     observer: Arc<Observer>,
     remote: SocketAddr,
-    exchange: Arc<Exchange>,
+    keep_alive: Arc<KeepAlive>,
     /// What the library has been handed, if anything that is not answered yet.
     handed: Handed,
     /// The library has written, and not flushed since.
@@ -150,13 +43,13 @@ impl Shortcut {
         site: Arc<Site>,
         observer: Arc<Observer>,
         remote: SocketAddr,
-        exchange: Arc<Exchange>,
+        keep_alive: Arc<KeepAlive>,
     ) -> Self {
         Shortcut {
             site,
             observer,
             remote,
-            exchange,
+            keep_alive,
             handed: Handed::Nothing,
             unflushed: false,
         }
@@ -164,7 +57,7 @@ impl Shortcut {
 
     /// Takes what has been read, if it can be answered here: then `out`, which is empty, is the answer. Else it is for the
     /// library.
-    pub fn take(&mut self, read: &[u8], out: &mut Unsent) -> bool {
+    pub fn take(&mut self, read: &[u8], out: &mut WriteBuffer) -> bool {
         if self.handed == Handed::Nothing
             && !self.unflushed
             && let Some(request) = Plain::parse(read)
@@ -183,12 +76,12 @@ impl Shortcut {
                 self.site
                     .was_read(request.path, &response, &out.bytes[body..]);
             }
-            self.exchange.waiting.store(0, Ordering::Relaxed);
+            self.keep_alive.busy();
             return true;
         }
         if !read.is_empty() {
             self.handed = match is_one_head(read) && self.handed == Handed::Nothing {
-                true => Handed::Whole(self.exchange.begun.load(Ordering::Relaxed)),
+                true => Handed::Whole(self.keep_alive.begun()),
                 false => Handed::Rest,
             };
         }
@@ -197,7 +90,7 @@ impl Shortcut {
 
     /// Everything that was asked for has been answered.
     pub fn is_idle(&self) -> bool {
-        self.exchange.is_idle()
+        self.keep_alive.is_idle()
     }
 
     /// The library writes.
@@ -207,11 +100,11 @@ impl Shortcut {
 
     /// The library has nothing more to write.
     pub fn flushed(&mut self) {
-        self.exchange.flushed();
+        self.keep_alive.flushed();
         self.unflushed = false;
         if let Handed::Whole(before) = self.handed
-            && self.exchange.begun.load(Ordering::Relaxed) > before
-            && self.exchange.is_idle()
+            && self.keep_alive.begun() > before
+            && self.keep_alive.is_idle()
         {
             self.handed = Handed::Nothing;
         }
@@ -219,7 +112,7 @@ impl Shortcut {
 
     /// The answer that was given is sent.
     pub fn sent(&self) {
-        self.exchange.wait();
+        self.keep_alive.wait();
     }
 }
 
@@ -416,14 +309,14 @@ mod tests {
 
     #[test]
     fn answers_end_when_they_are_dropped() {
-        let exchange = Arc::new(Exchange::default());
-        assert!(exchange.waiting_since().is_some());
-        let answering = exchange.begin();
-        exchange.flushed();
-        assert!(exchange.waiting_since().is_none() && !exchange.is_idle());
+        let keep_alive = Arc::new(KeepAlive::default());
+        assert!(keep_alive.waiting_since().is_some());
+        let answering = keep_alive.begin();
+        keep_alive.flushed();
+        assert!(keep_alive.waiting_since().is_none() && !keep_alive.is_idle());
         drop(answering);
-        assert!(exchange.waiting_since().is_none(), "it is not sent yet");
-        exchange.flushed();
-        assert!(exchange.waiting_since().is_some());
+        assert!(keep_alive.waiting_since().is_none(), "it is not sent yet");
+        keep_alive.flushed();
+        assert!(keep_alive.waiting_since().is_some());
     }
 }

@@ -10,8 +10,10 @@ use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, 
 use http::{Response, StatusCode};
 use serde_json::json;
 
-use super::observe::Note;
-use super::{Caller, Face};
+use super::access::Caller;
+use super::connection;
+use super::face::Face;
+use super::response_meta::ResponseMeta;
 use crate::clock::Timestamp;
 use crate::store::{Health, Room};
 use crate::telemetry::metrics::{Endpoint, Outcome};
@@ -26,7 +28,7 @@ fn answer(status: StatusCode, kind: &'static str, body: String) -> Response<Body
     response
         .headers_mut()
         .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response.extensions_mut().insert(Note {
+    response.extensions_mut().insert(ResponseMeta {
         endpoint: Endpoint::Status,
         outcome: Outcome::Other,
         upstream: None,
@@ -187,7 +189,9 @@ pub async fn metrics(
         face.engine.memory_weight() + face.responses.weight(),
     ));
     face.engine.tidy_prefetches();
-    gauges.descriptors.set(signed(super::open_descriptors()));
+    gauges
+        .descriptors
+        .set(signed(connection::open_descriptors()));
     Upstream::update_metrics(&face.upstreams.all());
     let (kind, mut text) = match wants_openmetrics(&headers) {
         true => (

@@ -7,10 +7,11 @@ use http::header::{
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 
-use super::error;
-use super::modules::{HIT, Peer, came_from_us, gate, loop_detected};
-use super::observe::Note;
-use super::{CACHE_STATUS, Face};
+use super::face::Face;
+use super::headers::{CACHE_STATUS, HIT};
+use super::peer::Peer;
+use super::response_meta::ResponseMeta;
+use super::{error, via};
 use crate::engine::{EngineError, Mode, SumdbTarget};
 use crate::gomod::{ModulePath, Rev};
 use crate::protocol::{Lifetime, cache_control};
@@ -55,12 +56,12 @@ pub async fn answer(
         }
     };
     if let SumdbTarget::Lookup(module, _) = &target
-        && let Err(error) = gate(face, request, peer, module)
+        && let Err(error) = face.admit(request, peer, module)
     {
         return refused(error);
     }
-    if came_from_us(face, &request.headers) {
-        return loop_detected();
+    if via::leads_to(&face.via, &request.headers) {
+        return via::loop_detected();
     }
     match face.engine.relay(database, &target, mode).await {
         Err(error) => refused(error),
@@ -88,7 +89,7 @@ pub async fn answer(
                 false => ("larder; fwd=miss", Outcome::Miss),
             };
             headers.insert(CACHE_STATUS, HeaderValue::from_static(cache));
-            response.extensions_mut().insert(Note {
+            response.extensions_mut().insert(ResponseMeta {
                 endpoint: Endpoint::SumDb,
                 outcome,
                 upstream: None,
