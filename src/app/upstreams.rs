@@ -1,19 +1,20 @@
 //! Making upstreams: clients with their certificates, who we are to whom, and the chains.
 
-use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use http::HeaderValue;
+use tokio::sync::watch;
 use url::Url;
 
-use super::StartError;
-use super::direct::{DirectParts, Ground, Outside};
-use crate::breaker::BreakerSettings;
+use super::direct::DirectParts;
+use super::egress::Egress;
+use super::routes::Routes;
+use super::start_error::StartError;
+use super::{logins, settings};
 use crate::clock::SharedClock;
-use crate::config::{Auth, Config, Environment, read_secret};
-use crate::credentials::{CredentialRule, Credentials, Known, Login, Read, netrc};
-use crate::engine::{Direct, MakeProxy, Source, Sources, Ways};
+use crate::config::{Config, Environment, read_certificates};
+use crate::credentials::Credentials;
+use crate::engine::{AllSources, Direct, MakeProxy, Source, Sources, Ways};
 use crate::proxies::Proxies;
 use crate::sumdb::DatabaseSpec;
 use crate::telemetry::metrics::Metrics;
@@ -24,6 +25,7 @@ use crate::vcs::direct::Way;
 use crate::vcs::party::Party;
 use crate::vcs::rules::Rules;
 use crate::vcs::web::judge_redirect;
+use crate::vcs::workspace::Folders;
 
 /// Requests at a time to a proxy that a stranger's page names.
 const STRANGERS_SLOTS: usize = 8;
@@ -40,7 +42,7 @@ pub struct UpstreamMaker {
 struct Parts {
     pool: Arc<Pool>,
     /// For hosts that modules name.
-    outside: Outside,
+    egress: Egress,
     credentials: Arc<Credentials>,
     via: HeaderValue,
     settings: crate::upstream::Settings,
@@ -54,20 +56,15 @@ struct Parts {
 }
 
 impl UpstreamMaker {
-    /// From the configuration; reads certificates and netrc. Repositories are mirrored on `ground`.
+    /// From the configuration; reads certificates and netrc. Repositories are mirrored in the `folders`.
     pub fn new(
         config: &Config,
         env: &Environment,
         via: &str,
-        ground: Ground,
+        folders: Folders,
         clock: SharedClock,
         metrics: Arc<Metrics>,
     ) -> Result<Self, StartError> {
-        let read = |path: &Path| {
-            std::fs::read(path).map_err(|error| {
-                StartError::Files(format!("{} cannot be read: {error}", path.display()))
-            })
-        };
         let upstream = &config.upstream;
         let variable = |name: &str| env.get(name).cloned();
         let trust = Trust::load(variable, &upstream.ca_files).map_err(StartError::Files)?;
@@ -80,9 +77,9 @@ impl UpstreamMaker {
         }
         let identity = match (&upstream.client_cert, &upstream.client_key) {
             (Some(cert), Some(key)) => {
-                let mut pem = read(cert)?;
+                let mut pem = read_certificates(cert).map_err(StartError::Files)?;
                 pem.push(b'\n');
-                pem.extend(read(key)?);
+                pem.extend(read_certificates(key).map_err(StartError::Files)?);
                 Some(pem)
             }
             _ => None,
@@ -101,31 +98,24 @@ impl UpstreamMaker {
         let pool = Pool::new(plain.clone()).map_err(StartError::Files)?;
         let via = HeaderValue::try_from(format!("1.1 {via}"))
             .map_err(|error| StartError::Ours(error.to_string()))?;
-        let credentials = Arc::new(credentials(config, env));
+        let credentials = Arc::new(logins::credentials(config, env));
         let apis = pool.client().1;
-        let outside = Outside::new(config, &plain, tls(None)?, apis, &credentials);
+        let egress = Egress::new(config, &plain, tls(None)?, apis, &credentials);
         let direct = DirectParts::new(
             config,
             env,
-            ground,
-            &outside,
+            folders,
+            &egress,
             &trust,
             &clock,
             metrics.direct.clone(),
         )?;
         let parts = Parts {
             pool: Arc::new(pool),
-            outside,
+            egress,
             credentials,
             via,
-            settings: crate::upstream::Settings {
-                first_byte_timeout: upstream.first_byte_timeout,
-                idle_timeout: upstream.idle_timeout,
-                attempts: upstream.attempts,
-                timeouts: 2,
-                concurrency: upstream.concurrency,
-                breaker: breaker(config),
-            },
+            settings: settings::upstream(config),
             share: Share::of_the_operator(),
             share_of_strangers: Share::of_strangers(upstream.concurrency),
             clock,
@@ -173,6 +163,23 @@ impl UpstreamMaker {
             (source, *fall)
         });
         Sources::new(made.collect())
+    }
+
+    /// What comes by the `chain`, by routes, and private modules.
+    pub fn all_sources(
+        &self,
+        routes: &Routes,
+        chain: watch::Receiver<Option<Sources>>,
+    ) -> AllSources {
+        let of_route = |(number, chain): (usize, &Option<ChainSpec>)| {
+            let way = self.direct.of_route(number);
+            Some(self.sources(chain.as_ref()?, &way))
+        };
+        AllSources {
+            chain,
+            private: self.sources(&ChainSpec::direct(), &self.direct.of_private()),
+            routes: routes.chains.iter().enumerate().map(of_route).collect(),
+        }
     }
 
     /// The ways to a checksum database.
@@ -224,7 +231,7 @@ impl Parts {
 
     /// One that a module's page has named. All of them are one in the metrics: there can be any number.
     fn named_by_a_page(&self, url: &Url, rules: &Rules) -> Result<Arc<Upstream>, String> {
-        let reach = self.outside.of(rules);
+        let reach = self.egress.of(rules);
         judge_redirect(&reach.guard, &reach.reserved, url)?;
         let mut settings = self.settings;
         let share = match rules.party() {
@@ -244,91 +251,5 @@ impl Parts {
             Arc::clone(&self.clock),
             |_| self.metrics.upstream("named by pages"),
         )))
-    }
-}
-
-/// When somebody is left alone for a while.
-pub fn breaker(config: &Config) -> BreakerSettings {
-    BreakerSettings {
-        failures: config.breaker.failures,
-        window: config.breaker.window,
-        open_for: config.breaker.open_for,
-    }
-}
-
-fn credentials(config: &Config, env: &Environment) -> Credentials {
-    let rules = config.credentials.iter().map(|credential| CredentialRule {
-        host: credential.host.clone(),
-        path: credential.path.clone().unwrap_or_default(),
-        login: match &credential.auth {
-            Auth::Basic { username, password } => Login::Basic {
-                user: username.clone(),
-                password: password.expose().to_owned(),
-            },
-            Auth::Bearer(token) => Login::Bearer(token.expose().to_owned()),
-        },
-    });
-    let files = config.credentials.iter();
-    let files = files.map(|credential| credential.secret_file().map(Path::to_owned));
-    let files: Vec<_> = files.collect();
-    let set = |name: &str| env.get(name).filter(|value| !value.is_empty());
-    let path = config
-        .upstream
-        .netrc
-        .clone()
-        .or_else(|| set("NETRC").map(Into::into))
-        .or_else(|| set("HOME").map(|home| Path::new(home).join(".netrc")));
-    let known = Known {
-        rules: rules.collect(),
-        netrc: path
-            .as_deref()
-            .map_or_else(Vec::new, |path| machines(path, &[])),
-    };
-    let in_files = path.is_some() || files.iter().any(Option::is_some);
-    let read: Read<Known> = Arc::new(move |old: &Known| {
-        let mut now = old.clone();
-        for (rule, file) in now.rules.iter_mut().zip(&files) {
-            if let Some(file) = file {
-                rule.login = in_file(file, &rule.login);
-            }
-        }
-        if let Some(path) = &path {
-            now.netrc = machines(path, &old.netrc);
-        }
-        now
-    });
-    Credentials::new(known, in_files.then_some(read))
-}
-
-/// The entries of a netrc file, none if there is none; `old` ones if it cannot be read.
-fn machines(path: &Path, old: &[netrc::Machine]) -> Vec<netrc::Machine> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => netrc::parse(&text),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => {
-            tracing::warn!(path = %path.display(), %error, "netrc cannot be read");
-            old.to_vec()
-        }
-    }
-}
-
-/// The same login with the secret that a file has now; as it is if that cannot be read.
-pub fn in_file(file: &Path, known: &Login) -> Login {
-    let secret = match read_secret(file) {
-        Ok(secret) => secret.expose().to_owned(),
-        Err(error) => {
-            tracing::warn!(
-                error,
-                "a secret cannot be read again; the old one stays in use"
-            );
-            return known.clone();
-        }
-    };
-    match known {
-        Login::Basic { user, .. } => Login::Basic {
-            user: user.clone(),
-            password: secret,
-        },
-        Login::Bearer(_) => Login::Bearer(secret),
     }
 }

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::mpsc;
 
 use super::{exit, runtime, whereabouts};
-use crate::app::{self, Ground, Ourselves, StartError, UpstreamMaker};
+use crate::app::{self, Ourselves, StartError, UpstreamMaker};
 use crate::clock::SharedClock;
 use crate::config::{Environment, Loaded, Overrides, load};
 use crate::control::{self, BEHIND, Control, Controls, Event};
@@ -18,6 +18,7 @@ use crate::engine::TokenName;
 use crate::gomod::{ModulePath, Version};
 use crate::store::DataDir;
 use crate::telemetry::metrics::Metrics;
+use crate::vcs::workspace::Folders;
 
 #[derive(Subcommand)]
 pub enum FirstSeenCommand {
@@ -224,7 +225,7 @@ async fn alone(
         Some(chain) => chain,
         None => {
             let ourselves = Ourselves::new(config, config.server.listen);
-            app::choose_chain(env, ourselves, &store.data_dir)
+            app::choose_chain(env, ourselves, &app::memory_file(store))
                 .await
                 .chain
         }
@@ -249,7 +250,7 @@ async fn alone(
         config,
         env,
         "larder-command",
-        Ground::of(&config.store.data_dir, &data.disk),
+        Folders::of(&config.store.data_dir, app::left(&data.disk)),
         Arc::clone(clock),
         Arc::clone(&metrics),
     )?;

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use super::codec::{Checked, host_port, text};
 use super::file::RawTable;
+use super::files::{SecretFile, one_line};
 use super::problem::Source;
 use super::reader::Reader;
 use super::secret::Secret;
-use super::tables::{self, Array, Origin, Shown, Table, field, one_line, username};
+use super::tables::{self, Array, Origin, Shown, Table, field, username};
 
 /// The array of tables and its keys.
 pub(super) static ARRAY: Array = Array {
@@ -103,8 +104,8 @@ pub enum Auth {
 
 impl Credential {
     /// The file that the secret stands in, if it stands in one.
-    pub fn secret_file(&self) -> Option<&Path> {
-        self.origin.file()
+    pub fn secret_file(&self) -> Option<SecretFile> {
+        self.origin.file().map(SecretFile::new)
     }
 
     /// The table in TOML, with the secret masked if it stands in the file itself.

@@ -20,6 +20,7 @@ mod credentials;
 mod direct;
 mod environment;
 mod file;
+mod files;
 mod freshness;
 mod log;
 mod modules;
@@ -52,6 +53,7 @@ pub use admin::Admin;
 pub use breaker::Breaker;
 pub use credentials::{Auth, Credential};
 pub use direct::Direct;
+pub use files::{NetrcFile, SecretFile, read_certificates};
 pub use freshness::Freshness;
 pub use log::{Log, LogFormat};
 pub use modules::Modules;
@@ -65,7 +67,6 @@ pub use server::Server;
 pub use show::{Sources, print_default, show};
 pub use store::Store;
 pub use sumdb::{OnUnavailable, OnUnknown, Sumdb};
-pub use tables::read_secret;
 pub use upstream::Upstream;
 
 /// Environment variables by name. Those that are not Unicode do not concern us.

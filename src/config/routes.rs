@@ -10,10 +10,11 @@ use super::codec::{
 };
 use super::direct;
 use super::file::RawTable;
+use super::files::{SecretFile, one_line};
 use super::problem::{Cause, ConfigErrors, Problem, Source};
 use super::reader::Reader;
 use super::secret::{Secret, mask_user_info};
-use super::tables::{self, Array, Origin, Shown, Table, field, one_line, username};
+use super::tables::{self, Array, Origin, Shown, Table, field, username};
 
 /// The array of tables and its keys.
 pub(super) static ARRAY: Array = Array {
@@ -214,8 +215,8 @@ pub enum RouteLogin {
 
 impl Route {
     /// The file that the secret of `login` stands in, if it stands in one.
-    pub fn secret_file(&self) -> Option<&Path> {
-        self.origin.as_ref()?.file()
+    pub fn secret_file(&self) -> Option<SecretFile> {
+        self.origin.as_ref()?.file().map(SecretFile::new)
     }
 
     /// The errors for a value that only another part of the program can judge (the form of a chain,

@@ -2,19 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use super::codec::{Checked, Codec, Raw, path, quote, text};
 use super::file::{RawField, RawTable};
+use super::files::in_file;
 use super::problem::{Cause, Problem, Source};
 use super::reader::Reader;
 use super::secret::Secret;
 use super::suggest::nearest;
-
-/// Secrets are short; a file beyond this was named by mistake.
-const LONGEST: u64 = 64 << 10;
 
 /// An array of tables: `[[credentials]]`.
 #[derive(Debug)]
@@ -264,37 +260,6 @@ pub(super) fn key(array: &Array, field: &str) -> String {
     } else {
         format!("{}.{field}", array.name)
     }
-}
-
-/// The secret of a file, a line, as it is now: others may renew it while the server runs.
-pub fn read_secret(path: &Path) -> Result<Secret, String> {
-    let secret = in_file(path)?;
-    one_line(&secret).map_err(|reason| format!("{}: the secret {reason}", path.display()))?;
-    Ok(Secret::new(secret))
-}
-
-/// The content of a file without the line end that editors leave.
-fn in_file(path: &Path) -> Result<String, String> {
-    let mut content = String::new();
-    File::open(path)
-        .and_then(|file| file.take(LONGEST + 1).read_to_string(&mut content))
-        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    if content.len() as u64 > LONGEST {
-        return Err(format!("{} is too large to hold a secret", path.display()));
-    }
-    let secret = content.trim_end_matches(['\r', '\n']);
-    if secret.is_empty() {
-        return Err(format!("{} is empty", path.display()));
-    }
-    Ok(secret.into())
-}
-
-/// A secret that goes into a header line.
-pub(super) fn one_line(secret: &str) -> Result<(), &'static str> {
-    if secret.chars().any(char::is_control) {
-        return Err("contains control characters or several lines");
-    }
-    Ok(())
 }
 
 /// The name of a user, as Basic authentication can carry it.

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::Environment;
 use super::codec::{
     Codec, Context, Raw, count, duration, flag, home, list, optional, path, readable, text,
 };
+use super::files::NetrcFile;
 use super::problem::Source;
 use super::reader::Reader;
 use super::section::section;
@@ -58,6 +60,16 @@ section! {
             Some(Some(_)) => reader.source("upstream.chain"),
             _ => Source::Default,
         };
+    }
+}
+
+impl Upstream {
+    /// The netrc file that is read: the one that is named here, by $NETRC, or the usual one.
+    pub fn netrc_file(&self, env: &Environment) -> Option<NetrcFile> {
+        let set = |name: &str| env.get(name).filter(|value| !value.is_empty());
+        let named = self.netrc.clone().or_else(|| set("NETRC").map(Into::into));
+        let usual = || set("HOME").map(|home| PathBuf::from(home).join(".netrc"));
+        named.or_else(usual).map(NetrcFile::new)
     }
 }
 

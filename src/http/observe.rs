@@ -18,8 +18,8 @@ use httpdate::HttpDate;
 
 use super::headers::X_REQUEST_ID;
 use super::keep_alive::InFlightGuard;
-use super::responses::CachedResponse;
 use super::response_meta::{RequestId, ResponseMeta};
+use super::responses::CachedResponse;
 use super::write_buffer::WriteBuffer;
 use crate::clock::{SharedClock, Timestamp};
 use crate::telemetry::access::{self, AccessLine, Weight};

@@ -23,6 +23,7 @@ mod layout;
 mod model;
 pub mod rebuild;
 mod records;
+mod side_file;
 mod spare;
 mod spool;
 mod temporary;
@@ -48,6 +49,7 @@ pub use model::{
     Fact, FactKey, FactKind, FileRecord, FirstSeenRecord, ListFile, MetaRecord, PendingRecord,
     Sha256, TokenRecord, Verified,
 };
+pub use side_file::SideFile;
 pub use spool::{Spool, SpoolError};
 pub use token_file::TokenFile;
 

@@ -3,8 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+
+/// How long the `go` command may take to say what it is set to.
+const ASK_GO: Duration = Duration::from_secs(1);
 
 /// Where a setting stands. `Display` is for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,6 +104,18 @@ impl Toolchain {
         std::env::split_paths(path)
             .map(|dir| dir.join("go"))
             .find(|go| go.is_file())
+    }
+
+    /// What the `go` command says of a setting, where its files are not in a usual place. It has a second to do so.
+    pub async fn ask_go(&self, name: &str) -> Option<String> {
+        let mut command = tokio::process::Command::new(self.go_command()?);
+        command
+            .args(["env", name])
+            .env("GOTOOLCHAIN", "local")
+            .kill_on_drop(true);
+        let output = timeout(ASK_GO, command.output()).await.ok()?.ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        Some(text.trim().to_owned()).filter(|text| !text.is_empty())
     }
 
     fn go_root(&self) -> Option<PathBuf> {

@@ -20,7 +20,7 @@
 //! * [`rules`]: by which rules, and as whom, repositories are asked.
 //! * [`hosts`]: how each git host is reached, and when it is left alone; `refusal`: what its no means.
 //! * [`resolve`]: from a module path to its repository, pages and probes asked through a seam.
-//! * [`git`]: the `git` command, sealed and bounded.
+//! * [`git`]: the `git` command, sealed and bounded; [`certificates`]: whom it trusts.
 //! * [`mirror`]: a bare mirror of one repository; `shelf`: the room of all of them; [`workspace`]: that of the disk.
 //! * [`repository`]: one repository's references, and its mirror as far as a question needs it; `tables`: the references of
 //!   all; `refusals`: what was too large a moment ago.
@@ -30,6 +30,7 @@
 //! Every name and address comes from strangers and is checked once, where it enters. Another version control system would
 //! be one more kind of [`repository`], with what [`Commits`] asks of it.
 
+pub mod certificates;
 pub mod direct;
 pub mod git;
 pub mod github;

@@ -11,6 +11,36 @@ use super::party::Party;
 /// Bytes that may be written before the reserve is touched.
 pub type Left = Arc<dyn Fn() -> u64 + Send + Sync>;
 
+/// Where repositories are mirrored and trees unpacked.
+pub struct Folders {
+    /// For mirrors.
+    pub mirrors: PathBuf,
+    /// For what is in the making.
+    pub temporary: PathBuf,
+    /// How much more may be written. Bytes.
+    pub left: Left,
+}
+
+impl Folders {
+    /// In a folder of a command that only passes by.
+    pub fn passing(folder: &Path) -> Self {
+        Folders {
+            mirrors: folder.join("git"),
+            temporary: folder.to_owned(),
+            left: Arc::new(|| u64::MAX),
+        }
+    }
+
+    /// In a data directory.
+    pub fn of(data_dir: &Path, left: Left) -> Self {
+        Folders {
+            mirrors: data_dir.join("git"),
+            temporary: data_dir.join("tmp"),
+            left,
+        }
+    }
+}
+
 /// Where trees are unpacked, and how much room is left there.
 #[derive(Clone)]
 pub struct Workspace {

@@ -10,7 +10,6 @@ const WAITS: &[&str] = &["src/store/", "src/engine/"];
 #[rustfmt::skip]
 /// The circles that still stand, each with the reason. A list that only ever gets shorter.
 const CIRCLES: &[(&[&str], &str)] = &[
-    (&["src/app.rs", "src/app/direct.rs", "src/app/upstreams.rs"], "settings stand beside what uses them"),
     (
         &[
             "src/config/admin.rs", "src/config/breaker.rs", "src/config/codec/address.rs",
@@ -25,14 +24,6 @@ const CIRCLES: &[(&[&str], &str)] = &[
         ],
         "what is read and where it was read from stand beside the reader",
     ),
-    (
-        &[
-            "src/http/error.rs", "src/http/io.rs", "src/http/listener.rs", "src/http/mod.rs", "src/http/modules.rs",
-            "src/http/observe.rs", "src/http/page.rs", "src/http/responses.rs", "src/http/router.rs",
-            "src/http/shortcut.rs", "src/http/status.rs", "src/http/sumdb.rs",
-        ],
-        "observe, shortcut, router and responses know each other until connections know only a handler",
-    ),
 ];
 
 /// Where files, folders and their errors may be spoken of.
@@ -44,16 +35,11 @@ const FILES: &[&str] = &[
 #[rustfmt::skip]
 /// Files outside these that have to speak of them, each with the reason.
 const EXCEPTIONS: &[(&str, &str)] = &[
-    ("src/app.rs", "binds addresses: moves to http/connection"),
-    ("src/app/chain.rs", "keeps the chain read last: moves to a room of files"),
-    ("src/app/direct.rs", "folders of direct mode: moves to a room of files"),
-    ("src/app/upstreams.rs", "reads certificates and credentials: moves to a room of files"),
     ("src/control/mod.rs", "the data directory of a command"),
     ("src/control/socket.rs", "the socket is a file of the data directory"),
     ("src/gomod/zip/source.rs", "zips are checked where they lie"),
     ("src/gomod/zip/write.rs", "writes to anything that can be interrupted"),
     ("src/http/body.rs", "file bodies: moves to http/connection"),
-    ("src/http/holder.rs", "asks /proc who holds a port: moves to http/connection"),
     ("src/http/io.rs", "moves to http/connection"),
     ("src/http/listener.rs", "moves to http/connection"),
     ("src/http/mapped.rs", "file bodies: moves to http/connection"),

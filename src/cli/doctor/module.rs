@@ -33,7 +33,7 @@ pub async fn explain(
     let config = &loaded.config;
     let routes = app::routes(loaded)?;
     let (_sender, chain) = tokio::sync::watch::channel(None);
-    let own = routes.sources(maker, chain);
+    let own = maker.all_sources(&routes, chain);
     let policy = Policy::new(
         routes.rules,
         app::patterns(&config.modules.private),

@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::app::{self, Chosen, Ground, Ourselves, UpstreamMaker};
+use crate::app::{self, Chosen, Ourselves, UpstreamMaker};
 use crate::clock::SharedClock;
 use crate::config::{Environment, Loaded};
 use crate::telemetry::metrics::Metrics;
+use crate::vcs::workspace::Folders;
 
 /// Where this runs.
 pub struct World<'a> {
@@ -25,7 +26,7 @@ impl World<'_> {
             Some(chain) => Chosen::by_operator(chain, &config.upstream),
             None => {
                 let ourselves = Ourselves::new(config, config.server.listen);
-                app::choose_chain(self.env, ourselves, &config.store.data_dir).await
+                app::choose_chain(self.env, ourselves, &app::memory_file(&config.store)).await
             }
         })
     }
@@ -35,7 +36,7 @@ impl World<'_> {
             &self.loaded.config,
             self.env,
             "larder-doctor",
-            Ground::passing(self.folder),
+            Folders::passing(self.folder),
             Arc::clone(self.clock),
             Arc::new(Metrics::new()),
         )

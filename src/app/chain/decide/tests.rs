@@ -1,5 +1,6 @@
 //! Which chain it is, for every order in which people set things.
 
+use super::super::memory::Told;
 use super::*;
 
 const SELF: &str = "http://127.0.0.1:3080";
@@ -227,23 +228,8 @@ fn an_operator_s_word_that_is_gone_is_missed() {
 }
 
 #[test]
-fn what_is_remembered_is_for_its_owner_only() {
-    use std::os::unix::fs::PermissionsExt;
-    let dir = tempfile::tempdir().unwrap();
-    assert_eq!(read(dir.path()), Ok(Memory::default()));
-    // There is no place for temporary files yet: a warning, no more.
+fn passwords_are_not_told() {
     let memory = remembered("https://me:hunter2@a.example.com", user());
-    write(dir.path(), &memory);
-    std::fs::create_dir(dir.path().join("tmp")).unwrap();
-    write(dir.path(), &memory);
-    assert_eq!(read(dir.path()), Ok(memory.clone()));
-    let mode = std::fs::metadata(dir.path().join(FILE))
-        .unwrap()
-        .permissions()
-        .mode();
-    assert_eq!(mode & 0o777, 0o600);
-    std::fs::write(dir.path().join(FILE), "not ours").unwrap();
-    assert!(read(dir.path()).is_err());
     let (_, _, chosen) = decided(&memory, &[("https://b.example.com", user())]);
     assert!(!format!("{} {}", chosen.chain, chosen.note.unwrap().text).contains("hunter2"));
 }

@@ -1,0 +1,157 @@
+//! Joins the parts that a server and the commands that work without one have in common.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::chain::operators_chain;
+use super::routes::{Routes, routes};
+use super::settings;
+use super::start_error::StartError;
+use super::upstreams::UpstreamMaker;
+use crate::clock::SharedClock;
+use crate::config::{Config, ConfigErrors, Loaded, OnUnavailable, OnUnknown};
+use crate::engine::{Engine, Kept, Network, Sources, Tokens, VouchSettings, Voucher, Ways};
+use crate::policy::Policy;
+use crate::store::{DataDir, TokenFile};
+use crate::sumdb::{Database, DatabaseSpec};
+use crate::telemetry::metrics::Metrics;
+use crate::upstream::ChainSpec;
+
+/// The parts that a server and the commands that work without one have in common.
+pub struct Assembled {
+    /// The engine.
+    pub engine: Arc<Engine>,
+    /// Who may have private modules.
+    pub tokens: Arc<Tokens>,
+    /// To be told the chain once it is known.
+    pub chains: Chains,
+    /// The chain, for people.
+    pub chain: watch::Receiver<Option<String>>,
+}
+
+/// Joins store, databases and engine. Nothing is asked of the world before the chain is set.
+pub async fn assemble(
+    config: &Config,
+    specs: Vec<DatabaseSpec>,
+    routes: Routes,
+    maker: UpstreamMaker,
+    data: &DataDir,
+    clock: &SharedClock,
+    metrics: &Metrics,
+) -> Result<Assembled, StartError> {
+    let (sources_sender, sources) = watch::channel(None);
+    let sources = maker.all_sources(&routes, sources);
+    let policy = Policy::new(
+        routes.rules,
+        settings::patterns(&config.modules.private),
+        settings::patterns(&config.sumdb.exclude),
+    );
+    let failed =
+        |error: &dyn std::fmt::Display| StartError::Ours(format!("the index failed: {error}"));
+    let tokens = Tokens::load(
+        data.store.clone(),
+        TokenFile::new(&config.store.data_dir),
+        Arc::clone(clock),
+    )
+    .await;
+    let tokens = tokens.map_err(|error| failed(&error))?;
+    let mut databases = Vec::new();
+    let mut ways = Vec::new();
+    for spec in specs {
+        let (sender, receiver) = watch::channel(None);
+        let network = Network::new(receiver, config.sumdb.lookup_timeout);
+        let database = Database::open(
+            spec.key.clone(),
+            Arc::new(network),
+            Kept::new(&data.store, spec.name()),
+            Arc::clone(clock),
+            config.freshness.negative_ttl,
+            metrics.sumdb(spec.name()),
+        );
+        databases.push(database.await.map_err(|error| failed(&error))?);
+        ways.push((spec, sender));
+    }
+    let voucher = Voucher::new(
+        VouchSettings {
+            serve_unverified: config.sumdb.on_unavailable == OnUnavailable::ServeUnverified,
+            first_seen_unknown: config.sumdb.on_unknown == OnUnknown::FirstSeen,
+            patience: config.sumdb.patience,
+        },
+        databases,
+        policy.clone(),
+        data.store.clone(),
+        Arc::clone(clock),
+    );
+    let (text, chain) = watch::channel(None);
+    let engine = Engine::new(
+        settings::engine(config),
+        policy,
+        data.store.clone(),
+        sources,
+        voucher,
+        Arc::clone(clock),
+        metrics.engine.clone(),
+    );
+    let chains = Chains {
+        maker,
+        text,
+        sources: sources_sender,
+        ways,
+    };
+    Ok(Assembled {
+        engine,
+        tokens: Arc::new(tokens),
+        chains,
+        chain,
+    })
+}
+
+/// Whoever wants to know the chain.
+pub struct Chains {
+    maker: UpstreamMaker,
+    text: watch::Sender<Option<String>>,
+    sources: watch::Sender<Option<Sources>>,
+    ways: Vec<(DatabaseSpec, watch::Sender<Option<Ways>>)>,
+}
+
+impl Chains {
+    /// This is the chain.
+    pub fn set(&self, chain: &ChainSpec) {
+        self.text.send_replace(Some(chain.to_string()));
+        for (spec, ways) in &self.ways {
+            ways.send_replace(Some(self.maker.ways(chain, spec)));
+        }
+        let way = self.maker.direct().of_chain();
+        let sources = self.maker.sources(chain, &way);
+        self.sources.send_replace(Some(sources));
+    }
+}
+
+/// Everything that a configuration says and only other parts of the program can judge: all faults at once.
+pub fn judge(loaded: &Loaded) -> Result<(), ConfigErrors> {
+    let parts = [
+        operators_chain(loaded).err(),
+        databases(loaded).err(),
+        routes(loaded).err(),
+    ];
+    match parts.into_iter().flatten().reduce(ConfigErrors::and) {
+        Some(errors) => Err(errors),
+        None => Ok(()),
+    }
+}
+
+/// The checksum databases that the operator wants.
+pub fn databases(loaded: &Loaded) -> Result<Vec<DatabaseSpec>, ConfigErrors> {
+    let key = "sumdb.databases";
+    let mut specs: Vec<DatabaseSpec> = Vec::new();
+    for text in &loaded.config.sumdb.databases {
+        let spec = DatabaseSpec::parse(text)
+            .map_err(|error| loaded.refuse(key, format!("{error}, as in GOSUMDB")))?;
+        if specs.iter().any(|known| known.name() == spec.name()) {
+            return Err(loaded.refuse(key, format!("{} is named twice", spec.name())));
+        }
+        specs.push(spec);
+    }
+    Ok(specs)
+}

@@ -1,0 +1,186 @@
+//! Which hosts may be asked for what modules name, and how.
+
+use std::sync::{Arc, OnceLock};
+
+use super::routes::is_private;
+use crate::config::Config;
+use crate::credentials::Credentials;
+use crate::upstream::{ChainSpec, ClientSettings, Guarded, Pool, SourceSpec};
+use crate::vcs::guard::{Guard, Resolver, named_host};
+use crate::vcs::hosts::Side;
+use crate::vcs::reserved::Reserved;
+use crate::vcs::rules::Rules;
+use crate::vcs::web::{Connections, MakeClient, Web, judge_redirect};
+
+/// Of a page as much is read: tags stand in its head. Bytes.
+const MAX_PAGE: usize = 4 << 20;
+/// The same of what strangers name.
+const MAX_STRANGERS_PAGE: usize = 1 << 20;
+
+/// Gives connections, made when they are first needed.
+pub type MakePool = Arc<dyn Fn() -> Result<Arc<Pool>, String> + Send + Sync>;
+
+/// Whom public modules, or private ones, may reach, and who we are there.
+#[derive(Clone)]
+pub struct EgressProfile {
+    /// Which hosts may be asked.
+    pub guard: Arc<Guard>,
+    /// Asks them.
+    pub pool: MakePool,
+    /// Who we are to them.
+    pub credentials: Arc<Credentials>,
+    /// Which repositories are not for them.
+    pub reserved: Arc<Reserved>,
+    /// Of a page. Bytes.
+    max_page: usize,
+}
+
+/// How the world is asked over http.
+pub struct Egress {
+    /// By public modules, which come from anywhere.
+    pub public: EgressProfile,
+    /// By public modules of routes, which the operator has named.
+    pub routes: EgressProfile,
+    /// By private ones, which the operator has named.
+    pub private: EgressProfile,
+    /// Those that the operator has named.
+    pub apis: reqwest::Client,
+}
+
+impl Egress {
+    /// `plain` is how upstreams are asked.
+    pub fn new(
+        config: &Config,
+        plain: &ClientSettings,
+        anonymous: rustls::ClientConfig,
+        apis: reqwest::Client,
+        credentials: &Arc<Credentials>,
+    ) -> Self {
+        let allowed = || config.direct.allow_hosts.iter().map(String::as_str);
+        let nobody = ClientSettings {
+            tls: anonymous,
+            ..plain.clone()
+        };
+        let named = named_hosts(config);
+        let named = named.iter().map(String::as_str);
+        let reserved = Arc::new(reserved(config));
+        let reach = EgressProfile::new;
+        Egress {
+            public: reach(
+                &mut std::iter::empty(),
+                nobody.clone(),
+                &reserved,
+                MAX_STRANGERS_PAGE,
+            ),
+            routes: reach(&mut allowed(), nobody, &reserved, MAX_PAGE),
+            private: EgressProfile {
+                credentials: Arc::clone(credentials),
+                ..reach(
+                    &mut allowed().chain(named),
+                    plain.clone(),
+                    &Arc::default(),
+                    MAX_PAGE,
+                )
+            },
+            apis,
+        }
+    }
+
+    /// For modules under these rules.
+    pub fn of(&self, rules: &Rules) -> &EgressProfile {
+        match (rules.private, rules.route) {
+            (true, _) => &self.private,
+            (false, true) => &self.routes,
+            (false, false) => &self.public,
+        }
+    }
+}
+
+impl EgressProfile {
+    fn new(
+        inside: &mut dyn Iterator<Item = &str>,
+        plain: ClientSettings,
+        reserved: &Arc<Reserved>,
+        max_page: usize,
+    ) -> Self {
+        let guard = Arc::new(Guard::new(inside, Arc::clone(&plain.proxies)));
+        let judge = Arc::clone(&guard);
+        let barred = Arc::clone(reserved);
+        let settings = ClientSettings {
+            guarded: Some(Guarded {
+                resolver: Arc::new(Resolver(Arc::clone(&guard))),
+                judge: Arc::new(move |url| judge_redirect(&judge, &barred, url)),
+            }),
+            ..plain
+        };
+        // When it is first needed: most servers never do.
+        let made = OnceLock::new();
+        let make = move || Pool::new(settings.clone()).map(Arc::new);
+        EgressProfile {
+            guard,
+            pool: Arc::new(move || made.get_or_init(&make).clone()),
+            credentials: Arc::default(),
+            reserved: Arc::clone(reserved),
+            max_page,
+        }
+    }
+
+    pub fn side(&self, config: &Config) -> Side {
+        let pool = Arc::clone(&self.pool);
+        let client: MakeClient = Arc::new(move || {
+            let pool = pool()?;
+            let (generation, client) = pool.client();
+            Ok(Connections {
+                client,
+                leave_behind: Box::new(move || pool.renew(generation)),
+            })
+        });
+        Side {
+            guard: Arc::clone(&self.guard),
+            web: Web::new(
+                client,
+                Arc::clone(&self.guard),
+                Arc::clone(&self.credentials),
+                config.upstream.first_byte_timeout,
+                self.max_page,
+            ),
+            reserved: Arc::clone(&self.reserved),
+        }
+    }
+}
+
+/// The hosts that private patterns and routes name, which may be inside.
+fn named_hosts(config: &Config) -> Vec<String> {
+    let of_routes = config.routes.iter().filter(|route| is_private(route));
+    let patterns = of_routes
+        .clone()
+        .map(|route| route.patterns.as_str())
+        .chain([config.modules.private.as_str()]);
+    let named = patterns.flat_map(|patterns| {
+        let each = patterns.split(',').map(str::trim);
+        each.filter_map(named_host)
+    });
+    let hosts = of_routes.filter_map(|route| {
+        let host = route.host.as_deref()?;
+        Some(host.rsplit_once(':').map_or(host, |(host, _)| host))
+    });
+    named.chain(hosts).map(str::to_owned).collect()
+}
+
+/// What public modules do not come from: repositories that private patterns and routes name, and the proxies of such
+/// routes.
+fn reserved(config: &Config) -> Reserved {
+    let of_routes = || config.routes.iter().filter(|route| is_private(route));
+    let patterns = of_routes().map(|route| route.patterns.as_str());
+    let patterns: Vec<_> = patterns.chain([config.modules.private.as_str()]).collect();
+    let proxies = of_routes().filter_map(|route| ChainSpec::parse(&route.via).ok());
+    let hosts = proxies.flat_map(|chain| {
+        let sources = chain.sources().iter();
+        let hosts = sources.filter_map(|(source, _)| match source {
+            SourceSpec::Proxy(url) => Some(url.host_str()?.to_ascii_lowercase()),
+            SourceSpec::Direct | SourceSpec::Off => None,
+        });
+        hosts.collect::<Vec<_>>()
+    });
+    Reserved::new(&patterns.join(","), hosts.collect())
+}

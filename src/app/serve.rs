@@ -1,0 +1,284 @@
+//! A server from its start to its end.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::chain::{
+    Chosen, Ourselves, chain_remarks, choose_chain, memory_file, operators_chain, remember_beside,
+};
+use super::compose::{Assembled, assemble, databases, judge};
+use super::direct::left;
+use super::routes::routes;
+use super::settings;
+use super::signals;
+use super::start_error::StartError;
+use super::supervise::{ended, start_jobs};
+use super::upstreams::UpstreamMaker;
+use crate::clock::SharedClock;
+use crate::config::{Config, Environment, Loaded};
+use crate::control::Controls;
+use crate::engine::Tokens;
+use crate::http::{
+    Access, ConnectionSettings, Connections, Face, Observer, ResponseCache, Site, bind,
+};
+use crate::policy::Policy;
+use crate::store::DataDir;
+use crate::telemetry::logs::LogSink;
+use crate::telemetry::metrics::Metrics;
+use crate::vcs::git::Git;
+use crate::vcs::workspace::Folders;
+
+/// Descriptors left for files, upstreams and the index; of few, a quarter.
+const DESCRIPTORS_KEPT: usize = 1024;
+
+/// Runs a server until it is told to stop.
+pub async fn serve(
+    loaded: &Loaded,
+    env: &Environment,
+    clock: SharedClock,
+    log: LogSink,
+) -> Result<(), StartError> {
+    let config = &loaded.config;
+    // First of all: from here on none of these ends the process, however long it takes to open what is kept.
+    signals::note_others().map_err(|error| StartError::Ours(error.to_string()))?;
+    let descriptors = crate::http::raise_descriptor_limit();
+    judge(loaded)?;
+    let operators_chain = operators_chain(loaded)?;
+    let databases = databases(loaded)?;
+    let routes = routes(loaded)?;
+    let store = &config.store;
+    let data = DataDir::open(&store.data_dir, store.reserve, store.index_cache, &clock)?;
+    warn_of_readers(config, &data);
+    let listener = bind(config.server.listen).await?;
+    let local = listener
+        .local_addr()
+        .map_err(|error| StartError::Ours(error.to_string()))?;
+    let admin = match config.admin.listen {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
+
+    let metrics = Arc::new(Metrics::new());
+    let via_name = format!("larder-{:016x}", fastrand::u64(..));
+    let maker = UpstreamMaker::new(
+        config,
+        env,
+        &via_name,
+        Folders::of(&store.data_dir, left(&data.disk)),
+        Arc::clone(&clock),
+        Arc::clone(&metrics),
+    )?;
+    let upstreams = Arc::clone(maker.roster());
+    let git = maker.direct().direct().hosts().git().clone();
+    let Assembled {
+        engine,
+        tokens,
+        chains,
+        chain,
+    } = assemble(config, databases, routes, maker, &data, &clock, &metrics).await?;
+    for text in chain_remarks(loaded) {
+        tracing::warn!("{text}");
+    }
+    let ourselves = Ourselves::new(config, local);
+    match operators_chain {
+        Some(chain) if chain.proxies().any(|url| ourselves.are(url)) => {
+            let text = format!(
+                "{chain} names this very server ({local}); name the proxy that it is to fetch from, or \"direct\", or \"off\""
+            );
+            return Err(loaded.refuse("upstream.chain", text).into());
+        }
+        Some(chain) => {
+            chains.set(&chain);
+            let chosen = Chosen::by_operator(chain, &config.upstream);
+            tracing::info!(chain = %chosen.chain, from = chosen.from, "upstream chain");
+            let (env, memory, at) = (env.clone(), memory_file(store), clock.now());
+            tokio::spawn(async move {
+                remember_beside(&chosen, &env, ourselves, &memory, at).await;
+            });
+        }
+        None => {
+            let (env, memory, at) = (env.clone(), memory_file(store), clock.now());
+            let find = async move {
+                let chosen = choose_chain(&env, ourselves, &memory).await;
+                chosen.log();
+                chains.set(&chosen.chain);
+                chosen.remember(&memory, at);
+            };
+            // Usually read from files at once; where the go command must be asked, nobody waits for it.
+            tokio::spawn(find);
+        }
+    }
+
+    if !config.modules.private.is_empty() || !config.routes.is_empty() {
+        tokio::spawn(warn_of_git(git));
+    }
+
+    let face = Arc::new(Face {
+        engine: Arc::clone(&engine),
+        access: access(config, engine.policy(), local, &tokens),
+        responses: ResponseCache::new(
+            config.store.hot / 8 * 5,
+            response_files(descriptors),
+            engine.validities().clone(),
+            Arc::clone(&clock),
+        ),
+        metrics: Arc::clone(&metrics),
+        base_path: config.server.base_path.clone(),
+        public_url: config.server.public_url.clone(),
+        via: via_name,
+        disk: Arc::clone(&data.disk),
+        log: log.clone(),
+        chain,
+        upstreams,
+        separate_admin: admin.is_some(),
+    });
+    let format = settings::log_format(config);
+    let observer = Arc::new(Observer::new(
+        Arc::clone(&metrics.requests),
+        Arc::clone(&clock),
+        log,
+        format,
+        config.log.access,
+    ));
+    let connections = Arc::new(Connections::default());
+    let limits = ConnectionSettings {
+        max: match config.server.max_connections {
+            0 => {
+                (descriptors - DESCRIPTORS_KEPT.min(descriptors / 4) - response_files(descriptors))
+                    .clamp(64, 1 << 20)
+            }
+            given => given,
+        },
+        header_timeout: config.server.request_header_timeout,
+    };
+
+    let (stop_sender, stop) = watch::channel(false);
+    let public = Arc::new(Site::public(Arc::clone(&face)));
+    tokio::spawn(crate::http::serve(
+        listener,
+        public,
+        Arc::clone(&observer),
+        limits,
+        Arc::clone(&connections),
+        stop.clone(),
+    ));
+    if let Some(admin) = admin {
+        let address = admin.local_addr();
+        let address = address.map_err(|error| StartError::Ours(error.to_string()))?;
+        tracing::info!(%address, "administration listens");
+        let access = face.access.for_admin(address);
+        let router = Arc::new(Site::admin(Arc::clone(&face), access));
+        tokio::spawn(crate::http::serve(
+            admin,
+            router,
+            Arc::clone(&observer),
+            limits,
+            Arc::clone(&connections),
+            stop.clone(),
+        ));
+    }
+    start_jobs(config, &data, &engine, &clock, &stop);
+    let controls = Controls {
+        engine: Arc::clone(&engine),
+        tokens,
+        modules: data.modules.clone(),
+        clock: Arc::clone(&clock),
+    };
+    // Without it the server serves all the same.
+    match crate::control::listen(&store.data_dir) {
+        Ok(socket) => drop(tokio::spawn(socket.serve(controls, stop.clone()))),
+        Err(error) => {
+            tracing::warn!(%error, "commands such as `larder first-seen` cannot reach this server while it runs")
+        }
+    }
+    let mut signals =
+        signals::Signals::new().map_err(|error| StartError::Ours(error.to_string()))?;
+    announce(local, loaded);
+
+    signals.next().await;
+    tracing::info!(
+        grace = config.server.shutdown_grace.as_secs(),
+        "stopping; a second signal stops at once"
+    );
+    // Receivers are gone only if everything has ended already.
+    let _ = stop_sender.send(true);
+    tokio::select! {
+        () = ended(&connections, &engine, config.server.shutdown_grace) => {}
+        () = signals.next() => tracing::warn!("stopped at once"),
+    }
+    data.store.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Private modules are kept beside the others.
+fn warn_of_readers(config: &Config, data: &DataDir) {
+    let keeps_private = !config.modules.private.is_empty()
+        || config
+            .routes
+            .iter()
+            .any(|route| route.private == Some(true));
+    if keeps_private && data.is_open_to_others() {
+        tracing::warn!(
+            data_dir = %config.store.data_dir.display(),
+            "other users of this machine can read private modules in the data directory; chmod 0700 it"
+        );
+    }
+}
+
+/// Says early what would else be said of each module that comes straight from git.
+async fn warn_of_git(git: Git) {
+    match git.version().await {
+        Ok(version) => {
+            if let Some(why) = Git::trouble(version) {
+                tracing::warn!(version = format!("{}.{}", version.0, version.1), why, "git");
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, "what comes straight from git cannot come (direct.git)");
+        }
+    }
+}
+
+/// Who may have private modules; says so if nobody may, or if somebody may who is not meant.
+fn access(config: &Config, policy: &Policy, local: SocketAddr, tokens: &Arc<Tokens>) -> Access {
+    let public_url = config.server.public_url.as_deref();
+    let access = Access::new(config.private.open, local, public_url, Arc::clone(tokens));
+    match &access {
+        Access::Tokens(_) if policy.has_private() && tokens.count() == 0 => tracing::warn!(
+            "private modules are served to those who have a token, and nobody has one: larder token new NAME"
+        ),
+        Access::ThisMachine(_) if policy.has_private() && public_url.is_none() => tracing::warn!(
+            "programs on this machine get private modules without a token; if a web server or a tunnel on this machine passes requests on to larder, set server.public_url to its address, so that private modules need a token (or private.open = true to serve them to everyone)"
+        ),
+        _ => {}
+    }
+    access
+}
+
+/// How many descriptors cached responses may hold: few where there are few.
+fn response_files(descriptors: usize) -> usize {
+    match descriptors {
+        ..16_384 => descriptors / 8,
+        _ => (descriptors / 2).min(16_384),
+    }
+}
+
+/// Tells whoever started us that we serve, and with what.
+fn announce(local: SocketAddr, loaded: &Loaded) {
+    let mut out = io::stdout();
+    // Nobody may be listening; then there is nobody to tell.
+    let _ = writeln!(out, "listening on http://{local}").and_then(|()| out.flush());
+    let file = loaded.file.as_deref();
+    let file = file.map_or_else(|| "none".to_owned(), |file| file.display().to_string());
+    tracing::info!(
+        address = %local,
+        version = env!("CARGO_PKG_VERSION"),
+        data_dir = %loaded.config.store.data_dir.display(),
+        configuration = file,
+        "larder serves"
+    );
+}

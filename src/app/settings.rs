@@ -1,0 +1,64 @@
+//! What a configuration says, in the words of those whom it concerns.
+
+use crate::breaker::BreakerSettings;
+use crate::config::{Config, LogFormat};
+use crate::engine::{PrefetchSettings, Settings};
+use crate::gomod::Patterns;
+use crate::telemetry::logs::Format;
+use crate::upstream;
+
+/// Patterns of a configuration, which has checked them.
+pub fn patterns(text: &str) -> Patterns {
+    Patterns::parse(text)
+}
+
+/// When somebody is left alone for a while.
+pub fn breaker(config: &Config) -> BreakerSettings {
+    BreakerSettings {
+        failures: config.breaker.failures,
+        window: config.breaker.window,
+        open_for: config.breaker.open_for,
+    }
+}
+
+/// How upstreams are used.
+pub fn upstream(config: &Config) -> upstream::Settings {
+    let upstream = &config.upstream;
+    upstream::Settings {
+        first_byte_timeout: upstream.first_byte_timeout,
+        idle_timeout: upstream.idle_timeout,
+        attempts: upstream.attempts,
+        timeouts: 2,
+        concurrency: upstream.concurrency,
+        breaker: breaker(config),
+    }
+}
+
+/// How the engine works.
+pub fn engine(config: &Config) -> Settings {
+    Settings {
+        ttl: config.freshness.ttl,
+        negative_ttl: config.freshness.negative_ttl,
+        refused_ttl: config.freshness.refused_ttl,
+        refresh_wait: config.freshness.refresh_wait,
+        // The rest is for cached responses.
+        memory: config.store.hot / 8 * 3,
+        max_flights: config.store.max_flights,
+        max_zip_flights: config.store.max_zip_flights,
+        prefetch: PrefetchSettings {
+            enabled: config.prefetch.enabled,
+            requests: config.prefetch.requests,
+            bytes: config.prefetch.bytes,
+            include_private: config.prefetch.include_private,
+        },
+        reverify_every: config.sumdb.settle_every,
+    }
+}
+
+/// The form of log lines.
+pub fn log_format(config: &Config) -> Format {
+    match config.log.format {
+        LogFormat::Text => Format::Text,
+        LogFormat::Json => Format::Json,
+    }
+}

@@ -1,0 +1,27 @@
+//! Why the server does not start.
+
+use thiserror::Error;
+
+use crate::config::ConfigErrors;
+use crate::http::BindError;
+use crate::store::DataDirError;
+
+/// Why the server does not start. Each has its own exit code.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The configuration cannot be used: exit code 2.
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    /// Certificates that the configuration names cannot be used: exit code 2.
+    #[error("{0}")]
+    Files(String),
+    /// The address is taken or not permitted: exit code 3.
+    #[error(transparent)]
+    Address(#[from] BindError),
+    /// The data directory cannot be used: exit code 4.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// Anything else: exit code 1.
+    #[error("{0}")]
+    Ours(String),
+}
