@@ -61,6 +61,25 @@ pub enum SumdbError {
 }
 
 impl SumdbError {
+    /// Nobody was asked for what is not kept.
+    pub fn not_kept() -> Self {
+        SumdbError::Unknown {
+            gone: false,
+            text: "it is not kept here, and this request asked not to fetch it".into(),
+        }
+    }
+
+    /// A head or tile that must be there is not: whoever was asked serves the database in part only. That says nothing
+    /// about the version.
+    pub fn needed(self) -> Self {
+        match self {
+            SumdbError::Unknown { text, .. } => {
+                SumdbError::Fault(format!("a part of its tree cannot be had: {text}"))
+            }
+            other => other,
+        }
+    }
+
     /// Whether nobody could say, rather than somebody having said something.
     pub fn is_unavailable(&self) -> bool {
         self.gravity() == Gravity::Unavailable

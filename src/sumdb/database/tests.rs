@@ -491,7 +491,7 @@ async fn the_gravest_of_several_outcomes_decides() {
         *server.size.lock() = 300;
         let (database, _) = fresh(&server).await;
         ask(&database, 299).await.unwrap();
-        database.tiles.clear();
+        database.history.tiles.clear();
         *server.size.lock() = 600;
         server.gone.lock().insert(gone.to_owned());
         forged(lie);
