@@ -24,6 +24,13 @@ impl Timestamp {
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
+
+    /// As RFC 3339 has it, to the second: `2026-11-21T16:04:05Z`. Times after the year 9999 become its end.
+    pub fn rfc3339(self) -> String {
+        let millis = i64::try_from(self.0).unwrap_or(i64::MAX);
+        let time = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
+        format!("{time:.0}")
+    }
 }
 
 /// Tells the time of day, and a monotonic time for measuring.

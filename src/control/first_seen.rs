@@ -1,6 +1,6 @@
 //! `larder first-seen list|accept|remove`
 
-use super::{Controls, Done, Out, time};
+use super::{Controls, Done, Out};
 use crate::engine::EngineError;
 use crate::gomod::{ModulePath, Version};
 use crate::protocol::{FileKey, Kind};
@@ -27,7 +27,7 @@ impl Controls {
                     "{} {}  first seen {} from {}{notes}",
                     named(key),
                     first.h1,
-                    time(first.seen),
+                    first.seen.rfc3339(),
                     first.from
                 );
                 out.line(line).await;

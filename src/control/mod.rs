@@ -13,7 +13,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use crate::clock::{SharedClock, Timestamp};
+use crate::clock::SharedClock;
 use crate::engine::{Engine, EngineError, TokenName, Tokens};
 
 pub use grouped::Grouped;
@@ -145,12 +145,6 @@ impl Controls {
         };
         let _ = out.0.send(Event::End(well)).await;
     }
-}
-
-/// A moment for people.
-fn time(at: Timestamp) -> String {
-    let at = std::time::UNIX_EPOCH + std::time::Duration::from_millis(at.0);
-    humantime::format_rfc3339_seconds(at).to_string()
 }
 
 type Done = Result<bool, EngineError>;

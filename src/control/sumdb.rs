@@ -2,7 +2,8 @@
 
 use futures_util::{StreamExt, stream};
 
-use super::{Controls, Done, Grouped, Out, time};
+use super::{Controls, Done, Grouped, Out};
+use crate::clock::Timestamp;
 use crate::engine::{Class, EngineError, Refusal};
 use crate::errand::Errand;
 use crate::gomod::H1;
@@ -55,7 +56,9 @@ impl Controls {
                 format!("{size} records")
             });
             out.line(format!("  tree          {size}")).await;
-            let heard = status.heard.map_or("not since the start".to_owned(), time);
+            let heard = status
+                .heard
+                .map_or("not since the start".to_owned(), Timestamp::rfc3339);
             out.line(format!("  last contact  {heard}")).await;
             if status.alarms.is_empty() {
                 out.line("  alarms        none").await;
@@ -69,7 +72,7 @@ impl Controls {
                 out.line(format!(
                     "  ALARM         {} since {}{state}",
                     alarm.kind.as_str(),
-                    time(alarm.since)
+                    alarm.since.rfc3339()
                 ))
                 .await;
                 for line in alarm.text.lines() {

@@ -1,6 +1,6 @@
 //! `larder token new|list|revoke`
 
-use super::{Controls, Done, Out, time};
+use super::{Controls, Done, Out};
 use crate::engine::{EngineError, TokenError, TokenName};
 
 impl Controls {
@@ -23,7 +23,7 @@ impl Controls {
         }
         for (name, record) in tokens {
             let about = match record {
-                Some(record) => format!("made {}", time(record.created)),
+                Some(record) => format!("made {}", record.created.rfc3339()),
                 None => "its record is damaged; revoke it and make another one".to_owned(),
             };
             out.line(format!("{name}  {about}")).await;

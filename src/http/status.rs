@@ -123,11 +123,6 @@ fn state(face: &Face, caller: Caller, upstream: &Upstream) -> serde_json::Value 
     })
 }
 
-fn timestamp(at: Timestamp) -> String {
-    let at = std::time::UNIX_EPOCH + std::time::Duration::from_millis(at.0);
-    humantime::format_rfc3339_seconds(at).to_string()
-}
-
 /// The state of the checksum databases.
 fn databases(face: &Face, caller: Caller) -> Vec<serde_json::Value> {
     let one = |database: &Arc<crate::sumdb::Database>| {
@@ -137,7 +132,7 @@ fn databases(face: &Face, caller: Caller) -> Vec<serde_json::Value> {
                 "kind": alarm.kind.as_str(),
                 "acknowledged": alarm.acknowledged,
                 "since": alarm.since.0 / 1000,
-                "since_at": timestamp(alarm.since),
+                "since_at": alarm.since.rfc3339(),
                 "text": alarm.text,
             })
         };
@@ -156,7 +151,7 @@ fn databases(face: &Face, caller: Caller) -> Vec<serde_json::Value> {
             // Seconds since 1970, and the same for people.
             "last_contact": status.heard.map(|heard| heard.0 / 1000),
             "ways": ways,
-            "last_contact_at": status.heard.map(timestamp),
+            "last_contact_at": status.heard.map(Timestamp::rfc3339),
             "alarm": worst.map(alarm),
         })
     };

@@ -26,7 +26,7 @@ const MAX_RECORD: u64 = 16 << 10;
 /// How long the first record waits for the latest head: it brings one of its own, if an older one.
 const FIRST_HEAD: Duration = Duration::from_secs(3);
 /// How long "not known" is remembered (protocol.md 4.6.4).
-const UNKNOWN_FOR: Duration = Duration::from_secs(60);
+pub(super) const UNKNOWN_FOR: Duration = Duration::from_secs(60);
 /// Look-ups under way at the most.
 const LOOKUPS: usize = 2048;
 /// Records in memory at the most.
@@ -270,6 +270,6 @@ impl Records {
     }
 }
 
-fn lookup_key(escaped: &str) -> String {
+pub(super) fn lookup_key(escaped: &str) -> String {
     format!("lookup/{escaped}")
 }

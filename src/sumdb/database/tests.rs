@@ -3,10 +3,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 
+use parking_lot::Mutex;
+
 use super::super::testing::{Signer, TestLog};
+use super::records::{UNKNOWN_FOR, lookup_key};
 use super::*;
 use crate::clock::SystemClock;
 use crate::errand::Errand;
+use crate::sumdb::alarm::AlarmKind;
+use crate::sumdb::seams::Ask;
+use crate::sumdb::tile::{FULL, TileId};
 use crate::telemetry::metrics::Metrics;
 
 const NAME: &str = "localhost.localdev/sumdb";
@@ -196,12 +202,20 @@ async fn consistency_of_every_pair_of_sizes_below_300() {
     let (database, _) = fresh(&server).await;
     for size in 0..300 {
         let head = server.log.lock().head(size);
-        database.merge(head, &Errand::default()).await.unwrap();
+        database
+            .history
+            .merge(head, &Errand::default())
+            .await
+            .unwrap();
         assert_eq!(database.status().size, Some(size));
     }
     for size in 0..300 {
         let head = server.log.lock().head(size);
-        database.merge(head, &Errand::default()).await.unwrap();
+        database
+            .history
+            .merge(head, &Errand::default())
+            .await
+            .unwrap();
         assert_eq!(database.status().size, Some(299));
     }
     // In leaps, with nothing kept but what the first head needed.
@@ -212,7 +226,11 @@ async fn consistency_of_every_pair_of_sizes_below_300() {
         let (database, _) = fresh(&server).await;
         for size in [old, new, old] {
             let head = server.log.lock().head(size);
-            database.merge(head, &Errand::default()).await.unwrap();
+            database
+                .history
+                .merge(head, &Errand::default())
+                .await
+                .unwrap();
         }
         assert_eq!(database.status().size, Some(new));
     }
