@@ -11,8 +11,8 @@ use quick_cache::sync::Cache;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
-use super::Found;
 use super::alarms::Alarms;
+use super::found::Found;
 use crate::clock::{SharedClock, Timestamp};
 use crate::errand::{Errand, Priority};
 use crate::flights::{Flights, Outcome};

@@ -1,6 +1,7 @@
 //! One checksum database: verified look-ups, one growing history, and what a relay may answer (protocol.md 4.5, 4.6).
 
 mod alarms;
+mod found;
 mod history;
 mod records;
 mod relayed;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
+pub use self::found::Found;
 use self::history::History;
 use self::records::Records;
 use self::relayed::RelayedTiles;
@@ -35,15 +37,6 @@ pub struct Database {
     history: Arc<History>,
     records: Arc<Records>,
     tiles: Arc<RelayedTiles>,
-}
-
-/// What a client may be answered, byte for byte as the database gave it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// The body.
-    pub body: Bytes,
-    /// It was kept, and nobody was asked.
-    pub kept: bool,
 }
 
 /// What an operator sees of a database.

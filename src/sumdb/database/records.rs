@@ -8,7 +8,7 @@ use quick_cache::sync::Cache;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::Found;
+use super::found::Found;
 use super::history::History;
 use crate::clock::Timestamp;
 use crate::errand::Errand;

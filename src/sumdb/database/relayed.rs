@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::Found;
+use super::found::Found;
 use super::history::History;
 use crate::errand::Errand;
 use crate::flights::{Flights, Outcome};
