@@ -87,6 +87,11 @@ pub struct Mode {
 }
 
 impl Mode {
+    /// For whom prefetches may be made, if they may.
+    pub(super) fn prefetches_for(&self) -> Option<Client> {
+        self.client.filter(|_| !self.cached_only && !self.no_cache)
+    }
+
     /// On whose behalf.
     pub fn errand(&self) -> Errand {
         Errand {

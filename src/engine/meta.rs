@@ -119,7 +119,7 @@ impl Engine {
                 Ok(self.stale(key, &record, "derived from a stale list"))
             }
             (Some(Ok(record)), _) => {
-                self.ahead_listed(key, mode);
+                self.prefetch.listed(key, mode.prefetches_for());
                 let from = Arc::from(record.record.from.as_str());
                 Ok(self.answer(&record, cache, Some(from)))
             }

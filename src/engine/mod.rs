@@ -10,6 +10,7 @@ mod appeared;
 mod databases;
 mod direct;
 mod error;
+mod fetching;
 mod files;
 mod latest;
 mod memory;
@@ -25,7 +26,7 @@ mod tokens;
 mod validity;
 mod vouch;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -37,8 +38,8 @@ pub use databases::{Kept, Network, Ways};
 pub use direct::{Direct, MakeProxy};
 pub use error::{Class, EngineError};
 pub use files::{Progress, ZipFlight};
-use prefetch::Ahead;
 pub use prefetch::{Client, PrefetchSettings};
+use prefetch::{Fetch, Scheduler};
 pub use relay::{Relayed, SumdbTarget};
 pub use reverify::Reverified;
 pub use sources::{AllSources, Source, Sources};
@@ -93,7 +94,7 @@ pub struct Engine {
     policy: Policy,
     store: Store,
     sources: AllSources,
-    ahead: Ahead,
+    prefetch: Arc<Scheduler>,
     voucher: Arc<Voucher>,
     clock: SharedClock,
     metrics: EngineMetrics,
@@ -126,9 +127,10 @@ impl Engine {
         clock: SharedClock,
         metrics: EngineMetrics,
     ) -> Arc<Self> {
-        let flights = || metrics.flights.clone();
+        let gauge = metrics.flights.clone();
+        let flights = || gauge.clone();
         let validities = Validities::default();
-        Arc::new(Engine {
+        Arc::new_cyclic(|engine: &Weak<Engine>| Engine {
             memory: MemoryCache::new(settings.memory, validities.clone()),
             validities,
             appeared: Appeared::default(),
@@ -150,7 +152,12 @@ impl Engine {
             policy,
             store,
             sources,
-            ahead: Ahead::new(settings.prefetch, metrics.prefetch.clone()),
+            prefetch: Scheduler::new(
+                settings.prefetch,
+                Arc::clone(&clock),
+                metrics.prefetch.clone(),
+                engine.clone() as Weak<dyn Fetch>,
+            ),
             voucher,
             clock,
             metrics,
@@ -275,9 +282,9 @@ impl Engine {
         self.memory.weight()
     }
 
-    /// Gives up prefetches that nobody has used for long, and walks that are over.
+    /// Gives up prefetches that nobody has used for long, and forgets clients that have gone.
     pub fn tidy_prefetches(&self) {
-        self.ahead.tidy(self.clock.instant());
+        self.prefetch.tidy();
     }
 
     /// Fetches under way.

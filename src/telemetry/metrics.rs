@@ -270,6 +270,13 @@ impl PrefetchMetrics {
         let labels = PrefetchLabels { kind, outcome };
         self.outcomes.get_or_create(&labels).inc();
     }
+
+    /// How often that was counted.
+    #[cfg(test)]
+    pub fn counted(&self, kind: &'static str, outcome: PrefetchOutcome) -> u64 {
+        let labels = PrefetchLabels { kind, outcome };
+        self.outcomes.get_or_create(&labels).get()
+    }
 }
 
 /// Metrics that are looked up when somebody reads them.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Engine;
-use super::answer::{Answer, CacheStatus, Mode};
+use super::answer::{Answer, CacheStatus, Content, Mode};
 use super::error::{Class, EngineError};
 use super::sources::{PATIENCE, Sources};
 use crate::errand::Errand;
@@ -67,7 +67,7 @@ impl Engine {
         mode: &Mode,
     ) -> Result<Answer, EngineError> {
         if let Some(file) = self.lookup(key).await? {
-            self.ahead_hit(key, mode);
+            self.prefetch.hit(key, mode.prefetches_for());
             return Ok(file.answer(CacheStatus::Hit, None));
         }
         if mode.cached_only {
@@ -77,7 +77,7 @@ impl Engine {
         if let Some(error) = self.negatives.get_for(&as_key, mode.no_cache) {
             return Err(Self::from_negative(error));
         }
-        self.ahead_missed(key, mode);
+        self.prefetch.missed(key, mode.prefetches_for());
         let errand = mode.errand();
         let answer = match key.kind {
             Kind::Zip => {
@@ -89,7 +89,11 @@ impl Engine {
                 self.or_absent_file(key, asking).await?
             }
         };
-        self.ahead_came(key, &answer.content, mode);
+        let body = match &answer.content {
+            Content::Bytes(body) => Some(body),
+            Content::File(_) | Content::Growing(_) => None,
+        };
+        self.prefetch.came(key, body, mode.prefetches_for());
         Ok(answer)
     }
 

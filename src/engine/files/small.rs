@@ -222,7 +222,7 @@ impl Engine {
             ));
         };
         if key.kind == Kind::Mod {
-            self.ahead_arrived(key, &body);
+            self.prefetch.arrived(key, &body);
         }
         let h1 = (key.kind == Kind::Mod).then(|| hash_go_mod(&body));
         let vouched = match (vouching, &h1) {

@@ -1,5 +1,5 @@
-//! What has been guessed and not been asked for yet, and what became of earlier guesses: where they are wasted, fewer
-//! are made.
+//! The prefetch budget: what has been prefetched and not been asked for yet, and what became of earlier prefetches; where
+//! they are wasted, fewer are made.
 
 use std::collections::HashMap;
 use std::collections::VecDeque;
@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::Client;
+use super::client::Client;
 use crate::protocol::{FileKey, Kind};
 use crate::telemetry::metrics::{PrefetchMetrics, PrefetchOutcome};
 
-/// What nobody has asked for within this was guessed in vain.
+/// What nobody has asked for within this was prefetched in vain.
 const WASTED: Duration = Duration::from_secs(300);
 
-/// How many guesses of a kind may be open: one more for each that is used, one less for each that is wasted.
+/// How many prefetches of a kind may be open: one more for each that is used, one less for each that is wasted.
 struct Allowance {
     now: usize,
     least: usize,
@@ -41,7 +41,7 @@ impl Allowance {
     }
 }
 
-/// Guesses that are open.
+/// Prefetches that nobody has asked for yet: they are open.
 pub(super) struct Budget {
     /// As many as are in `state.open`, to be looked at without the lock.
     count: AtomicUsize,
@@ -51,15 +51,15 @@ pub(super) struct Budget {
 
 struct State {
     /// Bounded by the allowances.
-    open: HashMap<FileKey, Guess>,
+    open: HashMap<FileKey, Prefetch>,
     /// In the order of time; some, but not more than as many again, are closed already.
     order: VecDeque<(Instant, FileKey)>,
     per_kind: [(usize, Allowance); 3],
-    /// Bytes of what has landed.
+    /// Bytes of what has been fetched.
     bytes: u64,
 }
 
-struct Guess {
+struct Prefetch {
     client: Client,
     at: Instant,
     bytes: u64,
@@ -80,15 +80,15 @@ impl Budget {
         }
     }
 
-    /// Whether another guess of this kind may be made.
+    /// Whether another prefetch of this kind may be made.
     pub(super) fn allows(&self, kind: Kind) -> bool {
         let state = self.state.lock();
         let (open, allowance) = &state.per_kind[kind as usize];
         *open < allowance.now
     }
 
-    /// Whether another zip may be guessed for a client that has asked for some, or for none yet. What others left lying
-    /// says nothing about one that takes them: its own walk keeps count.
+    /// Whether another zip may be prefetched for a client that has asked for some, or for none yet. What others left lying
+    /// says nothing about one that takes them: its own predictor keeps count.
     pub(super) fn allows_zip(&self, takes_zips: bool) -> bool {
         let state = self.state.lock();
         let (open, allowance) = &state.per_kind[Kind::Zip as usize];
@@ -100,20 +100,20 @@ impl Budget {
             }
     }
 
-    /// Bytes that guesses have taken which nobody has asked for yet.
+    /// Bytes that open prefetches have taken.
     pub(super) fn bytes(&self) -> u64 {
         self.state.lock().bytes
     }
 
-    /// A guess is made for this client.
+    /// A prefetch is made for this client.
     pub(super) fn open(&self, key: &FileKey, client: Client, now: Instant) {
         let mut state = self.state.lock();
-        let guess = Guess {
+        let prefetch = Prefetch {
             client,
             at: now,
             bytes: 0,
         };
-        match state.open.insert(key.clone(), guess) {
+        match state.open.insert(key.clone(), prefetch) {
             // It was there, and is not any more.
             Some(old) => state.bytes -= old.bytes,
             None => {
@@ -123,21 +123,21 @@ impl Budget {
         }
         if state.order.len() >= 2 * (state.open.len() + 64) {
             let State { open, order, .. } = &mut *state;
-            order.retain(|(at, key)| open.get(key).is_some_and(|guess| guess.at == *at));
+            order.retain(|(at, key)| open.get(key).is_some_and(|prefetch| prefetch.at == *at));
         }
         state.order.push_back((now, key.clone()));
         self.metrics.count(key.kind.ext(), PrefetchOutcome::Made);
     }
 
-    /// It has landed, and takes so many bytes.
-    pub(super) fn landed(&self, key: &FileKey, bytes: u64) {
+    /// It has been fetched, and takes so many bytes.
+    pub(super) fn fetched(&self, key: &FileKey, bytes: u64) {
         let mut state = self.state.lock();
         let State {
             open, bytes: sum, ..
         } = &mut *state;
-        if let Some(guess) = open.get_mut(key) {
-            *sum = *sum - guess.bytes + bytes;
-            guess.bytes = bytes;
+        if let Some(prefetch) = open.get_mut(key) {
+            *sum = *sum - prefetch.bytes + bytes;
+            prefetch.bytes = bytes;
         }
         self.metrics.bytes.set(signed(state.bytes));
     }
@@ -149,19 +149,19 @@ impl Budget {
         }
     }
 
-    /// Somebody asks for it; gives for whom it was guessed, if it was and this is the first time.
+    /// Somebody asks for it; gives for whom it was prefetched, if it was and this is the first time.
     pub(super) fn used(&self, key: &FileKey) -> Option<Client> {
         if self.count.load(Ordering::Relaxed) == 0 {
             return None;
         }
         let mut state = self.state.lock();
-        let guess = self.close(&mut state, key)?;
+        let prefetch = self.close(&mut state, key)?;
         state.per_kind[key.kind as usize].1.used();
         self.metrics.count(key.kind.ext(), PrefetchOutcome::Used);
-        Some(guess.client)
+        Some(prefetch.client)
     }
 
-    /// Closes guesses that are too old.
+    /// Closes prefetches that are too old.
     pub(super) fn expire(&self, now: Instant) {
         let mut state = self.state.lock();
         while let Some((at, key)) = state.order.front()
@@ -169,7 +169,11 @@ impl Budget {
         {
             let (at, key) = (*at, key.clone());
             state.order.pop_front();
-            if state.open.get(&key).is_some_and(|guess| guess.at == at) {
+            if state
+                .open
+                .get(&key)
+                .is_some_and(|prefetch| prefetch.at == at)
+            {
                 self.close(&mut state, &key);
                 state.per_kind[key.kind as usize].1.wasted();
                 self.metrics.count(key.kind.ext(), PrefetchOutcome::Wasted);
@@ -177,19 +181,22 @@ impl Budget {
         }
     }
 
-    fn close(&self, state: &mut State, key: &FileKey) -> Option<Guess> {
-        let guess = state.open.remove(key)?;
+    fn close(&self, state: &mut State, key: &FileKey) -> Option<Prefetch> {
+        let prefetch = state.open.remove(key)?;
         state.per_kind[key.kind as usize].0 -= 1;
-        state.bytes -= guess.bytes;
+        state.bytes -= prefetch.bytes;
         self.count.fetch_sub(1, Ordering::Relaxed);
         self.metrics.bytes.set(signed(state.bytes));
         // Those in front that are closed need not wait for their time.
         while let Some((at, key)) = state.order.front()
-            && state.open.get(key).is_none_or(|guess| guess.at != *at)
+            && state
+                .open
+                .get(key)
+                .is_none_or(|prefetch| prefetch.at != *at)
         {
             state.order.pop_front();
         }
-        Some(guess)
+        Some(prefetch)
     }
 }
 
@@ -211,26 +218,26 @@ mod tests {
     }
 
     #[test]
-    fn guesses_shrink_where_they_are_wasted_and_grow_where_they_are_used() {
+    fn prefetches_shrink_where_they_are_wasted_and_grow_where_they_are_used() {
         let budget = Budget::new(PrefetchMetrics::default());
         #[allow(clippy::disallowed_methods)]
         let mut now = Instant::now();
         let mut made = 0;
         while budget.allows(Kind::Zip) {
-            budget.open(&key(made, Kind::Zip), Client(1), now);
-            budget.landed(&key(made, Kind::Zip), 10);
+            budget.open(&key(made, Kind::Zip), Client::number(1), now);
+            budget.fetched(&key(made, Kind::Zip), 10);
             made += 1;
         }
         assert_eq!(budget.bytes(), made as u64 * 10);
         assert!(budget.allows(Kind::Mod), "each kind has its own");
-        assert_eq!(budget.used(&key(0, Kind::Zip)), Some(Client(1)));
+        assert_eq!(budget.used(&key(0, Kind::Zip)), Some(Client::number(1)));
         assert_eq!(budget.used(&key(0, Kind::Zip)), None, "only the first time");
         now += WASTED;
         budget.expire(now);
         assert_eq!(budget.bytes(), 0);
         let mut then = 0;
         while budget.allows(Kind::Zip) {
-            budget.open(&key(then, Kind::Zip), Client(1), now);
+            budget.open(&key(then, Kind::Zip), Client::number(1), now);
             then += 1;
         }
         assert_eq!((made, then), (12, 4));
@@ -248,7 +255,7 @@ mod tests {
         #[allow(clippy::disallowed_methods)]
         let now = Instant::now();
         let before = budget.state.lock().per_kind[1].1.now;
-        budget.open(&key(1, Kind::Mod), Client(1), now);
+        budget.open(&key(1, Kind::Mod), Client::number(1), now);
         budget.failed(&key(1, Kind::Mod));
         assert_eq!(budget.used(&key(1, Kind::Mod)), None);
         budget.expire(now + WASTED);

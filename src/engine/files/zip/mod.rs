@@ -183,7 +183,7 @@ impl Engine {
             module: Some(&key.module),
             first_byte: None,
             max: match errand.priority.is_prefetch() {
-                true => self.ahead.room().min(MAX_ZIP),
+                true => self.prefetch.room().min(MAX_ZIP),
                 false => MAX_ZIP,
             },
             max_of_strangers: MAX_ZIP,
