@@ -160,7 +160,10 @@ fn the_readme_has_every_key_with_its_default() {
 
 #[test]
 fn documents_name_metrics_that_exist() {
-    let code = read(&root().join("src/telemetry/metrics.rs"));
+    let code: String = entries(&root().join("src/telemetry/metrics"))
+        .iter()
+        .map(|file| read(file))
+        .collect();
     let exists = |name: &str| {
         let endings = ["_total", "_bucket", "_count", "_sum", "_seconds", "_bytes"];
         let mut name = name;
