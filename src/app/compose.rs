@@ -11,7 +11,7 @@ use super::start_error::StartError;
 use super::upstreams::UpstreamMaker;
 use crate::clock::SharedClock;
 use crate::config::{Config, ConfigErrors, Loaded, OnUnavailable, OnUnknown};
-use crate::engine::{Engine, Kept, Network, Sources, Tokens, VouchSettings, Voucher, Ways};
+use crate::engine::{Chain, Engine, Kept, Network, Tokens, VouchSettings, Voucher, Ways};
 use crate::policy::Policy;
 use crate::store::{DataDir, TokenFile};
 use crate::sumdb::{Database, DatabaseSpec};
@@ -40,8 +40,8 @@ pub async fn assemble(
     clock: &SharedClock,
     metrics: &Metrics,
 ) -> Result<Assembled, StartError> {
-    let (sources_sender, sources) = watch::channel(None);
-    let sources = maker.all_sources(&routes, sources);
+    let (chain_sender, chain) = watch::channel(None);
+    let chains = maker.chains(&routes, chain);
     let policy = Policy::new(
         routes.rules,
         settings::patterns(&config.modules.private),
@@ -88,7 +88,7 @@ pub async fn assemble(
         settings::engine(config),
         policy,
         data.store.clone(),
-        sources,
+        chains,
         voucher,
         Arc::clone(clock),
         metrics.engine.clone(),
@@ -96,7 +96,7 @@ pub async fn assemble(
     let chains = Chains {
         maker,
         text,
-        sources: sources_sender,
+        made: chain_sender,
         ways,
     };
     Ok(Assembled {
@@ -111,7 +111,7 @@ pub async fn assemble(
 pub struct Chains {
     maker: UpstreamMaker,
     text: watch::Sender<Option<String>>,
-    sources: watch::Sender<Option<Sources>>,
+    made: watch::Sender<Option<Chain>>,
     ways: Vec<(DatabaseSpec, watch::Sender<Option<Ways>>)>,
 }
 
@@ -123,8 +123,7 @@ impl Chains {
             ways.send_replace(Some(self.maker.ways(chain, spec)));
         }
         let way = self.maker.direct().of_chain();
-        let sources = self.maker.sources(chain, &way);
-        self.sources.send_replace(Some(sources));
+        self.made.send_replace(Some(self.maker.chain(chain, &way)));
     }
 }
 

@@ -14,7 +14,7 @@ use super::{logins, settings};
 use crate::clock::SharedClock;
 use crate::config::{Config, Environment, read_certificates};
 use crate::credentials::Credentials;
-use crate::engine::{AllSources, Direct, MakeProxy, Source, Sources, Ways};
+use crate::engine::{Chain, ChainEntry, Chains, DirectOrigin, MakeProxy, Ways};
 use crate::proxies::Proxies;
 use crate::sumdb::DatabaseSpec;
 use crate::telemetry::metrics::Metrics;
@@ -140,11 +140,11 @@ impl UpstreamMaker {
     }
 
     /// Straight from git, by the rules of a way.
-    pub fn by_way(&self, way: &Arc<Way>) -> Arc<Direct> {
+    pub fn by_way(&self, way: &Arc<Way>) -> Arc<DirectOrigin> {
         let parts = Arc::clone(&self.parts);
         let rules = way.rules().clone();
         let make: MakeProxy = Arc::new(move |url| parts.named_by_a_page(url, &rules));
-        Direct::new(Arc::clone(way), make)
+        DirectOrigin::new(Arc::clone(way), make)
     }
 
     /// What makes direct mode.
@@ -152,32 +152,28 @@ impl UpstreamMaker {
         &self.direct
     }
 
-    /// A chain's sources, made; `direct` in it goes that way.
-    pub fn sources(&self, chain: &ChainSpec, way: &Arc<Way>) -> Sources {
-        let made = chain.sources().iter().map(|(source, fall)| {
-            let source = match source {
-                SourceSpec::Direct => Source::Direct(self.by_way(way)),
-                SourceSpec::Off => Source::Off,
-                SourceSpec::Proxy(url) => Source::Proxy(self.parts.upstream(url, None)),
+    /// A chain with its origins made; `direct` in it goes that way.
+    pub fn chain(&self, chain: &ChainSpec, way: &Arc<Way>) -> Chain {
+        let made = chain.sources().iter().map(|(source, on_failure)| {
+            let entry = match source {
+                SourceSpec::Direct => ChainEntry::Origin(self.by_way(way)),
+                SourceSpec::Off => ChainEntry::Off,
+                SourceSpec::Proxy(url) => ChainEntry::Origin(self.parts.upstream(url, None)),
             };
-            (source, *fall)
+            (entry, *on_failure)
         });
-        Sources::new(made.collect())
+        Chain::new(made.collect())
     }
 
-    /// What comes by the `chain`, by routes, and private modules.
-    pub fn all_sources(
-        &self,
-        routes: &Routes,
-        chain: watch::Receiver<Option<Sources>>,
-    ) -> AllSources {
+    /// The chains of public modules, of private ones and of routes.
+    pub fn chains(&self, routes: &Routes, public: watch::Receiver<Option<Chain>>) -> Chains {
         let of_route = |(number, chain): (usize, &Option<ChainSpec>)| {
             let way = self.direct.of_route(number);
-            Some(self.sources(chain.as_ref()?, &way))
+            Some(self.chain(chain.as_ref()?, &way))
         };
-        AllSources {
-            chain,
-            private: self.sources(&ChainSpec::direct(), &self.direct.of_private()),
+        Chains {
+            public,
+            private: self.chain(&ChainSpec::direct(), &self.direct.of_private()),
             routes: routes.chains.iter().enumerate().map(of_route).collect(),
         }
     }
@@ -193,14 +189,14 @@ impl UpstreamMaker {
         }
         let mut ways = Ways::default();
         let mut direct = true;
-        for (source, fall) in chain.sources() {
+        for (source, on_failure) in chain.sources() {
             match source {
                 SourceSpec::Proxy(url) => {
                     let mut below = url.clone();
                     let path =
                         format!("{}/sumdb/{}", url.path().trim_end_matches('/'), spec.name());
                     below.set_path(&path);
-                    ways.proxies.push((made(&below), *fall));
+                    ways.proxies.push((made(&below), *on_failure));
                 }
                 SourceSpec::Direct => {}
                 // The operator wants nobody asked.

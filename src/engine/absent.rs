@@ -200,8 +200,8 @@ impl Engine {
                         break asked;
                     }
                     // It goes on without this client; unless somebody is slow rather than away.
-                    let sources = self.sources_of(key.module()).await;
-                    if !sources.has_answered_since(begun) {
+                    let chain = self.chain_of(key.module()).await;
+                    if !chain.has_answered_since(begun) {
                         return Err(self.still_absent(key, kept, "its sources do not answer"));
                     }
                 }

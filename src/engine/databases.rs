@@ -14,7 +14,7 @@ use crate::errand::{Errand, Priority};
 use crate::flights::{Flights, Outcome, outcome};
 use crate::store::{DatabaseFacts, Store, StoreError};
 use crate::sumdb::{Ask, State, StateError, SumdbError, Transport};
-use crate::upstream::{Failure, Fall, Fetched, SourceError, Upstream, Want};
+use crate::upstream::{Failure, OnFailure, SourceError, Upstream, UpstreamRequest};
 
 /// Tiles, heads and such are there within this, or not at all.
 const SMALL_TIME: Duration = Duration::from_secs(30);
@@ -31,7 +31,7 @@ const MAX_SUPPORTED: u64 = 64 << 10;
 #[derive(Clone, Default)]
 pub struct Ways {
     /// Through upstreams that serve it, in the order of the chain; each at `<upstream>/sumdb/<name>`.
-    pub proxies: Vec<(Arc<Upstream>, Fall)>,
+    pub proxies: Vec<(Arc<Upstream>, OnFailure)>,
     /// The database itself.
     pub direct: Option<Arc<Upstream>>,
 }
@@ -104,8 +104,8 @@ impl Network {
             Ok(known) => known.clone().unwrap_or_default(),
             Err(_) => Ways::default(),
         };
-        for (upstream, fall) in &ways.proxies {
-            let want = Want {
+        for (upstream, on_failure) in &ways.proxies {
+            let request = UpstreamRequest {
                 path: "supported",
                 module: None,
                 first_byte: None,
@@ -115,9 +115,9 @@ impl Network {
                 errand,
             };
             let check = |_: &Bytes| Ok(());
-            match upstream.small(&want, None, SUPPORTED_TIME, &check).await {
+            match upstream.fetch_small(&request, SUPPORTED_TIME, &check).await {
                 Ok(_) => return Ok(Arc::clone(upstream)),
-                Err(error) if error.is_absent() || *fall == Fall::AnyError => {
+                Err(error) if error.is_absent() || *on_failure == OnFailure::AnyError => {
                     tracing::debug!(upstream = %upstream.label(), %error, "does not serve the checksum database");
                 }
                 Err(error) => return Err(trouble(upstream, &error)),
@@ -134,7 +134,7 @@ impl Transport for Arc<Network> {
     async fn get(&self, ask: &Ask) -> Result<Bytes, SumdbError> {
         let upstream = self.way(&ask.errand).await?;
         let lookup = ask.lookup.is_some();
-        let want = Want {
+        let request = UpstreamRequest {
             path: &ask.path,
             module: ask.lookup.as_ref(),
             first_byte: lookup.then_some(self.lookup_time),
@@ -145,11 +145,8 @@ impl Transport for Arc<Network> {
         };
         let time = if lookup { self.lookup_time } else { SMALL_TIME };
         let whole = |body: &Bytes| Ok(body.clone());
-        match upstream.small(&want, None, time, &whole).await {
-            Ok(Fetched::New(body, _)) => Ok(body),
-            Ok(Fetched::NotModified) => Err(SumdbError::Fault(
-                "not modified, although nothing was known".into(),
-            )),
+        match upstream.fetch_small(&request, time, &whole).await {
+            Ok((body, _)) => Ok(body),
             Err(error) => {
                 if !error.is_absent() {
                     // Perhaps another one serves it by now; but that is not asked each time.

@@ -25,8 +25,8 @@ impl Fetch for Engine {
             && self.zip_flights.under_way() < self.settings.max_zip_flights / 2
             && (self.settings.prefetch.include_private
                 || self
-                    .known_sources()
-                    .is_some_and(|sources| sources.proxies_only().welcome_prefetches()))
+                    .known_chain()
+                    .is_some_and(|chain| chain.proxies_only().welcomes_prefetches()))
     }
 
     /// Of a private module that is nobody's business, unless it is allowed.
@@ -58,7 +58,7 @@ impl Fetch for Engine {
             Err(_) => return Lookup::Unavailable,
         }
         if self.negatives.get(&Key::File(key.clone())).is_some()
-            || !self.sources_of(&key.module).await.welcome_prefetches()
+            || !self.chain_of(&key.module).await.welcomes_prefetches()
         {
             return Lookup::Unavailable;
         }

@@ -12,23 +12,20 @@ use tokio::time::timeout;
 use super::Engine;
 use super::answer::{Answer, CacheStatus, Mode};
 use super::error::{Class, EngineError};
-use super::files::{MAX_INFO, MAX_INFO_OF_STRANGERS, not_kept, too_many};
+use super::files::{not_kept, too_many};
 use super::latest::Derivation;
 use super::memory::CachedMetadata;
+use super::origins::{FetchRequest, Known, Revalidation};
 use super::slow::Look;
 use super::validity::Validity;
 use crate::clock::Timestamp;
 use crate::errand::Errand;
 use crate::flights::{Outcome, Place, outcome};
-use crate::gomod::{ModulePath, Version, VersionList, info, list};
-use crate::protocol::{FileKey, Key, Kind, Meta, MetaKey};
+use crate::gomod::{Version, info};
+use crate::protocol::{CheckedBody, FileKey, Key, Kind, Meta, MetaKey};
 use crate::store::{BlobFile, MetaRecord, Room, SMALL};
-use crate::upstream::{Fetched, Validators, Want};
+use crate::upstream::Validators;
 
-/// The largest list that makes sense (the longest known ones are below 1 MiB), and of a source that a stranger has
-/// named. Bytes.
-const MAX_LIST: u64 = 4 << 20;
-const MAX_LIST_OF_STRANGERS: u64 = 1 << 20;
 /// A query's answer is a line or two; a larger one is given out, but not kept. Bytes.
 const MAX_KEPT_QUERY: u64 = 8 << 10;
 /// Queries of one module that are kept.
@@ -337,7 +334,7 @@ impl Engine {
             return;
         }
         // A repository may have to be fetched first.
-        let patience = self.sources_of(&key.module).await.patience();
+        let patience = self.chain_of(&key.module).await.patience();
         let whole = patience.map_or(WHOLE, |patience| WHOLE.max(patience));
         let request_id = errand.request_id.clone();
         let fetched = timeout(whole, Box::pin(self.fetch_meta(&key, errand))).await;
@@ -485,9 +482,9 @@ impl Engine {
             kept_only: false,
         };
         let (asked, series) = match &key.meta {
-            Meta::List => return self.fetch(key, &errand, LIST, &filter_list).await,
+            Meta::List => return self.fetch(key, &errand).await,
             Meta::Query(name) => match name.prefix() {
-                None => return self.fetch(key, &errand, INFO, &check_info).await,
+                None => return self.fetch(key, &errand).await,
                 series => (
                     derivation(errand.clone())
                         .run(key, series)
@@ -496,7 +493,7 @@ impl Engine {
                     series,
                 ),
             },
-            Meta::Latest => match self.fetch(key, &errand, INFO, &check_info).await {
+            Meta::Latest => match self.fetch(key, &errand).await {
                 Err(error) if error.is_denied() => {
                     let derived = derivation(errand.clone()).run(key, None).await;
                     match derived {
@@ -524,73 +521,67 @@ impl Engine {
         }
     }
 
-    /// Asks the sources; what is kept stays if its source says that it has not changed.
-    async fn fetch(
-        &self,
-        key: &MetaKey,
-        errand: &Errand,
-        (max, max_of_strangers): (u64, u64),
-        read: &(dyn Fn(&ModulePath, &Bytes) -> Result<Text, String> + Send + Sync),
-    ) -> Result<Fresh, EngineError> {
-        let path = key.to_string();
-        let want = Want {
-            path: &path,
-            module: Some(&key.module),
-            first_byte: None,
-            max,
-            max_of_strangers,
-            large: false,
-            errand,
-        };
-        let kept_meta = self.kept_meta(key).await?;
-        let kept = kept_meta.as_ref().map(|kept| Arc::clone(&kept.record));
-        let validators = kept.as_ref().map(|kept| Validators {
-            etag: kept.etag.clone(),
-            modified: kept.modified.clone(),
-        });
-        let known = kept.as_ref().zip(validators.as_ref());
-        let known = known
-            .filter(|(_, validators)| !validators.is_empty())
-            .map(|(kept, validators)| (kept.from.as_str(), validators));
-        // What it was read from is held on to, since that holds the room for it.
-        let check = |body: &Bytes| Ok((read(&key.module, body)?, body.clone()));
-        let sources = self.sources_of(&key.module).await;
+    /// Asks the origins; what is kept stays if its origin says that it has not changed.
+    async fn fetch(&self, key: &MetaKey, errand: &Errand) -> Result<Fresh, EngineError> {
         let as_key = Key::Meta(key.clone());
-        let found = sources
-            .small(&key.describe(), &as_key, &want, known, &check)
-            .await;
-        let (fetched, from) = self.judged(&key.module, &sources, found).await?;
-        let fetched_at = self.clock.now();
-        match (fetched, kept) {
-            (Fetched::New((text, body), validators), _) => Ok(Fresh {
-                record: MetaRecord {
-                    body: text.body,
-                    file: None,
-                    unlisted: text.unlisted,
-                    fetched: fetched_at,
-                    from: from.to_string(),
-                    etag: validators.etag,
-                    modified: validators.modified,
-                },
-                from: Origin {
-                    body: Some(body),
-                    file: None,
-                },
-            }),
-            (Fetched::NotModified, Some(kept)) => Ok(Fresh {
-                record: MetaRecord {
-                    fetched: fetched_at,
-                    ..(*kept).clone()
-                },
-                from: Origin {
-                    body: None,
-                    file: kept_meta.and_then(|kept| kept.file),
-                },
-            }),
-            (Fetched::NotModified, None) => Err(EngineError::ours(
-                "not modified, although nothing was known",
-            )),
-        }
+        let request = FetchRequest::new(&as_key, errand);
+        let chain = self.chain_of(&key.module).await;
+        let kept = self.kept_meta(key).await?;
+        let validators = |kept: CachedMetadata| {
+            let validators = Validators {
+                etag: kept.record.etag.clone(),
+                modified: kept.record.modified.clone(),
+            };
+            (!validators.is_empty()).then_some((kept, validators))
+        };
+        let reply = match kept.and_then(validators) {
+            None => {
+                let fetched = chain.fetch_small(&request).await;
+                self.judged(&key.module, &chain, fetched).await?
+            }
+            Some((kept, validators)) => {
+                let known = Known {
+                    from: &kept.record.from,
+                    validators: &validators,
+                };
+                let fetched = chain.revalidate(&request, &known).await;
+                match self.judged(&key.module, &chain, fetched).await? {
+                    Revalidation::New(reply) => reply,
+                    Revalidation::NotModified => {
+                        return Ok(Fresh {
+                            record: MetaRecord {
+                                fetched: self.clock.now(),
+                                ..(*kept.record).clone()
+                            },
+                            from: Material {
+                                body: None,
+                                file: kept.file,
+                            },
+                        });
+                    }
+                }
+            }
+        };
+        let CheckedBody { body, list } = reply.content;
+        let (served, unlisted) = match list {
+            Some(list) => (list.body, list.unlisted),
+            None => (String::from_utf8_lossy(&body).into_owned(), String::new()),
+        };
+        Ok(Fresh {
+            record: MetaRecord {
+                body: served,
+                file: None,
+                unlisted,
+                fetched: self.clock.now(),
+                from: reply.from.to_string(),
+                etag: reply.validators.etag,
+                modified: reply.validators.modified,
+            },
+            from: Material {
+                body: Some(body),
+                file: None,
+            },
+        })
     }
 
     fn answer(&self, meta: &CachedMetadata, cache: CacheStatus, from: Option<Arc<str>>) -> Answer {
@@ -636,10 +627,6 @@ fn too_slow(key: &MetaKey) -> EngineError {
     .and("Try again in a moment.")
 }
 
-/// Limits of lists and of `.info`.
-const LIST: (u64, u64) = (MAX_LIST, MAX_LIST_OF_STRANGERS);
-const INFO: (u64, u64) = (MAX_INFO, MAX_INFO_OF_STRANGERS);
-
 /// What was known when a flight began.
 #[derive(Clone, Copy)]
 struct Begun {
@@ -651,13 +638,13 @@ struct Begun {
 /// A changing answer that has just come.
 struct Fresh {
     record: MetaRecord,
-    from: Origin,
+    from: Material,
 }
 
-/// Where what a record says, or names, is.
+/// What a record is made of, or names.
 #[derive(Default)]
-struct Origin {
-    /// What was fetched.
+struct Material {
+    /// What was fetched. It is held on to, since that holds the room for it.
     body: Option<Bytes>,
     /// It is kept already.
     file: Option<BlobFile>,
@@ -667,38 +654,7 @@ impl From<MetaRecord> for Fresh {
     fn from(record: MetaRecord) -> Self {
         Fresh {
             record,
-            from: Origin::default(),
+            from: Material::default(),
         }
     }
-}
-
-/// What is taken from an upstream's answer.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Text {
-    /// What is served.
-    body: String,
-    /// Of a list: the newest of the lines that have a time.
-    unlisted: String,
-}
-
-/// An `.info` of some version that can be one of this module.
-fn check_info(module: &ModulePath, body: &Bytes) -> Result<Text, String> {
-    let info = info::parse_info(body).map_err(|error| format!("not a valid .info: {error}"))?;
-    if !info.version.fits(module) {
-        let version = info.version;
-        return Err(format!(
-            ".info of version {version}, which cannot be one of this module"
-        ));
-    }
-    let body = String::from_utf8(body.to_vec()).map_err(|_| "not UTF-8".to_owned())?;
-    Ok(Text {
-        body,
-        unlisted: String::new(),
-    })
-}
-
-/// A list, filtered by the client's own rule.
-fn filter_list(module: &ModulePath, body: &Bytes) -> Result<Text, String> {
-    let VersionList { body, unlisted } = list::read(module, body)?;
-    Ok(Text { body, unlisted })
 }

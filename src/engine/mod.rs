@@ -8,7 +8,6 @@ mod absent;
 mod answer;
 mod appeared;
 mod databases;
-mod direct;
 mod error;
 mod fetching;
 mod files;
@@ -16,12 +15,12 @@ mod latest;
 mod memory;
 mod meta;
 mod negative;
+mod origins;
 mod prefetch;
 mod recent;
 mod relay;
 mod reverify;
 mod slow;
-mod sources;
 mod tokens;
 mod validity;
 mod vouch;
@@ -35,14 +34,13 @@ use absent::Absences;
 pub use answer::{Answer, CacheStatus, Content, Mode};
 use appeared::Appeared;
 pub use databases::{Kept, Network, Ways};
-pub use direct::{Direct, MakeProxy};
 pub use error::{Class, EngineError};
 pub use files::{Progress, ZipFlight};
+pub use origins::{Chain, ChainEntry, Chains, DirectOrigin, FetchRequest, MakeProxy};
 pub use prefetch::{Client, PrefetchSettings};
 use prefetch::{Fetch, Scheduler};
 pub use relay::{Relayed, SumdbTarget};
 pub use reverify::Reverified;
-pub use sources::{AllSources, Source, Sources};
 pub use tokens::{BadTokenName, MOST_TOKENS, TokenError, TokenName, Tokens};
 pub use validity::{Validities, Validity};
 pub use vouch::{Foresight, Refusal, Said, VouchSettings, Vouched, Voucher};
@@ -93,7 +91,7 @@ pub struct Engine {
     settings: Settings,
     policy: Policy,
     store: Store,
-    sources: AllSources,
+    chains: Chains,
     prefetch: Arc<Scheduler>,
     voucher: Arc<Voucher>,
     clock: SharedClock,
@@ -110,7 +108,7 @@ pub struct Engine {
     tidying: Semaphore,
     /// So many large lists are read at once, to derive something from them.
     large_lists: Semaphore,
-    small_flights: Flights<FileKey, flights::Outcome<Result<files::Landed, EngineError>>>,
+    small_flights: Flights<FileKey, flights::Outcome<Result<files::FetchedFile, EngineError>>>,
     zip_flights: Flights<FileKey, Arc<ZipFlight>>,
     meta_flights: Flights<MetaKey, flights::Outcome<meta::MetaOutcome>>,
     slow: slow::SlowFetches,
@@ -122,7 +120,7 @@ impl Engine {
         settings: Settings,
         policy: Policy,
         store: Store,
-        sources: AllSources,
+        chains: Chains,
         voucher: Arc<Voucher>,
         clock: SharedClock,
         metrics: EngineMetrics,
@@ -151,7 +149,7 @@ impl Engine {
             settings,
             policy,
             store,
-            sources,
+            chains,
             prefetch: Scheduler::new(
                 settings.prefetch,
                 Arc::clone(&clock),
@@ -197,27 +195,27 @@ impl Engine {
     }
 
     /// Where a module comes from; what is refused comes from nowhere.
-    pub async fn sources_of(&self, module: &ModulePath) -> Sources {
+    async fn chain_of(&self, module: &ModulePath) -> Chain {
         match self.policy.course(module) {
-            Course::Upstream => self.sources().await,
-            Course::Route(number) => self.sources.route(number),
-            Course::Private(_) => self.sources.private.clone(),
-            Course::Refused(_) => Sources::new(Vec::new()),
+            Course::Upstream => self.public_chain().await,
+            Course::Route(number) => self.chains.route(number),
+            Course::Private(_) => self.chains.private.clone(),
+            Course::Refused(_) => Chain::default(),
         }
     }
 
-    /// The chain, once it is known.
-    pub async fn sources(&self) -> Sources {
-        let mut sources = self.sources.chain.clone();
-        match sources.wait_for(Option::is_some).await {
-            Ok(known) => known.clone().unwrap_or_else(|| Sources::new(Vec::new())),
-            Err(_) => Sources::new(Vec::new()),
+    /// The chain of public modules, once it is known.
+    async fn public_chain(&self) -> Chain {
+        let mut chain = self.chains.public.clone();
+        match chain.wait_for(Option::is_some).await {
+            Ok(known) => known.clone().unwrap_or_default(),
+            Err(_) => Chain::default(),
         }
     }
 
-    /// The chain, if it is known already.
-    pub fn known_sources(&self) -> Option<Sources> {
-        self.sources.chain.borrow().clone()
+    /// The chain of public modules, if it is known already.
+    pub fn known_chain(&self) -> Option<Chain> {
+        self.chains.public.borrow().clone()
     }
 
     /// The upstreams of routes whose modules are private, in the routes' order, each once. Their names are not for
@@ -228,9 +226,8 @@ impl Engine {
 
     /// Whether an upstream of this name serves public modules, as far as is known.
     pub fn serves_public_modules(&self, upstream: &str) -> bool {
-        let chain = self.known_sources();
-        let mut chain = chain.iter().flat_map(Sources::upstreams);
-        chain.any(|known| &**known.label() == upstream)
+        self.known_chain()
+            .is_some_and(|chain| chain.has_proxy(upstream))
             || self
                 .upstreams_of_routes(false)
                 .iter()
@@ -239,13 +236,13 @@ impl Engine {
 
     fn upstreams_of_routes(&self, private: bool) -> Vec<Arc<str>> {
         let mut names: Vec<Arc<str>> = Vec::new();
-        for (number, sources) in self.sources.routes.iter().enumerate() {
+        for (number, chain) in self.chains.routes.iter().enumerate() {
             if self.policy.is_private_route(number) != private {
                 continue;
             }
-            for upstream in sources.iter().flat_map(Sources::upstreams) {
-                if !names.contains(upstream.label()) {
-                    names.push(Arc::clone(upstream.label()));
+            for name in chain.iter().flat_map(Chain::proxies) {
+                if !names.contains(name) {
+                    names.push(Arc::clone(name));
                 }
             }
         }
@@ -332,17 +329,13 @@ impl Engine {
     async fn judged<T>(
         &self,
         module: &ModulePath,
-        sources: &Sources,
+        chain: &Chain,
         found: Result<T, EngineError>,
     ) -> Result<T, EngineError> {
         match found {
             Err(error) if error.doubtful && error.is_absent() => {
                 let had = self.store.origins_of(module).await?;
-                let is_upstream = |from: &String| {
-                    let mut upstreams = sources.upstreams();
-                    upstreams.any(|upstream| **upstream.label() == **from)
-                };
-                match had.iter().all(is_upstream) {
+                match had.iter().all(|from| chain.has_proxy(from)) {
                     true => Err(error),
                     false => Err(error.as_fault()),
                 }

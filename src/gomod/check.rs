@@ -14,6 +14,22 @@ pub fn info(version: &Version, body: &[u8]) -> Result<(), String> {
     ))
 }
 
+/// The `.info` that a query is answered with must name a version that can be one of this module. The error is a text for
+/// people.
+pub fn resolved(module: &ModulePath, body: &[u8]) -> Result<(), String> {
+    let info = info::parse_info(body).map_err(|error| format!("not a valid .info: {error}"))?;
+    if !info.version.fits(module) {
+        let version = info.version;
+        return Err(format!(
+            ".info of version {version}, which cannot be one of this module"
+        ));
+    }
+    match std::str::from_utf8(body) {
+        Ok(_) => Ok(()),
+        Err(_) => Err("not UTF-8".to_owned()),
+    }
+}
+
 /// A go.mod must have a module line. The path in it may be another one (forks that stand in for it); only that of
 /// toolchains may be the bare path (protocol.md 7.3). The error is a text for people.
 pub fn go_mod(module: &ModulePath, body: &[u8]) -> Result<(), String> {

@@ -232,19 +232,19 @@ fn state(face: &Face, caller: Caller) -> String {
         ),
         room.into(),
     );
-    match face.engine.known_sources() {
+    match face.engine.known_chain() {
         None => row(
             "Upstream",
             "still reading what the Go toolchain is set to",
             Light::Plain,
         ),
-        Some(sources) => {
+        Some(chain) => {
             row(
                 "Chain",
                 face.chain.borrow().as_deref().unwrap_or_default(),
                 Light::Plain,
             );
-            for upstream in sources.upstreams() {
+            for upstream in chain.upstreams() {
                 let name = caller.upstream_name(&face.engine, upstream.label());
                 let mut now = upstream.standing();
                 if *name != **upstream.label() {

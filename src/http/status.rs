@@ -60,13 +60,10 @@ pub async fn ready(
 ) -> Response<Body> {
     let health = face.engine.store().catalog().health();
     let disk = face.disk.status();
-    let upstreams: Vec<_> = face
-        .engine
-        .known_sources()
-        .map_or_else(Vec::new, |sources| {
-            let state = |upstream: &Arc<Upstream>| state(&face, caller, upstream);
-            sources.upstreams().map(state).collect()
-        });
+    let upstreams: Vec<_> = face.engine.known_chain().map_or_else(Vec::new, |chain| {
+        let state = |upstream: &Upstream| state(&face, caller, upstream);
+        chain.upstreams().map(state).collect()
+    });
     let value = json!({
         "ready": health != Health::Unavailable,
         "store": {

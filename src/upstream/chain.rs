@@ -7,9 +7,9 @@ use url::Url;
 
 /// When the source after this one is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fall {
+pub enum OnFailure {
     /// `,`: only when this one says 404 or 410.
-    NotFound,
+    NotFoundOnly,
     /// `|`: at any error.
     AnyError,
 }
@@ -27,7 +27,7 @@ pub enum SourceSpec {
 
 /// A chain of sources, never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChainSpec(Vec<(SourceSpec, Fall)>);
+pub struct ChainSpec(Vec<(SourceSpec, OnFailure)>);
 
 /// What is wrong with a chain.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -109,21 +109,24 @@ impl ChainSpec {
         let mut rest = text;
         for piece in text.split_inclusive([',', '|']) {
             rest = rest.strip_prefix(piece).unwrap_or_default();
-            let (entry, fall) = match piece.strip_suffix('|') {
-                Some(entry) => (entry, Fall::AnyError),
-                None => (piece.strip_suffix(',').unwrap_or(piece), Fall::NotFound),
+            let (entry, on_failure) = match piece.strip_suffix('|') {
+                Some(entry) => (entry, OnFailure::AnyError),
+                None => (
+                    piece.strip_suffix(',').unwrap_or(piece),
+                    OnFailure::NotFoundOnly,
+                ),
             };
             match entry.trim() {
                 "" => {}
                 "off" => {
-                    sources.push((SourceSpec::Off, fall));
+                    sources.push((SourceSpec::Off, on_failure));
                     return Ok((ChainSpec(sources), rest));
                 }
                 "direct" => {
-                    sources.push((SourceSpec::Direct, fall));
+                    sources.push((SourceSpec::Direct, on_failure));
                     return Ok((ChainSpec(sources), rest));
                 }
-                url => sources.push((SourceSpec::Proxy(proxy_url(url)?), fall)),
+                url => sources.push((SourceSpec::Proxy(proxy_url(url)?), on_failure)),
             }
         }
         if sources.is_empty() {
@@ -152,16 +155,16 @@ impl ChainSpec {
 
     /// Only straight from version control.
     pub fn direct() -> Self {
-        ChainSpec(vec![(SourceSpec::Direct, Fall::NotFound)])
+        ChainSpec(vec![(SourceSpec::Direct, OnFailure::NotFoundOnly)])
     }
 
     /// From nowhere.
     pub fn off() -> Self {
-        ChainSpec(vec![(SourceSpec::Off, Fall::NotFound)])
+        ChainSpec(vec![(SourceSpec::Off, OnFailure::NotFoundOnly)])
     }
 
     /// The sources in order, each with what lets the next one be asked.
-    pub fn sources(&self) -> &[(SourceSpec, Fall)] {
+    pub fn sources(&self) -> &[(SourceSpec, OnFailure)] {
         &self.0
     }
 
@@ -331,7 +334,7 @@ pub fn label(url: &Url) -> String {
 impl fmt::Display for ChainSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
-        for (source, fall) in &self.0 {
+        for (source, on_failure) in &self.0 {
             f.write_str(separator)?;
             match source {
                 SourceSpec::Direct => f.write_str("direct")?,
@@ -351,9 +354,9 @@ impl fmt::Display for ChainSpec {
                     write!(f, "{scheme}{slashes}{user}{}", label(url))?;
                 }
             }
-            separator = match fall {
-                Fall::NotFound => ",",
-                Fall::AnyError => "|",
+            separator = match on_failure {
+                OnFailure::NotFoundOnly => ",",
+                OnFailure::AnyError => "|",
             };
         }
         Ok(())

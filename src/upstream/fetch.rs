@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::error::{Failure, SourceError};
 use super::server::Upstream;
 use super::sink::SinkError;
-use super::want::Want;
+use super::upstream_request::UpstreamRequest;
 use crate::breaker::{BreakerState, Pass, Stopped};
 use crate::gomod::ModulePath;
 
@@ -51,17 +51,17 @@ pub(super) trait Attempt: Send {
 
 impl Upstream {
     /// The largest body that is taken from this upstream. Bytes.
-    pub(super) fn max(&self, want: &Want<'_>) -> u64 {
+    pub(super) fn max(&self, request: &UpstreamRequest<'_>) -> u64 {
         match self.share.is_of_strangers() {
-            true => want.max_of_strangers.min(want.max),
-            false => want.max,
+            true => request.max_of_strangers.min(request.max),
+            false => request.max,
         }
     }
 
     /// Runs attempts until one succeeds or none may follow.
     pub(super) async fn fetch<A: Attempt>(
         &self,
-        want: &Want<'_>,
+        request: &UpstreamRequest<'_>,
         time: Duration,
         attempt: &mut A,
     ) -> Result<A::Done, SourceError> {
@@ -74,10 +74,10 @@ impl Upstream {
         if let Some(why) = self.breaker.stopped() {
             return Err(stopped(why));
         }
-        let priority = &want.errand.priority;
+        let priority = &request.errand.priority;
         // The place first: a probe of the breaker must not wait for one.
         let place = async {
-            let mut place = pin!(self.limits.place(want.module, want.large, priority));
+            let mut place = pin!(self.limits.place(request.module, request.large, priority));
             if priority.is_prefetch() {
                 let first = timeout(PREFETCH_PATIENCE, place.as_mut()).await;
                 if first.is_ok() || priority.is_prefetch() {
@@ -94,7 +94,7 @@ impl Upstream {
         };
         let _shared = match self.share.slots() {
             Some(slots) => {
-                let slot = slots.place(want.module, want.large, priority);
+                let slot = slots.place(request.module, request.large, priority);
                 let Ok(slot @ Some(_)) = timeout_at(until, slot).await else {
                     busy();
                     return Err(SourceError::Busy);
@@ -111,8 +111,8 @@ impl Upstream {
             });
         }
         let pass = self.breaker.pass().map_err(stopped)?;
-        let result = self.attempts(want, until, attempt).await;
-        self.report(want, &pass, &result);
+        let result = self.attempts(request, until, attempt).await;
+        self.report(request, &pass, &result);
         let word = match &result {
             Ok(_) => "ok",
             Err(SourceError::Failed { failure, .. }) => failure.word(),
@@ -124,11 +124,11 @@ impl Upstream {
 
     async fn attempts<A: Attempt>(
         &self,
-        want: &Want<'_>,
+        request: &UpstreamRequest<'_>,
         until: Instant,
         attempt: &mut A,
     ) -> Result<A::Done, SourceError> {
-        let priority = &want.errand.priority;
+        let priority = &request.errand.priority;
         if !priority.is_prefetch() {
             self.budget.earn();
         }
@@ -158,7 +158,7 @@ impl Upstream {
                 counted = if attempt.progressed() { 1 } else { counted + 1 };
                 hung += u32::from(matches!(failure, Failure::Timeout(_)));
             }
-            tracing::debug!(upstream = %self.label, path = want.path, attempt = made, %failure, "an attempt failed");
+            tracing::debug!(upstream = %self.label, path = request.path, attempt = made, %failure, "an attempt failed");
             let failed = |failure| SourceError::Failed {
                 failure,
                 attempts: made,
@@ -193,8 +193,13 @@ impl Upstream {
     }
 
     /// Tells the breaker how it went.
-    fn report<T>(&self, want: &Want<'_>, pass: &Pass, result: &Result<T, SourceError>) {
-        let is_prefetch = want.errand.priority.is_prefetch();
+    fn report<T>(
+        &self,
+        request: &UpstreamRequest<'_>,
+        pass: &Pass,
+        result: &Result<T, SourceError>,
+    ) {
+        let is_prefetch = request.errand.priority.is_prefetch();
         let Err(error) = result else {
             return self.breaker.success(pass);
         };
@@ -212,7 +217,7 @@ impl Upstream {
                 }
             }
             failure if failure.is_outage() => {
-                let hung = want
+                let hung = request
                     .module
                     .filter(|_| matches!(failure, Failure::Timeout(_)))
                     .map(ModulePath::as_str);

@@ -13,7 +13,7 @@ use super::client::{Generation, with_causes};
 use super::error::Failure;
 use super::fetch::PREFETCH_PATIENCE;
 use super::server::Upstream;
-use super::want::Want;
+use super::upstream_request::UpstreamRequest;
 use super::{local, text};
 
 /// Of an error's body, what is read.
@@ -25,18 +25,18 @@ impl Upstream {
     /// Asks and waits for the head of the answer, which must be a success, or 304 if `extra` made it conditional.
     pub(super) async fn request(
         &self,
-        want: &Want<'_>,
+        request: &UpstreamRequest<'_>,
         extra: HeaderMap,
         until: Instant,
     ) -> Result<reqwest::Response, Failure> {
         let url = format!(
             "{}/{}",
             self.base.as_str().trim_end_matches('/'),
-            crate::protocol::upstream_path(want.path)
+            crate::protocol::upstream_path(request.path)
         );
         let conditional =
             extra.contains_key(IF_NONE_MATCH) || extra.contains_key(IF_MODIFIED_SINCE);
-        let ask = |login: Option<HeaderValue>| self.ask(want, &url, extra.clone(), login, until);
+        let ask = |login: Option<HeaderValue>| self.ask(request, &url, extra.clone(), login, until);
         let login = self.authorization().await;
         let mut response = ask(login.clone()).await?;
         if matches!(response.status().as_u16(), 401 | 407)
@@ -58,28 +58,30 @@ impl Upstream {
     /// Waits for the head of an answer, whatever it is.
     async fn ask(
         &self,
-        want: &Want<'_>,
+        request: &UpstreamRequest<'_>,
         url: &str,
         extra: HeaderMap,
         login: Option<HeaderValue>,
         until: Instant,
     ) -> Result<reqwest::Response, Failure> {
         let (generation, client) = self.pool.client();
-        let mut request = client.get(url).headers(extra);
+        let mut http = client.get(url).headers(extra);
         // Who asked us comes first: a server further on may find itself there.
-        for hop in want.errand.via.iter().chain([&self.via]) {
-            request = request.header(VIA, hop);
+        for hop in request.errand.via.iter().chain([&self.via]) {
+            http = http.header(VIA, hop);
         }
         if let Some(value) = login {
-            request = request.header(AUTHORIZATION, value);
+            http = http.header(AUTHORIZATION, value);
         }
-        let patience = want.first_byte.unwrap_or(self.settings.first_byte_timeout);
+        let patience = request
+            .first_byte
+            .unwrap_or(self.settings.first_byte_timeout);
         let head_by = until.min(Instant::now() + patience);
-        let priority = &want.errand.priority;
+        let priority = &request.errand.priority;
         let wait = async {
-            let mut answer = std::pin::pin!(request.send());
+            let mut answer = std::pin::pin!(http.send());
             // A look-up has its own time: the database may have to look for the version itself.
-            if priority.is_prefetch() && want.first_byte.is_none() {
+            if priority.is_prefetch() && request.first_byte.is_none() {
                 let prefetch_by = head_by.min(Instant::now() + PREFETCH_PATIENCE);
                 match timeout_at(prefetch_by, answer.as_mut()).await {
                     Err(late) if priority.is_prefetch() => return Err(late),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use thiserror::Error;
 
@@ -17,17 +18,14 @@ pub enum SinkError {
 }
 
 /// Takes a body as it arrives.
+#[async_trait]
 pub trait Sink: Send {
-    /// Called before the first byte, with the whole size if it is known, and the upstream that it comes from.
-    fn begin(
-        &mut self,
-        total: Option<u64>,
-        from: &Arc<str>,
-    ) -> impl Future<Output = Result<(), SinkError>> + Send;
+    /// Called before the first byte, with the whole size if it is known, and the origin that it comes from.
+    async fn begin(&mut self, total: Option<u64>, from: &Arc<str>) -> Result<(), SinkError>;
     /// Whether anybody may have seen a part of it: then there is no way back, and no hurry either.
     fn shown(&self) -> bool;
     /// Forgets everything, and `begin` comes next; false, and nothing is forgotten, if somebody has seen a part.
-    fn forget(&mut self) -> impl Future<Output = bool> + Send;
+    async fn forget(&mut self) -> bool;
     /// Takes the next bytes; waits while it cannot keep up.
-    fn take(&mut self, bytes: Bytes) -> impl Future<Output = Result<(), SinkError>> + Send;
+    async fn take(&mut self, bytes: Bytes) -> Result<(), SinkError>;
 }

@@ -13,7 +13,7 @@ use super::fetch::Attempt;
 use super::local;
 use super::server::Upstream;
 use super::share::FREE;
-use super::want::Want;
+use super::upstream_request::UpstreamRequest;
 use crate::coding::{self, CodingError};
 
 /// What an upstream names an answer by, to be asked whether it has changed.
@@ -59,58 +59,103 @@ impl Validators {
     }
 }
 
-/// What came of asking for something small.
-#[derive(Clone, Debug)]
-pub enum Fetched<T> {
-    /// This, named so.
-    New(T, Validators),
-    /// What is known already is still right.
-    NotModified,
-}
-
 /// Checks the body of a small answer and takes from it what is wanted; the text says what is wrong with it.
 pub type Check<'a, T> = &'a (dyn Fn(&Bytes) -> Result<T, String> + Send + Sync);
 
+/// What an upstream says of an answer that it gave before.
+#[derive(Clone, Debug)]
+pub enum Revalidated<T> {
+    /// It is still right.
+    NotModified,
+    /// This is right now, and named so.
+    New(T, Validators),
+}
+
 impl Upstream {
-    /// Fetches a small answer, checks it, and gives what `check` took from it. `time` bounds all of it; `known` are
-    /// the validators of what this upstream said last time, if that is still at hand.
-    pub async fn small<T: Send>(
+    /// Fetches a small answer, checks it, and gives what `check` took from it. `time` bounds all of it.
+    pub async fn fetch_small<T: Send>(
         &self,
-        want: &Want<'_>,
-        known: Option<&Validators>,
+        request: &UpstreamRequest<'_>,
         time: Duration,
         check: Check<'_, T>,
-    ) -> Result<Fetched<T>, SourceError> {
-        let mut attempt = Small { want, known, check };
-        self.fetch(want, time, &mut attempt).await
+    ) -> Result<(T, Validators), SourceError> {
+        let mut attempt = Small { request, check };
+        self.fetch(request, time, &mut attempt).await
+    }
+
+    /// The same, if it is not any more what this upstream named so last time.
+    pub async fn revalidate<T: Send>(
+        &self,
+        request: &UpstreamRequest<'_>,
+        known: &Validators,
+        time: Duration,
+        check: Check<'_, T>,
+    ) -> Result<Revalidated<T>, SourceError> {
+        let small = Small { request, check };
+        self.fetch(request, time, &mut Changed { small, known })
+            .await
     }
 }
 
 struct Small<'a, T> {
-    want: &'a Want<'a>,
-    known: Option<&'a Validators>,
+    request: &'a UpstreamRequest<'a>,
     check: Check<'a, T>,
 }
 
-impl<T: Send> Attempt for Small<'_, T> {
-    type Done = Fetched<T>;
+struct Changed<'a, T> {
+    small: Small<'a, T>,
+    known: &'a Validators,
+}
 
-    async fn run(&mut self, upstream: &Upstream, until: Instant) -> Result<Fetched<T>, Failure> {
-        let (body, validators) = if upstream.base.scheme() == "file" {
-            let max = upstream.max(self.want);
-            let body = local::read(&upstream.base, self.want.path, max).await?;
-            (body, Validators::default())
+impl<T: Send> Attempt for Small<'_, T> {
+    type Done = (T, Validators);
+
+    async fn run(&mut self, upstream: &Upstream, until: Instant) -> Result<Self::Done, Failure> {
+        if upstream.base.scheme() == "file" {
+            let max = upstream.max(self.request);
+            let body = local::read(&upstream.base, self.request.path, max).await?;
+            return self.checked(&body, Validators::default());
+        }
+        let response = upstream
+            .request(self.request, HeaderMap::new(), until)
+            .await?;
+        self.read(upstream, response, until).await
+    }
+}
+
+impl<T: Send> Small<'_, T> {
+    async fn read(
+        &self,
+        upstream: &Upstream,
+        response: reqwest::Response,
+        until: Instant,
+    ) -> Result<(T, Validators), Failure> {
+        let validators = Validators::of(response.headers());
+        let body = upstream.body(response, self.request, until).await?;
+        self.checked(&body, validators)
+    }
+
+    fn checked(&self, body: &Bytes, validators: Validators) -> Result<(T, Validators), Failure> {
+        let value = (self.check)(body).map_err(Failure::Garbage)?;
+        Ok((value, validators))
+    }
+}
+
+impl<T: Send> Attempt for Changed<'_, T> {
+    type Done = Revalidated<T>;
+
+    async fn run(&mut self, upstream: &Upstream, until: Instant) -> Result<Self::Done, Failure> {
+        let (value, validators) = if upstream.base.scheme() == "file" {
+            self.small.run(upstream, until).await?
         } else {
-            let ask = self.known.map(Validators::ask).unwrap_or_default();
-            let response = upstream.request(self.want, ask, until).await?;
+            let ask = self.known.ask();
+            let response = upstream.request(self.small.request, ask, until).await?;
             if response.status() == StatusCode::NOT_MODIFIED {
-                return Ok(Fetched::NotModified);
+                return Ok(Revalidated::NotModified);
             }
-            let validators = Validators::of(response.headers());
-            (upstream.body(response, self.want, until).await?, validators)
+            self.small.read(upstream, response, until).await?
         };
-        let value = (self.check)(&body).map_err(Failure::Garbage)?;
-        Ok(Fetched::New(value, validators))
+        Ok(Revalidated::New(value, validators))
     }
 }
 
@@ -119,10 +164,10 @@ impl Upstream {
     async fn body(
         &self,
         mut response: reqwest::Response,
-        want: &Want<'_>,
+        request: &UpstreamRequest<'_>,
         until: Instant,
     ) -> Result<Bytes, Failure> {
-        let max = self.max(want);
+        let max = self.max(request);
         if response.status() != StatusCode::OK {
             return Err(Failure::Garbage(format!(
                 "{} to a request for the whole",
@@ -134,7 +179,7 @@ impl Upstream {
             return Err(Failure::TooLarge(max));
         }
         let says_gzip = coding::says_gzip(response.headers());
-        let room = |bytes| self.share.room(bytes, until, &want.errand.priority);
+        let room = |bytes| self.share.room(bytes, until, &request.errand.priority);
         // All at once: who held a part and waited for the rest might wait for ever.
         let mut held = match length {
             _ if says_gzip => Some(room(max).await?),

@@ -17,7 +17,7 @@ use super::fetch::Attempt;
 use super::local;
 use super::server::Upstream;
 use super::sink::Sink;
-use super::want::Want;
+use super::upstream_request::UpstreamRequest;
 use crate::coding;
 
 /// Once a transfer has begun it may take this long in all.
@@ -29,10 +29,10 @@ const RESUMES: u32 = 20;
 /// Pieces of a local file.
 const PIECE: usize = 256 << 10;
 
-/// What has arrived so far, from whichever source: a transfer may be taken up by the next source of a chain, as long
-/// as it sends the same bytes.
-pub struct ZipStream<S> {
-    sink: S,
+/// What has arrived so far, from whichever origin: a transfer may be taken up by the next one of a chain, as long as it
+/// sends the same bytes.
+pub struct ZipStream<'a> {
+    sink: &'a mut dyn Sink,
     total: Option<u64>,
     begun: bool,
     received: u64,
@@ -42,9 +42,9 @@ pub struct ZipStream<S> {
     origin: Option<Arc<str>>,
 }
 
-impl<S: Sink> ZipStream<S> {
+impl<'a> ZipStream<'a> {
     /// An empty one that takes at most `max` bytes.
-    pub fn new(sink: S, max: u64) -> Self {
+    pub fn new(sink: &'a mut dyn Sink, max: u64) -> Self {
         ZipStream {
             sink,
             total: None,
@@ -61,20 +61,20 @@ impl<S: Sink> ZipStream<S> {
         self.sink.shown()
     }
 
-    /// The sink, size and SHA-256 of what arrived.
-    pub fn finish(self) -> (S, u64, [u8; 32]) {
-        (self.sink, self.received, self.hash.finalize().into())
+    /// Size and SHA-256 of what arrived.
+    pub fn finish(self) -> (u64, [u8; 32]) {
+        (self.received, self.hash.finalize().into())
     }
 
     /// Fetches the rest from an upstream. `time` bounds the wait for the first byte.
     pub async fn fetch(
         &mut self,
         upstream: &Upstream,
-        want: &Want<'_>,
+        request: &UpstreamRequest<'_>,
         time: Duration,
     ) -> Result<(), SourceError> {
         let mut attempt = ZipAttempt {
-            want,
+            request,
             stream: self,
             validator: None,
             plain: true,
@@ -82,7 +82,7 @@ impl<S: Sink> ZipStream<S> {
             resumes: 0,
         };
         attempt.mark = attempt.stream.received;
-        upstream.fetch(want, time, &mut attempt).await
+        upstream.fetch(request, time, &mut attempt).await
     }
 
     /// Takes a body that is made here, piece by piece, in the place of one from an upstream.
@@ -102,6 +102,61 @@ impl<S: Sink> ZipStream<S> {
             self.take(piece).await?;
         }
         Ok(())
+    }
+
+    /// An origin begins to send the whole, of this size if that is known.
+    pub async fn whole(
+        &mut self,
+        total: Option<u64>,
+        from: &Arc<str>,
+    ) -> Result<Received, Failure> {
+        self.begin(total, from).await?;
+        Ok(Received((self.received > 0).then(|| Prefix {
+            left: self.received,
+            hash: Sha256::new(),
+            want: self.hash.clone().finalize().into(),
+        })))
+    }
+
+    /// The next piece of the whole: what has been received before is compared, the rest is taken.
+    pub async fn pass(&mut self, received: &mut Received, mut bytes: Bytes) -> Result<(), Failure> {
+        if let Some(prefix) = &mut received.0 {
+            let known = bytes.split_to(
+                usize::try_from(prefix.left)
+                    .unwrap_or(usize::MAX)
+                    .min(bytes.len()),
+            );
+            prefix.hash.update(&known);
+            prefix.left -= known.len() as u64;
+            if prefix.left == 0 {
+                let seen: [u8; 32] = prefix.hash.clone().finalize().into();
+                if seen != prefix.want {
+                    self.start_over().await?;
+                    return Err(Failure::Broken(
+                        "it gave different bytes when asked again".into(),
+                    ));
+                }
+                received.0 = None;
+            }
+        }
+        if bytes.is_empty() {
+            Ok(())
+        } else {
+            self.take(bytes).await
+        }
+    }
+
+    /// The whole has ended: it must have brought no less than was received before.
+    pub async fn ended(&mut self, received: Received) -> Result<(), Failure> {
+        if received.0.is_some() {
+            self.start_over().await?;
+            return Err(Failure::Broken("it ended early".into()));
+        }
+        match self.total {
+            _ if self.received == 0 => Err(Failure::Garbage("an empty answer".into())),
+            Some(total) if total != self.received => Err(Failure::Broken("it ended early".into())),
+            _ => Ok(()),
+        }
     }
 
     async fn begin(&mut self, total: Option<u64>, from: &Arc<str>) -> Result<(), Failure> {
@@ -145,26 +200,18 @@ impl<S: Sink> ZipStream<S> {
     }
 }
 
-/// Skips what has been received already, comparing its hash.
-struct Skip {
+/// What has been received before somebody sends the whole, if anything.
+pub struct Received(Option<Prefix>);
+
+struct Prefix {
     left: u64,
     hash: Sha256,
     want: [u8; 32],
 }
 
-impl Skip {
-    fn over<S>(stream: &ZipStream<S>) -> Option<Skip> {
-        (stream.received > 0).then(|| Skip {
-            left: stream.received,
-            hash: Sha256::new(),
-            want: stream.hash.clone().finalize().into(),
-        })
-    }
-}
-
-struct ZipAttempt<'a, S> {
-    want: &'a Want<'a>,
-    stream: &'a mut ZipStream<S>,
+struct ZipAttempt<'a, 's> {
+    request: &'a UpstreamRequest<'a>,
+    stream: &'a mut ZipStream<'s>,
     /// Of this upstream's answer: what makes a `Range` safe.
     validator: Option<HeaderValue>,
     /// Whether its bytes are what was asked for, whatever it says of their coding.
@@ -173,7 +220,7 @@ struct ZipAttempt<'a, S> {
     resumes: u32,
 }
 
-impl<S: Sink> Attempt for ZipAttempt<'_, S> {
+impl Attempt for ZipAttempt<'_, '_> {
     type Done = ();
 
     async fn run(&mut self, upstream: &Upstream, until: Instant) -> Result<(), Failure> {
@@ -192,7 +239,9 @@ impl<S: Sink> Attempt for ZipAttempt<'_, S> {
             ask.insert(IF_RANGE, validator.clone());
         }
         let asked_range = !ask.is_empty();
-        let answer = upstream.request(self.want, ask, self.patience(until)).await;
+        let answer = upstream
+            .request(self.request, ask, self.patience(until))
+            .await;
         if asked_range
             && matches!(&answer, Err(Failure::Status { status, .. }) if status.as_u16() == 416)
         {
@@ -201,7 +250,7 @@ impl<S: Sink> Attempt for ZipAttempt<'_, S> {
             return Err(Failure::Broken("it has no more of it".into()));
         }
         let mut body = Incoming::new(answer?);
-        let skip = match body.response.status() {
+        let received = match body.response.status() {
             // The whole was plain, so its parts are.
             StatusCode::PARTIAL_CONTENT if asked_range => {
                 if range_start(body.response.headers()) != Some(self.stream.received) {
@@ -209,22 +258,21 @@ impl<S: Sink> Attempt for ZipAttempt<'_, S> {
                         "it sent another part than was asked for".into(),
                     ));
                 }
-                None
+                Received(None)
             }
             StatusCode::OK => {
                 self.plain = !body.is_gzip(upstream, self.patience(until)).await?;
                 let headers = body.response.headers();
                 self.validator = validator(headers).filter(|_| self.plain);
                 let total = body.total.filter(|_| self.plain);
-                let max = match self.want.errand.priority.is_prefetch() {
-                    true => self.stream.max.min(self.want.max),
+                let max = match self.request.errand.priority.is_prefetch() {
+                    true => self.stream.max.min(self.request.max),
                     false => self.stream.max,
                 };
                 if total.is_some_and(|total| total > max) {
                     return Err(Failure::TooLarge(max));
                 }
-                self.stream.begin(total, upstream.label()).await?;
-                Skip::over(self.stream)
+                self.stream.whole(total, upstream.label()).await?
             }
             status => {
                 return Err(Failure::Garbage(format!(
@@ -232,14 +280,7 @@ impl<S: Sink> Attempt for ZipAttempt<'_, S> {
                 )));
             }
         };
-        self.pump(upstream, body, skip, until).await?;
-        match self.stream.total {
-            _ if self.stream.received == 0 => Err(Failure::Garbage("an empty answer".into())),
-            Some(total) if total != self.stream.received => {
-                Err(Failure::Broken("it ended early".into()))
-            }
-            _ => Ok(()),
-        }
+        self.pump(upstream, body, received, until).await
     }
 
     fn progressed(&mut self) -> bool {
@@ -301,12 +342,12 @@ impl Incoming {
     }
 }
 
-impl<S: Sink> ZipAttempt<'_, S> {
+impl ZipAttempt<'_, '_> {
     async fn pump(
         &mut self,
         upstream: &Upstream,
         mut body: Incoming,
-        mut skip: Option<Skip>,
+        mut received: Received,
         until: Instant,
     ) -> Result<(), Failure> {
         let end = Instant::now() + WHOLE;
@@ -320,68 +361,36 @@ impl<S: Sink> ZipAttempt<'_, S> {
                 break;
             };
             let bytes = chunk.len() as u64;
-            arrival.came(bytes, &self.want.errand.priority).await;
+            arrival.came(bytes, &self.request.errand.priority).await;
             match &mut gunzip {
-                None => self.pass(&mut skip, chunk).await?,
+                None => self.stream.pass(&mut received, chunk).await?,
                 Some(decoder) => {
                     // In small pieces, so that a bomb cannot fill the memory before it is noticed.
                     for piece in chunk.chunks(4096) {
                         decoder.write_all(piece).map_err(bad_gzip)?;
                         let out = std::mem::take(decoder.get_mut());
-                        self.pass(&mut skip, out.into()).await?;
+                        self.stream.pass(&mut received, out.into()).await?;
                     }
                 }
             }
         }
         if let Some(decoder) = gunzip {
             let rest = decoder.finish().map_err(bad_gzip)?;
-            self.pass(&mut skip, rest.into()).await?;
+            self.stream.pass(&mut received, rest.into()).await?;
         }
-        if skip.is_some() {
-            self.stream.start_over().await?;
-            return Err(Failure::Broken("it ended early".into()));
-        }
-        Ok(())
-    }
-
-    async fn pass(&mut self, skip: &mut Option<Skip>, mut bytes: Bytes) -> Result<(), Failure> {
-        if let Some(state) = skip {
-            let known = bytes.split_to(
-                usize::try_from(state.left)
-                    .unwrap_or(usize::MAX)
-                    .min(bytes.len()),
-            );
-            state.hash.update(&known);
-            state.left -= known.len() as u64;
-            if state.left == 0 {
-                let seen: [u8; 32] = state.hash.clone().finalize().into();
-                if seen != state.want {
-                    self.stream.start_over().await?;
-                    return Err(Failure::Broken(
-                        "it gave different bytes when asked again".into(),
-                    ));
-                }
-                *skip = None;
-            }
-        }
-        if bytes.is_empty() {
-            Ok(())
-        } else {
-            self.stream.take(bytes).await
-        }
+        self.stream.ended(received).await
     }
 
     /// From a folder.
     async fn copy(&mut self, upstream: &Upstream) -> Result<(), Failure> {
-        let path = local::path(upstream.base(), self.want.path)?;
+        let path = local::path(upstream.base(), self.request.path)?;
         let broken = |error: std::io::Error| Failure::Broken(error.to_string());
         let file = std::sync::Arc::new(local::open(path)?);
         let size = file.metadata().map_err(broken)?.len();
         if size > self.stream.max {
             return Err(Failure::TooLarge(self.stream.max));
         }
-        self.stream.begin(Some(size), upstream.label()).await?;
-        let mut skip = Skip::over(self.stream);
+        let mut received = self.stream.whole(Some(size), upstream.label()).await?;
         let mut offset = 0;
         while offset < size {
             let file = std::sync::Arc::clone(&file);
@@ -400,7 +409,7 @@ impl<S: Sink> ZipAttempt<'_, S> {
                 return Err(Failure::Broken("the file became shorter".into()));
             }
             offset += piece.len() as u64;
-            self.pass(&mut skip, piece.into()).await?;
+            self.stream.pass(&mut received, piece.into()).await?;
         }
         Ok(())
     }

@@ -8,18 +8,16 @@ use bytes::Bytes;
 use super::world::World;
 use crate::app::{self, UpstreamMaker};
 use crate::clock::SharedClock;
-use crate::engine::Sources;
+use crate::engine::{Chain, FetchRequest};
 use crate::errand::Errand;
 use crate::gomod::ModulePath;
 use crate::policy::{Course, Policy};
 use crate::protocol::{Key, Meta, MetaKey};
-use crate::upstream::{ChainSpec, Fetched, Want};
+use crate::upstream::ChainSpec;
 use crate::vcs::direct::{Lodging, Place, Question, Way};
 
 /// Versions that are shown.
 const SHOWN: usize = 8;
-/// The largest list that is read. Bytes.
-const MAX_LIST: u64 = 4 << 20;
 
 /// Prints everything about a module; false if it is not to be had.
 pub async fn explain(
@@ -32,8 +30,8 @@ pub async fn explain(
     let maker = &world.maker()?;
     let config = &loaded.config;
     let routes = app::routes(loaded)?;
-    let (_sender, chain) = tokio::sync::watch::channel(None);
-    let own = maker.all_sources(&routes, chain);
+    let (_sender, public) = tokio::sync::watch::channel(None);
+    let own = maker.chains(&routes, public);
     let policy = Policy::new(
         routes.rules,
         app::patterns(&config.modules.private),
@@ -72,8 +70,8 @@ pub async fn explain(
         }
         Course::Upstream => {
             say!("  route           the chain: {}", chosen);
-            let sources = maker.sources(&chosen, &direct.of_chain());
-            Ok(by_sources(&sources, module, wanted).await)
+            let chain = maker.chain(&chosen, &direct.of_chain());
+            Ok(by_chain(&chain, module, wanted).await)
         }
         Course::Route(number) => {
             let route = &config.routes[number];
@@ -87,7 +85,7 @@ pub async fn explain(
                 "direct" => {
                     Ok(by_git(maker, world.clock, &direct.of_route(number), module, wanted).await)
                 }
-                _ => Ok(by_sources(&own.route(number), module, wanted).await),
+                _ => Ok(by_chain(&own.route(number), module, wanted).await),
             }
         }
         Course::Private(pattern) => {
@@ -115,8 +113,8 @@ async fn by_git(
     match at_proxy {
         Some(healthy) => healthy,
         None => {
-            let sources = maker.sources(&ChainSpec::direct(), way);
-            by_sources(&sources, module, wanted).await
+            let chain = maker.chain(&ChainSpec::direct(), way);
+            by_chain(&chain, module, wanted).await
         }
     }
 }
@@ -150,37 +148,24 @@ async fn repository(lodging: &Lodging, clock: &SharedClock, wanted: Option<&str>
     }
 }
 
-async fn by_sources(sources: &Sources, module: &ModulePath, wanted: Option<&str>) -> bool {
-    let key = MetaKey {
+async fn by_chain(chain: &Chain, module: &ModulePath, wanted: Option<&str>) -> bool {
+    let key = Key::Meta(MetaKey {
         module: module.clone(),
         meta: Meta::List,
-    };
-    let key = Key::Meta(key);
-    let path = key.to_string();
-    let want = Want {
-        path: &path,
-        module: Some(module),
-        first_byte: None,
-        max: MAX_LIST,
-        max_of_strangers: MAX_LIST,
-        large: false,
-        errand: &Errand::default(),
-    };
-    let whole = |body: &Bytes| Ok(body.clone());
-    match sources
-        .small(module.as_str(), &key, &want, None, &whole)
-        .await
-    {
-        Ok((Fetched::New(list, _), from)) => {
-            say!("  answered by     {from}");
-            versions(&list, wanted);
+    });
+    let errand = Errand::default();
+    match chain.fetch_small(&FetchRequest::new(&key, &errand)).await {
+        Ok(reply) => {
+            say!("  answered by     {}", reply.from);
+            versions(&reply.content.body, wanted);
             true
         }
-        Ok((Fetched::NotModified, _)) => true,
-        Err(error) => trouble(
-            "answered by",
-            &format!("nobody: {}", error.lines.join("\n")),
-        ),
+        Err(error) => {
+            let text = error.lines.join("\n");
+            // It is the module that was asked about; its list is only the means.
+            let text = text.replace(&key.describe(), module.as_str());
+            trouble("answered by", &format!("nobody: {text}"))
+        }
     }
 }
 

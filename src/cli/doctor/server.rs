@@ -14,7 +14,7 @@ use crate::app::{self, UpstreamMaker, Weight};
 use crate::clock::SharedClock;
 use crate::config::{Environment, Loaded};
 use crate::control;
-use crate::engine::{Network, Sources};
+use crate::engine::Network;
 use crate::gomod::Patterns;
 use crate::policy::Policy;
 use crate::store::{DataDir, Disk, Room};
@@ -226,10 +226,10 @@ async fn upstreams(
         };
         say!("  {label:<15} {count} {more}from {place}");
     }
-    let sources: Sources = maker.sources(chain, &maker.direct().of_chain());
+    let chain = maker.chain(chain, &maker.direct().of_chain());
     let mut healthy = true;
     let mut any = false;
-    for upstream in sources.upstreams() {
+    for upstream in chain.upstreams() {
         any = true;
         let began = clock.instant();
         let (well, state) = reach(upstream).await;

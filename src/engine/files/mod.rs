@@ -1,5 +1,6 @@
 //! Immutable files: kept ones are answered from memory or disk, missing ones fetched, verified and kept.
 
+mod flight;
 mod lookup;
 mod publish;
 mod small;
@@ -8,56 +9,16 @@ mod zip;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::Engine;
 use super::answer::{Answer, CacheStatus, Content, Mode};
 use super::error::{Class, EngineError};
-use super::sources::{PATIENCE, Sources};
+use super::origins::Chain;
 use crate::errand::Errand;
 use crate::gomod::ModulePath;
 use crate::policy::Course;
 use crate::protocol::{FileKey, Key, Kind};
-pub(super) use small::Landed;
+pub(super) use small::FetchedFile;
 pub use zip::{Progress, ZipFlight};
-
-/// The largest `.info` that makes sense, as above. Bytes.
-pub(super) const MAX_INFO: u64 = 256 << 10;
-pub(super) const MAX_INFO_OF_STRANGERS: u64 = 64 << 10;
-
-/// What becomes of a fetch that began as a prefetch and has failed: such a one asks once and not everybody, so that
-/// need not be the last word. Nobody can join it any more.
-enum Trial {
-    /// Nobody waits for it.
-    Forget,
-    /// Somebody does: it is fetched as for anybody, within what is left of their time.
-    Again(Errand),
-    /// Asking again would not help.
-    Final,
-}
-
-impl Trial {
-    /// With less than this left nothing can come of it.
-    const LEAST: Duration = Duration::from_millis(500);
-
-    fn of(errand: &Errand, error: &EngineError) -> Self {
-        let Some(since) = errand.priority.raised_at() else {
-            return Trial::Forget;
-        };
-        let until = since + PATIENCE;
-        // Its content would be the same.
-        let is_judged = matches!(error.class, Class::Rejected | Class::Unvouched);
-        if is_judged || until < Instant::now() + Self::LEAST {
-            return Trial::Final;
-        }
-        Trial::Again(Errand {
-            until: Some(until),
-            asked: errand.asked.clone(),
-            request_id: errand.request_id.clone(),
-            ..Errand::from(errand.via.clone())
-        })
-    }
-}
 
 impl Engine {
     /// Answers for an immutable file.
@@ -98,12 +59,12 @@ impl Engine {
     }
 
     /// Where a module comes from; a prefetch of a public one goes to no repository.
-    async fn sources_for(&self, module: &ModulePath, errand: &Errand) -> Sources {
-        let sources = self.sources_of(module).await;
+    async fn chain_for(&self, module: &ModulePath, errand: &Errand) -> Chain {
+        let chain = self.chain_of(module).await;
         let is_public = self.policy.course(module) == Course::Upstream;
         match errand.priority.is_prefetch() && is_public {
-            true => sources.proxies_only(),
-            false => sources,
+            true => chain.proxies_only(),
+            false => chain,
         }
     }
 

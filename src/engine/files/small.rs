@@ -6,29 +6,25 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::flight::Flight;
 use super::publish::PUBLISH_WAIT;
-use super::{MAX_INFO, MAX_INFO_OF_STRANGERS, Trial, too_many};
+use super::too_many;
 use crate::engine::Engine;
 use crate::engine::answer::{Answer, CacheStatus};
 use crate::engine::error::EngineError;
 use crate::engine::memory::CachedFile;
+use crate::engine::origins::{FetchRequest, Reply};
 use crate::engine::slow::Look;
 use crate::engine::vouch::Vouched;
 use crate::errand::Errand;
-use crate::flights::{Outcome, Place, outcome};
-use crate::gomod::check;
+use crate::flights::{Outcome, outcome};
 use crate::gomod::dirhash::hash_go_mod;
 use crate::protocol::{FileKey, Key, Kind};
 use crate::store::{self, Companions, FileRecord, Room, Sha256};
-use crate::upstream::{Fetched, Want};
 
-/// The largest go.mod (`golang.org/x/mod/zip.MaxGoMod`), and of a source that a stranger has named. Bytes.
-const MAX_MOD: u64 = 16 << 20;
-const MAX_MOD_OF_STRANGERS: u64 = 1 << 20;
-
-/// A small file that has landed.
+/// A small file that has been fetched.
 #[derive(Clone)]
-pub(in crate::engine) struct Landed {
+pub(in crate::engine) struct FetchedFile {
     pub(in crate::engine) file: CachedFile,
     stored: bool,
     from: Arc<str>,
@@ -42,11 +38,11 @@ impl Engine {
     ) -> Result<Answer, EngineError> {
         let flight = self.small_flight(key, errand).ok_or_else(too_many)?;
         match outcome(flight).await {
-            Some(Ok(landed)) => Ok(landed.file.answer(
+            Some(Ok(fetched)) => Ok(fetched.file.answer(
                 CacheStatus::Miss {
-                    stored: landed.stored,
+                    stored: fetched.stored,
                 },
-                Some(landed.from).filter(|from| !from.is_empty()),
+                Some(fetched.from).filter(|from| !from.is_empty()),
             )),
             Some(Err(error)) if key.kind == Kind::Info && error.is_fault() => {
                 self.stand_in(key, error).await
@@ -61,166 +57,30 @@ impl Engine {
         self: &Arc<Self>,
         key: &FileKey,
         errand: &Errand,
-    ) -> Option<Outcome<Result<Landed, EngineError>>> {
+    ) -> Option<Outcome<Result<FetchedFile, EngineError>>> {
         self.small_flights.join(key, &errand.priority, |place| {
-            let (sender, receiver) = watch::channel(None);
-            let (engine, key, errand) = (Arc::clone(self), key.clone(), errand.apart());
-            let (slow, watched, on, seen) = (
-                self.slow.clone(),
-                key.clone(),
-                errand.clone(),
-                sender.clone(),
-            );
-            (receiver, async move {
-                // Those who can join hold one themselves.
-                let look = || Look {
-                    waiting: seen.receiver_count().saturating_sub(1),
-                    received: None,
-                };
-                let flown = engine.fly_small(key, errand, place, sender);
-                slow.watch(&watched, &on, look, flown).await
-            })
+            let (fetched, receiver) = watch::channel(None);
+            let flight = SmallFlight { fetched };
+            (receiver, self.fly(key, errand, place, flight))
         })
-    }
-
-    /// The flight of an `.info` or `.mod`: followers are answered once it is verified, keeping it goes on beside.
-    async fn fly_small(
-        self: Arc<Self>,
-        key: FileKey,
-        errand: Errand,
-        place: Place<FileKey, Outcome<Result<Landed, EngineError>>>,
-        landed: watch::Sender<Option<Result<Landed, EngineError>>>,
-    ) {
-        // Another flight may have landed between this one's client's look at what is kept and its start.
-        if let Ok(Some(file)) = self.kept(&key).await {
-            let from = Arc::from("");
-            landed.send_replace(Some(Ok(Landed {
-                file,
-                stored: true,
-                from,
-            })));
-            return;
-        }
-        if let Some(error) = self.learned_meanwhile(&key, &errand) {
-            place.leave();
-            landed.send_replace(Some(Err(error)));
-            return;
-        }
-        let prefetch = errand.priority.is_prefetch();
-        // Boxed, here and below: what fetching needs is given back before keeping begins.
-        let mut fetched = Box::pin(self.fetch_small(&key, &errand)).await;
-        if prefetch && let Err(error) = &fetched {
-            place.leave();
-            match Trial::of(&errand, error) {
-                Trial::Forget => {
-                    landed.send_replace(fetched.err().map(Err));
-                    return;
-                }
-                Trial::Again(errand) => {
-                    fetched = Box::pin(self.fetch_small(&key, &errand)).await;
-                }
-                Trial::Final => {}
-            }
-        }
-        match fetched {
-            Ok((body, record, companions, from)) => {
-                let validity = self.validities.of(&key);
-                let content = store::Content::Bytes(body.clone());
-                let file = CachedFile::new(&record, content, Some(validity));
-                // A disk that cannot keep up slows the answers down, for a moment; then they go out unkept.
-                let place = timeout(PUBLISH_WAIT, self.publishing.acquire()).await;
-                let mut keep = place.is_ok() && self.store.blobs().room() == Room::Enough;
-                if keep && body.len() as u64 > store::SMALL {
-                    // From the file it takes no memory, however slowly it is read.
-                    match self.publish_first(&key, &body, &record, &companions).await {
-                        Some(file) => {
-                            self.has_appeared(&key);
-                            landed.send_replace(Some(Ok(Landed {
-                                file,
-                                stored: true,
-                                from,
-                            })));
-                            return self.absences.appeared(&Key::File(key)).await;
-                        }
-                        None => keep = false,
-                    }
-                }
-                self.has_appeared(&key);
-                let stored = keep && self.store.blobs().can_keep(&key);
-                landed.send_replace(Some(Ok(Landed {
-                    file: file.clone(),
-                    stored,
-                    from,
-                })));
-                self.absences.appeared(&Key::File(key.clone())).await;
-                if !keep {
-                    self.metrics.unkept.inc();
-                    self.pin_alone(&key, &companions).await;
-                    return;
-                }
-                match self
-                    .store
-                    .publish_bytes(&key, body, &record, &companions)
-                    .await
-                {
-                    Ok(()) => {
-                        self.show_totals();
-                        self.memory.put(key, file);
-                    }
-                    // The store says so.
-                    Err(_) => drop(self.metrics.unkept.inc()),
-                }
-            }
-            Err(error) => {
-                self.remember_no(&Key::File(key.clone()), &error);
-                self.noted(&key, &error, &errand);
-                place.leave();
-                landed.send_replace(Some(Err(error)));
-            }
-        }
     }
 
     async fn fetch_small(
         self: &Arc<Self>,
         key: &FileKey,
         errand: &Errand,
-    ) -> Result<(Bytes, FileRecord, Companions, Arc<str>), EngineError> {
-        let path = key.to_string();
+    ) -> Result<Verified, EngineError> {
         let vouching = (key.kind == Kind::Mod).then(|| self.voucher.begin(key, errand));
         if let Some(vouching) = &vouching
             && self.has_sibling(key).await
         {
             vouching.found();
         }
-        let (max, max_of_strangers) = match key.kind {
-            Kind::Mod => (MAX_MOD, MAX_MOD_OF_STRANGERS),
-            Kind::Info | Kind::Zip => (MAX_INFO, MAX_INFO_OF_STRANGERS),
-        };
-        let want = Want {
-            path: &path,
-            module: Some(&key.module),
-            first_byte: None,
-            max,
-            max_of_strangers,
-            large: false,
-            errand,
-        };
-        let check = |body: &Bytes| match key.kind {
-            Kind::Info => check::info(&key.version, body),
-            Kind::Mod | Kind::Zip => check::go_mod(&key.module, body),
-        };
-        let sources = self.sources_for(&key.module, errand).await;
-        let keep_body = |body: &Bytes| check(body).map(|()| body.clone());
         let as_key = Key::File(key.clone());
-        let found = sources
-            .small(&key.describe(), &as_key, &want, None, &keep_body)
-            .await;
-        let (fetched, from) = self.judged(&key.module, &sources, found).await?;
-        let Fetched::New(body, _) = fetched else {
-            return Err(EngineError::ours(
-                "not modified, although nothing was known",
-            ));
-        };
+        let chain = self.chain_for(&key.module, errand).await;
+        let fetched = chain.fetch_small(&FetchRequest::new(&as_key, errand)).await;
+        let Reply { content, from, .. } = self.judged(&key.module, &chain, fetched).await?;
+        let body = content.body;
         if key.kind == Kind::Mod {
             self.prefetch.arrived(key, &body);
         }
@@ -242,6 +102,116 @@ impl Engine {
             verified: vouched.verified,
             by: vouched.by,
         };
-        Ok((body, record, vouched.companions, from))
+        Ok(Verified {
+            body,
+            record,
+            companions: vouched.companions,
+            from,
+        })
+    }
+}
+
+/// A small file that may be given out.
+struct Verified {
+    body: Bytes,
+    record: FileRecord,
+    companions: Companions,
+    from: Arc<str>,
+}
+
+/// A small file in flight.
+struct SmallFlight {
+    fetched: watch::Sender<Option<Result<FetchedFile, EngineError>>>,
+}
+
+impl SmallFlight {
+    fn tell(&self, file: CachedFile, stored: bool, from: Arc<str>) {
+        let fetched = FetchedFile { file, stored, from };
+        self.fetched.send_replace(Some(Ok(fetched)));
+    }
+}
+
+impl Flight for SmallFlight {
+    type Fetched = Verified;
+
+    fn look(&self) -> Look {
+        Look {
+            // Those who can join hold one themselves.
+            waiting: self.fetched.receiver_count().saturating_sub(1),
+            received: None,
+        }
+    }
+
+    fn is_kept(&self, file: CachedFile) {
+        self.tell(file, true, Arc::from(""));
+    }
+
+    async fn fetch(
+        &self,
+        engine: &Arc<Engine>,
+        key: &FileKey,
+        errand: &Errand,
+    ) -> Result<Verified, EngineError> {
+        engine.fetch_small(key, errand).await
+    }
+
+    /// Nobody sees a part of a small file.
+    fn begin_again(&self) -> bool {
+        true
+    }
+
+    fn failed(&self, error: EngineError) {
+        self.fetched.send_replace(Some(Err(error)));
+    }
+
+    /// Followers are answered once it is verified, keeping it goes on beside.
+    async fn publish(&self, engine: &Engine, key: FileKey, fetched: Verified) {
+        let Verified {
+            body,
+            record,
+            companions,
+            from,
+        } = fetched;
+        let validity = engine.validities.of(&key);
+        let content = store::Content::Bytes(body.clone());
+        let file = CachedFile::new(&record, content, Some(validity));
+        // A disk that cannot keep up slows the answers down, for a moment; then they go out unkept.
+        let place = timeout(PUBLISH_WAIT, engine.publishing.acquire()).await;
+        let mut keep = place.is_ok() && engine.store.blobs().room() == Room::Enough;
+        if keep && body.len() as u64 > store::SMALL {
+            // From the file it takes no memory, however slowly it is read.
+            match engine
+                .publish_first(&key, &body, &record, &companions)
+                .await
+            {
+                Some(file) => {
+                    engine.has_appeared(&key);
+                    self.tell(file, true, from);
+                    return engine.absences.appeared(&Key::File(key)).await;
+                }
+                None => keep = false,
+            }
+        }
+        engine.has_appeared(&key);
+        let stored = keep && engine.store.blobs().can_keep(&key);
+        self.tell(file.clone(), stored, from);
+        engine.absences.appeared(&Key::File(key.clone())).await;
+        if !keep {
+            engine.metrics.unkept.inc();
+            engine.pin_alone(&key, &companions).await;
+            return;
+        }
+        match engine
+            .store
+            .publish_bytes(&key, body, &record, &companions)
+            .await
+        {
+            Ok(()) => {
+                engine.show_totals();
+                engine.memory.put(key, file);
+            }
+            // The store says so.
+            Err(_) => drop(engine.metrics.unkept.inc()),
+        }
     }
 }

@@ -9,20 +9,20 @@ use crate::engine::vouch::Vouching;
 use crate::gomod::zip::{self as gozip, CheckedZip};
 use crate::protocol::FileKey;
 use crate::store::FileRecord;
-use crate::upstream::{SinkError, ZipStream};
+use crate::upstream::SinkError;
 
 /// A zip that has arrived whole: checks it by all rules, then asks who vouches for it. The verdict on its content
 /// comes from the central directory; what was hashed on the way only saves doing it again.
 pub async fn check(
     key: &FileKey,
     flight: &Arc<ZipFlight>,
-    stream: ZipStream<SpoolSink>,
+    sink: SpoolSink,
+    (size, sha256): (u64, [u8; 32]),
     vouching: Vouching,
     from: &str,
     now: crate::clock::Timestamp,
 ) -> Result<Verdict, EngineError> {
     let what = format!("{}@{}", key.module, key.version);
-    let (sink, size, sha256) = stream.finish();
     // Of an unknown size the hasher waits for more: tell it that this is all.
     flight.has_arrived(size);
     let hashed = sink.finish().await.map_err(|error| match error {

@@ -187,13 +187,3 @@ impl ZipFlight {
         });
     }
 }
-
-/// Ends the flight with a fault of ours if its task dies.
-pub struct EndGuard(pub Arc<ZipFlight>);
-
-impl Drop for EndGuard {
-    fn drop(&mut self) {
-        self.0
-            .end(Err(EngineError::ours("the fetch ended unexpectedly")));
-    }
-}

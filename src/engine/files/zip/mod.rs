@@ -7,23 +7,24 @@ mod sink;
 
 use std::sync::Arc;
 
-use super::{Trial, too_many};
+use parking_lot::Mutex;
+
+use super::flight::Flight;
+use super::too_many;
 use crate::engine::Engine;
 use crate::engine::answer::{Answer, CacheStatus, Content};
 use crate::engine::error::EngineError;
 use crate::engine::memory::CachedFile;
+use crate::engine::origins::FetchRequest;
+use crate::engine::slow::Look;
 use crate::engine::vouch::Vouching;
 use crate::errand::Errand;
-use crate::flights::Place;
 use crate::protocol::{FileKey, Key};
 use crate::store::{self, BlobFile};
-use crate::upstream::{Want, ZipStream};
-use flight::{EndGuard, Verdict};
+use crate::upstream::ZipStream;
+use flight::Verdict;
 pub use flight::{Progress, ZipFlight};
 use sink::SpoolSink;
-
-/// The largest zip (`golang.org/x/mod/zip.MaxZipFile`). Bytes.
-const MAX_ZIP: u64 = 524_288_000;
 
 impl Engine {
     pub(super) async fn missed_zip(
@@ -67,20 +68,12 @@ impl Engine {
     ) -> Option<Arc<ZipFlight>> {
         self.zip_flights.join(key, &errand.priority, |place| {
             let vouching = self.voucher.begin(key, errand);
-            let flight = ZipFlight::new(vouching.foresight());
-            let (engine, key, following) = (Arc::clone(self), key.clone(), Arc::clone(&flight));
-            let errand = errand.apart();
-            let (slow, watched, on, seen) = (
-                self.slow.clone(),
-                key.clone(),
-                errand.clone(),
-                Arc::clone(&flight),
-            );
-            let work = async move {
-                let flown = engine.fly_zip(key, errand, vouching, following, place);
-                slow.watch(&watched, &on, || seen.look(), flown).await
+            let followed = ZipFlight::new(vouching.foresight());
+            let flight = FlyingZip {
+                followed: Arc::clone(&followed),
+                vouching: Mutex::new(Some(vouching)),
             };
-            (flight, work)
+            (followed, self.fly(key, errand, place, flight))
         })
     }
 
@@ -98,78 +91,6 @@ impl Engine {
         }
     }
 
-    /// The flight of a zip.
-    async fn fly_zip(
-        self: Arc<Self>,
-        key: FileKey,
-        errand: Errand,
-        vouching: Vouching,
-        flight: Arc<ZipFlight>,
-        place: Place<FileKey, Arc<ZipFlight>>,
-    ) {
-        let guard = EndGuard(flight);
-        let flight = &guard.0;
-        // As with small files.
-        if let Ok(Some(_)) = self.kept(&key).await {
-            return flight.is_kept();
-        }
-        if let Some(error) = self.learned_meanwhile(&key, &errand) {
-            place.leave();
-            return flight.end(Err(error));
-        }
-        let prefetch = errand.priority.is_prefetch();
-        let mut fetched = Box::pin(self.fetch_zip(&key, &errand, vouching, flight)).await;
-        if prefetch && let Err(error) = &fetched {
-            place.leave();
-            match Trial::of(&errand, error) {
-                Trial::Forget => return flight.end(Err(error.clone())),
-                Trial::Again(errand) if flight.begin_again() => {
-                    let vouching = self.voucher.begin(&key, &errand);
-                    fetched = Box::pin(self.fetch_zip(&key, &errand, vouching, flight)).await;
-                }
-                Trial::Again(_) | Trial::Final => {}
-            }
-        }
-        match fetched {
-            Ok(mut verdict) => {
-                verdict.stored &= self.store.blobs().can_keep(&key);
-                let verdict = Arc::new(verdict);
-                flight.end(Ok(Arc::clone(&verdict)));
-                let as_key = Key::File(key.clone());
-                self.negatives.forget(&as_key);
-                self.absences.appeared(&as_key).await;
-                let Some(spool) = flight.spool().filter(|spool| spool.can_be_kept()) else {
-                    self.metrics.unkept.inc();
-                    self.pin_alone(&key, &verdict.companions).await;
-                    return;
-                };
-                match self
-                    .store
-                    .publish_spool(
-                        &key,
-                        &spool,
-                        &verdict.h1,
-                        &verdict.record,
-                        &verdict.companions,
-                    )
-                    .await
-                {
-                    Ok(()) => self.show_totals(),
-                    // As above.
-                    Err(_) => drop(self.metrics.unkept.inc()),
-                }
-            }
-            Err(mut error) => {
-                // Of a prefetch less is taken than of what is waited for.
-                error.too_large &= !prefetch;
-                self.remember_no(&Key::File(key.clone()), &error);
-                self.noted(&key, &error, &errand);
-                place.leave();
-                flight.end(Err(error));
-            }
-        }
-    }
-
     async fn fetch_zip(
         &self,
         key: &FileKey,
@@ -177,22 +98,15 @@ impl Engine {
         vouching: Vouching,
         flight: &Arc<ZipFlight>,
     ) -> Result<Verdict, EngineError> {
-        let path = key.to_string();
-        let want = Want {
-            path: &path,
-            module: Some(&key.module),
-            first_byte: None,
-            max: match errand.priority.is_prefetch() {
-                true => self.prefetch.room().min(MAX_ZIP),
-                false => MAX_ZIP,
-            },
-            max_of_strangers: MAX_ZIP,
-            large: true,
-            errand,
-        };
-        let sink = SpoolSink::new(Arc::clone(flight), Arc::clone(self.store.blobs()));
-        let mut stream = ZipStream::new(sink, MAX_ZIP);
-        let sources = self.sources_for(&key.module, errand).await;
+        let as_key = Key::File(key.clone());
+        let mut request = FetchRequest::new(&as_key, errand);
+        let max = request.max;
+        if errand.priority.is_prefetch() {
+            request = request.at_most(self.prefetch.room());
+        }
+        let mut sink = SpoolSink::new(Arc::clone(flight), Arc::clone(self.store.blobs()));
+        let mut stream = ZipStream::new(&mut sink, max);
+        let chain = self.chain_for(&key.module, errand).await;
         // What will be refused in the end need not be fetched to the end; but whether it exists is said first.
         let mut begun = flight.follow();
         if self.has_sibling(key).await {
@@ -205,15 +119,24 @@ impl Engine {
             vouching.found();
             vouching.doomed().await
         };
-        let what = key.describe();
         let from = tokio::select! {
             biased;
-            from = sources.zip(&what, key, &want, &mut stream) => {
-                self.judged(&key.module, &sources, from).await?
+            from = chain.fetch_zip(&request, &key.version, &mut stream) => {
+                self.judged(&key.module, &chain, from).await?
             }
             error = doomed => return Err(error),
         };
-        check::check(key, flight, stream, vouching, &from, self.clock.now()).await
+        let arrived = stream.finish();
+        check::check(
+            key,
+            flight,
+            sink,
+            arrived,
+            vouching,
+            &from,
+            self.clock.now(),
+        )
+        .await
     }
 }
 
@@ -233,4 +156,86 @@ fn whole(flight: &Arc<ZipFlight>, verdict: &Verdict) -> Result<Answer, EngineErr
         },
         Some(Arc::clone(&verdict.from)),
     ))
+}
+
+/// A zip in flight, on the side of who fetches it.
+struct FlyingZip {
+    followed: Arc<ZipFlight>,
+    /// For the first try: what followers may be promised is told by it.
+    vouching: Mutex<Option<Vouching>>,
+}
+
+impl Drop for FlyingZip {
+    /// If its task dies, that is a fault of ours; else this is not the first end.
+    fn drop(&mut self) {
+        let error = EngineError::ours("the fetch ended unexpectedly");
+        self.followed.end(Err(error));
+    }
+}
+
+impl Flight for FlyingZip {
+    type Fetched = Verdict;
+
+    fn look(&self) -> Look {
+        self.followed.look()
+    }
+
+    fn is_kept(&self, _file: CachedFile) {
+        self.followed.is_kept();
+    }
+
+    async fn fetch(
+        &self,
+        engine: &Arc<Engine>,
+        key: &FileKey,
+        errand: &Errand,
+    ) -> Result<Verdict, EngineError> {
+        let first = self.vouching.lock().take();
+        let vouching = first.unwrap_or_else(|| engine.voucher.begin(key, errand));
+        // Of a prefetch less is taken than of what is waited for.
+        let bounded = errand.priority.is_prefetch();
+        let fetched = engine.fetch_zip(key, errand, vouching, &self.followed);
+        fetched.await.map_err(|mut error| {
+            error.too_large &= !bounded;
+            error
+        })
+    }
+
+    fn begin_again(&self) -> bool {
+        self.followed.begin_again()
+    }
+
+    fn failed(&self, error: EngineError) {
+        self.followed.end(Err(error));
+    }
+
+    async fn publish(&self, engine: &Engine, key: FileKey, mut verdict: Verdict) {
+        verdict.stored &= engine.store.blobs().can_keep(&key);
+        let verdict = Arc::new(verdict);
+        self.followed.end(Ok(Arc::clone(&verdict)));
+        let as_key = Key::File(key.clone());
+        engine.negatives.forget(&as_key);
+        engine.absences.appeared(&as_key).await;
+        let spool = self.followed.spool();
+        let Some(spool) = spool.filter(|spool| spool.can_be_kept()) else {
+            engine.metrics.unkept.inc();
+            engine.pin_alone(&key, &verdict.companions).await;
+            return;
+        };
+        match engine
+            .store
+            .publish_spool(
+                &key,
+                &spool,
+                &verdict.h1,
+                &verdict.record,
+                &verdict.companions,
+            )
+            .await
+        {
+            Ok(()) => engine.show_totals(),
+            // The store says so.
+            Err(_) => drop(engine.metrics.unkept.inc()),
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -54,6 +55,7 @@ impl SpoolSink {
     }
 }
 
+#[async_trait]
 impl Sink for SpoolSink {
     async fn begin(&mut self, total: Option<u64>, from: &Arc<str>) -> Result<(), SinkError> {
         let spool = self

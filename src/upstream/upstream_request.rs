@@ -7,7 +7,7 @@ use crate::gomod::ModulePath;
 
 /// What is wanted of an upstream.
 #[derive(Clone, Debug)]
-pub struct Want<'a> {
+pub struct UpstreamRequest<'a> {
     /// Below the base URL, bang-escaped.
     pub path: &'a str,
     /// Whose, if it is about a module: one module's fetches leave room for others.

@@ -1,20 +1,23 @@
-//! Direct mode as a source of the chain: questions of clients become questions about a repository, and what has no answer
+//! Direct mode as an origin: questions of clients become questions about a repository, and what has no answer
 //! gets its class.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use quick_cache::sync::Cache;
 use tokio::sync::mpsc;
 use url::Url;
 
-use super::error::{Class, EngineError};
-use crate::gomod::ModulePath;
+use super::{FetchRequest, Known, Origin, OriginError, PATIENCE, Reply, Revalidation};
+use crate::engine::error::{Class, EngineError};
+use crate::gomod::Version;
 use crate::protocol::{FileKey, Key, Kind, Meta, MetaKey};
-use crate::upstream::{Check, Failure, Fetched, Sink, SinkError, Upstream, Validators, ZipStream};
+use crate::upstream::{Failure, SinkError, Upstream, Validators, ZipStream};
 use crate::vcs::direct::{DirectError, Lodging, Place, Question, Way};
 use crate::vcs::pack::PackError;
+use crate::vcs::party::Party;
 use crate::vcs::resolve::ResolveError;
 use crate::vcs::{NoVersion, RepoError};
 
@@ -29,44 +32,36 @@ const AHEAD: usize = 4;
 pub type MakeProxy = Arc<dyn Fn(&Url) -> Result<Arc<Upstream>, String> + Send + Sync>;
 
 /// Straight from version control, by one set of rules.
-pub struct Direct {
+pub struct DirectOrigin {
+    label: Arc<str>,
     way: Arc<Way>,
     make: MakeProxy,
     proxies: Cache<String, Arc<Upstream>>,
 }
 
 /// Whom to ask about a module.
-pub enum Found {
+enum Found {
     /// A repository.
     Repository(Box<Lodging>),
     /// Another module proxy, as the module's page says.
     Proxy(Arc<Upstream>),
 }
 
-impl Direct {
+impl DirectOrigin {
     /// By the rules of `way`.
     pub fn new(way: Arc<Way>, make: MakeProxy) -> Arc<Self> {
-        Arc::new(Direct {
+        Arc::new(DirectOrigin {
+            label: "direct".into(),
             way,
             make,
             proxies: Cache::new(PROXIES),
         })
     }
 
-    /// How long an answer may take that needs a fetch.
-    pub fn patience(&self) -> Duration {
-        self.way.patience()
-    }
-
-    /// The way it goes.
-    pub fn way(&self) -> &Arc<Way> {
-        &self.way
-    }
-
     /// Finds out whom to ask.
-    pub async fn find(&self, module: &ModulePath, what: &str) -> Result<Found, EngineError> {
-        let place = self.way.place(module).await;
-        match place.map_err(|error| verdict(what, error))? {
+    async fn find(&self, request: &FetchRequest<'_>) -> Result<Found, OriginError> {
+        let place = self.way.place(request.key.module()).await;
+        match place.map_err(|error| failed(verdict(request, error)))? {
             Place::Repository(lodging) => Ok(Found::Repository(lodging)),
             Place::Proxy(url) => {
                 let make = || {
@@ -75,25 +70,99 @@ impl Direct {
                 };
                 let proxy = self.proxies.get_or_insert_with(&url.to_string(), make);
                 proxy.map(Found::Proxy).map_err(|why| {
-                    EngineError::absent(format!(
+                    let what = request.describe();
+                    failed(EngineError::absent(format!(
                         "not found: {what}: its page names the module proxy {url}: {why}"
-                    ))
+                    )))
                 })
             }
         }
     }
+
+    /// The largest small body that a repository may give: own ones have the bounds of what reads them, which are the go
+    /// command's.
+    fn max(&self, request: &FetchRequest<'_>) -> Option<u64> {
+        let is_own = self.way.rules().party() == Party::Own;
+        (!is_own).then_some(request.max_of_strangers)
+    }
+}
+
+#[async_trait]
+impl Origin for DirectOrigin {
+    fn label(&self) -> &Arc<str> {
+        &self.label
+    }
+
+    fn is_proxy(&self) -> bool {
+        false
+    }
+
+    async fn fetch_small(
+        &self,
+        request: &FetchRequest<'_>,
+        _time: Duration,
+    ) -> Result<Reply, OriginError> {
+        match self.find(request).await? {
+            Found::Repository(lodging) => {
+                let reply = small(&lodging, request, self.max(request)).await;
+                reply.map_err(failed)
+            }
+            Found::Proxy(proxy) => Origin::fetch_small(&*proxy, request, PATIENCE).await,
+        }
+    }
+
+    async fn revalidate(
+        &self,
+        request: &FetchRequest<'_>,
+        known: &Known<'_>,
+        _time: Duration,
+    ) -> Result<Revalidation, OriginError> {
+        match self.find(request).await? {
+            Found::Repository(lodging) => {
+                let reply = small(&lodging, request, self.max(request)).await;
+                reply.map(Revalidation::New).map_err(failed)
+            }
+            Found::Proxy(proxy) => Origin::revalidate(&*proxy, request, known, PATIENCE).await,
+        }
+    }
+
+    async fn fetch_zip(
+        &self,
+        request: &FetchRequest<'_>,
+        version: &Version,
+        _time: Duration,
+        stream: &mut ZipStream<'_>,
+    ) -> Result<Arc<str>, OriginError> {
+        match self.find(request).await? {
+            Found::Repository(lodging) => {
+                let made = zip(&lodging, request, version, stream).await;
+                made.map_err(failed)
+            }
+            Found::Proxy(proxy) => proxy.fetch_zip(request, version, PATIENCE, stream).await,
+        }
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        Some(self.way.patience())
+    }
+}
+
+/// How an error is told beside those of other origins.
+fn failed(error: EngineError) -> OriginError {
+    let line = error.lines.first().map_or("", String::as_str);
+    let brief = format!("direct: {}", line.trim_start_matches("not found: "));
+    OriginError { error, brief }
 }
 
 /// Asks a repository for something small, of at most `max` bytes.
-pub async fn small<T>(
+async fn small(
     lodging: &Lodging,
-    key: &Key,
+    request: &FetchRequest<'_>,
     max: Option<u64>,
-    what: &str,
-    check: Check<'_, T>,
-) -> Result<Fetched<T>, EngineError> {
-    let body = lodging.ask(question(key)).await;
-    let body: Bytes = body.map_err(|error| verdict(what, error))?;
+) -> Result<Reply, EngineError> {
+    let body = lodging.ask(question(request.key)).await;
+    let body: Bytes = body.map_err(|error| verdict(request, error))?;
+    let what = request.describe();
     if let Some(max) = max.filter(|max| body.len() as u64 > *max) {
         let url = lodging.url();
         let text = format!("{what}: what {url} has of it is larger than {max} bytes");
@@ -101,29 +170,37 @@ pub async fn small<T>(
         error.too_large = true;
         return Err(error);
     }
-    let content = check(&body).map_err(|why| {
+    let content = request.check(&body).map_err(|why| {
         EngineError::absent(format!(
             "not found: {what}: what {} has of it is not to be used: {why}",
             lodging.url()
         ))
     })?;
-    Ok(Fetched::New(content, Validators::default()))
+    Ok(Reply {
+        content,
+        validators: Validators::default(),
+        from: label(lodging),
+    })
 }
 
-/// Has a zip made.
-pub async fn zip<S: Sink>(
+/// Has a zip made; gives the name of the repository.
+async fn zip(
     lodging: &Lodging,
-    key: &FileKey,
-    what: &str,
-    stream: &mut ZipStream<S>,
-) -> Result<(), EngineError> {
+    request: &FetchRequest<'_>,
+    version: &Version,
+    stream: &mut ZipStream<'_>,
+) -> Result<Arc<str>, EngineError> {
     let (sender, pieces) = mpsc::channel(AHEAD);
     let from = label(lodging);
-    let making = lodging.zip(&key.version, sender);
+    let making = lodging.zip(version, sender);
     // When taking ends early, its end of the channel goes, and with it what is being made.
     let (made, taken) = tokio::join!(making, stream.take_all(&from, pieces));
+    let what = request.describe();
     match taken {
-        Ok(()) => made.map_err(|error| verdict(what, error)),
+        Ok(()) => match made {
+            Ok(()) => Ok(from),
+            Err(error) => Err(verdict(request, error)),
+        },
         Err(Failure::Sink(SinkError::Store(text))) => {
             tracing::error!(%text, what, "a zip that was made could not be written");
             Err(EngineError::ours(format!(
@@ -138,7 +215,7 @@ pub async fn zip<S: Sink>(
 }
 
 /// A repository's name in records and logs.
-pub fn label(lodging: &Lodging) -> Arc<str> {
+fn label(lodging: &Lodging) -> Arc<str> {
     let url = lodging.url().as_str();
     url.split_once("://").map_or(url, |(_, rest)| rest).into()
 }
@@ -158,7 +235,8 @@ fn question(key: &Key) -> Question<'_> {
 }
 
 /// Why there is no answer, with its class (protocol.md 6.1.7).
-fn verdict(what: &str, error: DirectError) -> EngineError {
+fn verdict(request: &FetchRequest<'_>, error: DirectError) -> EngineError {
+    let what = request.describe();
     let text = error.to_string();
     let class = match &error {
         DirectError::Resolve(error) => of_resolving(error),

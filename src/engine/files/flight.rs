@@ -1,0 +1,142 @@
+//! What the flights of small files and of zips have in common: what is kept or known to be absent ends them at once, a
+//! prefetch that somebody has come to wait for is tried once more, and a failure is for those only who are waiting.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::engine::Engine;
+use crate::engine::error::{Class, EngineError};
+use crate::engine::memory::CachedFile;
+use crate::engine::origins::PATIENCE;
+use crate::engine::slow::Look;
+use crate::errand::Errand;
+use crate::flights::Place;
+use crate::protocol::{FileKey, Key};
+
+/// A file in flight: how it is fetched, what its followers are told, and how it is kept.
+pub(super) trait Flight: Send + Sync + 'static {
+    /// What a fetch brings, verified.
+    type Fetched: Send;
+
+    /// For whoever wonders why it takes so long.
+    fn look(&self) -> Look;
+
+    /// It has been kept by another flight meanwhile.
+    fn is_kept(&self, file: CachedFile);
+
+    /// Fetches and verifies it.
+    fn fetch(
+        &self,
+        engine: &Arc<Engine>,
+        key: &FileKey,
+        errand: &Errand,
+    ) -> impl Future<Output = Result<Self::Fetched, EngineError>> + Send;
+
+    /// Back to nothing, for another try; false if anybody may have seen a part of it.
+    fn begin_again(&self) -> bool;
+
+    /// It has failed.
+    fn failed(&self, error: EngineError);
+
+    /// It is given out, and kept if there is room.
+    fn publish(
+        &self,
+        engine: &Engine,
+        key: FileKey,
+        fetched: Self::Fetched,
+    ) -> impl Future<Output = ()> + Send;
+}
+
+/// What becomes of a fetch that began as a prefetch and has failed: such a one asks once and not everybody, so that need
+/// not be the last word. Nobody can join it any more.
+enum RetryDecision {
+    /// Nobody waits for it.
+    Forget,
+    /// Somebody does: it is fetched as for anybody, within what is left of their time.
+    Again(Errand),
+    /// Asking again would not help.
+    Final,
+}
+
+impl RetryDecision {
+    /// With less than this left nothing can come of it.
+    const LEAST: Duration = Duration::from_millis(500);
+
+    fn of(errand: &Errand, error: &EngineError) -> Self {
+        let Some(since) = errand.priority.raised_at() else {
+            return RetryDecision::Forget;
+        };
+        let until = since + PATIENCE;
+        // Its content would be the same.
+        let is_judged = matches!(error.class, Class::Rejected | Class::Unvouched);
+        if is_judged || until < Instant::now() + Self::LEAST {
+            return RetryDecision::Final;
+        }
+        RetryDecision::Again(Errand {
+            until: Some(until),
+            asked: errand.asked.clone(),
+            request_id: errand.request_id.clone(),
+            ..Errand::from(errand.via.clone())
+        })
+    }
+}
+
+impl Engine {
+    /// The work of a flight.
+    pub(super) fn fly<F: Flight, P: Clone + Send + 'static>(
+        self: &Arc<Self>,
+        key: &FileKey,
+        errand: &Errand,
+        place: Place<FileKey, P>,
+        flight: F,
+    ) -> impl Future<Output = ()> + Send + use<F, P> {
+        let (engine, key, errand) = (Arc::clone(self), key.clone(), errand.apart());
+        async move {
+            let flown = engine.flown(&key, &errand, place, &flight);
+            let look = || flight.look();
+            engine.slow.watch(&key, &errand, look, flown).await
+        }
+    }
+
+    async fn flown<F: Flight, P>(
+        self: &Arc<Self>,
+        key: &FileKey,
+        errand: &Errand,
+        place: Place<FileKey, P>,
+        flight: &F,
+    ) {
+        // Another flight may have landed between this one's client's look at what is kept and its start.
+        if let Ok(Some(file)) = self.kept(key).await {
+            return flight.is_kept(file);
+        }
+        if let Some(error) = self.learned_meanwhile(key, errand) {
+            place.leave();
+            return flight.failed(error);
+        }
+        let prefetch = errand.priority.is_prefetch();
+        // Boxed, here and below: what fetching needs is given back before keeping begins.
+        let mut fetched = Box::pin(flight.fetch(self, key, errand)).await;
+        if prefetch && let Err(error) = &fetched {
+            place.leave();
+            match RetryDecision::of(errand, error) {
+                RetryDecision::Forget => return flight.failed(error.clone()),
+                RetryDecision::Again(errand) if flight.begin_again() => {
+                    fetched = Box::pin(flight.fetch(self, key, &errand)).await;
+                }
+                RetryDecision::Again(_) | RetryDecision::Final => {}
+            }
+        }
+        match fetched {
+            Ok(fetched) => flight.publish(self, key.clone(), fetched).await,
+            Err(error) => {
+                self.remember_no(&Key::File(key.clone()), &error);
+                self.noted(key, &error, errand);
+                place.leave();
+                flight.failed(error);
+            }
+        }
+    }
+}
