@@ -1,5 +1,8 @@
 use super::super::testing::{all, key, scene, shell, space};
+use super::read::COMMIT;
+use super::upkeep::{PACKS, each_file};
 use super::*;
+use std::ffi::OsStr;
 
 const TWO: &str = "echo module a > go.mod; git add .; git commit -qm one; git tag v1.0.0; \
     echo two > f; ln -s f link; git add .; git commit -qm two; git tag -a -m t v1.1.0";
