@@ -233,12 +233,12 @@ impl Controls {
             Ok(said) => match voucher.compare(key, h1, &record.from, &said) {
                 Ok(vouched) => {
                     if record.verified != vouched.verified {
-                        let settle = Verification {
+                        let verification = Verification {
                             verified: vouched.verified,
                             by: vouched.by,
                             first_seen: None,
                         };
-                        self.settle(key, h1, settle).await?;
+                        self.engine.put_verification(key, h1, verification).await?;
                     }
                     Found::Vouched
                 }
@@ -261,23 +261,6 @@ impl Controls {
         Ok(Some(found))
     }
 
-    async fn settle(
-        &self,
-        key: &FileKey,
-        h1: &H1,
-        settle: Verification,
-    ) -> Result<(), EngineError> {
-        if self
-            .engine
-            .store()
-            .put_verification(key, h1, settle)
-            .await?
-        {
-            self.engine.has_changed(key);
-        }
-        Ok(())
-    }
-
     async fn verify_first_seen(
         &self,
         key: &FileKey,
@@ -293,13 +276,12 @@ impl Controls {
             Ok(vouched) => {
                 if record.verified != Verified::FirstSeen || vouched.companions.first_seen.is_some()
                 {
-                    let pin = vouched.companions.first_seen;
-                    let settle = Verification {
+                    let verification = Verification {
                         verified: Verified::FirstSeen,
                         by: None,
-                        first_seen: pin,
+                        first_seen: vouched.companions.first_seen,
                     };
-                    self.settle(key, h1, settle).await?;
+                    self.engine.put_verification(key, h1, verification).await?;
                 }
                 Ok(Found::FirstSeen)
             }

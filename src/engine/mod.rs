@@ -21,6 +21,8 @@ mod recent;
 mod relay;
 mod reverify;
 mod slow;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod validity;
 mod vouch;

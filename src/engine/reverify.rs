@@ -110,9 +110,9 @@ impl Engine {
             return Ok(Step::Verified);
         };
         if !self.voucher.covers(&key.module) {
-            return match self.pinned(key, &file, &h1, false).await? {
-                Some(pin) => {
-                    self.verified(key, &h1, Verified::FirstSeen, None, pin)
+            return match self.first_seen(key, &file, &h1, false).await? {
+                Some(first_seen) => {
+                    self.verified(key, &h1, Verified::FirstSeen, None, first_seen)
                         .await
                 }
                 None => Ok(Step::Revoked),
@@ -136,7 +136,7 @@ impl Engine {
     }
 
     /// Holds a kept file to the checksum seen first. `None` if it is not what was first seen, and so is revoked.
-    async fn pinned(
+    async fn first_seen(
         &self,
         key: &FileKey,
         file: &FileRecord,
@@ -159,19 +159,18 @@ impl Engine {
         h1: &H1,
         verified: Verified,
         by: Option<String>,
-        pin: Option<FirstSeenRecord>,
+        first_seen: Option<FirstSeenRecord>,
     ) -> Result<Step, EngineError> {
-        let settle = Verification {
+        let verification = Verification {
             verified,
             by,
-            first_seen: pin,
+            first_seen,
         };
-        if !self.store.put_verification(key, h1, settle).await? {
+        Ok(match self.put_verification(key, h1, verification).await? {
+            true => Step::Verified,
             // It has been fetched anew meanwhile.
-            return Ok(Step::Pending);
-        }
-        self.has_changed(key);
-        Ok(Step::Verified)
+            false => Step::Pending,
+        })
     }
 
     async fn not_vouched(
@@ -187,17 +186,16 @@ impl Engine {
         let unknown = matches!(refusal.error, SumdbError::Unknown { .. });
         record.unknown = if unknown { record.unknown + 1 } else { 0 };
         let pause = if unknown && self.voucher.settings().first_seen_unknown {
-            let Some(pin) = self.pinned(key, file, h1, true).await? else {
+            let Some(first_seen) = self.first_seen(key, file, h1, true).await? else {
                 return Ok(Step::Revoked);
             };
             if file.verified == Verified::None {
-                let settle = Verification {
+                let verification = Verification {
                     verified: Verified::FirstSeen,
                     by: None,
-                    first_seen: pin,
+                    first_seen,
                 };
-                self.store.put_verification(key, h1, settle).await?;
-                self.has_changed(key);
+                self.put_verification(key, h1, verification).await?;
             }
             UNKNOWN_PAUSE
         } else if unknown && record.unknown >= TIMES_UNKNOWN {
@@ -233,6 +231,20 @@ impl Engine {
         Ok(Step::Revoked)
     }
 
+    /// Records what a kept file, which had this h1, was verified by; false if that is not what is kept now.
+    pub async fn put_verification(
+        &self,
+        key: &FileKey,
+        h1: &H1,
+        verification: Verification,
+    ) -> Result<bool, EngineError> {
+        let put = self.store.put_verification(key, h1, verification).await?;
+        if put {
+            self.has_changed(key);
+        }
+        Ok(put)
+    }
+
     /// Revokes a kept file: it is answered from nowhere any more.
     pub async fn revoke(&self, key: &FileKey) -> Result<(), EngineError> {
         let revoked = self.store.revoke(key).await;
@@ -242,7 +254,7 @@ impl Engine {
     }
 
     /// What is known of a kept file has changed: answers that were made before are not given any more.
-    pub fn has_changed(&self, key: &FileKey) {
+    fn has_changed(&self, key: &FileKey) {
         self.validities.end(key);
         self.memory.forget(key);
         self.show_totals();

@@ -1,0 +1,4 @@
+//! The engine in process: no network, and interleavings that are chosen.
+
+mod held;
+mod validity;
