@@ -11,18 +11,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
-use async_trait::async_trait;
 use bytes::Bytes;
 use clap::Parser;
 use futures_util::StreamExt;
 use larder::clock::{SharedClock, SystemClock, Timestamp};
 use larder::gomod::dirhash::hash_go_mod;
-use larder::gomod::{H1, ModulePath, Version};
+use larder::gomod::{ModulePath, Version};
 use larder::protocol::{FileKey, Kind};
-use larder::store::{
-    BlobError, BlobFile, Blobs, Companions, DataDir, FileRecord, Room, Sha256, Spool, SpoolError,
-    Store, Verified,
-};
+use larder::store::catalog::Change;
+use larder::store::{DataDir, Fact, FileRecord, Sha256, Store, Verified};
 use parking_lot::Mutex;
 
 /// Fill a data directory with kept versions, each an .info and a .mod
@@ -104,21 +101,20 @@ async fn main() -> anyhow::Result<()> {
     }
     std::fs::write(&options.paths, paths)?;
 
-    let store = Store::new(
-        Arc::clone(data.store.catalog()),
-        Arc::new(Unsynced {
-            modules: data.modules.clone(),
-            own: chosen,
-            written: Mutex::default(),
-        }),
-    );
+    let unsynced = Unsynced {
+        modules: data.modules.clone(),
+        own: chosen,
+        written: Mutex::default(),
+    };
+    let store = data.store;
     let files = all
         .iter()
         .flat_map(|&(module, patch)| [(module, patch, Kind::Info), (module, patch, Kind::Mod)]);
     let mut published = futures_util::stream::iter(files)
         .map(|(module, patch, kind)| {
             let (key, store, now) = (key(module, patch, kind), &store, clock.now());
-            async move { publish(store, &key?, now).await }
+            let unsynced = &unsynced;
+            async move { publish(store, unsynced, &key?, now).await }
         })
         .buffer_unordered(AT_ONCE);
     let mut records = 0_u64;
@@ -133,7 +129,12 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn publish(store: &Store, key: &FileKey, now: Timestamp) -> anyhow::Result<()> {
+async fn publish(
+    store: &Store,
+    unsynced: &Unsynced,
+    key: &FileKey,
+    now: Timestamp,
+) -> anyhow::Result<()> {
     let body = body(key);
     let is_mod = key.kind == Kind::Mod;
     let record = FileRecord {
@@ -148,10 +149,10 @@ async fn publish(store: &Store, key: &FileKey, now: Timestamp) -> anyhow::Result
         },
         by: is_mod.then(|| "sum.bench.example".to_owned()),
     };
-    store
-        .publish_bytes(key, body, &record, &Companions::default())
-        .await
-        .with_context(|| key.to_string())
+    unsynced.write(key, body).with_context(|| key.to_string())?;
+    let put = Change::Put(Fact::File(key.clone(), record));
+    let recorded = store.catalog().apply(Vec::new(), vec![put]).await;
+    recorded.with_context(|| key.to_string()).map(drop)
 }
 
 /// Files of an ordinary size.
@@ -197,84 +198,5 @@ impl Unsynced {
         std::fs::write(&path, &body)?;
         written.insert(body, (path, 1));
         Ok(())
-    }
-}
-
-fn not_here<T>(doing: &'static str) -> Result<T, BlobError> {
-    let source = io::ErrorKind::Unsupported.into();
-    Err(BlobError { doing, source })
-}
-
-#[async_trait]
-impl Blobs for Unsynced {
-    async fn publish_bytes(&self, key: &FileKey, body: Bytes) -> Result<(), BlobError> {
-        self.write(key, body).map_err(|source| BlobError {
-            doing: "writing a file",
-            source,
-        })
-    }
-
-    async fn read(&self, _: &FileKey, _: u64) -> Result<Option<Bytes>, BlobError> {
-        not_here("reading")
-    }
-
-    async fn open(&self, _: &FileKey) -> Result<Option<BlobFile>, BlobError> {
-        not_here("opening")
-    }
-
-    async fn publish_spool(&self, _: &FileKey, _: &Arc<Spool>, _: &H1) -> Result<(), BlobError> {
-        not_here("keeping a zip")
-    }
-
-    async fn publish_list(&self, _: &ModulePath, _: Bytes) -> Result<(), BlobError> {
-        not_here("keeping a list")
-    }
-
-    async fn open_list(&self, _: &ModulePath) -> Result<Option<BlobFile>, BlobError> {
-        not_here("opening")
-    }
-
-    async fn read_whole(&self, _: &BlobFile) -> Result<Bytes, BlobError> {
-        not_here("reading")
-    }
-
-    async fn loose(&self, _: &str) -> Result<Option<Bytes>, BlobError> {
-        not_here("reading")
-    }
-
-    async fn put_loose(&self, _: &str, _: Bytes) -> Result<(), BlobError> {
-        not_here("keeping")
-    }
-
-    async fn clear_loose(&self, _: &str) -> Result<(), BlobError> {
-        not_here("removing")
-    }
-
-    async fn remove(&self, _: &FileKey) -> Result<(), BlobError> {
-        not_here("removing")
-    }
-
-    async fn spool(&self, _: Option<u64>) -> Result<Arc<Spool>, SpoolError> {
-        Err(SpoolError::NoRoom)
-    }
-
-    fn room(&self) -> Room {
-        Room::Enough
-    }
-
-    fn can_keep(&self, _: &FileKey) -> bool {
-        true
-    }
-
-    fn keeping_failed(&self, _: &str, _: &dyn std::fmt::Display, _: io::ErrorKind) {}
-
-    fn kept(&self, _: &str) {}
-
-    fn temporary(&self) -> u64 {
-        0
-    }
-
-    fn free(&self) -> Option<u64> {
-        None
     }
 }

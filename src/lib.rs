@@ -14,7 +14,7 @@
 //! * [`upstream`]: other GOPROXY servers: chain, client, credentials, retries, breaker.
 //! * [`vcs`]: direct mode: where a module's repository is, and what it holds.
 //! * [`sumdb`]: checksum databases: a verifying client of each, which the relay serves from.
-//! * [`store`]: what is kept: blobs and the index.
+//! * [`store`]: what is kept: files and the index.
 //! * [`gomod`]: the rules of Go modules, pure.
 //! * [`protocol`]: request paths and caching headers, pure.
 //! * [`flights`]: one shared piece of work per key.
@@ -33,7 +33,7 @@
 //!
 //! `GET /<module>/@v/<version>.zip`: `http::listener` reads it, `http::modules` parses the path once into a
 //! [`protocol::Key`], `engine` asks `policy`, its memory tier and the `store`. A miss joins or starts a flight, a task
-//! that no client owns: it fetches through the chain of `upstream`s into a spool, hashing while bytes arrive, and
+//! that no client owns: it fetches through the chain of `upstream`s into a staged file, hashing while bytes arrive, and
 //! clients follow the growing file, all but its last part. The zip is checked by `gomod::zip`, vouched for by the
 //! verifier, released, and published: file first, record last.
 

@@ -84,7 +84,7 @@ impl Absences {
         let Class::Absent { gone } = error.class else {
             return;
         };
-        if !error.said_by_all || error.passing || self.store.blobs().room() == Room::Low {
+        if !error.said_by_all || error.passing || self.store.local().room() == Room::Low {
             return;
         }
         let from = error.upstream.as_deref();

@@ -1,7 +1,6 @@
 //! What the engine answers with.
 
 use std::fmt::Display;
-use std::fs::File;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,7 +11,7 @@ use super::prefetch::Client;
 use super::validity::Validity;
 use crate::clock::Timestamp;
 use crate::errand::Errand;
-use crate::store::{BlobFile, Verified};
+use crate::store::{LocalFile, Verified};
 
 /// How the cache took part (RFC 9211).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +43,7 @@ pub enum Content {
     /// In memory.
     Bytes(Bytes),
     /// A whole file.
-    File(BlobFile),
+    File(LocalFile),
     /// A zip that is still being fetched.
     Growing(Arc<ZipFlight>),
 }
@@ -68,7 +67,7 @@ pub struct Answer {
     /// changes and is not asked for often.
     pub validity: Option<Validity>,
     /// Of a kept file whose content is in memory now: where to read it again.
-    pub file: Option<Arc<File>>,
+    pub file: Option<LocalFile>,
 }
 
 /// What a request allows.

@@ -20,7 +20,7 @@ impl Fetch for Engine {
         // What cannot be verified now is not fetched in stock.
         let verifiable = self.voucher.databases().is_empty() || self.voucher.answers();
         verifiable
-            && self.store.blobs().room() == Room::Enough
+            && self.store.local().room() == Room::Enough
             && self.small_flights.under_way() < self.settings.max_flights / 2
             && self.zip_flights.under_way() < self.settings.max_zip_flights / 2
             && (self.settings.prefetch.include_private

@@ -161,10 +161,7 @@ impl Derivation<'_> {
         Ok(match answer.map(|answer| answer.content) {
             None => None,
             Some(Content::Bytes(body)) => Some(body),
-            Some(Content::File(file)) => {
-                let read = self.engine.store.blobs().read(&key, file.size).await;
-                read.map_err(crate::store::StoreError::from)?
-            }
+            Some(Content::File(file)) => Some(self.engine.store.read_whole(&file).await?),
             // Only zips grow.
             Some(Content::Growing(_)) => None,
         })

@@ -1,6 +1,5 @@
 //! The memory cache: small answers, and open files of larger ones; bounded. See `validity.rs` for how long they hold.
 
-use std::fs::File;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,9 +10,10 @@ use quick_cache::sync::Cache;
 
 use super::answer::{Answer, CacheStatus, Content, etag};
 use super::validity::{Validities, Validity};
+use crate::clock::Timestamp;
 use crate::gomod::Version;
 use crate::protocol::{FileKey, MetaKey};
-use crate::store::{self, BlobFile, FileRecord, MetaRecord, Sha256, Verified};
+use crate::store::{self, FileRecord, LocalFile, MetaRecord, Sha256, Verified};
 
 /// What an open file counts for: it costs a descriptor rather than memory. Bytes.
 const OPEN_FILE: u64 = 128 << 10;
@@ -26,7 +26,7 @@ pub struct CachedFile {
     content: CachedContent,
     etag: Option<HeaderValue>,
     verified: Verified,
-    file: Option<Arc<File>>,
+    file: Option<LocalFile>,
     /// None while nobody has vouched for it: that may yet be revoked, so it is given again only from the store.
     validity: Option<Validity>,
 }
@@ -34,7 +34,7 @@ pub struct CachedFile {
 #[derive(Clone)]
 enum CachedContent {
     Bytes(Bytes),
-    File(BlobFile),
+    File(LocalFile),
 }
 
 impl CachedFile {
@@ -59,11 +59,11 @@ impl CachedFile {
     }
 
     /// Its content, which is in memory, can be read again from this file.
-    pub fn is_in(&mut self, file: BlobFile) {
+    pub fn is_in(&mut self, file: LocalFile) {
         if let CachedContent::Bytes(bytes) = &self.content
-            && bytes.len() as u64 == file.size
+            && bytes.len() as u64 == file.size()
         {
-            self.file = Some(file.file);
+            self.file = Some(file);
         }
     }
 
@@ -72,6 +72,17 @@ impl CachedFile {
         match &self.content {
             CachedContent::Bytes(bytes) => Some(bytes.clone()),
             CachedContent::File(_) => None,
+        }
+    }
+
+    /// Notes that it is used.
+    pub fn touch(&self, now: Timestamp) {
+        let file = match &self.content {
+            CachedContent::Bytes(_) => self.file.as_ref(),
+            CachedContent::File(file) => Some(file),
+        };
+        if let Some(file) = file {
+            file.touch(now);
         }
     }
 
@@ -124,7 +135,7 @@ pub struct CachedMetadata {
     /// Its body, shared with the record.
     body: Bytes,
     /// What is in a file rather than in the record.
-    pub file: Option<BlobFile>,
+    pub file: Option<LocalFile>,
     /// Names the body.
     pub etag: Option<HeaderValue>,
     /// How long it is fresh.
@@ -161,7 +172,7 @@ impl CachedMetadata {
     }
 
     /// A list in a file, which the record names.
-    pub fn in_file(record: MetaRecord, file: BlobFile, validity: Validity) -> Self {
+    pub fn in_file(record: MetaRecord, file: LocalFile, validity: Validity) -> Self {
         CachedMetadata {
             etag: record.file.as_ref().and_then(|file| etag(&file.sha256)),
             body: Bytes::new(),
@@ -272,7 +283,6 @@ impl MemoryCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Timestamp;
     use crate::gomod::ModulePath;
     use crate::protocol::{Kind, Meta};
     use proptest::prelude::*;

@@ -23,7 +23,7 @@ use crate::errand::Errand;
 use crate::flights::{Outcome, Place, outcome};
 use crate::gomod::{Version, info};
 use crate::protocol::{CheckedBody, FileKey, Key, Kind, Meta, MetaKey};
-use crate::store::{BlobFile, MetaRecord, Room, SMALL};
+use crate::store::{LocalFile, MetaRecord, Room, SMALL};
 use crate::upstream::Validators;
 
 /// A query's answer is a line or two; a larger one is given out, but not kept. Bytes.
@@ -226,7 +226,7 @@ impl Engine {
         let validity = validity.until(self.gets_old(&record));
         let meta = match &record.file {
             None => CachedMetadata::new(record, None, validity),
-            Some(named) => match self.store.list(&key.module, named).await? {
+            Some(named) => match self.store.list(&key.module, named)? {
                 Some(file) => CachedMetadata::in_file(record, file, validity),
                 None => {
                     tracing::warn!(module = %key.module, "a list's file is not there any more, or not whole; asking again");
@@ -242,7 +242,7 @@ impl Engine {
         let Some(file) = &list.file else {
             return Ok(list.record.body.clone());
         };
-        let text = self.store.read_list(file).await?;
+        let text = self.store.read_whole(file).await?;
         String::from_utf8(text.into()).map_err(|_| EngineError::ours("a list that is not text"))
     }
 
@@ -393,7 +393,7 @@ impl Engine {
         if record.body.len() as u64 <= SMALL {
             return CachedMetadata::new(record, None, validity);
         }
-        if key.meta != Meta::List || self.store.blobs().room() == Room::Low {
+        if key.meta != Meta::List || self.store.local().room() == Room::Low {
             return CachedMetadata::new(record, from.body, validity);
         }
         let body = Bytes::copy_from_slice(record.body.as_bytes());
@@ -416,7 +416,7 @@ impl Engine {
 
     /// Keeps an answer, where there is room.
     async fn keep_meta(&self, key: &MetaKey, record: &MetaRecord, changed: bool) {
-        if self.store.blobs().room() == Room::Low {
+        if self.store.local().room() == Room::Low {
             // The index, too, must not run into a full disk.
             self.metrics.unkept.inc();
             return;
@@ -453,7 +453,7 @@ impl Engine {
         if key.meta == Meta::List && changed && record.file.is_none() {
             let body = Bytes::copy_from_slice(record.body.as_bytes());
             // Only for use of the folder as GOPROXY=file://…; the index has it.
-            if let Err(error) = self.store.blobs().publish_list(&key.module, body).await {
+            if let Err(error) = self.store.write_list(&key.module, body).await {
                 tracing::warn!(module = %key.module, %error, "the list beside the files could not be written");
             }
         }
@@ -647,7 +647,7 @@ struct Material {
     /// What was fetched. It is held on to, since that holds the room for it.
     body: Option<Bytes>,
     /// It is kept already.
-    file: Option<BlobFile>,
+    file: Option<LocalFile>,
 }
 
 impl From<MetaRecord> for Fresh {

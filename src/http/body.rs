@@ -1,10 +1,8 @@
 //! Bodies: of whole files, and of zips that are still growing.
 
 use std::convert::Infallible;
-use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -20,6 +18,7 @@ use tokio::time::timeout;
 
 use super::mapped::Regions;
 use crate::engine::{Progress, ZipFlight};
+use crate::store::LocalFile;
 
 /// Parts below this are read and copied; mapping them costs more. Bytes.
 const WORTH_MAPPING: u64 = 32 << 10;
@@ -34,7 +33,7 @@ const GATHERED: u64 = 256 << 10;
 const GATHERING: Duration = Duration::from_millis(10);
 
 /// Part of a whole file.
-pub fn file(regions: &Arc<Regions>, file: &Arc<File>, range: Range<u64>) -> io::Result<Body> {
+pub fn file(regions: &Arc<Regions>, file: &LocalFile, range: Range<u64>) -> io::Result<Body> {
     if range.is_empty() {
         return Ok(Body::empty());
     }
@@ -42,9 +41,8 @@ pub fn file(regions: &Arc<Regions>, file: &Arc<File>, range: Range<u64>) -> io::
     Ok(Body::new(Sliced { bytes }))
 }
 
-fn part(regions: &Arc<Regions>, file: &Arc<File>, range: Range<u64>) -> io::Result<Bytes> {
-    let too_large = |_| io::Error::from(io::ErrorKind::FileTooLarge);
-    let len = usize::try_from(range.end - range.start).map_err(too_large)?;
+fn part(regions: &Arc<Regions>, file: &LocalFile, range: Range<u64>) -> io::Result<Bytes> {
+    let len = usize::try_from(range.end - range.start).map_err(io::Error::other)?;
     if (len as u64) < WORTH_MAPPING {
         let mut buffer = vec![0; len];
         file.read_exact_at(&mut buffer, range.start)?;
@@ -147,11 +145,11 @@ impl Follower {
             debug_assert!(ended, "woken without anything to read");
             return Ok(None);
         }
+        let end = released.min(position + FRAME);
         let file = self
             .flight
-            .file()
+            .part(end)
             .ok_or_else(|| io::Error::other("nothing was written"))?;
-        let end = released.min(position + FRAME);
         let bytes = part(&self.regions, &file, position..end)?;
         self.position = end;
         Ok(Some(bytes))

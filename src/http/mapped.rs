@@ -4,14 +4,16 @@
 //! address and hands the file to `sendfile(2)` in its place, so the mapping's pages are never touched; where there is
 //! no `sendfile`, the bytes are read from the mapping.
 
-use std::fs::File;
 use std::io;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use memmap2::{Mmap, MmapOptions};
 use parking_lot::Mutex;
+
+use crate::store::LocalFile;
 
 /// The mapped parts whose bytes one connection is about to send.
 #[derive(Debug, Default)]
@@ -26,7 +28,7 @@ pub struct Regions {
 struct Region {
     start: usize,
     len: usize,
-    file: Arc<File>,
+    file: LocalFile,
     offset: u64,
 }
 
@@ -34,7 +36,7 @@ struct Region {
 #[derive(Clone, Debug)]
 pub struct FilePart {
     /// The file.
-    pub file: Arc<File>,
+    pub file: LocalFile,
     /// Of the slice's first byte in it.
     pub offset: u64,
     /// Of the slice. Bytes.
@@ -66,16 +68,17 @@ impl Drop for Mapped {
 
 impl Regions {
     /// Maps `len` bytes of `file` from `offset` on; they must have been written already.
-    pub fn map(self: &Arc<Self>, file: &Arc<File>, offset: u64, len: usize) -> io::Result<Bytes> {
+    pub fn map(self: &Arc<Self>, file: &LocalFile, offset: u64, len: usize) -> io::Result<Bytes> {
+        let descriptor = file.as_fd().as_raw_fd();
         // SAFETY: a mapping is undefined behaviour only if the file changes or shrinks beneath it. The files that
-        // come here are kept blobs, which are replaced by rename and never written again, and spools, which only
-        // grow beyond what has been written (store/spool.rs); both live in directories of this process alone.
+        // come here are kept ones, which are replaced by rename and never written again, and staged ones, which only
+        // grow beyond what has been written (store/local/staging.rs); both live in directories of this process alone.
         #[allow(unsafe_code)]
-        let map = unsafe { MmapOptions::new().offset(offset).len(len).map(&**file)? };
+        let map = unsafe { MmapOptions::new().offset(offset).len(len).map(descriptor)? };
         let region = Region {
             start: map.as_ptr() as usize,
             len,
-            file: Arc::clone(file),
+            file: file.clone(),
             offset,
         };
         self.list.lock().push(region);
@@ -101,7 +104,7 @@ impl Regions {
             Some((
                 at,
                 FilePart {
-                    file: Arc::clone(&region.file),
+                    file: region.file.clone(),
                     offset,
                     len: slice.len(),
                 },
@@ -113,15 +116,14 @@ impl Regions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{IoSlice, Write};
+    use std::io::IoSlice;
 
     #[test]
     fn a_slice_is_recognised_until_it_is_dropped() {
-        let mut file = tempfile::tempfile().unwrap();
         let content: Vec<u8> = (0..100_000_u32).map(|n| n as u8).collect();
-        file.write_all(&content).unwrap();
         let regions = Arc::new(Regions::default());
-        let bytes = regions.map(&Arc::new(file), 5_000, 90_000).unwrap();
+        let file = LocalFile::of(&content);
+        let bytes = regions.map(&file, 5_000, 90_000).unwrap();
         assert_eq!(bytes, content[5_000..95_000]);
         let part = bytes.slice(70_000..80_000);
         drop(bytes);

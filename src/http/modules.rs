@@ -279,7 +279,7 @@ fn fill(
     let regions = &peer.regions;
     let size = match &answer.content {
         Content::Bytes(bytes) => bytes.len() as u64,
-        Content::File(file) => file.size,
+        Content::File(file) => file.size(),
         Content::Growing(flight) => {
             if let Some(total) = flight.follow().borrow().total {
                 response
@@ -341,7 +341,7 @@ fn fill(
             // In memory, so within usize.
             Body::from(bytes.slice(range.start as usize..range.end as usize))
         }
-        Content::File(file) => body::file(regions, &file.file, range)?,
+        Content::File(file) => body::file(regions, file, range)?,
         Content::Growing(_) => Body::empty(),
     };
     Ok(())

@@ -3,7 +3,6 @@
 //! file until the engine revokes or re-verifies it, that of a list or the like, which is cached if it is asked for often,
 //! until it is past its time or anything newer is known.
 
-use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use super::headers::{CACHE_STATUS, HEADERS, HIT, LARDER_VERIFIED, content_type};
 use crate::clock::{SharedClock, Timestamp};
 use crate::engine::{Validities, Validity};
 use crate::protocol::{Lifetime, cache_control, for_its_reader};
-use crate::store::Verified;
+use crate::store::{LocalFile, Verified};
 use crate::telemetry::metrics::Endpoint;
 
 /// What a response costs beside its body and path, as measured. Bytes.
@@ -50,7 +49,7 @@ pub struct CachedResponse {
     /// Its body; empty if that is in the file only.
     pub body: Bytes,
     /// Where the body can be read, if it is not empty.
-    pub file: Option<Arc<File>>,
+    pub file: Option<LocalFile>,
 }
 
 impl CachedResponse {
@@ -66,8 +65,16 @@ impl CachedResponse {
         }
     }
 
+    /// Notes that its file is used.
+    fn touch(&self, now: Timestamp) {
+        if let Some(file) = &self.file {
+            file.touch(now);
+        }
+    }
+
     /// Writes its head, but for the request's id and the date.
     pub fn write_head(&self, now: Timestamp, out: &mut Vec<u8>) {
+        self.touch(now);
         let mut line = |name: &[u8], value: &[u8]| {
             out.extend_from_slice(name);
             out.extend_from_slice(value);
@@ -101,7 +108,7 @@ impl CachedResponse {
         };
         let length = self.length.to_str().ok()?.parse().ok()?;
         let mut body = vec![0; length];
-        read_at_once(file, &mut body).then(|| body.into())
+        file.read_at_once(&mut body).then(|| body.into())
     }
 
     /// As `content`, appended to `out` if it is small, else to be sent from where it is; false, and nothing is, if it is
@@ -117,7 +124,7 @@ impl CachedResponse {
         };
         let start = out.len();
         out.resize(start + length, 0);
-        let read = read_at_once(file, &mut out[start..]);
+        let read = file.read_at_once(&mut out[start..]);
         if !read {
             out.truncate(start);
         }
@@ -126,6 +133,7 @@ impl CachedResponse {
 
     /// Its headers, but for the request's id.
     pub fn headers(&self, now: Timestamp) -> HeaderMap {
+        self.touch(now);
         let fixed = HeaderValue::from_static;
         let mut headers = HeaderMap::with_capacity(HEADERS);
         headers.insert(CACHE_CONTROL, fixed(self.cache_control()));
@@ -148,21 +156,6 @@ impl CachedResponse {
         headers.insert(CONTENT_LENGTH, self.length.clone());
         headers
     }
-}
-
-/// Fills the buffer from the beginning of a file, if that is in the page cache.
-#[cfg(target_os = "linux")]
-fn read_at_once(file: &File, buffer: &mut [u8]) -> bool {
-    use rustix::io::{ReadWriteFlags, preadv2};
-    let length = buffer.len();
-    let mut buffers = [std::io::IoSliceMut::new(buffer)];
-    preadv2(file, &mut buffers, 0, ReadWriteFlags::NOWAIT) == Ok(length)
-}
-
-/// Elsewhere nobody can promise not to wait.
-#[cfg(not(target_os = "linux"))]
-fn read_at_once(_file: &File, _buffer: &mut [u8]) -> bool {
-    false
 }
 
 #[derive(Clone)]
@@ -375,9 +368,8 @@ mod tests {
     #[test]
     fn a_body_that_was_read_from_a_file_ends_with_the_file() {
         let (validities, cache, _) = cache();
-        let file = tempfile::tempfile().unwrap();
         let large = CachedResponse {
-            file: Some(Arc::new(file)),
+            file: Some(LocalFile::of(b"content")),
             ..response("content", validities.of(&"a"))
         };
         cache.put("/a", large.clone());

@@ -169,14 +169,14 @@ pub async fn metrics(
     headers: HeaderMap,
 ) -> Response<Body> {
     let gauges = &face.metrics.process;
-    let blobs = face.engine.store().blobs();
+    let usage = face.engine.store().local().usage();
     let dropped = face.log.dropped();
     gauges
         .log_dropped
         .inc_by(dropped.saturating_sub(gauges.log_dropped.get()));
-    gauges.disk_free.set(signed(blobs.free().unwrap_or(0)));
-    gauges.disk_low.set(i64::from(blobs.room() == Room::Low));
-    gauges.temporary.set(signed(blobs.temporary()));
+    gauges.disk_free.set(signed(usage.free.unwrap_or(0)));
+    gauges.disk_low.set(i64::from(usage.room == Room::Low));
+    gauges.temporary.set(signed(usage.temporary));
     gauges.hot.set(signed(
         face.engine.memory_weight() + face.responses.weight(),
     ));

@@ -463,7 +463,7 @@ async fn memory() {
 /// On a disk with so many bytes free.
 fn opener(data: &Path, free: u64) -> Opener {
     let measure = move |_: &Path| {
-        Ok(super::disk::Volume {
+        Ok(super::local::Volume {
             free,
             total: 1 << 40,
         })

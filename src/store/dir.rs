@@ -14,11 +14,8 @@ use super::catalog::sled::SledCatalog;
 use super::catalog::sled::base::{Base, Held, OpenError, Opener};
 use super::catalog::sled::migrate::{self, MigrateError};
 use super::catalog::{self, Health};
-use super::claim::{self, Claim};
-use super::disk::{self, Disk};
-use super::files::Files;
 use super::keeper::Keeper;
-use super::temporary;
+use super::local::{self, Claim, Disk, Folders, LocalFiles};
 use crate::clock::SharedClock;
 
 /// Why a data directory cannot be used. The command line answers exit code 4.
@@ -90,7 +87,7 @@ fn advice(error: &io::Error) -> &'static str {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "Choose another one with --data-dir, or make this one writable for the user that runs larder."
         }
-        kind if disk::is_no_room(kind) => {
+        kind if local::is_no_room(kind) => {
             "Make room on that disk, or choose another directory with --data-dir."
         }
         _ => "Choose another one with --data-dir.",
@@ -142,38 +139,36 @@ impl DataDir {
         }
         let lock = lock(path)?;
         let folder = |name: &str| make_folder(path, &path.join(name)).map(|()| path.join(name));
-        let (modules, tmp, loose) = (folder("modules")?, folder("tmp")?, folder("sumdb")?);
-        let places = vec![path.to_owned(), modules.clone(), tmp.clone(), loose.clone()];
-        let measure = Box::new(disk::volume);
+        let (modules, tmp, sumdb) = (folder("modules")?, folder("tmp")?, folder("sumdb")?);
+        let places = vec![path.to_owned(), modules.clone(), tmp.clone(), sumdb.clone()];
+        let measure = Box::new(local::volume);
         let disk = Disk::measured(places, reserve, Arc::clone(clock), measure);
         let disk = Arc::new(disk);
         let opener = Opener::new(path, index_cache, Arc::clone(&disk));
         let base = open_index(path, &opener, &tmp, clock)?;
         // From here on things are changed: a store of a later version has been refused untouched.
-        let mut removed = temporary::remove_left(&tmp);
-        for folder in [&modules, &loose] {
-            removed += temporary::remove_left(&folder.join(temporary::APART));
+        let mut removed = local::remove_left(&tmp);
+        for folder in [&modules, &sumdb] {
+            removed += local::remove_left(&folder.join(local::APART));
         }
         if removed > 0 {
             tracing::info!(removed, "removed temporary files that an earlier end left");
         }
-        let spools = temporary::folder_for(&tmp, &modules).map_err(unusable)?;
-        let loose_tmp = temporary::folder_for(&tmp, &loose).map_err(unusable)?;
+        let tmp_of_modules = local::folder_for(&tmp, &modules).map_err(unusable)?;
+        let tmp_of_sumdb = local::folder_for(&tmp, &sumdb).map_err(unusable)?;
         let complete = has_whole(&base)
             && migrate::is_complete(&base, is_empty(&modules).map_err(unusable)?)
                 .map_err(|error| newer_or_unusable(path, error))?;
-        let files = Files::new(
-            modules.clone(),
-            loose,
-            spools.clone(),
-            loose_tmp,
-            Arc::clone(&disk),
-        )
-        .map_err(unusable)?;
+        let folders = Folders {
+            data: path.to_owned(),
+            tmp_of_modules: tmp_of_modules.clone(),
+            tmp_of_sumdb,
+        };
+        let files = LocalFiles::new(folders, Arc::clone(&disk)).map_err(unusable)?;
         let sled = Arc::new(SledCatalog::new(base, opener, clock).map_err(unusable)?);
         Ok(DataDir {
-            store: Store::new(Arc::clone(&sled) as _, Arc::new(files)),
-            keeper: Keeper::new(Arc::clone(&disk), sled, spools, modules.clone()),
+            store: Store::new(Arc::clone(&sled) as _, files),
+            keeper: Keeper::new(Arc::clone(&disk), sled, tmp_of_modules, modules.clone()),
             disk,
             needs_rebuild: !complete,
             modules,
@@ -280,7 +275,7 @@ fn claim(path: &Path) -> Result<Claim, DataDirError> {
 }
 
 fn judged(path: &Path) -> Result<Claim, DataDirError> {
-    match claim::look(path).map_err(|error| unusable(path, error))? {
+    match local::look(path).map_err(|error| unusable(path, error))? {
         Claim::Foreign(found) => Err(DataDirError::Foreign {
             path: path.to_owned(),
             found,
@@ -292,7 +287,7 @@ fn judged(path: &Path) -> Result<Claim, DataDirError> {
 /// A full disk, or one that takes no more for another reason, is no failure.
 fn unless_full(result: io::Result<()>) -> io::Result<()> {
     match result {
-        Err(error) if disk::is_no_room(error.kind()) => Ok(()),
+        Err(error) if local::is_no_room(error.kind()) => Ok(()),
         other => other,
     }
 }
@@ -318,7 +313,7 @@ fn is_empty(modules: &Path) -> io::Result<bool> {
         Err(error) => return Err(error),
     };
     for entry in entries {
-        if entry?.file_name() != temporary::APART {
+        if entry?.file_name() != local::APART {
             return Ok(false);
         }
     }
@@ -344,7 +339,7 @@ fn open_index(
         reason,
     };
     let mut opened = opener.open();
-    if matches!(opened, Err(OpenError::NoRoom(_))) && temporary::remove_left(tmp) > 0 {
+    if matches!(opened, Err(OpenError::NoRoom(_))) && local::remove_left(tmp) > 0 {
         opened = opener.open();
     }
     if let Err(OpenError::Damaged(reason)) = &opened {
@@ -409,7 +404,7 @@ fn lock(path: &Path) -> Result<File, DataDirError> {
     let opened = options.clone().write(true).create(true).open(&name);
     let mut file = match opened {
         // What cannot be written can be held all the same, if need be by the folder.
-        Err(error) if disk::is_no_room(error.kind()) => options
+        Err(error) if local::is_no_room(error.kind()) => options
             .open(&name)
             .or_else(|_| File::open(path))
             .map_err(unusable)?,

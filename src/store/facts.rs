@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use super::catalog::{Change, Expect, Pages, Query};
+use super::local::{BlobName, TileName};
 use super::model::{
     Fact, FactKey, FactKind, FileRecord, FirstSeenRecord, PendingRecord, StateKey, SumdbKey,
     Verified,
@@ -237,7 +238,7 @@ impl Store {
             Change::Remove(FactKey::Pending(key.clone())),
         ];
         self.change(changes).await?;
-        Ok(self.blobs.remove(key).await?)
+        Ok(self.local.remove(&key.into()).await?)
     }
 
     /// What is kept of a checksum database.
@@ -249,7 +250,7 @@ impl Store {
     }
 }
 
-/// What is kept of one checksum database: small facts in the catalog, tiles as loose files.
+/// What is kept of one checksum database: small facts in the catalog, tiles as files.
 pub struct DatabaseFacts {
     store: Store,
     /// Its name as one element of a path, so that none lies within another.
@@ -264,8 +265,9 @@ impl DatabaseFacts {
         }
     }
 
-    fn loose(&self, name: &str) -> String {
-        format!("{}/{name}", self.database)
+    /// `None` for what no database has.
+    fn tile_name(&self, name: &str) -> Option<BlobName> {
+        TileName::new(&self.database, name).map(BlobName::Tile)
     }
 
     /// A fact.
@@ -301,12 +303,18 @@ impl DatabaseFacts {
 
     /// A tile.
     pub async fn tile(&self, name: &str) -> Result<Option<Bytes>, StoreError> {
-        Ok(self.store.blobs.loose(&self.loose(name)).await?)
+        match self.tile_name(name) {
+            Some(name) => Ok(self.store.local.read_unsynced(&name)?),
+            None => Ok(None),
+        }
     }
 
     /// Keeps a tile.
     pub async fn put_tile(&self, name: &str, body: Bytes) -> Result<(), StoreError> {
-        Ok(self.store.blobs.put_loose(&self.loose(name), body).await?)
+        match self.tile_name(name) {
+            Some(name) => Ok(self.store.local.put_unsynced(&name, body).await?),
+            None => Ok(()),
+        }
     }
 
     /// Forgets everything about this database.
@@ -317,6 +325,6 @@ impl DatabaseFacts {
             let removed = page.facts.iter().map(|fact| Change::Remove(fact.key()));
             self.store.change(removed.collect()).await?;
         }
-        Ok(self.store.blobs.clear_loose(&self.loose("")).await?)
+        Ok(self.store.local.remove_tiles(&self.database).await?)
     }
 }

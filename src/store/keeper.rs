@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::catalog::sled::SledCatalog;
-use super::disk::Disk;
-use super::temporary;
+use super::local::{self, Disk};
 
 /// Written to find out whether anything can be. Bytes.
 const TRIAL: usize = 64 << 10;
@@ -41,7 +40,7 @@ impl Keeper {
             }
         }
         self.disk
-            .try_keeping(|| temporary::try_rename(&self.tmp, &self.modules, TRIAL));
+            .try_keeping(|| local::try_rename(&self.tmp, &self.modules, TRIAL));
         self.catalog.tend();
     }
 }

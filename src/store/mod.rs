@@ -4,30 +4,20 @@
 //! not there.** So publishing goes: fsync the temporary file, rename it into place, fsync the directory, commit the
 //! fact; and reading goes: fact first, then file.
 //!
-//! [`Catalog`] is the seam for other places to keep facts; [`Blobs`] are this machine's files.
+//! [`Catalog`] is the seam for other places to keep facts. [`LocalFiles`] is none: a file has to lie on this machine's disk
+//! anyway, to be checked, to be followed while it grows, and to be sent.
 
 mod absent;
-mod blobs;
 pub mod catalog;
-mod claim;
 mod codec;
 #[cfg(test)]
 mod contract;
 mod dir;
-mod disk;
 mod facts;
-mod files;
-mod group;
 mod keeper;
-mod layout;
+pub mod local;
 mod model;
 pub mod rebuild;
-mod records;
-mod side_file;
-mod spare;
-mod spool;
-mod temporary;
-mod token_file;
 mod tokens;
 
 use std::sync::Arc;
@@ -37,21 +27,19 @@ use quick_cache::sync::Cache;
 use thiserror::Error;
 
 pub use absent::{AbsentChange, AbsentRecord};
-pub use blobs::{BlobError, BlobFile, Blobs};
 pub use catalog::sled::migrate::INDEX_SCHEMA;
 pub use catalog::{Catalog, CatalogError, Health, Totals};
 pub use dir::{DataDir, DataDirError};
-pub use disk::{DEFAULT_RESERVE, Disk, DiskStatus, Room};
 pub use facts::{Companions, DatabaseFacts, Listing, Verification};
-pub use files::Files;
 pub use keeper::Keeper;
+pub use local::{
+    BlobName, DEFAULT_RESERVE, Disk, DiskStatus, LocalError, LocalFile, LocalFiles, Room, SideFile,
+    StageError, StageWriter, Staged, TokenFile, Usage,
+};
 pub use model::{
     Fact, FactKey, FactKind, FileRecord, FirstSeenRecord, ListFile, MetaRecord, PendingRecord,
     Sha256, TokenRecord, Verified,
 };
-pub use side_file::SideFile;
-pub use spool::{Spool, SpoolError};
-pub use token_file::TokenFile;
 
 use crate::clock::Timestamp;
 use crate::gomod::{H1, ModulePath};
@@ -66,14 +54,14 @@ pub enum StoreError {
     Catalog(#[from] CatalogError),
     /// A file could not be read or written.
     #[error(transparent)]
-    Blob(#[from] BlobError),
+    Local(#[from] LocalError),
 }
 
 /// The two halves of what is kept, joined by the invariant above.
 #[derive(Clone)]
 pub struct Store {
     catalog: Arc<dyn Catalog>,
-    blobs: Arc<dyn Blobs>,
+    local: LocalFiles,
     /// Files of which the log says that they are gone: once is enough.
     gone: Arc<Cache<FileKey, ()>>,
 }
@@ -93,7 +81,7 @@ pub enum Content {
     /// In memory.
     Bytes(Bytes),
     /// As an open file.
-    File(BlobFile),
+    File(LocalFile),
 }
 
 /// Files that are remembered as gone at the most.
@@ -106,11 +94,11 @@ pub const SMALL: u64 = 64 * 1024;
 const QUERIES: usize = 64;
 
 impl Store {
-    /// Joins a catalog and a place for blobs.
-    pub fn new(catalog: Arc<dyn Catalog>, blobs: Arc<dyn Blobs>) -> Self {
+    /// Joins a catalog and files.
+    pub fn new(catalog: Arc<dyn Catalog>, local: LocalFiles) -> Self {
         Store {
             catalog,
-            blobs,
+            local,
             gone: Arc::new(Cache::new(TOLD_GONE)),
         }
     }
@@ -120,9 +108,9 @@ impl Store {
         &self.catalog
     }
 
-    /// The blobs, for spooling and maintenance commands.
-    pub fn blobs(&self) -> &Arc<dyn Blobs> {
-        &self.blobs
+    /// The files.
+    pub fn local(&self) -> &LocalFiles {
+        &self.local
     }
 
     /// What is known of a kept file.
@@ -141,8 +129,8 @@ impl Store {
             return Ok(None);
         };
         let content = if record.size <= SMALL {
-            match self.blobs.read(key, record.size).await {
-                Err(error) if error.source.kind() == std::io::ErrorKind::FileTooLarge => {
+            match self.local.read(&key.into(), record.size) {
+                Err(LocalError::TooLarge { .. }) => {
                     tracing::error!(file = %key, recorded = record.size,
                         "a kept file is larger than recorded; fetching it again");
                     return Ok(None);
@@ -150,7 +138,7 @@ impl Store {
                 read => read?.map(Content::Bytes),
             }
         } else {
-            self.blobs.open(key).await?.map(Content::File)
+            self.local.open(&key.into())?.map(Content::File)
         };
         let Some(content) = content else {
             if self.gone.peek(key).is_none() {
@@ -161,7 +149,7 @@ impl Store {
         };
         let size = match &content {
             Content::Bytes(bytes) => bytes.len() as u64,
-            Content::File(file) => file.size,
+            Content::File(file) => file.size(),
         };
         if size != record.size {
             tracing::error!(file = %key, recorded = record.size, found = size,
@@ -179,23 +167,28 @@ impl Store {
         record: &FileRecord,
         companions: &Companions,
     ) -> Result<(), StoreError> {
-        let kept = match self.blobs.publish_bytes(key, body).await {
+        let kept = match self.local.adopt_bytes(&key.into(), body).await {
             Ok(()) => self.commit_file(key, record, companions).await,
             Err(error) => Err(error.into()),
         };
         self.noted(&key.to_string(), kept)
     }
 
-    /// Makes a spooled zip durable and visible, with its `.ziphash` beside it. It must have been verified.
-    pub async fn publish_spool(
+    /// Makes a staged zip durable and visible, its `.ziphash` first. It must have been verified.
+    pub async fn publish_staged(
         &self,
         key: &FileKey,
-        spool: &Arc<Spool>,
+        staged: &Arc<Staged>,
         h1: &H1,
         record: &FileRecord,
         companions: &Companions,
     ) -> Result<(), StoreError> {
-        let kept = match self.blobs.publish_spool(key, spool, h1).await {
+        let hash = Bytes::from(h1.to_string());
+        let mut adopted = self.local.adopt_bytes(&BlobName::zip_hash(key), hash).await;
+        if adopted.is_ok() {
+            adopted = self.local.adopt(staged, &key.into()).await;
+        }
+        let kept = match adopted {
             Ok(()) => self.commit_file(key, record, companions).await,
             Err(error) => Err(error.into()),
         };
@@ -205,13 +198,10 @@ impl Store {
     /// Remembers, and says now and then, that something could not be kept.
     fn noted(&self, name: &str, kept: Result<(), StoreError>) -> Result<(), StoreError> {
         match &kept {
-            Ok(()) => self.blobs.kept(name),
+            Ok(()) => self.local.disk().kept(name),
             Err(error) => {
-                let kind = match error {
-                    StoreError::Blob(error) => error.source.kind(),
-                    StoreError::Catalog(_) => std::io::ErrorKind::Other,
-                };
-                self.blobs.keeping_failed(name, error, kind);
+                let no_room = matches!(error, StoreError::Local(error) if error.is_no_room());
+                self.local.disk().keeping_failed(name, error, no_room);
             }
         }
         kept
@@ -219,7 +209,7 @@ impl Store {
 
     /// Whether what comes now will be kept, as far as can be said.
     pub fn keeps(&self) -> bool {
-        self.blobs.room() == Room::Enough && self.catalog.health() != Health::Unavailable
+        self.local.room() == Room::Enough && self.catalog.health() != Health::Unavailable
     }
 
     /// Records a file and, with it in one step, what is to be known of it beside.
@@ -265,29 +255,36 @@ impl Store {
         &self,
         module: &ModulePath,
         body: Bytes,
-    ) -> Result<Option<(ListFile, BlobFile)>, StoreError> {
+    ) -> Result<Option<(ListFile, LocalFile)>, StoreError> {
         let named = ListFile {
             size: body.len() as u64,
             sha256: Sha256::of(&body),
         };
-        self.blobs.publish_list(module, body).await?;
-        let file = self.list(module, &named).await?;
+        self.write_list(module, body).await?;
+        let file = self.list(module, &named)?;
         Ok(file.map(|file| (named, file)))
     }
 
+    /// Puts a module's list where the `go` command finds it when the folder serves as `GOPROXY=file://…`. Of a small one
+    /// it is a copy, on which nothing depends; a large one is nowhere else.
+    pub async fn write_list(&self, module: &ModulePath, body: Bytes) -> Result<(), StoreError> {
+        let name = BlobName::List(module.clone());
+        Ok(self.local.adopt_bytes(&name, body).await?)
+    }
+
     /// A list in a file; `None` if it is not there, or not as long as recorded.
-    pub async fn list(
+    pub fn list(
         &self,
         module: &ModulePath,
         named: &ListFile,
-    ) -> Result<Option<BlobFile>, StoreError> {
-        let file = self.blobs.open_list(module).await?;
-        Ok(file.filter(|file| file.size == named.size))
+    ) -> Result<Option<LocalFile>, StoreError> {
+        let file = self.local.open(&BlobName::List(module.clone()))?;
+        Ok(file.filter(|file| file.size() == named.size))
     }
 
-    /// Reads a list from its file.
-    pub async fn read_list(&self, file: &BlobFile) -> Result<Bytes, StoreError> {
-        Ok(self.blobs.read_whole(file).await?)
+    /// Reads a file from its beginning to its end.
+    pub async fn read_whole(&self, file: &LocalFile) -> Result<Bytes, StoreError> {
+        Ok(self.local.read_whole(file).await?)
     }
 
     /// Keeps an answer of a changing resource.

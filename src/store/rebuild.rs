@@ -8,7 +8,7 @@ use sha2::Digest;
 
 use super::catalog::sled::migrate::COMPLETE;
 use super::catalog::{Change, Expect, Pages, Query};
-use super::layout::{self, Beside};
+use super::local::{BlobName, Namespace, is_of_layout};
 use super::model::{
     Fact, FactKey, FactKind, FileRecord, ListFile, MetaRecord, PendingRecord, Sha256, StateKey,
     Verified,
@@ -96,26 +96,28 @@ pub async fn rebuild(
             let relative = path.strip_prefix(modules).unwrap_or(&path);
             // Where the whole GOMODCACHE was copied: everything in it has the wrong name.
             let misplaced = relative.starts_with("cache/download");
-            let Some(key) = layout::parse_file(relative).filter(|_| !misplaced) else {
-                let beside = match misplaced {
-                    true => Beside::Unknown,
-                    false => layout::parse_beside(relative),
-                };
-                match beside {
-                    Beside::Known => {}
-                    Beside::List(module) => match take_list(store, module, &path, clock).await? {
+            let name = relative.to_str().filter(|_| !misplaced);
+            let parsed = name.and_then(|name| BlobName::parse(Namespace::Modules, name));
+            let key = match parsed {
+                Some(BlobName::File(key)) => key,
+                Some(BlobName::List(module)) => {
+                    match take_list(store, module, &path, clock).await? {
                         Ok(taken) => summary.lists += u64::from(taken),
                         Err(why) => summary.bad.push((relative.display().to_string(), why)),
-                    },
-                    Beside::Unknown => {
+                    }
+                    continue;
+                }
+                Some(BlobName::ZipHash(..) | BlobName::Tile(_)) => continue,
+                None => {
+                    if !name.is_some_and(is_of_layout) {
                         summary.unknown += 1;
                         if summary.unknown_such_as.len() < TOLD {
                             let name = relative.display().to_string();
                             summary.unknown_such_as.push(name);
                         }
                     }
+                    continue;
                 }
-                continue;
             };
             seen.files += 1;
             seen.current = key.to_string();
@@ -342,7 +344,7 @@ async fn drop_gone(store: &Store, modules: &Path, summary: &mut Summary) -> Resu
         for fact in page.facts {
             let key = fact.key();
             let FactKey::File(file) = &key else { continue };
-            if layout::file_path(modules, file).exists() {
+            if modules.join(file.to_string()).exists() {
                 continue;
             }
             let remove = vec![Change::Remove(key)];
@@ -406,7 +408,7 @@ pub async fn check_file(
     recorded: &FileRecord,
     now: Timestamp,
 ) -> Result<u64, String> {
-    let place = layout::file_path(modules, key);
+    let place = modules.join(key.to_string());
     if !place.is_file() {
         return Err("the file is gone".to_owned());
     }

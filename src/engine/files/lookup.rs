@@ -37,7 +37,7 @@ impl Engine {
         let mut file = CachedFile::new(&kept.record, kept.content, Some(validity));
         if kept.record.size > WORTH_A_FILE
             && in_memory
-            && let Ok(Some(open)) = self.store.blobs().open(key).await
+            && let Ok(Some(open)) = self.store.local().open(&key.into())
         {
             file.is_in(open);
         }

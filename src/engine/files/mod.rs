@@ -29,6 +29,7 @@ impl Engine {
     ) -> Result<Answer, EngineError> {
         if let Some(file) = self.lookup(key).await? {
             self.prefetch.hit(key, mode.prefetches_for());
+            file.touch(self.clock.now());
             return Ok(file.answer(CacheStatus::Hit, None));
         }
         if mode.cached_only {

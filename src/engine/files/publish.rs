@@ -50,7 +50,7 @@ impl Engine {
         let Err(error) = self.store.put_first_seen(key, pin).await else {
             return;
         };
-        match self.store.blobs().room() {
+        match self.store.local().room() {
             // What a full disk means is said once, when it is full.
             Room::Low => {
                 tracing::debug!(file = %key, %error, "the first-seen checksum is not recorded")

@@ -177,7 +177,7 @@ impl Flight for SmallFlight {
         let file = CachedFile::new(&record, content, Some(validity));
         // A disk that cannot keep up slows the answers down, for a moment; then they go out unkept.
         let place = timeout(PUBLISH_WAIT, engine.publishing.acquire()).await;
-        let mut keep = place.is_ok() && engine.store.blobs().room() == Room::Enough;
+        let mut keep = place.is_ok() && engine.store.local().room() == Room::Enough;
         if keep && body.len() as u64 > store::SMALL {
             // From the file it takes no memory, however slowly it is read.
             match engine
@@ -193,7 +193,7 @@ impl Flight for SmallFlight {
             }
         }
         engine.has_appeared(&key);
-        let stored = keep && engine.store.blobs().can_keep(&key);
+        let stored = keep && engine.store.local().can_keep(&key);
         self.tell(file.clone(), stored, from);
         engine.absences.appeared(&Key::File(key.clone())).await;
         if !keep {

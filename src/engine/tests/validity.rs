@@ -59,7 +59,7 @@ impl World {
         let shared: SharedClock = clock.clone();
         let data = DataDir::open(folder.path(), 0, 1 << 20, &shared).unwrap();
         let catalog = Arc::new(HeldCatalog::new(&shared));
-        let store = Store::new(catalog.clone(), Arc::clone(data.store.blobs()));
+        let store = Store::new(catalog.clone(), data.store.local().clone());
         let policy = Policy::new(Vec::new(), Patterns::parse(""), Patterns::parse(""));
         let voucher = Voucher::new(
             VouchSettings {

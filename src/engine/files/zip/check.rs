@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::flight::{Verdict, ZipFlight};
-use super::sink::SpoolSink;
+use super::sink::StagingSink;
 use crate::engine::error::{Class, EngineError};
 use crate::engine::vouch::Vouching;
 use crate::gomod::zip::{self as gozip, CheckedZip};
@@ -16,7 +16,7 @@ use crate::upstream::SinkError;
 pub async fn check(
     key: &FileKey,
     flight: &Arc<ZipFlight>,
-    sink: SpoolSink,
+    sink: StagingSink,
     (size, sha256): (u64, [u8; 32]),
     vouching: Vouching,
     from: &str,
@@ -32,19 +32,14 @@ pub async fn check(
             EngineError::ours(format!("{what}: larder could not store what it fetched"))
         }
     })?;
-    let spool = flight
-        .spool()
+    let staged = flight
+        .staged()
         .ok_or_else(|| EngineError::ours("nothing was written"))?;
-    let (module, version, file) = (
-        key.module.clone(),
-        key.version.clone(),
-        Arc::clone(spool.file()),
-    );
+    let (module, version, file) = (key.module.clone(), key.version.clone(), staged.part(size));
     let checking = tokio::task::spawn_blocking(move || -> Result<CheckedZip, gozip::ZipError> {
-        let source = gozip::FileAt::new(file.try_clone()?)?;
         match hashed {
-            Some(hashed) => gozip::check_zip_with(&source, &module, &version, hashed),
-            None => gozip::check_zip(&source, &module, &version),
+            Some(hashed) => gozip::check_zip_with(&file, &module, &version, hashed),
+            None => gozip::check_zip(&file, &module, &version),
         }
     });
     let checked = match checking.await {
@@ -77,7 +72,7 @@ pub async fn check(
         record,
         companions: vouched.companions,
         h1: checked.h1,
-        stored: spool.can_be_kept(),
+        stored: staged.can_be_kept(),
         from: from.into(),
     })
 }

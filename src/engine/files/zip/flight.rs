@@ -1,6 +1,5 @@
 //! What followers hold of a zip in flight.
 
-use std::fs::File;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -10,7 +9,7 @@ use crate::engine::error::EngineError;
 use crate::engine::slow::Look;
 use crate::engine::vouch::Foresight;
 use crate::gomod::H1;
-use crate::store::{Companions, FileRecord, Spool};
+use crate::store::{Companions, FileRecord, LocalFile, Staged};
 
 /// What is held back of a zip until it is verified: more than an end of central directory with the longest comment,
 /// so that what went out before is never a readable zip. Bytes.
@@ -26,7 +25,7 @@ pub struct Progress {
     pub from: Option<Arc<str>>,
     /// The whole size, if upstream said it. Bytes.
     pub total: Option<u64>,
-    /// Bytes in the spool.
+    /// Bytes that have been written.
     pub written: u64,
     /// It is kept already: another flight has landed in the meantime.
     pub kept: bool,
@@ -51,7 +50,7 @@ impl Progress {
     }
 }
 
-/// A verified zip, in its spool.
+/// A verified zip, still staged.
 #[derive(Debug)]
 pub struct Verdict {
     /// What will be kept of it in the index.
@@ -70,7 +69,7 @@ pub struct Verdict {
 #[derive(Debug)]
 pub struct ZipFlight {
     progress: watch::Sender<Progress>,
-    spool: Mutex<Option<Arc<Spool>>>,
+    staged: Mutex<Option<Arc<Staged>>>,
     foresight: Foresight,
 }
 
@@ -80,7 +79,7 @@ impl ZipFlight {
         Arc::new(ZipFlight {
             foresight,
             progress: watch::Sender::new(Progress::default()),
-            spool: Mutex::default(),
+            staged: Mutex::default(),
         })
     }
 
@@ -111,37 +110,32 @@ impl ZipFlight {
         }
     }
 
-    /// The growing file; there as soon as anything is written.
-    pub fn file(&self) -> Option<Arc<File>> {
-        self.spool
-            .lock()
-            .as_ref()
-            .map(|spool| Arc::clone(spool.file()))
+    /// What has been written of the first `end` bytes; there as soon as anything is.
+    pub fn part(&self, end: u64) -> Option<LocalFile> {
+        self.staged.lock().as_ref().map(|staged| staged.part(end))
     }
 
-    /// The spool, for publishing.
-    pub fn spool(&self) -> Option<Arc<Spool>> {
-        self.spool.lock().clone()
+    /// The growing file, for publishing.
+    pub fn staged(&self) -> Option<Arc<Staged>> {
+        self.staged.lock().clone()
     }
 
-    /// It begins to arrive, into this spool.
-    pub(super) fn begins(&self, spool: &Arc<Spool>, total: Option<u64>, from: &Arc<str>) {
-        *self.spool.lock() = Some(Arc::clone(spool));
+    /// It begins to arrive, into this file.
+    pub(super) fn begins(&self, staged: &Arc<Staged>, total: Option<u64>, from: &Arc<str>) {
+        *self.staged.lock() = Some(Arc::clone(staged));
         self.progress.send_modify(|progress| {
             progress.total = total;
             progress.from = Some(Arc::clone(from));
         });
     }
 
-    /// So many bytes are in this spool; which is not the flight's any more if it has begun again meanwhile.
-    pub(super) fn has_written(&self, spool: &Spool, bytes: u64) {
+    /// This file has grown; which is not the flight's any more if it has begun again meanwhile.
+    pub(super) fn has_grown(&self, staged: &Arc<Staged>) {
         self.progress.send_if_modified(|progress| {
-            let spool_now = self.spool.lock();
-            let same = spool_now
-                .as_ref()
-                .is_some_and(|now| std::ptr::eq(now.as_ref(), spool));
+            let now = self.staged.lock();
+            let same = now.as_ref().is_some_and(|now| Arc::ptr_eq(now, staged));
             if same {
-                progress.written = bytes;
+                progress.written = staged.written();
             }
             same
         });
@@ -165,7 +159,7 @@ impl ZipFlight {
             let unseen = !progress.may_begin();
             if unseen {
                 *progress = Progress::default();
-                *self.spool.lock() = None;
+                *self.staged.lock() = None;
             }
             unseen
         })

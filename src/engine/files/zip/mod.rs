@@ -20,11 +20,11 @@ use crate::engine::slow::Look;
 use crate::engine::vouch::Vouching;
 use crate::errand::Errand;
 use crate::protocol::{FileKey, Key};
-use crate::store::{self, BlobFile};
+use crate::store;
 use crate::upstream::ZipStream;
 use flight::Verdict;
 pub use flight::{Progress, ZipFlight};
-use sink::SpoolSink;
+use sink::StagingSink;
 
 impl Engine {
     pub(super) async fn missed_zip(
@@ -46,8 +46,8 @@ impl Engine {
                 etag: None,
                 verified: Some(flight.foresight().verified()),
                 cache: CacheStatus::Miss {
-                    stored: flight.spool().is_some_and(|spool| spool.can_be_kept())
-                        && self.store.blobs().can_keep(key),
+                    stored: flight.staged().is_some_and(|staged| staged.can_be_kept())
+                        && self.store.local().can_keep(key),
                 },
                 fetched: None,
                 from,
@@ -104,7 +104,7 @@ impl Engine {
         if errand.priority.is_prefetch() {
             request = request.at_most(self.prefetch.room());
         }
-        let mut sink = SpoolSink::new(Arc::clone(flight), Arc::clone(self.store.blobs()));
+        let mut sink = StagingSink::new(Arc::clone(flight), self.store.local().clone());
         let mut stream = ZipStream::new(&mut sink, max);
         let chain = self.chain_for(&key.module, errand).await;
         // What will be refused in the end need not be fetched to the end; but whether it exists is said first.
@@ -142,13 +142,9 @@ impl Engine {
 
 /// The answer with a zip that has just landed.
 fn whole(flight: &Arc<ZipFlight>, verdict: &Verdict) -> Result<Answer, EngineError> {
-    let spool = flight
-        .spool()
+    let file = flight
+        .part(verdict.record.size)
         .ok_or_else(|| EngineError::ours("nothing was written"))?;
-    let file = BlobFile {
-        file: Arc::clone(spool.file()),
-        size: verdict.record.size,
-    };
     let file = CachedFile::new(&verdict.record, store::Content::File(file), None);
     Ok(file.answer(
         CacheStatus::Miss {
@@ -210,23 +206,23 @@ impl Flight for FlyingZip {
     }
 
     async fn publish(&self, engine: &Engine, key: FileKey, mut verdict: Verdict) {
-        verdict.stored &= engine.store.blobs().can_keep(&key);
+        verdict.stored &= engine.store.local().can_keep(&key);
         let verdict = Arc::new(verdict);
         self.followed.end(Ok(Arc::clone(&verdict)));
         let as_key = Key::File(key.clone());
         engine.negatives.forget(&as_key);
         engine.absences.appeared(&as_key).await;
-        let spool = self.followed.spool();
-        let Some(spool) = spool.filter(|spool| spool.can_be_kept()) else {
+        let staged = self.followed.staged();
+        let Some(staged) = staged.filter(|staged| staged.can_be_kept()) else {
             engine.metrics.unkept.inc();
             engine.pin_alone(&key, &verdict.companions).await;
             return;
         };
         match engine
             .store
-            .publish_spool(
+            .publish_staged(
                 &key,
-                &spool,
+                &staged,
                 &verdict.h1,
                 &verdict.record,
                 &verdict.companions,

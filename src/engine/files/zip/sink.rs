@@ -1,6 +1,5 @@
 //! Writes what arrives of a zip, and hashes it beside.
 
-use std::fs::File;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,16 +8,16 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::flight::{HASH_LATER, Progress, ZipFlight};
-use crate::gomod::zip::StreamHasher;
-use crate::store::{Blobs, Spool};
+use crate::gomod::zip::{ReadAt, StreamHasher};
+use crate::store::{LocalFiles, StageWriter, Staged};
 use crate::upstream::{Sink, SinkError};
 
 /// Pieces waiting to be written.
 const QUEUE: usize = 8;
-/// Writes what arrives into the flight's spool, on a thread of its own, and has it hashed beside.
-pub struct SpoolSink {
+/// Writes what arrives into the flight's staged file, on a thread of its own, and has it hashed beside.
+pub struct StagingSink {
     flight: Arc<ZipFlight>,
-    blobs: Arc<dyn Blobs>,
+    local: LocalFiles,
     work: Option<Work>,
     first: Vec<u8>,
 }
@@ -29,12 +28,12 @@ struct Work {
     hasher: Option<JoinHandle<StreamHasher>>,
 }
 
-impl SpoolSink {
+impl StagingSink {
     /// For a flight.
-    pub fn new(flight: Arc<ZipFlight>, blobs: Arc<dyn Blobs>) -> Self {
-        SpoolSink {
+    pub fn new(flight: Arc<ZipFlight>, local: LocalFiles) -> Self {
+        StagingSink {
             flight,
-            blobs,
+            local,
             work: None,
             first: Vec::new(),
         }
@@ -56,25 +55,23 @@ impl SpoolSink {
 }
 
 #[async_trait]
-impl Sink for SpoolSink {
+impl Sink for StagingSink {
     async fn begin(&mut self, total: Option<u64>, from: &Arc<str>) -> Result<(), SinkError> {
-        let spool = self
-            .blobs
-            .spool(total)
+        let writer = self
+            .local
+            .stage(total)
             .await
             .map_err(|error| SinkError::Store(error.to_string()))?;
-        self.flight.begins(&spool, total, from);
+        let staged = Arc::clone(writer.staged());
+        self.flight.begins(&staged, total, from);
         let (queue, pieces) = mpsc::channel(QUEUE);
         let flight = Arc::clone(&self.flight);
-        let writer = tokio::task::spawn_blocking({
-            let spool = Arc::clone(&spool);
-            move || write(&flight, &spool, pieces)
-        });
+        let writer = tokio::task::spawn_blocking(move || write(&flight, writer, pieces));
         let hash_now = total.is_none_or(|total| total > HASH_LATER);
         let hasher = hash_now.then(|| {
             let runtime = tokio::runtime::Handle::current();
             let progress = self.flight.follow();
-            tokio::task::spawn_blocking(move || hash(&runtime, spool.file(), progress))
+            tokio::task::spawn_blocking(move || hash(&runtime, &staged, progress))
         });
         self.work = Some(Work {
             queue,
@@ -132,16 +129,12 @@ impl Sink for SpoolSink {
 /// The writer's thread.
 fn write(
     flight: &ZipFlight,
-    spool: &Spool,
+    mut writer: StageWriter,
     mut pieces: mpsc::Receiver<Bytes>,
 ) -> Result<(), String> {
-    let mut offset = 0;
     while let Some(piece) = pieces.blocking_recv() {
-        spool
-            .write_at(&piece, offset)
-            .map_err(|error| error.to_string())?;
-        offset += piece.len() as u64;
-        flight.has_written(spool, offset);
+        writer.write(&piece).map_err(|error| error.to_string())?;
+        flight.has_grown(writer.staged());
     }
     Ok(())
 }
@@ -150,10 +143,9 @@ fn write(
 /// the h1 is there with the last byte. It ends when the flight's writer is gone.
 fn hash(
     runtime: &tokio::runtime::Handle,
-    file: &File,
+    staged: &Staged,
     mut progress: watch::Receiver<Progress>,
 ) -> StreamHasher {
-    use std::os::unix::fs::FileExt;
     let mut hasher = StreamHasher::new();
     let mut buffer = vec![0; 128 << 10];
     let mut offset = 0;
@@ -165,11 +157,9 @@ fn hash(
                 now.end.is_some() || now.total == Some(now.written),
             )
         };
+        let file = staged.part(written);
         while offset < written {
-            let want = usize::try_from(written - offset)
-                .unwrap_or(usize::MAX)
-                .min(buffer.len());
-            match file.read_at(&mut buffer[..want], offset) {
+            match file.read_at(&mut buffer, offset) {
                 Ok(0) | Err(_) => return hasher,
                 Ok(count) => {
                     hasher.push(&buffer[..count]);

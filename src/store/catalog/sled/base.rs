@@ -13,8 +13,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 
 use super::migrate;
-use crate::store::disk::{self, Disk};
-use crate::store::spare::Spare;
+use crate::store::local::{self, Disk, Spare};
 
 /// With less than this free, sled is not opened or written without need: half a write makes it useless until it is opened
 /// again, and opening takes room. Bytes.
@@ -50,7 +49,7 @@ pub fn open_db(path: &Path, cache: u64) -> Result<sled::Db, OpenError> {
     let config = sled::Config::new().path(path).cache_capacity(cache);
     match catch_unwind(AssertUnwindSafe(|| config.open())) {
         Ok(Ok(db)) => Ok(db),
-        Ok(Err(sled::Error::Io(error))) if disk::is_no_room(error.kind()) => {
+        Ok(Err(sled::Error::Io(error))) if local::is_no_room(error.kind()) => {
             Err(OpenError::NoRoom(error.to_string()))
         }
         Ok(Err(sled::Error::Io(error))) => Err(OpenError::Io(error.to_string())),
@@ -144,7 +143,7 @@ impl Opener {
     pub fn read_copy(&self) -> Option<Held> {
         let size = size(&self.path).ok()?;
         let has_room = |folder: &&PathBuf| {
-            let volume = disk::volume(folder);
+            let volume = local::volume(folder);
             volume.is_ok_and(|volume| volume.free >= size.saturating_mul(2) + COPY_MARGIN)
         };
         let folder = self.copies.iter().find(has_room)?;

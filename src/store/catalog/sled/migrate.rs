@@ -8,9 +8,9 @@ use std::path::Path;
 use thiserror::Error;
 
 use super::base::{Base, RowChange};
-use crate::store::claim::{MARK, MARK_NEW};
 use crate::store::codec;
-use crate::store::disk::is_no_room;
+use crate::store::local::is_no_room;
+use crate::store::local::{MARK, MARK_NEW};
 use crate::store::model::{FactKey, StateKey};
 
 #[path = "../../../../migrations/sled/mod.rs"]
@@ -20,7 +20,7 @@ mod steps;
 const KEY: &str = "schema";
 /// What [`StateKey::Complete`] says.
 pub const COMPLETE: &str = "yes";
-/// The version of the blobs' layout that this program reads and writes (`migrations/files/`).
+/// The version of the files' layout that this program reads and writes (`migrations/files/`).
 const LAYOUT: u32 = 1;
 
 /// The schema version of the index that this program reads and writes.
@@ -59,7 +59,7 @@ impl From<sled::Error> for MigrateError {
     }
 }
 
-/// Refuses a layout of blobs that is newer than this program.
+/// Refuses a layout of files that is newer than this program.
 pub fn check_files(found: u64) -> Result<(), MigrateError> {
     if found > u64::from(LAYOUT) {
         return Err(MigrateError::Newer {

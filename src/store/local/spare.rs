@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 
-use super::disk::Disk;
+use super::room::Disk;
 use super::temporary;
 
 /// Its name in the data directory.
@@ -97,7 +97,7 @@ fn allocate(mut file: &File, size: u64) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, size) {
         Ok(()) => return Ok(()),
-        Err(error) if super::disk::is_no_room(io::Error::from(error).kind()) => {
+        Err(error) if super::room::is_no_room(io::Error::from(error).kind()) => {
             return Err(error.into());
         }
         Err(_) => {}

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::disk::is_no_room;
+use super::room::is_no_room;
 
 /// The folder for temporary files below one that is on a file system of its own. No module path or database name begins
 /// with a dot.

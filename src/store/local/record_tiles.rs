@@ -8,15 +8,15 @@ use std::time::SystemTime;
 
 use parking_lot::Mutex;
 
+use super::name::RECORD_TILES;
+
 /// All of them together. Bytes.
 const MOST: u64 = 256 << 20;
 /// What stays when that is reached, in hundredths.
 const STAYS: u64 = 75;
-/// Where they are, below a database's folder.
-const BELOW: &str = "tile/8/data";
 
 /// What the tiles of records take.
-pub struct Records {
+pub struct RecordTiles {
     /// The folder of all databases.
     folder: PathBuf,
     most: u64,
@@ -30,26 +30,18 @@ struct Kept {
     path: PathBuf,
 }
 
-impl Records {
+impl RecordTiles {
     /// Of the databases below a folder.
     pub fn new(folder: PathBuf) -> Self {
         Self::bounded(folder, MOST)
     }
 
     fn bounded(folder: PathBuf, most: u64) -> Self {
-        Records {
+        RecordTiles {
             folder,
             most,
             taken: Mutex::default(),
         }
-    }
-
-    /// Whether something that is kept for a database is one of these.
-    pub fn is_one(name: &str) -> bool {
-        let below = name.split_once('/').map(|(_, below)| below);
-        below
-            .and_then(|below| below.strip_prefix(BELOW))
-            .is_some_and(|rest| rest.starts_with('/'))
     }
 
     /// Makes room for one more. Blocks.
@@ -94,7 +86,7 @@ impl Records {
         let mut all = Vec::new();
         for database in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             // What cannot be read is counted the next time.
-            let _ = gather(&database.path().join(BELOW), &mut all);
+            let _ = gather(&database.path().join(RECORD_TILES), &mut all);
         }
         all
     }
@@ -131,24 +123,9 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn only_tiles_of_records_count() {
-        for one in ["sum.test/tile/8/data/000", "sum.test/tile/8/data/x001/234"] {
-            assert!(Records::is_one(one), "{one}");
-        }
-        for other in [
-            "sum.test/tile/8/0/000",
-            "sum.test/tile/8/database",
-            "tile/8/data/000",
-            "x",
-        ] {
-            assert!(!Records::is_one(other), "{other}");
-        }
-    }
-
-    #[test]
     fn the_oldest_go_when_there_are_too_many() {
         let dir = tempfile::tempdir().unwrap();
-        let records = Records::bounded(dir.path().to_owned(), 10_000);
+        let records = RecordTiles::bounded(dir.path().to_owned(), 10_000);
         let tiles = dir.path().join("sum.test/tile/8/data/x001");
         fs::create_dir_all(&tiles).unwrap();
         let hashes = dir.path().join("sum.test/tile/8/0");
@@ -167,7 +144,7 @@ mod tests {
         let newest = tiles.join("029");
         assert!(newest.exists() && !tiles.join("000").exists());
         // What was kept before a start counts.
-        let again = Records::bounded(dir.path().to_owned(), 10_000);
+        let again = RecordTiles::bounded(dir.path().to_owned(), 10_000);
         again.add(9000);
         assert!(sum(&again.all()) <= 1000);
         assert!(hashes.join("000").exists() && tiles.join("notes.txt").exists());

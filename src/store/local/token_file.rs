@@ -9,7 +9,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::TokenRecord;
+use crate::store::model::TokenRecord;
 
 /// The file's name in the data directory.
 const NAME: &str = "tokens";

@@ -79,6 +79,8 @@ struct Seen {
     at: Timestamp,
     volume: Volume,
     reserve: u64,
+    /// Bytes that were granted since it was read: they may not be written yet.
+    granted: u64,
 }
 
 #[derive(Default)]
@@ -119,6 +121,11 @@ impl Disk {
         }
     }
 
+    /// The time, as everything here knows it.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// Read at most twice a second. A file system that does not tell counts as roomy: a write will find out.
     fn seen(&self) -> Seen {
         let now = self.clock.now();
@@ -145,6 +152,7 @@ impl Disk {
                 at,
                 volume,
                 reserve,
+                granted: 0,
             }
         });
         let left = |seen: &Seen| i128::from(seen.volume.free) - i128::from(seen.reserve);
@@ -152,6 +160,7 @@ impl Disk {
             at,
             volume: unknown,
             reserve: self.reserve,
+            granted: 0,
         })
     }
 
@@ -173,6 +182,34 @@ impl Disk {
             Room::Enough => seen.volume.free.saturating_sub(seen.reserve),
             Room::Low => 0,
         }
+    }
+
+    /// Grants so many bytes, which are to be kept, if that leaves the reserve free.
+    pub fn take(&self, bytes: u64) -> bool {
+        self.room() == Room::Enough && self.take_if(|seen| seen.reserve, bytes)
+    }
+
+    /// Grants so many bytes, which are not to be kept, if that leaves so many free.
+    pub fn take_leaving(&self, bytes: u64, free: u64) -> bool {
+        self.take_if(|_| free, bytes)
+    }
+
+    fn take_if(&self, leave: impl Fn(&Seen) -> u64, bytes: u64) -> bool {
+        let fits = |seen: &Seen| {
+            let needed = leave(seen).saturating_add(seen.granted);
+            seen.volume.free >= needed.saturating_add(bytes)
+        };
+        // What was granted may have been written meanwhile, or given back.
+        let known = self.seen();
+        if known.granted > 0 && !fits(&known) {
+            *self.seen.lock() = None;
+            self.seen();
+        }
+        let mut seen = self.seen.lock();
+        let granted = seen.as_mut().filter(|seen| fits(seen));
+        granted
+            .map(|seen| seen.granted = seen.granted.saturating_add(bytes))
+            .is_some()
     }
 
     /// So many bytes of spare room are missing, or (0) none.
@@ -258,9 +295,9 @@ impl Disk {
     }
 
     /// Something could not be kept. What has a name is not said to be kept until it was, or for some time.
-    pub fn keeping_failed(&self, name: &str, error: &dyn std::fmt::Display, kind: io::ErrorKind) {
+    /// Where there was `no_room`, nothing is until it is found that there is.
+    pub fn keeping_failed(&self, name: &str, error: &dyn std::fmt::Display, no_room: bool) {
         let now = self.clock.now();
-        let general = is_no_room(kind);
         let (first, more) = {
             let mut trouble = self.trouble.lock();
             trouble.suspect = true;
@@ -268,7 +305,7 @@ impl Disk {
                 trouble.failed.clear();
             }
             trouble.failed.insert(name.to_owned(), now);
-            let first = general && trouble.failing.is_none();
+            let first = no_room && trouble.failing.is_none();
             if first {
                 trouble.failing = Some(error.to_string());
             }
@@ -447,7 +484,7 @@ mod tests {
     #[test]
     fn a_full_disk_is_known_from_its_first_failure_until_a_trial_works() {
         let disk = disk(0, &[("a", 10 * MB, 450 * MB)]);
-        disk.keeping_failed("m@v1", &"full", io::ErrorKind::StorageFull);
+        disk.keeping_failed("m@v1", &"full", true);
         assert_eq!(disk.room(), Room::Low);
         disk.try_keeping(|| Err(io::ErrorKind::StorageFull.into()));
         assert_eq!(disk.room(), Room::Low);
@@ -463,12 +500,12 @@ mod tests {
     #[test]
     fn one_file_s_own_trouble_is_not_everybody_s() {
         let disk = disk(0, &[("a", 10 * MB, 450 * MB)]);
-        disk.keeping_failed("m@v1", &"taken", io::ErrorKind::NotADirectory);
+        disk.keeping_failed("m@v1", &"taken", false);
         assert_eq!(disk.room(), Room::Enough);
         disk.try_keeping(|| Ok(()));
         assert!(disk.failed("m@v1"));
         // Unless the trial finds that nothing can be kept.
-        disk.keeping_failed("m@v1", &"denied", io::ErrorKind::PermissionDenied);
+        disk.keeping_failed("m@v1", &"denied", false);
         disk.try_keeping(|| Err(io::ErrorKind::PermissionDenied.into()));
         assert_eq!(disk.room(), Room::Low);
     }

@@ -5,12 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use super::spool::Spools;
+use super::error::LocalError;
 use super::temporary;
 
 /// Files waiting at the most; whoever comes later waits for room, which slows fetching down to what the disk takes.
@@ -22,6 +21,8 @@ const GROUP: usize = 128;
 pub struct Job {
     /// Its final name; the folder may not exist yet.
     pub path: PathBuf,
+    /// The folder in which it is made.
+    pub temporary: PathBuf,
     /// Its content.
     pub body: Bytes,
 }
@@ -35,9 +36,9 @@ pub struct Group {
 
 impl Group {
     /// Starts it. `root` is the folder below which all names are; it exists and is durable.
-    pub fn start(root: PathBuf, spools: Arc<Spools>) -> io::Result<Self> {
+    pub fn start(root: PathBuf) -> io::Result<Self> {
         let (queue, jobs) = mpsc::channel(QUEUE);
-        let run = move || work(&root, &spools, jobs);
+        let run = move || work(&root, jobs);
         std::thread::Builder::new()
             .name("larder-publish".into())
             .spawn(run)?;
@@ -45,11 +46,15 @@ impl Group {
     }
 
     /// Returns when the file is durable under its name.
-    pub async fn publish(&self, job: Job) -> io::Result<()> {
+    pub async fn publish(&self, job: Job) -> Result<(), LocalError> {
+        let doing = "keeping a file";
         let (answer, done) = oneshot::channel();
-        let ended = || io::Error::other("the publishing thread has ended");
-        self.queue.send((job, answer)).await.map_err(|_| ended())?;
-        done.await.map_err(|_| ended())?
+        let queued = self.queue.send((job, answer)).await;
+        queued.map_err(|_| LocalError::Ended { doing })?;
+        match done.await {
+            Ok(kept) => kept.map_err(|source| LocalError::Io { doing, source }),
+            Err(_) => Err(LocalError::Ended { doing }),
+        }
     }
 }
 
@@ -63,14 +68,14 @@ struct Written {
     answer: oneshot::Sender<io::Result<()>>,
 }
 
-fn work(root: &Path, spools: &Spools, mut jobs: mpsc::Receiver<Waiting>) {
+fn work(root: &Path, mut jobs: mpsc::Receiver<Waiting>) {
     let mut group = Vec::with_capacity(GROUP);
     while jobs.blocking_recv_many(&mut group, GROUP) > 0 {
         // Folders that this group makes concern all its files below them, whoever was first.
         let mut made = BTreeSet::new();
         let mut written = Vec::with_capacity(group.len());
         for (job, answer) in group.drain(..) {
-            match write(root, spools, &job, &mut made) {
+            match write(root, &job, &mut made) {
                 Ok((temporary, file)) => written.push(Written {
                     temporary,
                     file,
@@ -98,7 +103,6 @@ fn work(root: &Path, spools: &Spools, mut jobs: mpsc::Receiver<Waiting>) {
         } in written
         {
             let all = folders.into_iter().try_for_each(|folder| {
-                let sync = |folder: &PathBuf| File::open(folder)?.sync_all();
                 *synced
                     .entry(folder)
                     .or_insert_with_key(|folder| sync(folder).map_err(|error| error.kind()))
@@ -108,13 +112,18 @@ fn work(root: &Path, spools: &Spools, mut jobs: mpsc::Receiver<Waiting>) {
     }
 }
 
+/// Makes a folder's entries durable.
+pub fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
 fn sync_and_rename(one: &mut Written) -> io::Result<()> {
     one.file.sync_all()?;
     temporary::place(&one.temporary, &one.job.path)
 }
 
 /// The folders whose entries must be durable for a file to be: its own, and the parents of those above it that are new.
-fn folders_of(root: &Path, path: &Path, made: &BTreeSet<PathBuf>) -> Vec<PathBuf> {
+pub fn folders_of(root: &Path, path: &Path, made: &BTreeSet<PathBuf>) -> Vec<PathBuf> {
     let own = path.parent().map(Path::to_owned);
     let above = path
         .ancestors()
@@ -125,14 +134,9 @@ fn folders_of(root: &Path, path: &Path, made: &BTreeSet<PathBuf>) -> Vec<PathBuf
     own.into_iter().chain(above).collect()
 }
 
-/// Writes a file under a temporary name, making its folder; folders that are new are noted.
-fn write(
-    root: &Path,
-    spools: &Spools,
-    job: &Job,
-    made: &mut BTreeSet<PathBuf>,
-) -> io::Result<(PathBuf, File)> {
-    if let Some(folder) = job.path.parent().filter(|folder| !folder.is_dir()) {
+/// Makes the folder of a file, if it is not there; what is new is noted.
+pub fn make_folder(root: &Path, path: &Path, made: &mut BTreeSet<PathBuf>) -> io::Result<()> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.is_dir()) {
         let missing = folder
             .ancestors()
             .take_while(|above| *above != root && !above.is_dir());
@@ -140,7 +144,13 @@ fn write(
         std::fs::create_dir_all(folder)?;
         made.extend(missing);
     }
-    let temporary = spools.fresh_path();
+    Ok(())
+}
+
+/// Writes a file under a temporary name, making its folder; folders that are new are noted.
+fn write(root: &Path, job: &Job, made: &mut BTreeSet<PathBuf>) -> io::Result<(PathBuf, File)> {
+    make_folder(root, &job.path, made)?;
+    let temporary = job.temporary.join(temporary::fresh_name());
     let write = || -> io::Result<File> {
         let mut file = File::options()
             .write(true)
@@ -173,10 +183,11 @@ mod tests {
         // A file where a folder should be cannot be overcome by anyone, root included.
         std::fs::write(root.join("taken"), "").unwrap();
         std::fs::set_permissions(root.join("taken"), PermissionsExt::from_mode(0o400)).unwrap();
-        let group = Group::start(root.clone(), Arc::new(Spools::new(tmp.clone()))).unwrap();
+        let group = Group::start(root.clone()).unwrap();
         let publish = |path: String| {
             let job = Job {
                 path: root.join(path),
+                temporary: tmp.clone(),
                 body: Bytes::from_static(b"x"),
             };
             group.publish(job)

@@ -5,9 +5,9 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 
-use super::layout;
+use super::name::is_of_versions;
 
-/// File in the data directory that names the version of the blobs' layout, and says that the directory is Larder's.
+/// File in the data directory that names the version of the files' layout, and says that the directory is Larder's.
 pub const MARK: &str = "layout";
 /// The same while it is written.
 pub const MARK_NEW: &str = "layout.new";
@@ -215,7 +215,7 @@ fn holds(modules: &Path) -> Holds {
                 if name == "@v" || !name.contains('@') && !is_fresh(name) {
                     folders.push((path, name == "@v"));
                 }
-            } else if of_versions && layout::is_of_versions(name) {
+            } else if of_versions && is_of_versions(name) {
                 return Holds::Modules;
             } else if !is_fresh(name) {
                 any_file = true;
