@@ -2,9 +2,9 @@
 //!
 //! There are two classes of work: what a client waits for (foreground), and what is fetched because one will probably
 //! want it (prefetch). The first overtakes the second wherever they meet; and a prefetch that somebody comes to wait for
-//! is raised to the foreground, and so is what it waits for itself.
+//! is raised to the foreground.
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 
 use http::HeaderValue;
 use parking_lot::Mutex;
@@ -88,9 +88,6 @@ pub struct Raised {
     raised: watch::Sender<bool>,
     /// When somebody came to wait for it.
     raised_at: OnceLock<Instant>,
-    /// Other prefetches that this one waits for; who works on them holds them. As many as one piece of work joins at a
-    /// time.
-    needs: Mutex<Vec<Weak<Raised>>>,
 }
 
 impl Priority {
@@ -107,19 +104,12 @@ impl Priority {
         }
     }
 
-    /// Somebody waits for it from now on, and so for whatever it waits for.
+    /// Somebody waits for it from now on.
     pub fn raise(&self) {
-        let Priority::Prefetch(prefetch) = self else {
-            return;
-        };
-        let mut left = vec![Arc::clone(prefetch)];
-        while let Some(prefetch) = left.pop() {
+        if let Priority::Prefetch(prefetch) = self {
             // Before it is told: who is told may ask.
             prefetch.raised_at.get_or_init(Instant::now);
-            if !prefetch.raised.send_replace(true) {
-                let needs = std::mem::take(&mut *prefetch.needs.lock());
-                left.extend(needs.iter().filter_map(Weak::upgrade));
-            }
+            prefetch.raised.send_replace(true);
         }
     }
 
@@ -128,28 +118,6 @@ impl Priority {
         match self {
             Priority::Foreground => None,
             Priority::Prefetch(prefetch) => prefetch.raised_at.get().copied(),
-        }
-    }
-
-    /// This work waits for `other`, which is somebody else's.
-    pub fn joins(&self, other: &Priority) {
-        let Priority::Prefetch(needed) = other else {
-            return;
-        };
-        match self {
-            _ if !other.is_prefetch() => {}
-            Priority::Prefetch(prefetch) if Arc::ptr_eq(prefetch, needed) => {}
-            Priority::Prefetch(prefetch) if self.is_prefetch() => {
-                let mut needs = prefetch.needs.lock();
-                needs.retain(|need| need.strong_count() > 0);
-                needs.push(Arc::downgrade(needed));
-                drop(needs);
-                // It may have been raised just before that.
-                if !self.is_prefetch() {
-                    other.raise();
-                }
-            }
-            _ => other.raise(),
         }
     }
 
@@ -164,48 +132,25 @@ impl Priority {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use futures_util::FutureExt;
+    use tokio::time::advance;
 
-    fn prefetches() -> [Priority; 3] {
-        std::array::from_fn(|_| Priority::prefetch())
-    }
-
-    #[test]
-    fn what_is_waited_for_raises_what_it_waits_for() {
-        let [a, b, c] = prefetches();
-        a.joins(&b);
-        b.joins(&c);
-        assert!(c.is_prefetch() && c.raised().now_or_never().is_none());
-        Priority::Foreground.joins(&a);
-        assert!(!a.is_prefetch() && !b.is_prefetch() && !c.is_prefetch());
-        assert!(c.raised().now_or_never().is_some());
-        // Who is raised already takes what it joins with it.
-        let late = Priority::prefetch();
-        a.joins(&late);
-        assert!(!late.is_prefetch());
-    }
-
-    #[test]
-    fn a_circle_ends() {
-        let [a, b, _] = prefetches();
-        a.joins(&b);
-        b.joins(&a);
-        a.raise();
-        assert!(!b.is_prefetch());
-    }
-
-    #[test]
-    fn nothing_is_held_that_nobody_works_on() {
-        let [a, b, _] = prefetches();
-        a.joins(&b);
-        b.joins(&a);
-        a.joins(&a);
-        let Priority::Prefetch(held) = &a else {
-            panic!("a prefetch");
-        };
-        let seen = Arc::downgrade(held);
-        drop((a, b));
-        assert!(seen.upgrade().is_none());
+    #[tokio::test(start_paused = true)]
+    async fn a_prefetch_is_raised_once_and_for_all_who_hold_it() {
+        let prefetch = Priority::prefetch();
+        let held = prefetch.clone();
+        assert!(held.is_prefetch() && held.raised_at().is_none());
+        assert!(held.raised().now_or_never().is_none());
+        prefetch.raise();
+        assert!(!held.is_prefetch());
+        assert!(held.raised().now_or_never().is_some());
+        let first = held.raised_at();
+        assert_eq!(first, Some(Instant::now()));
+        advance(Duration::from_secs(1)).await;
+        prefetch.raise();
+        assert_eq!(held.raised_at(), first);
     }
 }

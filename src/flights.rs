@@ -80,7 +80,8 @@ where
     }
 
     /// Joins the flight for `key`, or starts one; `None` if there are too many. `start` gives what followers hold and
-    /// the work; it is called at once and must not block. A flight is as urgent as the most urgent of those who join.
+    /// the work; it is called at once and must not block. Whoever joins in the
+    /// foreground raises a flight that is a prefetch.
     pub fn join<W>(
         &self,
         key: &K,
@@ -92,7 +93,9 @@ where
     {
         let mut map = self.map.lock();
         if let Some(flight) = map.get(key) {
-            priority.joins(&flight.priority);
+            if !priority.is_prefetch() {
+                flight.priority.raise();
+            }
             return Some(flight.followed.clone());
         }
         if map.len() >= self.limit {
@@ -124,13 +127,6 @@ where
         Some(followed)
     }
 
-    /// Whether the flight for `key` is one that nobody waits for.
-    fn is_prefetch(&self, key: &K) -> bool {
-        let map = self.map.lock();
-        map.get(key)
-            .is_some_and(|flight| flight.priority.is_prefetch())
-    }
-
     /// The flight for `key`, if one is under way.
     pub fn get(&self, key: &K) -> Option<F> {
         let map = self.map.lock();
@@ -149,30 +145,17 @@ where
     T: Clone + Send + Sync + 'static,
     E: Clone + Send + Sync + 'static,
 {
-    /// Joins the flight for `key`, or starts one, and waits for its outcome: `None` if there are too many, and within it if
-    /// its task died. What began as a prefetch is not tried hard, so its failure is no answer to who waits: then once more,
-    /// unless the error says that trying is no use (`again`).
+    /// Joins the flight for `key` in the foreground, or starts one, and waits for its outcome: `None` if there are too many,
+    /// and within it if its task died.
     pub async fn outcome<W>(
         &self,
         key: &K,
-        priority: &Priority,
-        again: impl Fn(&E) -> bool,
-        start: impl Fn(Place<K, Outcome<Result<T, E>>>) -> (Outcome<Result<T, E>>, W),
+        start: impl FnOnce(Place<K, Outcome<Result<T, E>>>) -> (Outcome<Result<T, E>>, W),
     ) -> Option<Option<Result<T, E>>>
     where
         W: Future<Output = ()> + Send + 'static,
     {
-        let of_a_prefetch = !priority.is_prefetch() && self.is_prefetch(key);
-        let first = outcome(self.join(key, priority, &start)?).await;
-        let useless = match &first {
-            Some(Ok(_)) => true,
-            Some(Err(error)) => !again(error),
-            None => false,
-        };
-        if of_a_prefetch && !useless {
-            return Some(outcome(self.join(key, priority, &start)?).await);
-        }
-        Some(first)
+        Some(outcome(self.join(key, &Priority::Foreground, start)?).await)
     }
 }
 
@@ -196,7 +179,7 @@ mod tests {
         let runs = Arc::new(AtomicU32::new(0));
         let go = Arc::new(Notify::new());
         let join = || {
-            flights.join(&"key", &Priority::default(), |_| {
+            flights.join(&"key", &Priority::Foreground, |_| {
                 let (runs, go) = (Arc::clone(&runs), Arc::clone(&go));
                 let (sender, receiver) = watch::channel(None);
                 let work = async move {
@@ -212,8 +195,10 @@ mod tests {
         assert_eq!(flights.under_way(), 1);
         assert!(
             flights
-                .join(&"other", &Priority::default(), |_| (first.clone(), async {
-                }))
+                .join(&"other", &Priority::Foreground, |_| (
+                    first.clone(),
+                    async {}
+                ))
                 .is_none(),
             "bounded"
         );
@@ -224,11 +209,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_prefetch_is_raised_by_who_waits_and_not_by_another_prefetch() {
+        let flights: Flights<u8, Outcome<u32>> = Flights::new(1, Gauge::default());
+        let prefetch = Priority::prefetch();
+        let join = |priority: &Priority| {
+            flights.join(&1, priority, |_| {
+                let (sender, receiver) = watch::channel(None);
+                (receiver, async move { sender.closed().await })
+            })
+        };
+        let first = join(&prefetch);
+        let second = join(&Priority::prefetch());
+        assert!(prefetch.is_prefetch());
+        let client = join(&Priority::Foreground);
+        assert!(!prefetch.is_prefetch());
+        drop((first, second, client));
+    }
+
+    #[tokio::test]
     async fn who_comes_after_a_failure_starts_anew() {
         let flights: Flights<u8, Outcome<u32>> = Flights::new(2, Gauge::default());
         let go = Arc::new(Notify::new());
         let join = |outcome: u32| {
-            flights.join(&1, &Priority::default(), |place| {
+            flights.join(&1, &Priority::Foreground, |place| {
                 let (sender, receiver) = watch::channel(None);
                 let go = Arc::clone(&go);
                 let work = async move {
@@ -251,7 +254,7 @@ mod tests {
     #[tokio::test]
     async fn a_flight_that_dies_is_taken_out() {
         let flights: Flights<u8, Outcome<u32>> = Flights::new(1, Gauge::default());
-        let flight = flights.join(&1, &Priority::default(), |_| {
+        let flight = flights.join(&1, &Priority::Foreground, |_| {
             let (sender, receiver) = watch::channel(None);
             let work = async move {
                 let _sender = sender;

@@ -73,7 +73,7 @@ impl Network {
         {
             return Ok(upstream);
         }
-        let flight = self.choosing.join(&(), &Priority::default(), |place| {
+        let flight = self.choosing.join(&(), &Priority::Foreground, |place| {
             let (sender, receiver) = watch::channel(None);
             // Somebody waits, if not now: the way is kept for long.
             let (network, errand) = (Arc::clone(self), Errand::from(errand.via.clone()));

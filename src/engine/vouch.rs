@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use super::databases::database_error;
 use super::error::{Class, EngineError};
 use crate::clock::SharedClock;
-use crate::errand::Errand;
+use crate::errand::{Errand, Priority};
 use crate::gomod::{H1, ModulePath, Version};
 use crate::policy::Policy;
 use crate::protocol::{FileKey, Kind};
@@ -88,7 +88,7 @@ type Asked = watch::Receiver<LookUp>;
 #[derive(Clone, Copy)]
 struct Begun {
     until: Instant,
-    /// It began for a prefetch: then the databases are not asked hard.
+    /// It began for a prefetch, which is not kept unverified.
     for_a_prefetch: bool,
 }
 
@@ -376,7 +376,11 @@ impl Vouching {
             return;
         };
         let (voucher, key) = (Arc::clone(&self.voucher), self.key.clone());
-        let errand = self.errand.clone();
+        // A look-up is small, and whoever comes to wait for a prefetch waits for it as well.
+        let errand = Errand {
+            priority: Priority::Foreground,
+            ..self.errand.clone()
+        };
         tokio::spawn(async move {
             let said = voucher.ask(&key.module, &key.version, &errand).await;
             answer_to.send_replace(Some(said));

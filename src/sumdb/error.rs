@@ -91,11 +91,6 @@ impl SumdbError {
         self.gravity() > Gravity::Unknown
     }
 
-    /// Whether asking again may tell more. What is grave was proven, and stays so.
-    pub(super) fn may_be_retried(&self) -> bool {
-        !self.is_grave()
-    }
-
     /// The graver one of two; the first, if neither is.
     #[must_use]
     pub fn or_graver(self, other: SumdbError) -> SumdbError {

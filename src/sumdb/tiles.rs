@@ -139,28 +139,23 @@ impl Tiles {
             if width < FULL {
                 return Err(beyond(id));
             }
-            let flight = tiles.verified.outcome(
-                &id,
-                &errand.priority,
-                SumdbError::may_be_retried,
-                |place| {
-                    let (sender, receiver) = watch::channel(None);
-                    let tiles = Arc::clone(&tiles);
-                    let (head, errand) = (Arc::clone(&head), errand.clone());
-                    let work = async move {
-                        let tile = tiles.verify(&head, id, &errand).await;
-                        match &tile {
-                            Ok(tile) => tiles.remember(id, tile, false),
-                            Err(_) => place.leave(),
-                        }
-                        sender.send_replace(Some(tile.clone()));
-                        if let Ok(tile) = &tile {
-                            tiles.store(id, tile).await;
-                        }
-                    };
-                    (receiver, work)
-                },
-            );
+            let flight = tiles.verified.outcome(&id, |place| {
+                let (sender, receiver) = watch::channel(None);
+                let tiles = Arc::clone(&tiles);
+                let (head, errand) = (Arc::clone(&head), errand.clone());
+                let work = async move {
+                    let tile = tiles.verify(&head, id, &errand).await;
+                    match &tile {
+                        Ok(tile) => tiles.remember(id, tile, false),
+                        Err(_) => place.leave(),
+                    }
+                    sender.send_replace(Some(tile.clone()));
+                    if let Ok(tile) = &tile {
+                        tiles.store(id, tile).await;
+                    }
+                };
+                (receiver, work)
+            });
             landed(flight.await)
         }
         .boxed()
@@ -421,33 +416,28 @@ impl Tiles {
             return Ok(tile);
         }
         let key = (id, width);
-        let flight = self.fetches.outcome(
-            &key,
-            &errand.priority,
-            SumdbError::may_be_retried,
-            |place| {
-                let (sender, receiver) = watch::channel(None);
-                let tiles = Arc::clone(self);
-                let ask = Ask {
-                    path: id.path(width),
-                    lookup: None,
-                    max: u64::from(FULL) * 32,
-                    errand: errand.clone(),
+        let flight = self.fetches.outcome(&key, |place| {
+            let (sender, receiver) = watch::channel(None);
+            let tiles = Arc::clone(self);
+            let ask = Ask {
+                path: id.path(width),
+                lookup: None,
+                max: u64::from(FULL) * 32,
+                errand: errand.clone(),
+            };
+            let work = async move {
+                let tile = match tiles.transport.get(&ask).await {
+                    Ok(bytes) => sized(&ask.path, bytes, width),
+                    Err(error) => Err(error),
                 };
-                let work = async move {
-                    let tile = match tiles.transport.get(&ask).await {
-                        Ok(bytes) => sized(&ask.path, bytes, width),
-                        Err(error) => Err(error),
-                    };
-                    match &tile {
-                        Ok(tile) => tiles.coming.insert((id, width), tile.clone()),
-                        Err(_) => place.leave(),
-                    }
-                    sender.send_replace(Some(tile));
-                };
-                (receiver, work)
-            },
-        );
+                match &tile {
+                    Ok(tile) => tiles.coming.insert((id, width), tile.clone()),
+                    Err(_) => place.leave(),
+                }
+                sender.send_replace(Some(tile));
+            };
+            (receiver, work)
+        });
         landed(flight.await)
     }
 

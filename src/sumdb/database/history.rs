@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::alarms::Alarms;
 use super::found::Found;
 use crate::clock::{SharedClock, Timestamp};
-use crate::errand::{Errand, Priority};
+use crate::errand::Errand;
 use crate::flights::{Flights, Outcome};
 use crate::sumdb::alarm::AlarmKind;
 use crate::sumdb::error::SumdbError;
@@ -269,21 +269,19 @@ impl History {
 
     /// Asks for the latest head and joins it with what is known.
     pub(super) async fn refresh(self: &Arc<Self>, errand: &Errand) -> Result<(), SumdbError> {
-        let flight =
-            self.refreshes
-                .outcome(&(), &errand.priority, SumdbError::may_be_retried, |place| {
-                    let (sender, receiver) = watch::channel(None);
-                    let (history, errand) = (Arc::clone(self), errand.clone());
-                    let work = async move {
-                        let result = history.ask_latest(&errand).await;
-                        history.noted("latest", &result, &errand.priority);
-                        if result.is_err() {
-                            place.leave();
-                        }
-                        sender.send_replace(Some(result));
-                    };
-                    (receiver, work)
-                });
+        let flight = self.refreshes.outcome(&(), |place| {
+            let (sender, receiver) = watch::channel(None);
+            let (history, errand) = (Arc::clone(self), errand.clone());
+            let work = async move {
+                let result = history.ask_latest(&errand).await;
+                history.noted("latest", &result);
+                if result.is_err() {
+                    place.leave();
+                }
+                sender.send_replace(Some(result));
+            };
+            (receiver, work)
+        });
         flight
             .await
             .ok_or(SumdbError::Overloaded)?
@@ -360,7 +358,7 @@ impl History {
     }
 
     /// Counts, logs and remembers how asking the database went.
-    pub(super) fn noted<T>(&self, what: &str, result: &Result<T, SumdbError>, priority: &Priority) {
+    pub(super) fn noted<T>(&self, what: &str, result: &Result<T, SumdbError>) {
         let word = match result {
             Ok(_) => "ok",
             Err(SumdbError::Unknown { .. }) => "unknown",
@@ -368,10 +366,6 @@ impl History {
             Err(_) => "unavailable",
         };
         self.metrics.asked(word);
-        if word == "unavailable" && priority.is_prefetch() {
-            // It was not waited for long.
-            return;
-        }
         let database = self.name();
         let answered = self.answers.swap(word != "unavailable", Ordering::Relaxed);
         if !answered && word != "unavailable" {

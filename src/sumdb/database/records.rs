@@ -91,36 +91,33 @@ impl Records {
         {
             return Err(self.history.alarms.while_alarmed(error));
         }
-        let again = SumdbError::may_be_retried;
-        let flight = self
-            .lookups
-            .outcome(&key, &errand.priority, again, |place| {
-                let (sender, receiver) = watch::channel(None);
-                let (records, key, errand) = (Arc::clone(self), key.clone(), errand.clone());
-                let (module, version) = (module.clone(), version.clone());
-                let work = async move {
-                    let history = &records.history;
-                    let result = records.look_up(&key, &module, &version, &errand).await;
-                    // A fork that was seen meanwhile counts for this look-up as well.
-                    let result = result.and_then(|body| history.not_forked().map(|()| body));
-                    history.noted(&key, &result, &errand.priority);
-                    records.remember_unknown(&key, &result);
-                    let result = result.map_err(|error| history.alarms.while_alarmed(error));
-                    match &result {
-                        Ok(body) => records.verified.insert(key.clone(), (body.clone(), false)),
-                        Err(_) => place.leave(),
-                    }
-                    sender.send_replace(Some(result.clone()));
-                    history.tiles.catch_up().await;
-                    if let Ok(body) = result
-                        && history.state.has_room()
-                        && records.keep(&key, body.clone()).await
-                    {
-                        records.verified.insert(key, (body, true));
-                    }
-                };
-                (receiver, work)
-            });
+        let flight = self.lookups.outcome(&key, |place| {
+            let (sender, receiver) = watch::channel(None);
+            let (records, key, errand) = (Arc::clone(self), key.clone(), errand.clone());
+            let (module, version) = (module.clone(), version.clone());
+            let work = async move {
+                let history = &records.history;
+                let result = records.look_up(&key, &module, &version, &errand).await;
+                // A fork that was seen meanwhile counts for this look-up as well.
+                let result = result.and_then(|body| history.not_forked().map(|()| body));
+                history.noted(&key, &result);
+                records.remember_unknown(&key, &result);
+                let result = result.map_err(|error| history.alarms.while_alarmed(error));
+                match &result {
+                    Ok(body) => records.verified.insert(key.clone(), (body.clone(), false)),
+                    Err(_) => place.leave(),
+                }
+                sender.send_replace(Some(result.clone()));
+                history.tiles.catch_up().await;
+                if let Ok(body) = result
+                    && history.state.has_room()
+                    && records.keep(&key, body.clone()).await
+                {
+                    records.verified.insert(key, (body, true));
+                }
+            };
+            (receiver, work)
+        });
         let body = flight
             .await
             .ok_or(SumdbError::Overloaded)?

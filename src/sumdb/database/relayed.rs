@@ -48,25 +48,22 @@ impl RelayedTiles {
             found => return found,
         }
         self.history.not_closed()?;
-        let again = SumdbError::may_be_retried;
-        let flight = self
-            .flights
-            .outcome(&path, &errand.priority, again, |place| {
-                let (sender, receiver) = watch::channel(None);
-                let (tiles, errand) = (Arc::clone(self), errand.clone());
-                let work = async move {
-                    let result = match path.tile {
-                        Some(_) => tiles.hash_tile(path.id(), path.width, &errand).await,
-                        None => tiles.data_tile(path, &errand).await,
-                    };
-                    let result = tiles.history.alarms.watched(result).await;
-                    if result.is_err() {
-                        place.leave();
-                    }
-                    sender.send_replace(Some(result));
+        let flight = self.flights.outcome(&path, |place| {
+            let (sender, receiver) = watch::channel(None);
+            let (tiles, errand) = (Arc::clone(self), errand.clone());
+            let work = async move {
+                let result = match path.tile {
+                    Some(_) => tiles.hash_tile(path.id(), path.width, &errand).await,
+                    None => tiles.data_tile(path, &errand).await,
                 };
-                (receiver, work)
-            });
+                let result = tiles.history.alarms.watched(result).await;
+                if result.is_err() {
+                    place.leave();
+                }
+                sender.send_replace(Some(result));
+            };
+            (receiver, work)
+        });
         let body = flight
             .await
             .ok_or(SumdbError::Overloaded)?
