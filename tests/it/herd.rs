@@ -234,9 +234,7 @@ fn a_fault_reaches_all_followers_and_none_of_them_twice() {
         gate.wait_arrived(1);
         gate.open();
         for client in clients {
-            let answer = client.join().unwrap();
-            assert!(!answer.is_ok());
-            assert_ne!(answer.status, 404);
+            client.join().unwrap().breaks_off();
         }
     });
     assert!(up.count("*.zip") <= 12, "{} fetches", up.count("*.zip"));

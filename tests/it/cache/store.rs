@@ -2,7 +2,6 @@
 
 use crate::support::*;
 use std::fs;
-use std::time::Duration;
 
 fn filled() -> (FakeUpstream, Module, Larder) {
     let module = Module::new("example.com/Upper", "v1.0.0");
@@ -107,7 +106,7 @@ fn the_totals_are_the_same_after_any_end() {
 #[test]
 fn a_zip_received_whole_survives_kill_9_a_second_later() {
     let (_up, module, mut larder) = filled();
-    std::thread::sleep(Duration::from_secs(1)); // The promise itself: one second.
+    larder.wait_kept(&[module.url("zip")]);
     larder.kill9();
     served_alone(&mut larder, &module);
 }

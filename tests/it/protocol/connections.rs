@@ -89,11 +89,7 @@ fn a_body_with_a_get_disturbs_nothing() {
     bytes.extend(Request::get(&module.url("info")).bytes(larder.addr()));
     conn.write(&bytes).unwrap();
     assert_eq!(conn.response(false).unwrap().ok(), module.mod_bytes());
-    // The server may end the connection instead of reading the body, but never take it for a request.
-    match conn.response(false) {
-        Ok(next) => assert_eq!(next.ok(), module.info_bytes()),
-        Err(_) => assert!(conn.is_closed()),
-    }
+    assert!(conn.is_closed(), "a body is not read, nor what follows");
 }
 
 #[test]
@@ -122,11 +118,8 @@ fn an_endless_head_is_cut_off() {
             break;
         }
     }
-    let answered = conn.head().map(|r| r.status);
-    assert!(
-        refused || matches!(answered, Ok(431 | 400 | 414)),
-        "{answered:?}"
-    );
+    assert!(refused, "16 MiB of a head were taken");
+    assert_eq!(conn.head().map(|r| r.status).unwrap(), 431);
     assert!(larder.memory().now < before + (12 << 20));
     larder.get(&module.url("mod")).ok();
 }

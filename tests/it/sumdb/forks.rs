@@ -134,7 +134,12 @@ fn c80_a_fork_is_seen_in_latest_alone() {
 #[test]
 fn c80_a_fork_is_seen_by_a_larder_that_was_killed() {
     let (what, mut forked) = forked(0);
-    std::thread::sleep(std::time::Duration::from_secs(1)); // The promise itself: one second.
+    let first = &forked.world.first;
+    let lookup = forked.world.lookup(first);
+    // A head is kept before it is believed.
+    forked
+        .larder
+        .wait_kept(&[first.url("mod"), first.url("zip"), lookup]);
     forked.larder.kill9();
     forked.larder.restart();
     forked.new_modules_are_refused(what);

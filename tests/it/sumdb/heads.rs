@@ -178,7 +178,12 @@ fn kill_9_costs_neither_head_nor_tiles_nor_records() {
         vouched_for(&larder, module);
     }
     let head = larder.get(&world.log.url("/latest"));
-    std::thread::sleep(std::time::Duration::from_secs(1)); // The promise itself: one second.
+    let mut paths = vec![world.log.url("/latest")];
+    paths.extend((0..2).map(|index| world.log.url(&format!("/tile/8/0/00{index}"))));
+    for module in &modules {
+        paths.extend([module.url("mod"), module.url("zip"), world.lookup(module)]);
+    }
+    larder.wait_kept(&paths);
     larder.kill9();
     world.up.stop();
     larder.restart();

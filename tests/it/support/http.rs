@@ -57,6 +57,13 @@ impl Response {
         self
     }
 
+    /// An answer that began well and broke off, since its status was out already; anything else fails the test.
+    #[track_caller]
+    pub fn breaks_off(&self) {
+        assert_eq!(self.status, 200, "{}", self.describe());
+        assert!(!self.complete, "a broken body: {} bytes", self.body.len());
+    }
+
     /// An error as clients can print it, with one of these statuses; returns its text.
     #[track_caller]
     pub fn refuses(&self, statuses: &[u16]) -> String {

@@ -46,13 +46,19 @@ pub fn heavy() -> MutexGuard<'static, ()> {
 
 /// Asks again and again until the answer is `Some`; panics with `what` after the deadline.
 #[track_caller]
-pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+pub fn until<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
+    within(DEADLINE, what, ask)
+}
+
+/// The same with a limit that is a promise.
+#[track_caller]
+pub fn within<T>(limit: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(started.elapsed() < DEADLINE, "never came true: {what}");
+        assert!(started.elapsed() < limit, "not in {limit:?}: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

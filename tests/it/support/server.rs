@@ -448,6 +448,15 @@ impl Larder {
         self.get_with(path, "Disable-Module-Fetch", "true")
     }
 
+    /// What has been received whole is kept a second later: that is promised.
+    #[track_caller]
+    pub fn wait_kept(&self, paths: &[String]) {
+        super::within(Duration::from_secs(1), "all of it kept", || {
+            let is_kept = |path: &String| self.get_kept(path).is_ok();
+            paths.iter().all(is_kept).then_some(())
+        });
+    }
+
     /// All metrics as text.
     #[track_caller]
     pub fn metrics(&self) -> String {
