@@ -95,9 +95,10 @@ impl fmt::Display for AbsentSlot {
 impl FromStr for AbsentSlot {
     type Err = ();
     fn from_str(text: &str) -> Result<Self, ()> {
-        let slot = u16::from_str_radix(text, 16).map_err(drop)?;
-        (text.len() == 4 && slot < SETS)
-            .then_some(AbsentSlot(slot))
+        let slot = AbsentSlot(u16::from_str_radix(text, 16).map_err(drop)?);
+        // A sign or capitals would be a second name.
+        (slot.0 < SETS && slot.to_string() == text)
+            .then_some(slot)
             .ok_or(())
     }
 }

@@ -465,6 +465,8 @@ mod tests {
             "state/other",
             "absent/x",
             "absent/2000",
+            "absent/1F0a",
+            "absent/+1f0",
             "totals",
             "",
         ] {
