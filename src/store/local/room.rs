@@ -102,6 +102,18 @@ impl Disk {
         Self::measured(vec![path], reserve, clock, Box::new(volume))
     }
 
+    /// One that says that so many bytes are free, for tests.
+    #[cfg(test)]
+    pub fn with_free(path: PathBuf, free: std::sync::Arc<AtomicU64>, clock: SharedClock) -> Self {
+        let measure = move |_: &Path| {
+            Ok(Volume {
+                free: free.load(Ordering::SeqCst),
+                total: u64::MAX,
+            })
+        };
+        Self::measured(vec![path], 1 << 20, clock, Box::new(measure))
+    }
+
     /// The same for several folders, which may be on file systems of their own, measured by `measure`.
     pub fn measured(
         places: Vec<PathBuf>,
