@@ -1,12 +1,15 @@
-//! `?go-get=1` pages: no panic, and the tag that is chosen is one of the page's and for the path.
+//! `?go-get=1` pages: no panic, and the tag that is chosen is one of the page's and for the path. The input is the
+//! path, a line break, and the page.
 #![no_main]
 
 use larder::gomod::ModulePath;
 use larder::vcs::{Allowed, go_imports, select};
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|input: (&str, &[u8])| {
-    let (path, page) = input;
+fuzz_target!(|input: &[u8]| {
+    let end = input.iter().position(|byte| *byte == b'\n');
+    let (path, page) = input.split_at(end.unwrap_or_default());
+    let path = std::str::from_utf8(path).unwrap_or_default();
     let Ok(imports) = go_imports(page) else {
         return;
     };

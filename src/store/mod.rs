@@ -14,6 +14,8 @@ mod codec;
 mod contract;
 mod dir;
 mod facts;
+#[doc(hidden)]
+pub mod fuzzing;
 mod keeper;
 pub mod local;
 mod model;

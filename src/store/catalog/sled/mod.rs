@@ -11,7 +11,7 @@
 
 pub mod base;
 pub mod migrate;
-mod rows;
+pub(in crate::store) mod rows;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -30,7 +30,8 @@ pub fn read(key: FactKey, row: &[u8]) -> Result<Fact, Damaged> {
     })
 }
 
-fn write(fact: &Fact) -> Vec<u8> {
+/// Writes a row.
+pub fn write(fact: &Fact) -> Vec<u8> {
     match fact {
         Fact::File(_, record) => codec::encode(record),
         Fact::Metadata(_, record) | Fact::FallbackInfo(_, record) => codec::encode(record),
