@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::codec::{Checked, host_port, text};
-use super::file::RawTable;
 use super::files::{SecretFile, one_line};
-use super::problem::Source;
+use super::origin::Source;
+use super::raw::RawTable;
 use super::reader::Reader;
 use super::secret::Secret;
 use super::tables::{self, Array, Origin, Shown, Table, field, username};

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::codec::Raw;
-use super::problem::Source;
+use super::origin::Source;
+use super::raw::Raw;
 use super::reader::Reader;
 use super::section::{Key, Section};
 use super::suggest::nearest;

@@ -1,6 +1,5 @@
 //! The configuration file: TOML, read with the place of every key.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -8,8 +7,9 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::codec::Raw;
-use super::problem::{Cause, Problem, Source};
+use super::origin::Source;
+use super::problem::{Cause, Problem};
+use super::raw::{RawArrays, RawField, RawTable, raw};
 use super::reader::Reader;
 use super::section::Section;
 use super::suggest::nearest;
@@ -17,24 +17,6 @@ use super::tables::Array;
 
 /// No honest configuration is larger; a device or a log given by mistake is.
 const LARGEST: u64 = 4 << 20;
-
-/// Arrays of tables as written, by name.
-pub(super) type RawArrays = BTreeMap<&'static str, Vec<RawTable>>;
-
-/// A table of an array, as written.
-#[derive(Debug)]
-pub(super) struct RawTable {
-    pub line: usize,
-    pub fields: Vec<RawField>,
-}
-
-/// A key of such a table.
-#[derive(Debug)]
-pub(super) struct RawField {
-    pub name: String,
-    pub line: usize,
-    pub raw: Raw,
-}
 
 /// Reads the file into the reader's layers. Gives the arrays of tables, or the one problem that keeps
 /// everything else from being looked at.
@@ -294,29 +276,4 @@ impl Walk<'_, '_> {
             message,
         });
     }
-}
-
-/// A TOML value as our codecs take it.
-pub(super) fn raw(value: &DeValue<'_>) -> Raw {
-    match value {
-        DeValue::String(text) => Raw::Text(text.clone().into_owned()),
-        DeValue::Integer(number) => {
-            Raw::Integer(i128::from_str_radix(number.as_str(), number.radix()).ok())
-        }
-        DeValue::Boolean(value) => Raw::Boolean(*value),
-        DeValue::Array(elements) => Raw::List(
-            elements
-                .iter()
-                .map(|element| raw(element.get_ref()))
-                .collect(),
-        ),
-        DeValue::Float(_) => Raw::Other("number with a fraction"),
-        DeValue::Datetime(_) => Raw::Other("date or time"),
-        DeValue::Table(_) => Raw::Other("table"),
-    }
-}
-
-/// The default of a key. That each of them is TOML is held by a test.
-pub(super) fn parse_default(toml: &str) -> Raw {
-    DeValue::parse(toml).map_or(Raw::Other("broken default"), |value| raw(value.get_ref()))
 }

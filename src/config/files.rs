@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::Secret;
+use super::secret::Secret;
 
 /// Secrets are short; a file beyond this was named by mistake. Bytes.
 const LONGEST: u64 = 64 << 10;

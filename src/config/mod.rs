@@ -13,7 +13,6 @@
 //! configuration, secrets) or tried (certificates), and names in listening addresses resolved.
 
 mod admin;
-
 mod breaker;
 mod codec;
 mod credentials;
@@ -24,10 +23,12 @@ mod files;
 mod freshness;
 mod log;
 mod modules;
+mod origin;
 mod overrides;
 mod prefetch;
 mod private;
 mod problem;
+mod raw;
 mod reader;
 mod routes;
 mod secret;
@@ -40,7 +41,7 @@ mod sumdb;
 mod tables;
 mod upstream;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::gomod::Patterns;
@@ -49,7 +50,6 @@ use section::Section;
 use tables::Array;
 
 pub use admin::Admin;
-
 pub use breaker::Breaker;
 pub use credentials::{Auth, Credential};
 pub use direct::Direct;
@@ -57,20 +57,19 @@ pub use files::{NetrcFile, SecretFile, read_certificates};
 pub use freshness::Freshness;
 pub use log::{Log, LogFormat};
 pub use modules::Modules;
+pub use origin::{Source, Sources};
 pub use overrides::Overrides;
 pub use prefetch::Prefetch;
 pub use private::Private;
-pub use problem::{Cause, ConfigErrors, Problem, Source};
+pub use problem::{Cause, ConfigErrors, Problem};
+pub use raw::Environment;
 pub use routes::{Route, RouteLogin};
 pub use secret::Secret;
 pub use server::Server;
-pub use show::{Sources, print_default, show};
+pub use show::{print_default, show};
 pub use store::Store;
 pub use sumdb::{OnUnavailable, OnUnknown, Sumdb};
 pub use upstream::Upstream;
-
-/// Environment variables by name. Those that are not Unicode do not concern us.
-pub type Environment = BTreeMap<String, String>;
 
 /// A configuration that has passed every check.
 #[derive(Debug, Clone, PartialEq)]

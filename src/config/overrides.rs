@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::codec::Raw;
-use super::problem::Source;
+use super::origin::Source;
+use super::raw::Raw;
 use super::reader::Reader;
 use super::secret::mask_user_info;
 

@@ -1,63 +1,8 @@
 //! What is wrong with a configuration, and where it was written.
 
 use std::fmt;
-use std::path::PathBuf;
 
-/// Where a value comes from. `Display` is what `config show --sources` prints.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
-    /// Nobody wrote it.
-    Default,
-    /// Nobody wrote it, and it was worked out from what is named here (`HOME`, say).
-    Derived(&'static str),
-    /// A line of the configuration file.
-    File {
-        /// The file, as it was named to us.
-        path: PathBuf,
-        /// The line of the key, from 1.
-        line: usize,
-    },
-    /// An environment variable.
-    Env(String),
-    /// A flag on the command line, with its dashes.
-    Flag(&'static str),
-}
-
-impl Source {
-    /// Whether somebody wrote the value (in a file, the environment or on the command line).
-    pub fn is_explicit(&self) -> bool {
-        !matches!(self, Self::Default | Self::Derived(_))
-    }
-
-    /// The order in which problems are told: as in the file, then the environment, then flags.
-    fn rank(&self) -> (u8, usize) {
-        match self {
-            Self::File { line, .. } => (0, *line),
-            Self::Env(_) => (1, 0),
-            Self::Flag(_) => (2, 0),
-            Self::Default | Self::Derived(_) => (3, 0),
-        }
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Default => f.write_str("default"),
-            Self::Derived(from) => write!(f, "default, from {from}"),
-            // Sources are shown in comments, which a line end in a file's name would end.
-            Self::File { path, line } => {
-                write!(
-                    f,
-                    "{}:{line}",
-                    path.display().to_string().replace(char::is_control, "?")
-                )
-            }
-            Self::Env(name) => f.write_str(name),
-            Self::Flag(flag) => f.write_str(flag),
-        }
-    }
-}
+use super::origin::Source;
 
 /// What kind of fault a [`Problem`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::Environment;
-use super::codec::{Codec, Context, Raw};
-use super::problem::{Cause, Problem, Source};
+use super::codec::{Codec, Context};
+use super::origin::{Source, Sources, Value};
+use super::problem::{Cause, Problem};
+use super::raw::{Environment, Raw, parse_default};
 use super::secret::mask_user_info;
-use super::show::{Sources, Value};
 
 /// A value somebody wrote.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl<'a> Reader<'a> {
         let written = layers.pop();
         let (raw, source) = match written {
             Some(Written { raw, source }) => (raw, source),
-            None => (super::file::parse_default(default), Source::Default),
+            None => (parse_default(default), Source::Default),
         };
         for hidden in layers {
             // Not what counts, so not worth refusing to start; but it will be one day.

@@ -9,9 +9,10 @@ use super::codec::{
     Checked, Codec, api_url, duration, flag, host_port, path, patterns, size, text,
 };
 use super::direct;
-use super::file::RawTable;
 use super::files::{SecretFile, one_line};
-use super::problem::{Cause, ConfigErrors, Problem, Source};
+use super::origin::Source;
+use super::problem::{Cause, ConfigErrors, Problem};
+use super::raw::RawTable;
 use super::reader::Reader;
 use super::secret::{Secret, mask_user_info};
 use super::tables::{self, Array, Origin, Shown, Table, field, username};

@@ -2,47 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::problem::Source;
 use super::section::Section;
 use super::tables::Array;
 use super::{Loaded, arrays, sections};
-
-/// A value in effect.
-#[derive(Debug, Clone)]
-pub(super) struct Value {
-    /// `freshness.ttl`.
-    pub key: String,
-    /// As TOML, credentials masked.
-    pub toml: String,
-    pub source: Source,
-}
-
-/// Where every value in effect comes from, in the order of the default file.
-#[derive(Debug, Clone, Default)]
-pub struct Sources {
-    values: Vec<Value>,
-}
-
-impl Sources {
-    pub(super) fn push(&mut self, value: Value) {
-        self.values.push(value);
-    }
-
-    /// The source of a key (`freshness.ttl`); nothing if there is no such key.
-    pub fn get(&self, key: &str) -> Option<&Source> {
-        self.values
-            .iter()
-            .find(|value| value.key == key)
-            .map(|value| &value.source)
-    }
-
-    /// Every key with its value in TOML (credentials masked) and its source.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str, &Source)> {
-        self.values
-            .iter()
-            .map(|value| (value.key.as_str(), value.toml.as_str(), &value.source))
-    }
-}
 
 /// The configuration in effect, a key per line (`freshness.ttl = "60s"`), with the source of each as
 /// a comment if `sources` is set. It is TOML that loads to the same configuration, but for secrets,

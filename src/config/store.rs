@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Environment;
 use super::codec::{Codec, Context, Raw, count, home, path, size};
+use super::raw::Environment;
 use super::section::section;
 
 section! {

@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::codec::{Checked, Codec, Raw, path, quote, text};
-use super::file::{RawField, RawTable};
 use super::files::in_file;
-use super::problem::{Cause, Problem, Source};
+use super::origin::Source;
+use super::problem::{Cause, Problem};
+use super::raw::{RawField, RawTable};
 use super::reader::Reader;
 use super::secret::Secret;
 use super::suggest::nearest;

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Environment;
 use super::codec::{
     Codec, Context, Raw, count, duration, flag, home, list, optional, path, readable, text,
 };
 use super::files::NetrcFile;
-use super::problem::Source;
+use super::origin::Source;
+use super::raw::Environment;
 use super::reader::Reader;
 use super::section::section;
 

@@ -11,8 +11,7 @@ mod size;
 
 use std::path::Path;
 
-use super::Environment;
-use super::secret::mask_user_info;
+pub(super) use super::raw::{Environment, Raw, quote};
 
 pub(super) use address::{api_url, base_path, host_port, listen, public_url};
 pub(super) use duration::duration;
@@ -21,73 +20,6 @@ pub(super) use path::{home, path, readable};
 pub(super) use patterns::patterns;
 pub(super) use scalar::{Checked, choice, count, flag, text};
 pub(super) use size::size;
-
-/// A value as it was written, before a key's codec has looked at it.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Raw {
-    /// From the environment or the command line: its type is what the key makes of it.
-    Word(String),
-    /// A flag that may be given several times.
-    Words(Vec<String>),
-    /// A TOML string.
-    Text(String),
-    /// A TOML integer; `None` when it is beyond every number we know.
-    Integer(Option<i128>),
-    /// A TOML boolean.
-    Boolean(bool),
-    /// A TOML array.
-    List(Vec<Raw>),
-    /// A TOML value no key takes, by the name of its type.
-    Other(&'static str),
-}
-
-impl Raw {
-    /// The value as it is quoted in a message: shortened, and without credentials.
-    pub(super) fn quoted(&self) -> String {
-        const LONGEST: usize = 80;
-        match self {
-            Self::Word(text) | Self::Text(text) => {
-                let masked = mask_user_info(text);
-                let mut short: String = masked.chars().take(LONGEST).collect();
-                if short.len() < masked.len() {
-                    short.push('…');
-                }
-                format!("{short:?}")
-            }
-            Self::Integer(Some(number)) => number.to_string(),
-            Self::Integer(None) => "this number".into(),
-            Self::Boolean(value) => value.to_string(),
-            Self::Words(_) | Self::List(_) => "a list".into(),
-            Self::Other(kind) => format!("a {kind}"),
-        }
-    }
-
-    /// The value of a key that takes a text.
-    fn as_text(&self, what: &str) -> Result<&str, String> {
-        match self {
-            Self::Word(text) | Self::Text(text) => Ok(text),
-            other => Err(other.instead_of(what)),
-        }
-    }
-
-    /// The text as it was written, in TOML, if it is one.
-    fn as_written(&self) -> Option<String> {
-        match self {
-            Self::Word(text) | Self::Text(text) => Some(quote(text.trim())),
-            _ => None,
-        }
-    }
-
-    /// The sentence for a value of the wrong type.
-    fn instead_of(&self, what: &str) -> String {
-        match self {
-            Self::Words(_) | Self::List(_) | Self::Other(_) => {
-                format!("this is {}; expected {what}", self.quoted())
-            }
-            _ => format!("{} is not {what}", self.quoted()),
-        }
-    }
-}
 
 /// What a codec may look at besides the value.
 #[derive(Debug, Clone, Copy)]
@@ -163,11 +95,6 @@ impl<C: Codec> Codec for Optional<C> {
     }
 }
 
-/// A TOML string of this text.
-pub(super) fn quote(text: &str) -> String {
-    toml::Value::from(text).to_string()
-}
-
 #[cfg(test)]
 pub(super) mod testing {
     use super::*;
@@ -178,7 +105,7 @@ pub(super) mod testing {
         toml: &str,
     ) -> Result<C::Value, String> {
         let value = toml::de::DeValue::parse(toml).expect("a TOML value");
-        let raw = crate::config::file::raw(value.get_ref());
+        let raw = crate::config::raw::raw(value.get_ref());
         codec.read(
             &raw,
             Context {

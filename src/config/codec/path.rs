@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use super::super::Environment;
+use super::Environment;
 use super::{Codec, Context, Raw, quote};
 
 /// A path, made absolute.
