@@ -251,10 +251,9 @@ impl Tree {
     }
 
     fn write(&self, module: &ModulePath, version: &Version, out: Pieces) -> Result<(), PackError> {
-        let limits = &ZipLimits::GO;
         let candidates = self.candidates();
-        let chosen = select_files(&candidates, self.go_mod.as_deref(), limits)?;
-        let mut zip = ZipWriter::new(out, module, version, limits)?;
+        let chosen = select_files(&candidates, self.go_mod.as_deref())?;
+        let mut zip = ZipWriter::new(out, module, version)?;
         for at in chosen {
             let (Some(candidate), Some(file)) = (candidates.get(at), self.files.get(at)) else {
                 continue;

@@ -12,7 +12,6 @@ use super::error::EntryName;
 use super::names::Names;
 use super::{ZipError, ZipLimits};
 
-/// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileKind {
     /// A plain file, executable or not.
@@ -28,7 +27,6 @@ pub enum FileKind {
 pub struct Candidate<'a> {
     /// Its path in the module's folder, with slashes.
     pub path: &'a [u8],
-    /// What it is.
     pub kind: FileKind,
     /// Its size, for regular files.
     pub size: u64,
@@ -70,7 +68,6 @@ pub enum CreateError {
 pub fn select_files(
     files: &[Candidate<'_>],
     go_mod: Option<&[u8]>,
-    limits: &ZipLimits,
 ) -> Result<Vec<usize>, CreateError> {
     let modules: HashSet<&[u8]> = files
         .iter()
@@ -85,7 +82,7 @@ pub fn select_files(
         .filter(|_| files.iter().any(is_go_mod))
         .is_some_and(is_since_1_24);
 
-    let mut names = Names::new(String::new(), files.len(), limits);
+    let mut names = Names::new(String::new(), files.len(), &ZipLimits::GO);
     let mut chosen = Vec::new();
     for (at, file) in files.iter().enumerate() {
         let path = file.path;
@@ -295,7 +292,7 @@ mod tests {
                 .iter()
                 .map(|path| Candidate { path, kind: FileKind::Regular, size: 1 })
                 .collect();
-            let _ = select_files(&files, Some(b"go 1.24\n"), &ZipLimits::GO);
+            let _ = select_files(&files, Some(b"go 1.24\n"));
         }
     }
 }

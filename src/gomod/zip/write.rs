@@ -38,11 +38,15 @@ pub struct ZipWriter<W> {
 
 impl<W: Write> ZipWriter<W> {
     /// Begins the zip of a module version.
-    pub fn new(
+    pub fn new(out: W, module: &ModulePath, version: &Version) -> Result<Self, CreateError> {
+        Self::limited(out, module, version, ZipLimits::GO)
+    }
+
+    pub(super) fn limited(
         out: W,
         module: &ModulePath,
         version: &Version,
-        limits: &ZipLimits,
+        limits: ZipLimits,
     ) -> Result<Self, CreateError> {
         if !version.fits(module) {
             return Err(CreateError::Rule(ZipError::VersionMismatch {
@@ -54,7 +58,7 @@ impl<W: Write> ZipWriter<W> {
             out,
             written: 0,
             prefix: format!("{module}@{version}/"),
-            limits: limits.clone(),
+            limits,
             directory: Vec::new(),
             entries: 0,
             deflate: Compress::new(Compression::default(), false),

@@ -164,7 +164,7 @@ impl Listed {
             size: file.size,
         };
         let candidates: Vec<_> = self.files.iter().map(candidate).collect();
-        let chosen = select_files(&candidates, go_mod, &ZipLimits::GO)?;
+        let chosen = select_files(&candidates, go_mod)?;
         let dir = std::str::from_utf8(&self.dir).unwrap_or_default();
         let wants_license = wants_root_license(dir.trim_end_matches('/'), &candidates);
         drop(candidates);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::gomod::ModulePath;
-use crate::gomod::zip::{ZipLimits, ZipWriter};
+use crate::gomod::zip::ZipWriter;
 
 const ZIP: &str = "example.com/m/@v/v1.0.0.zip";
 const FAULT: Step = Step::Fails(Class::Upstream);
@@ -13,7 +13,7 @@ fn zip(bytes: usize) -> Bytes {
     let version = Version::parse("v1.0.0").unwrap();
     let mut random = fastrand::Rng::with_seed(7);
     let content: Vec<u8> = (0..bytes).map(|_| random.u8(..)).collect();
-    let mut writer = ZipWriter::new(Vec::new(), &module, &version, &ZipLimits::GO).unwrap();
+    let mut writer = ZipWriter::new(Vec::new(), &module, &version).unwrap();
     writer
         .add("content", bytes as u64, &mut &content[..])
         .unwrap();

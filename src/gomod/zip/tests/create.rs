@@ -32,7 +32,7 @@ fn module() -> (ModulePath, Version) {
 
 fn writer() -> ZipWriter<Vec<u8>> {
     let (module, version) = module();
-    ZipWriter::new(Vec::new(), &module, &version, &ZipLimits::GO).unwrap()
+    ZipWriter::new(Vec::new(), &module, &version).unwrap()
 }
 
 fn h1(bytes: &[u8]) -> String {
@@ -63,7 +63,7 @@ fn c113_c115_the_files_that_go_chooses() {
             .collect();
         let go_mod = case.files.iter().find(|(path, ..)| path == "go.mod");
         let go_mod = go_mod.and_then(|(_, _, content)| content.as_str());
-        let chosen = select_files(&files, go_mod.map(str::as_bytes), &ZipLimits::GO);
+        let chosen = select_files(&files, go_mod.map(str::as_bytes));
         let paths = chosen.as_ref().ok().map(|chosen| {
             let path = |at: &usize| case.files[*at].0.clone();
             chosen.iter().map(path).collect::<Vec<_>>()
@@ -145,7 +145,7 @@ fn sizes_must_be_what_was_said() {
 fn the_version_must_fit() {
     let (module, _) = module();
     let v2 = Version::parse("v2.0.0").unwrap();
-    let zip = ZipWriter::new(Vec::new(), &module, &v2, &ZipLimits::GO);
+    let zip = ZipWriter::new(Vec::new(), &module, &v2);
     assert!(matches!(
         zip.err(),
         Some(CreateError::Rule(ZipError::VersionMismatch { .. }))
@@ -160,7 +160,7 @@ fn the_zip_itself_is_bounded() {
         entries: 3,
         ..ZipLimits::GO
     };
-    let start = || ZipWriter::new(Vec::new(), &module, &version, &limits).unwrap();
+    let start = || ZipWriter::limited(Vec::new(), &module, &version, limits.clone()).unwrap();
     let noise: Vec<u8> = (0..100_000_u64)
         .map(|n| ((n * n * 7919) >> 7) as u8)
         .collect();
