@@ -13,7 +13,6 @@ use http::header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING, X_CONTENT_TYP
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tower::ServiceExt;
-use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::access::Access;
@@ -99,16 +98,19 @@ impl Site {
         }
     }
 
-    /// Answers a request.
     pub async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+        let answer = self.route(request, peer);
+        match AssertUnwindSafe(answer).catch_unwind().await {
+            Ok(response) => response,
+            Err(panic) => panicked(panic),
+        }
+    }
+
+    async fn route(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
         match &self.modules {
             Some(face) if request.uri().path().contains("/@") => {
                 let (head, _) = request.into_parts();
-                let answer = modules::answer(face, &head, &peer);
-                match AssertUnwindSafe(answer).catch_unwind().await {
-                    Ok(response) => response,
-                    Err(panic) => panicked(panic),
-                }
+                modules::answer(face, &head, &peer).await
             }
             _ => {
                 let mut request = request.map(Body::new);
@@ -162,7 +164,6 @@ fn finish(router: Router<Arc<Face>>, face: Arc<Face>) -> Router {
             X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),
         ))
-        .layer(CatchPanicLayer::custom(panicked))
         .with_state(face)
 }
 
