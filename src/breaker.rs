@@ -122,7 +122,6 @@ pub struct Standing {
     pub breaker: BreakerState,
     /// For how long it wants to be left alone, if it does.
     pub paused: Option<Duration>,
-    /// Until when that is.
     pub paused_until: Option<Timestamp>,
     /// When it last answered well, be it with 404.
     pub last_success: Option<Timestamp>,

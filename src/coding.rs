@@ -19,7 +19,6 @@ pub enum CodingError {
     /// It becomes more than may be.
     #[error("it unpacks to more than {0} bytes")]
     TooLarge(u64),
-    /// It is damaged.
     #[error("bad gzip: {0}")]
     Damaged(std::io::Error),
 }

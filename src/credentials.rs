@@ -18,7 +18,6 @@ pub enum Login {
     Basic {
         /// The name.
         user: String,
-        /// The password.
         password: String,
     },
     /// A token.
@@ -181,7 +180,6 @@ pub mod netrc {
         pub name: String,
         /// User name.
         pub login: String,
-        /// Password.
         pub password: String,
     }
 

@@ -20,7 +20,6 @@ use crate::upstream::ChainSpec;
 
 /// The parts that a server and the commands that work without one have in common.
 pub struct Assembled {
-    /// The engine.
     pub engine: Arc<Engine>,
     /// Who may have private modules.
     pub tokens: Arc<Tokens>,
@@ -116,7 +115,6 @@ pub struct Chains {
 }
 
 impl Chains {
-    /// This is the chain.
     pub fn set(&self, chain: &ChainSpec) {
         self.text.send_replace(Some(chain.to_string()));
         for (spec, ways) in &self.ways {

@@ -47,7 +47,6 @@ pub enum Control {
     },
     /// End the alarms of a checksum database.
     SumdbAcknowledge {
-        /// Its name.
         name: String,
         /// Forget everything that is kept of it.
         begin_anew: bool,
@@ -91,13 +90,11 @@ pub enum Event {
 /// What commands work on.
 #[derive(Clone)]
 pub struct Controls {
-    /// The engine.
     pub engine: Arc<Engine>,
     /// Who may have private modules.
     pub tokens: Arc<Tokens>,
     /// Where the files are.
     pub modules: PathBuf,
-    /// The time.
     pub clock: SharedClock,
 }
 

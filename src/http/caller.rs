@@ -87,9 +87,7 @@ const FRONT_NAMES: &[&str] = &[
 pub struct Head<'a> {
     /// Its target.
     pub uri: &'a Uri,
-    /// Its version.
     pub version: Version,
-    /// Its headers.
     pub headers: &'a HeaderMap,
 }
 

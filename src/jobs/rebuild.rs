@@ -7,13 +7,11 @@ use tokio::sync::watch;
 use crate::clock::SharedClock;
 use crate::store::{Store, rebuild};
 
-/// The job.
 pub struct Rebuild {
     /// Whose index.
     pub store: Store,
     /// `<data>/modules`
     pub modules: PathBuf,
-    /// The time.
     pub clock: SharedClock,
 }
 

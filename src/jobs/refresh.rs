@@ -10,7 +10,6 @@ use crate::engine::Engine;
 /// Background requests at once.
 const AT_ONCE: usize = 8;
 
-/// The job.
 pub struct Refresh {
     /// Whose answers.
     pub engine: Arc<Engine>,

@@ -7,7 +7,6 @@ use tokio::sync::watch;
 
 use crate::engine::Engine;
 
-/// The job.
 pub struct Reverify {
     /// Whose files.
     pub engine: Arc<Engine>,

@@ -9,7 +9,6 @@ use crate::store::Keeper;
 /// How often.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// The job.
 pub struct Room {
     /// Of a data directory.
     pub keeper: Keeper,

@@ -15,7 +15,6 @@ pub struct Policy {
 /// A route: whose modules, and where they come from.
 #[derive(Clone, Debug)]
 pub struct RouteRule {
-    /// Its modules.
     pub modules: Patterns,
     /// Where they come from.
     pub via: Via,

@@ -40,7 +40,6 @@ impl Kind {
 /// One immutable file: what it is never changes, so what is kept of it has no age.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FileKey {
-    /// The module.
     pub module: ModulePath,
     /// A canonical version that can exist for this module path.
     pub version: Version,
@@ -102,7 +101,6 @@ pub enum Meta {
 /// A module's changing answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MetaKey {
-    /// The module.
     pub module: ModulePath,
     /// Which answer.
     pub meta: Meta,
@@ -243,12 +241,7 @@ pub enum BadTarget {
     #[error(
         "version {version} cannot be one of module {module}: its major version does not fit the module path"
     )]
-    Unfit {
-        /// As asked.
-        module: String,
-        /// As asked.
-        version: String,
-    },
+    Unfit { module: String, version: String },
     /// `.mod` and `.zip` exist for canonical versions only.
     #[error("{0:?} is not a canonical version; .mod and .zip exist for canonical versions only")]
     NotCanonical(String),

@@ -29,7 +29,6 @@ impl AlarmKind {
     }
 }
 
-/// An alarm.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alarm {
     /// What was noticed.

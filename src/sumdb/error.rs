@@ -28,7 +28,6 @@ pub enum SumdbError {
     /// It was not asked, because it is in trouble or wants to be left alone.
     #[error("{text}")]
     Unavailable {
-        /// Why.
         text: String,
         /// When to come again.
         retry_after: Option<Duration>,

@@ -16,7 +16,6 @@ const MAX_SIZE: u64 = i64::MAX as u64;
 pub struct Head {
     /// Records in the tree.
     pub size: u64,
-    /// Its root.
     pub root: Hash,
     /// The signed note, as it came.
     pub note: Bytes,

@@ -29,7 +29,6 @@ pub struct RecordError(&'static str);
 pub struct Sums {
     /// Of its zip: `h1:…`, as written.
     pub zip: Vec<String>,
-    /// Of its go.mod.
     pub go_mod: Vec<String>,
 }
 

@@ -39,13 +39,11 @@ pub enum SpecError {
     /// A name without a key.
     #[error("the key of {0:?} is not known; write it as name+hash+key")]
     UnknownName(String),
-    /// The key.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// The name must be a host, with a path perhaps, because the database is reached there.
     #[error("{0:?} cannot be the name of a database: it is not a host and path")]
     Name(String),
-    /// The URL.
     #[error("{0:?} is not an http or https URL")]
     Url(String),
 }
@@ -76,7 +74,6 @@ impl DatabaseSpec {
         Ok(DatabaseSpec { key, url })
     }
 
-    /// Its name.
     pub fn name(&self) -> &str {
         self.key.name()
     }

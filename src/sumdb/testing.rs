@@ -56,7 +56,6 @@ impl Signer {
     }
 }
 
-/// A log.
 pub struct TestLog {
     pub signer: Signer,
     pub records: Vec<String>,

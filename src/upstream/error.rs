@@ -39,7 +39,6 @@ pub enum Failure {
     /// Any other status that is not success.
     #[error("it answered {status}{}{text}", if text.is_empty() { "" } else { ": " })]
     Status {
-        /// The status.
         status: StatusCode,
         /// What it said, possibly nothing.
         text: String,
@@ -150,7 +149,6 @@ pub enum SourceError {
     /// The last request's failure.
     #[error("{failure}{}", if *attempts > 1 { format!(" ({attempts} attempts)") } else { String::new() })]
     Failed {
-        /// What it was.
         failure: Failure,
         /// Requests made.
         attempts: u32,

@@ -352,9 +352,8 @@ mod tests {
 
     /// Valid until 2125, of `mirror.test`: what `openssl req -x509` makes, an authority's.
     const SELF_SIGNED: &str = include_str!("trust/self-signed.pem");
-    /// Of `mirror.test`, signed by …
+    /// Of `mirror.test`, signed by the authority.
     const LEAF: &str = include_str!("trust/leaf.pem");
-    /// … this authority.
     const AUTHORITY: &str = include_str!("trust/authority.pem");
 
     fn verdict(trusted: &[&str], served: &str, name: &str) -> Result<(), String> {

@@ -210,7 +210,6 @@ pub struct Way {
 
 /// Where a module is.
 pub enum Place {
-    /// In a repository.
     Repository(Box<Lodging>),
     /// At another module proxy (`mod` of its page).
     Proxy(RepoUrl),
@@ -248,7 +247,6 @@ impl Way {
         })
     }
 
-    /// The rules.
     pub fn rules(&self) -> &Rules {
         &self.rules
     }

@@ -96,7 +96,6 @@ pub enum TokenError {
     Signing,
 }
 
-/// A token.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(Arc<str>);
 

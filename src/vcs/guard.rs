@@ -35,12 +35,7 @@ pub enum Barred {
     NoHost(String),
     /// Whoever knows its address does not answer.
     #[error("the address of {host} cannot be found: {text}")]
-    Unresolved {
-        /// The host.
-        host: String,
-        /// Why.
-        text: String,
-    },
+    Unresolved { host: String, text: String },
 }
 
 /// A host that may be inside.

@@ -70,7 +70,6 @@ impl Known {
     }
 }
 
-/// All sides.
 pub struct Sides {
     /// Of public modules. What they name are strangers' words: they lead to no host inside, and bring nobody's credentials.
     pub public: Side,
@@ -102,14 +101,12 @@ pub struct HostSettings {
     pub breaker: BreakerSettings,
 }
 
-/// One host.
 pub struct Host {
     name: String,
     /// For git.
     places: Arc<Semaphore>,
     /// For lists of references.
     brief: Arc<Semaphore>,
-    /// For pages.
     pages: Arc<Semaphore>,
     breaker: Breaker,
     /// When it last answered.

@@ -7,7 +7,6 @@ use super::web::Probe;
 
 /// What becomes of a refusal.
 pub enum Diagnosis {
-    /// It is final.
     Final(RepoError),
     /// The host itself is not there.
     Outage(RepoError),

@@ -32,7 +32,6 @@ const MOVED_TTL: Duration = Duration::from_secs(600);
 /// Ways to a repository that are tried one after the other: where it was, where it has moved to, as nobody.
 const WAYS: usize = 3;
 
-/// A repository.
 pub struct Repository {
     purpose: Purpose,
     hosts: Arc<Hosts>,
@@ -121,7 +120,6 @@ impl Repository {
         &self.purpose.rules
     }
 
-    /// Its mirror.
     pub fn mirror(&self) -> &Arc<Mirror> {
         &self.mirror
     }
@@ -508,7 +506,6 @@ fn any(table: &RefTable) -> Option<&ObjectId> {
 
 /// A repository with its references as they were.
 pub struct At<'a> {
-    /// Which.
     pub repository: &'a Repository,
     /// Its references.
     pub table: Arc<RefTable>,

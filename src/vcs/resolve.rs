@@ -26,7 +26,6 @@ const PLACES: usize = 1024;
 /// An answer to `?go-get=1`, whatever its status.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// The status.
     pub status: u16,
     /// The body, as much of it as is worth reading: tags stand in its head.
     pub body: Bytes,

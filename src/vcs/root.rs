@@ -10,13 +10,11 @@ use crate::gomod::ModulePath;
 /// The kinds of repositories that the `go` command knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Vcs {
-    /// Git.
     Git,
     /// Mercurial.
     Hg,
     /// Subversion.
     Svn,
-    /// Fossil.
     Fossil,
     /// Bazaar.
     Bzr,
@@ -138,7 +136,6 @@ pub enum NoSuchPath {
     /// cmd/go/internal/vcs `noVCSSuffix`.
     #[error("a repository on {host} is named without the suffix .{vcs}")]
     Suffix {
-        /// The host.
         host: &'static str,
         /// What the suffix says.
         vcs: Vcs,

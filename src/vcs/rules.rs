@@ -97,7 +97,6 @@ pub struct Who {
 /// What a repository is asked for: by which rules, for modules of which hosts.
 #[derive(Clone, Debug)]
 pub struct Purpose {
-    /// The rules.
     pub rules: Arc<Rules>,
     /// The repository as modules name it.
     pub url: RepoUrl,

@@ -38,7 +38,6 @@ impl Weighter<Key, Snapshot> for ByBytes {
     }
 }
 
-/// All tables.
 pub struct Tables {
     strangers: Cache<Key, Snapshot, ByBytes>,
     own: Cache<Key, Snapshot, ByBytes>,

@@ -45,12 +45,10 @@ pub enum TarKind {
     Folder,
 }
 
-/// An entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TarEntry<'a> {
     /// Its name with all folders, as it is.
     pub name: &'a [u8],
-    /// What it is.
     pub kind: TarKind,
     /// Where its content begins.
     pub at: u64,

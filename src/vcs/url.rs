@@ -207,7 +207,6 @@ impl RepoUrl {
         &self.text
     }
 
-    /// Its scheme.
     pub fn scheme(&self) -> Scheme {
         self.scheme
     }

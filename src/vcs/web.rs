@@ -32,7 +32,6 @@ pub type MakeClient = Arc<dyn Fn() -> Result<Connections, String> + Send + Sync>
 
 /// A client with the connections that it has.
 pub struct Connections {
-    /// The client.
     pub client: reqwest::Client,
     /// Has all later requests go onto new connections: one of these may have died without a word.
     pub leave_behind: Box<dyn FnOnce() + Send>,
@@ -51,7 +50,6 @@ pub struct Web {
 /// What a git host says to the first thing that git asks it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
-    /// The status.
     pub status: u16,
     /// Where the repository is, if that is elsewhere.
     pub moved: Option<String>,

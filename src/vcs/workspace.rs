@@ -13,7 +13,6 @@ pub type Left = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// Where repositories are mirrored and trees unpacked.
 pub struct Folders {
-    /// For mirrors.
     pub mirrors: PathBuf,
     /// For what is in the making.
     pub temporary: PathBuf,

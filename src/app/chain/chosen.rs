@@ -29,7 +29,6 @@ pub struct Note {
 /// The chain that is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chosen {
-    /// The chain.
     pub chain: ChainSpec,
     /// Where it is from, for people.
     pub from: String,

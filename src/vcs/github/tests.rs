@@ -35,7 +35,6 @@ struct Scene {
     clock: Arc<Watch>,
     /// What GitHub is to answer, in order.
     answers: mpsc::UnboundedSender<String>,
-    /// What it was asked.
     asked: mpsc::UnboundedReceiver<String>,
 }
 

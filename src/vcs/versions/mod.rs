@@ -155,9 +155,7 @@ impl NoVersion {
 /// What a revision is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dated {
-    /// Its version.
     pub version: Version,
-    /// Its commit.
     pub commit: CommitInfo,
     /// `refs/tags/…`, if a tag has led to it and it is no pseudo-version.
     pub reference: Option<String>,
@@ -169,7 +167,6 @@ pub struct Dated {
 /// Where a version's files are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Located {
-    /// What it is.
     pub dated: Dated,
     /// The folder of its files; "" for the repository's root.
     pub dir: String,
@@ -180,7 +177,6 @@ pub struct Located {
 /// What a revision leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stat {
-    /// The commit.
     pub commit: CommitInfo,
     /// The tag that was looked up, by its whole name.
     pub tag: Option<String>,
