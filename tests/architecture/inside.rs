@@ -7,24 +7,8 @@ use super::imports::Files;
 /// Rooms under reconstruction: what stands in them is not looked at yet.
 const WAITS: &[&str] = &["src/store/", "src/engine/"];
 
-#[rustfmt::skip]
 /// The circles that still stand, each with the reason. A list that only ever gets shorter.
-const CIRCLES: &[(&[&str], &str)] = &[
-    (
-        &[
-            "src/config/admin.rs", "src/config/breaker.rs", "src/config/codec/address.rs",
-            "src/config/codec/duration.rs", "src/config/codec/list.rs", "src/config/codec/mod.rs",
-            "src/config/codec/path.rs", "src/config/codec/patterns.rs", "src/config/codec/scalar.rs",
-            "src/config/codec/size.rs", "src/config/credentials.rs", "src/config/direct.rs",
-            "src/config/environment.rs", "src/config/file.rs", "src/config/freshness.rs", "src/config/log.rs",
-            "src/config/mod.rs", "src/config/modules.rs", "src/config/overrides.rs", "src/config/prefetch.rs", "src/config/private.rs",
-            "src/config/reader.rs", "src/config/routes.rs", "src/config/section.rs", "src/config/server.rs",
-            "src/config/show.rs", "src/config/store.rs", "src/config/sumdb.rs", "src/config/tables.rs",
-            "src/config/upstream.rs",
-        ],
-        "what is read and where it was read from stand beside the reader",
-    ),
-];
+const CIRCLES: &[(&[&str], &str)] = &[];
 
 /// Where files, folders and their errors may be spoken of.
 #[rustfmt::skip]
