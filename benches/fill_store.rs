@@ -102,7 +102,7 @@ async fn main() -> anyhow::Result<()> {
     std::fs::write(&options.paths, paths)?;
 
     let unsynced = Unsynced {
-        modules: data.modules.clone(),
+        modules: options.data_dir.join("modules"),
         own: chosen,
         written: Mutex::default(),
     };

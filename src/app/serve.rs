@@ -184,7 +184,6 @@ pub async fn serve(
     let controls = Controls {
         engine: Arc::clone(&engine),
         tokens,
-        modules: data.modules.clone(),
         clock: Arc::clone(&clock),
     };
     // Without it the server serves all the same.

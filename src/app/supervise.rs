@@ -45,7 +45,6 @@ pub fn start_jobs(
     tokio::spawn(room.run(stop.clone()));
     let rebuild = data.needs_rebuild.then(|| crate::jobs::Rebuild {
         store: data.store.clone(),
-        modules: data.modules.clone(),
         clock: Arc::clone(clock),
     });
     engine.show_totals();

@@ -11,7 +11,8 @@ use crate::clock::SharedClock;
 use crate::config::{Environment, Overrides, load};
 use crate::control::Grouped;
 use crate::store::catalog::Query;
-use crate::store::rebuild::{self, Progress, Summary};
+use crate::store::rebuild::{self, Summary};
+use crate::store::walk::Progress;
 use crate::store::{DataDir, FactKind, StoreError, Totals};
 
 #[derive(Subcommand)]
@@ -81,7 +82,7 @@ pub fn run(command: &IndexCommand, env: &Environment, clock: &SharedClock) -> Ex
         }
         let done = match command {
             IndexCommand::Rebuild(_) => rebuild_index(&data, clock).await,
-            IndexCommand::Verify { repair, .. } => verify(&data, *repair, clock).await,
+            IndexCommand::Verify { repair, .. } => verify(&data, *repair).await,
             IndexCommand::Dump { prefix, .. } => dump(&data, prefix).await,
         };
         data.store.close().await;
@@ -94,8 +95,7 @@ pub fn run(command: &IndexCommand, env: &Environment, clock: &SharedClock) -> Ex
 
 async fn rebuild_index(data: &DataDir, clock: &SharedClock) -> Result<ExitCode, StoreError> {
     let bar = spinner();
-    let summary =
-        rebuild::rebuild(&data.store, &data.modules, clock, |seen| told(&bar, seen)).await?;
+    let summary = rebuild::rebuild(&data.store, clock, |seen| told(&bar, seen)).await?;
     bar.finish_and_clear();
     print_bad(&summary, "left out");
     if summary.unknown > 0 {
@@ -123,13 +123,10 @@ async fn rebuild_index(data: &DataDir, clock: &SharedClock) -> Result<ExitCode, 
     })
 }
 
-async fn verify(data: &DataDir, repair: bool, clock: &SharedClock) -> Result<ExitCode, StoreError> {
+async fn verify(data: &DataDir, repair: bool) -> Result<ExitCode, StoreError> {
     let Totals { files, bytes, .. } = data.store.totals();
     let bar = bar(bytes);
-    let summary = rebuild::verify(&data.store, &data.modules, repair, clock, |seen| {
-        told(&bar, seen)
-    })
-    .await?;
+    let summary = rebuild::verify(&data.store, repair, |seen| told(&bar, seen)).await?;
     bar.finish_and_clear();
     print_bad(&summary, if repair { "removed" } else { "bad" });
     say!(

@@ -259,7 +259,6 @@ async fn alone(
     let controls = Controls {
         engine: assembled.engine,
         tokens: assembled.tokens,
-        modules: data.modules.clone(),
         clock: Arc::clone(clock),
     };
     let (sender, events) = mpsc::channel(BEHIND);

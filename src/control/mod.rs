@@ -7,7 +7,6 @@ mod socket;
 mod sumdb;
 mod tokens;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -93,8 +92,6 @@ pub struct Controls {
     pub engine: Arc<Engine>,
     /// Who may have private modules.
     pub tokens: Arc<Tokens>,
-    /// Where the files are.
-    pub modules: PathBuf,
     pub clock: SharedClock,
 }
 

@@ -9,6 +9,7 @@ use crate::errand::Errand;
 use crate::gomod::H1;
 use crate::protocol::{FileKey, Kind};
 use crate::store::rebuild;
+use crate::store::walk::OverRecords;
 use crate::store::{FileRecord, Verification, Verified};
 use crate::sumdb::SumdbError;
 
@@ -128,9 +129,9 @@ impl Controls {
         let of = store.totals().files;
         let mut summary = Summary::default();
         let mut done = 0_u64;
-        let mut pages = store.files();
-        while let Some(files) = pages.next().await? {
-            let checks = stream::iter(files).map(|(key, record)| async move {
+        let mut walk = OverRecords::of(store);
+        while let Some(page) = walk.next().await? {
+            let checks = stream::iter(page.files).map(|(key, record)| async move {
                 let found = self.verify_file(&key, record).await;
                 (key, found)
             });
@@ -216,7 +217,7 @@ impl Controls {
         key: &FileKey,
         record: FileRecord,
     ) -> Result<Option<Found>, EngineError> {
-        if let Err(why) = rebuild::check_file(&self.modules, key, &record, self.clock.now()).await {
+        if let Err(why) = rebuild::check_file(self.engine.store(), key, &record).await {
             return Ok(Some(Found::Wrong(why)));
         }
         let (Some(h1), false) = (&record.h1, key.kind == Kind::Info) else {

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures_util::StreamExt;
 use futures_util::stream;
-use tokio::time::Instant;
 
 use super::Engine;
 use super::error::{Class, EngineError};
@@ -14,6 +13,7 @@ use crate::clock::Timestamp;
 use crate::errand::Errand;
 use crate::gomod::H1;
 use crate::protocol::{FileKey, Kind};
+use crate::store::walk::OverRecords;
 use crate::store::{FileRecord, FirstSeenRecord, PendingRecord, Verification, Verified};
 use crate::sumdb::SumdbError;
 
@@ -264,10 +264,10 @@ impl Engine {
     /// none has vouched for yet, is asked about.
     pub async fn look_through_kept(&self, rules: &str) -> Result<(), EngineError> {
         if self.store.rules().await?.as_deref() != Some(rules) {
-            let mut pages = self.store.files();
-            let mut begun = Instant::now();
-            while let Some(files) = pages.next().await? {
-                let unverified = files.into_iter().filter_map(|(key, record)| {
+            // Looking through millions takes a part of one core only.
+            let mut walk = OverRecords::of(&self.store).resting(LOOK_REST);
+            while let Some(page) = walk.next().await? {
+                let unverified = page.files.into_iter().filter_map(|(key, record)| {
                     let open = key.kind != Kind::Info
                         && record.verified != Verified::Sumdb
                         && self.voucher.covers(&key.module);
@@ -276,9 +276,6 @@ impl Engine {
                 self.store
                     .mark_pending(unverified, self.clock.now())
                     .await?;
-                // Looking through millions takes a part of one core only.
-                tokio::time::sleep(begun.elapsed() * LOOK_REST).await;
-                begun = Instant::now();
             }
             self.store.put_rules(rules).await?;
         }

@@ -1,17 +1,14 @@
 //! Makes the index anew from the files when it had to be set aside, while the server serves.
 
-use std::path::PathBuf;
-
 use tokio::sync::watch;
 
 use crate::clock::SharedClock;
+use crate::store::walk::Progress;
 use crate::store::{Store, rebuild};
 
 pub struct Rebuild {
     /// Whose index.
     pub store: Store,
-    /// `<data>/modules`
-    pub modules: PathBuf,
     pub clock: SharedClock,
 }
 
@@ -22,8 +19,8 @@ impl Rebuild {
             not_in_files = rebuild::LOST,
             "the index is made anew from the files; until that is done, kept files may be fetched again. Tokens come from the file \"tokens\" if that is there, else make new ones: larder token new NAME"
         );
-        let progress = |_: &rebuild::Progress| !*stop.borrow();
-        match rebuild::rebuild(&self.store, &self.modules, &self.clock, progress).await {
+        let progress = |_: &Progress| !*stop.borrow();
+        match rebuild::rebuild(&self.store, &self.clock, progress).await {
             Ok(summary) => {
                 tracing::info!(
                     kept = summary.good,

@@ -103,8 +103,6 @@ pub struct DataDir {
     /// There are files that the index does not know: it was damaged or missing, or they were copied here, and it has
     /// not been rebuilt from them since.
     pub needs_rebuild: bool,
-    /// `<data>/modules`
-    pub modules: PathBuf,
     /// Looks after the room; to be called now and then by a server.
     pub keeper: Keeper,
     path: PathBuf,
@@ -171,7 +169,6 @@ impl DataDir {
             keeper: Keeper::new(Arc::clone(&disk), sled, tmp_of_modules, modules.clone()),
             disk,
             needs_rebuild: !complete,
-            modules,
             path: path.to_owned(),
             _lock: lock,
         })

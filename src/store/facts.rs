@@ -109,14 +109,6 @@ impl Store {
         })
     }
 
-    /// All kept files.
-    pub fn files(&self) -> Listing<(FileKey, FileRecord)> {
-        self.listing(Query::All(FactKind::File), |fact| match fact {
-            Fact::File(key, record) => Some((key, record)),
-            _ => None,
-        })
-    }
-
     fn listing<T>(&self, query: Query, read: fn(Fact) -> Option<T>) -> Listing<T> {
         Listing {
             pages: Pages::new(&self.catalog, query, PAGE),

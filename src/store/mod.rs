@@ -21,6 +21,7 @@ pub mod local;
 mod model;
 pub mod rebuild;
 mod tokens;
+pub mod walk;
 
 use std::sync::Arc;
 

@@ -9,8 +9,10 @@
 
 mod claim;
 mod error;
+mod examine;
 mod file;
 mod group;
+mod list;
 mod name;
 mod record_tiles;
 mod room;
@@ -37,7 +39,9 @@ use crate::protocol::Kind;
 
 pub use claim::{Claim, MARK, MARK_NEW, look};
 pub use error::{LocalError, StageError};
+pub use examine::Flaw;
 pub use file::LocalFile;
+pub use list::{Entry, Listing};
 pub use name::{BlobName, Namespace, TileName, is_of_layout};
 pub use room::{DEFAULT_RESERVE, Disk, DiskStatus, Room, Volume, is_no_room, volume};
 pub use side_file::SideFile;
