@@ -80,6 +80,30 @@ pub struct Stale {
 }
 
 impl EngineError {
+    /// As many fetches as may be are under way.
+    pub fn too_many() -> Self {
+        tracing::warn!(
+            "a miss was refused: as many fetches as may be are under way (store.max_flights, store.max_zip_flights)"
+        );
+        let mut error = EngineError::new(
+            Class::Overloaded,
+            "larder is fetching as much as it may already",
+        )
+        .and("What is kept here goes on being served. Try again in a moment.");
+        error.retry_after = Some(Duration::from_secs(2));
+        error
+    }
+
+    /// Nobody was to be asked, and it is not kept.
+    pub fn not_kept(what: &str) -> Self {
+        let mut error = EngineError::absent(format!(
+            "not found: {what} is not kept here, and this request asked not to fetch it"
+        ));
+        // It is true for this request only.
+        error.passing = true;
+        error.without_asking()
+    }
+
     /// With a first line.
     pub fn new(class: Class, reason: impl Into<String>) -> Self {
         EngineError {

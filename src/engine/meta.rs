@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::Engine;
 use super::answer::{Answer, CacheStatus, Mode};
 use super::error::{Class, EngineError};
-use super::files::{not_kept, too_many};
+use super::fetched::MetaOutcome;
 use super::latest::Derivation;
 use super::memory::CachedMetadata;
 use super::origins::{FetchRequest, Known, Revalidation};
@@ -41,9 +41,6 @@ struct Asked {
     validity: Validity,
 }
 
-/// A changing answer that has landed.
-pub(super) type MetaOutcome = Result<CachedMetadata, EngineError>;
-
 impl Engine {
     /// Answers for something that changes.
     pub(super) async fn meta(
@@ -54,7 +51,7 @@ impl Engine {
         let asked = self.asked(key);
         let kept = self.kept_meta(key).await?;
         if mode.cached_only {
-            let kept = kept.ok_or_else(|| not_kept(&key.describe()))?;
+            let kept = kept.ok_or_else(|| EngineError::not_kept(&key.describe()))?;
             return Ok(self.kept_answer(&kept));
         }
         let known_no = self
@@ -92,7 +89,7 @@ impl Engine {
         let since = (!mode.no_cache).then_some(asked.at);
         let flight = self.ask_again(key, mode.errand(), since);
         let landed = match (flight, &kept) {
-            (None, _) => Some(Err(too_many())),
+            (None, _) => Some(Err(EngineError::too_many())),
             (Some(flight), Some(kept)) if !mode.no_cache => {
                 let landing = self.landing(key, mode.errand(), asked, flight);
                 match timeout(self.settings.refresh_wait, landing).await {
@@ -150,7 +147,7 @@ impl Engine {
                 self.outwait(key).await;
                 match self.ask_again(key, errand, Some(asked.at)) {
                     Some(flight) => outcome(flight).await,
-                    None => Some(Err(too_many())),
+                    None => Some(Err(EngineError::too_many())),
                 }
             }
             landed => landed,
@@ -200,7 +197,7 @@ impl Engine {
                 let wait = Some(self.settings.refresh_wait);
                 Some(self.new_answer(key, wait, landing).await)
             }
-            None => Some(Err(too_many())),
+            None => Some(Err(EngineError::too_many())),
         };
         match (landed, kept) {
             (Some(Ok(record)), _) => Ok(record),

@@ -9,6 +9,7 @@ mod answer;
 mod appeared;
 mod databases;
 mod error;
+mod fetched;
 mod fetching;
 mod files;
 mod latest;
@@ -21,6 +22,7 @@ mod recent;
 mod relay;
 mod reverify;
 mod slow;
+mod still_absent;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -110,9 +112,9 @@ pub struct Engine {
     tidying: Semaphore,
     /// So many large lists are read at once, to derive something from them.
     large_lists: Semaphore,
-    small_flights: Flights<FileKey, flights::Outcome<Result<files::FetchedFile, EngineError>>>,
+    small_flights: Flights<FileKey, flights::Outcome<Result<fetched::FetchedFile, EngineError>>>,
     zip_flights: Flights<FileKey, Arc<ZipFlight>>,
-    meta_flights: Flights<MetaKey, flights::Outcome<meta::MetaOutcome>>,
+    meta_flights: Flights<MetaKey, flights::Outcome<fetched::MetaOutcome>>,
     slow: slow::SlowFetches,
 }
 

@@ -9,9 +9,6 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::catalog::{Change, Query};
-use super::model::{Fact, FactKey, FactKind};
-use super::{Store, StoreError};
 use crate::clock::Timestamp;
 use crate::protocol::Key;
 
@@ -36,7 +33,7 @@ const CONFIRMED: u8 = 3;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AbsentRecord {
     /// What: a path as in requests.
-    name: String,
+    pub(super) name: String,
     /// They said that it is gone (410).
     pub gone: bool,
     /// The first lines of their words.
@@ -70,7 +67,7 @@ impl AbsentRecord {
         })
     }
 
-    fn is_over(&self, now: Timestamp) -> bool {
+    pub(super) fn is_over(&self, now: Timestamp) -> bool {
         now.0.saturating_sub(self.at.0) >= LIFETIME
     }
 }
@@ -80,7 +77,7 @@ impl AbsentRecord {
 pub struct AbsentSlot(u16);
 
 impl AbsentSlot {
-    fn of(name: &str) -> Self {
+    pub(super) fn of(name: &str) -> Self {
         let hash = Sha256::digest(name.as_bytes());
         AbsentSlot(u16::from_be_bytes([hash[0], hash[1]]) % SETS)
     }
@@ -106,36 +103,36 @@ impl FromStr for AbsentSlot {
 /// The names of one slot.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AbsentSet {
-    names: Vec<AbsentRecord>,
+    pub(super) names: Vec<AbsentRecord>,
 }
 
 impl AbsentSet {
-    fn get(&self, name: &str) -> Option<&AbsentRecord> {
+    pub(super) fn get(&self, name: &str) -> Option<&AbsentRecord> {
         self.names.iter().find(|record| record.name == name)
     }
 
     /// Whether a record would change it: it is new, or old enough to be written again.
-    fn wants(&self, record: &AbsentRecord) -> bool {
+    pub(super) fn wants(&self, record: &AbsentRecord) -> bool {
         let Some(known) = self.get(&record.name) else {
             return true;
         };
         known.gone != record.gone || record.at.0.saturating_sub(known.at.0) >= REWRITE
     }
 
-    fn remove(&mut self, name: &str) -> bool {
+    pub(super) fn remove(&mut self, name: &str) -> bool {
         let before = self.names.len();
         self.names.retain(|record| record.name != name);
         self.names.len() < before
     }
 
     /// Whether a name that is not in it pushes out another one.
-    fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.names.len() >= WAYS
     }
 
     /// Puts a record in. If there is no room, the one that is worth least goes, of several the oldest; `related` says
     /// which names are near to modules that are kept here.
-    fn put(&mut self, mut record: AbsentRecord, related: &[bool]) {
+    pub(super) fn put(&mut self, mut record: AbsentRecord, related: &[bool]) {
         if let Some(known) = self.get(&record.name) {
             record.confirmed = known.confirmed.saturating_add(1).min(CONFIRMED);
             self.remove(&record.name);
@@ -163,101 +160,10 @@ pub enum AbsentChange {
 }
 
 impl AbsentChange {
-    fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         match self {
             AbsentChange::Said(record) => &record.name,
             AbsentChange::Appeared(name) => name,
-        }
-    }
-}
-
-impl Store {
-    async fn absent_set(&self, slot: AbsentSlot, now: Timestamp) -> Result<AbsentSet, StoreError> {
-        let mut set = match self.catalog.read(&FactKey::Absent(slot)).await? {
-            Some(Fact::Absent(_, set)) => set,
-            _ => AbsentSet::default(),
-        };
-        set.names.retain(|record| !record.is_over(now));
-        Ok(set)
-    }
-
-    /// What was last said by every source, if it was that this does not exist.
-    pub async fn absent(
-        &self,
-        key: &Key,
-        now: Timestamp,
-    ) -> Result<Option<AbsentRecord>, StoreError> {
-        let name = key.to_string();
-        let set = self.absent_set(AbsentSlot::of(&name), now).await?;
-        Ok(set.get(&name).cloned())
-    }
-
-    /// Makes changes, in one step. Only one caller at a time may do this. `may_write` is asked before something is written
-    /// that was not known, or was known for long.
-    pub async fn change_absent(
-        &self,
-        changes: Vec<AbsentChange>,
-        now: Timestamp,
-        mut may_write: impl FnMut() -> bool + Send,
-    ) -> Result<(), StoreError> {
-        let mut changed: Vec<(AbsentSlot, AbsentSet)> = Vec::new();
-        for change in changes {
-            let slot = AbsentSlot::of(change.name());
-            let at = changed.iter().position(|(other, _)| *other == slot);
-            let mut set = match at {
-                Some(at) => changed.swap_remove(at).1,
-                None => self.absent_set(slot, now).await?,
-            };
-            let differs = match change {
-                AbsentChange::Appeared(name) => set.remove(&name),
-                AbsentChange::Said(record) if set.wants(&record) && may_write() => {
-                    let related = match set.is_full() && set.get(&record.name).is_none() {
-                        true => self.related(&set).await?,
-                        false => Vec::new(),
-                    };
-                    set.put(record, &related);
-                    true
-                }
-                AbsentChange::Said(_) => false,
-            };
-            if differs || at.is_some() {
-                changed.push((slot, set));
-            }
-        }
-        let write = |(slot, set): (AbsentSlot, AbsentSet)| match set.names.is_empty() {
-            true => Change::Remove(FactKey::Absent(slot)),
-            false => Change::Put(Fact::Absent(slot, set)),
-        };
-        let changes: Vec<_> = changed.into_iter().map(write).collect();
-        if !changes.is_empty() {
-            self.change(changes).await?;
-        }
-        Ok(())
-    }
-
-    /// Of each name, whether a file of a module above or below it is kept.
-    async fn related(&self, set: &AbsentSet) -> Result<Vec<bool>, StoreError> {
-        let mut related = Vec::with_capacity(set.names.len());
-        for record in &set.names {
-            let module = record.name.split("/@").next().unwrap_or_default();
-            related.push(self.is_near_kept(module).await?);
-        }
-        Ok(related)
-    }
-
-    /// Whether a file is kept of the module, given escaped, or of one below or above it.
-    async fn is_near_kept(&self, module: &str) -> Result<bool, StoreError> {
-        let mut query = Query::Below(FactKind::File, module.to_owned());
-        let mut above = Some(module);
-        loop {
-            if !self.catalog.page(&query, None, 1).await?.facts.is_empty() {
-                return Ok(true);
-            }
-            above = above.and_then(|path| path.rsplit_once('/')).map(|it| it.0);
-            let Some(path) = above else {
-                return Ok(false);
-            };
-            query = Query::Below(FactKind::File, format!("{path}/@v"));
         }
     }
 }
@@ -268,6 +174,8 @@ mod tests {
     use crate::clock::SystemClock;
     use crate::gomod::{ModulePath, Version};
     use crate::protocol::{FileKey, Kind, Meta, MetaKey};
+    use crate::store::catalog::Query;
+    use crate::store::model::FactKind;
     use crate::store::{Companions, DataDir, FileRecord, Sha256 as Digest256, Verified, codec};
     use std::collections::HashSet;
     use std::sync::Arc;

@@ -7,7 +7,7 @@ use super::catalog::{Change, Expect, Pages, Query};
 use super::local::{BlobName, TileName};
 use super::model::{
     Fact, FactKey, FactKind, FileRecord, FirstSeenRecord, PendingRecord, StateKey, SumdbKey,
-    Verified,
+    Verification, Verified,
 };
 use super::{Store, StoreError};
 use crate::clock::Timestamp;
@@ -18,40 +18,6 @@ use crate::protocol::{FileKey, Meta, MetaKey};
 const PAGE: usize = 500;
 /// Files of a module that are looked at to see where it comes from.
 const SAMPLE: usize = 8;
-
-/// What is recorded together with a file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Companions {
-    /// This is its first-seen checksum.
-    pub first_seen: Option<FirstSeenRecord>,
-    /// It was served since then without an answer of its database.
-    pub pending_since: Option<Timestamp>,
-}
-
-/// What a kept file was verified by, later.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verification {
-    /// As in the header.
-    pub verified: Verified,
-    /// Of `sumdb`, which database.
-    pub by: Option<String>,
-    /// This is its first-seen checksum.
-    pub first_seen: Option<FirstSeenRecord>,
-}
-
-impl Companions {
-    pub(super) fn changes(&self, key: &FileKey) -> Vec<Change> {
-        let first_seen = self
-            .first_seen
-            .as_ref()
-            .map(|record| Change::Put(Fact::FirstSeen(key.clone(), record.clone())));
-        let pending = self.pending_since.map(|since| {
-            let record = PendingRecord::since(since);
-            Change::Put(Fact::Pending(key.clone(), record))
-        });
-        first_seen.into_iter().chain(pending).collect()
-    }
-}
 
 /// What is known of one kind, page by page.
 pub struct Listing<T> {

@@ -7,6 +7,7 @@
 //! [`Catalog`] is the seam for other places to keep facts. [`LocalFiles`] is none: a file has to lie on this machine's disk
 //! anyway, to be checked, to be followed while it grows, and to be sent.
 
+mod absences;
 mod absent;
 pub mod catalog;
 mod codec;
@@ -33,15 +34,15 @@ pub use absent::{AbsentChange, AbsentRecord};
 pub use catalog::sled::migrate::INDEX_SCHEMA;
 pub use catalog::{Catalog, CatalogError, Health, Totals};
 pub use dir::{DataDir, DataDirError};
-pub use facts::{Companions, DatabaseFacts, Listing, Verification};
+pub use facts::{DatabaseFacts, Listing};
 pub use keeper::Keeper;
 pub use local::{
     BlobName, DEFAULT_RESERVE, Disk, DiskStatus, LocalError, LocalFile, LocalFiles, Room, SideFile,
     StageError, StageWriter, Staged, TokenFile, Usage,
 };
 pub use model::{
-    Fact, FactKey, FactKind, FileRecord, FirstSeenRecord, ListFile, MetaRecord, PendingRecord,
-    Sha256, TokenRecord, Verified,
+    Companions, Fact, FactKey, FactKind, FileRecord, FirstSeenRecord, ListFile, MetaRecord,
+    PendingRecord, Sha256, TokenRecord, Verification, Verified,
 };
 
 use crate::clock::Timestamp;
@@ -223,7 +224,10 @@ impl Store {
         companions: &Companions,
     ) -> Result<(), StoreError> {
         let mut changes = vec![Change::Put(Fact::File(key.clone(), record.clone()))];
-        changes.extend(companions.changes(key));
+        let first_seen = companions.first_seen.iter().cloned();
+        changes.extend(first_seen.map(|record| Change::Put(Fact::FirstSeen(key.clone(), record))));
+        let pending = companions.pending_since.map(PendingRecord::since);
+        changes.extend(pending.map(|record| Change::Put(Fact::Pending(key.clone(), record))));
         self.gone.remove(key);
         self.change(changes).await
     }

@@ -156,6 +156,26 @@ impl PendingRecord {
     }
 }
 
+/// What is recorded together with a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Companions {
+    /// This is its first-seen checksum.
+    pub first_seen: Option<FirstSeenRecord>,
+    /// It was served since then without an answer of its database.
+    pub pending_since: Option<Timestamp>,
+}
+
+/// What a kept file was verified by, later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verification {
+    /// As in the header.
+    pub verified: Verified,
+    /// Of `sumdb`, which database.
+    pub by: Option<String>,
+    /// This is its first-seen checksum.
+    pub first_seen: Option<FirstSeenRecord>,
+}
+
 /// A token that opens private modules, as far as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenRecord {

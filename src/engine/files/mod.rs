@@ -7,7 +7,6 @@ mod small;
 mod zip;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::Engine;
 use super::answer::{Answer, CacheStatus, Content, Mode};
@@ -17,7 +16,6 @@ use crate::errand::Errand;
 use crate::gomod::ModulePath;
 use crate::policy::Course;
 use crate::protocol::{FileKey, Key, Kind};
-pub(super) use small::FetchedFile;
 pub use zip::{Progress, ZipFlight};
 
 impl Engine {
@@ -33,7 +31,7 @@ impl Engine {
             return Ok(file.answer(CacheStatus::Hit, None));
         }
         if mode.cached_only {
-            return Err(not_kept(&key.describe()));
+            return Err(EngineError::not_kept(&key.describe()));
         }
         let as_key = Key::File(key.clone());
         if let Some(error) = self.negatives.get_for(&as_key, mode.no_cache) {
@@ -97,26 +95,4 @@ impl Engine {
         self.metrics.bytes.set(shown(totals.bytes));
         self.metrics.unsettled.set(shown(totals.pending));
     }
-}
-
-pub(super) fn too_many() -> EngineError {
-    tracing::warn!(
-        "a miss was refused: as many fetches as may be are under way (store.max_flights, store.max_zip_flights)"
-    );
-    let mut error = EngineError::new(
-        Class::Overloaded,
-        "larder is fetching as much as it may already",
-    )
-    .and("What is kept here goes on being served. Try again in a moment.");
-    error.retry_after = Some(Duration::from_secs(2));
-    error
-}
-
-pub(super) fn not_kept(what: &str) -> EngineError {
-    let mut error = EngineError::absent(format!(
-        "not found: {what} is not kept here, and this request asked not to fetch it"
-    ));
-    // It is true for this request only.
-    error.passing = true;
-    error.without_asking()
 }

@@ -8,10 +8,10 @@ use tokio::time::timeout;
 
 use super::flight::Flight;
 use super::publish::PUBLISH_WAIT;
-use super::too_many;
 use crate::engine::Engine;
 use crate::engine::answer::{Answer, CacheStatus};
 use crate::engine::error::EngineError;
+use crate::engine::fetched::FetchedFile;
 use crate::engine::memory::CachedFile;
 use crate::engine::origins::{FetchRequest, Reply};
 use crate::engine::slow::Look;
@@ -22,21 +22,15 @@ use crate::gomod::dirhash::hash_go_mod;
 use crate::protocol::{FileKey, Key, Kind};
 use crate::store::{self, Companions, FileRecord, Room, Sha256};
 
-/// A small file that has been fetched.
-#[derive(Clone)]
-pub(in crate::engine) struct FetchedFile {
-    pub(in crate::engine) file: CachedFile,
-    stored: bool,
-    from: Arc<str>,
-}
-
 impl Engine {
     pub(super) async fn missed_small(
         self: &Arc<Self>,
         key: &FileKey,
         errand: &Errand,
     ) -> Result<Answer, EngineError> {
-        let flight = self.small_flight(key, errand).ok_or_else(too_many)?;
+        let flight = self
+            .small_flight(key, errand)
+            .ok_or_else(EngineError::too_many)?;
         match outcome(flight).await {
             Some(Ok(fetched)) => Ok(fetched.file.answer(
                 CacheStatus::Miss {

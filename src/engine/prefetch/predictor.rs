@@ -24,7 +24,7 @@ use crate::protocol::{FileKey, Kind};
 use breadth::Breadth;
 use lead::Lead;
 pub use needs::Needs;
-use node::{Followed, GoMod, Node, State};
+use node::{Followed, GoMod, Id, Node, State};
 use run::Run;
 
 /// Who has got files of so many modules lately …
@@ -45,9 +45,6 @@ const STRAYS: usize = 4;
 const MODS: (usize, usize) = (256, 512);
 const INFOS: (usize, usize) = (256, 512);
 const ZIPS: (usize, usize) = (12, 64);
-
-/// A module at a version: where it stands among the nodes.
-type Id = u32;
 
 /// One client's predictor.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::CatalogError;
+use super::error::CatalogError;
 use crate::clock::SharedClock;
 use crate::protocol::Key;
 

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::flight::Flight;
-use super::too_many;
 use crate::engine::Engine;
 use crate::engine::answer::{Answer, CacheStatus, Content};
 use crate::engine::error::EngineError;
@@ -32,7 +31,9 @@ impl Engine {
         key: &FileKey,
         errand: &Errand,
     ) -> Result<Answer, EngineError> {
-        let flight = self.zip_flight(key, errand).ok_or_else(too_many)?;
+        let flight = self
+            .zip_flight(key, errand)
+            .ok_or_else(EngineError::too_many)?;
         let mut progress = flight.follow();
         let (kept, end, from) = match progress.wait_for(Progress::may_begin).await {
             Ok(now) => (now.kept, now.end.clone(), now.from.clone()),

@@ -1,8 +1,10 @@
 //! A module at a version, as a predictor knows it.
 
-use super::Id;
 use crate::gomod::{ModulePath, Version, semver};
 use crate::protocol::{FileKey, Kind};
+
+/// A module at a version: where it stands among the nodes.
+pub(super) type Id = u32;
 
 #[derive(Debug)]
 pub(super) struct Node {

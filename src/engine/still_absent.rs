@@ -1,0 +1,113 @@
+//! The answer that is left when nobody can be asked: every source has said before that it does not exist.
+
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::Engine;
+use super::error::{Class, EngineError, Stale};
+use crate::protocol::{FileKey, Key};
+use crate::store::AbsentRecord;
+
+/// How long a client waits for the files of a version when they were absent before and the sources answer nobody. Longer
+/// than for what has an age, since a tag may be new and a mirror may have to fetch it first; but the `go` command asks
+/// for many such paths, and its user must not wait for the time-outs of all of them.
+const SILENCE: Duration = Duration::from_secs(5);
+
+impl Engine {
+    /// Asks. If that fails, or takes longer than `wait` while the sources answer nobody, and every source has said before
+    /// that this does not exist, then that is the answer. `wait` is `None` if the client insists.
+    pub(super) async fn or_absence<T>(
+        &self,
+        key: &Key,
+        wait: Option<Duration>,
+        asking: impl Future<Output = Result<T, EngineError>>,
+    ) -> Result<T, EngineError> {
+        let mut asking = pin!(asking);
+        let begun = self.clock.instant();
+        // It is begun before anything else, so that all who ask in this moment join it.
+        let (first, kept) = tokio::select! {
+            biased;
+            asked = &mut asking => (Some(asked), None),
+            kept = self.absences.kept(key) => (None, kept),
+        };
+        let asked = match (first, &kept) {
+            (Some(asked), _) => asked,
+            (None, None) => return asking.await,
+            (None, Some(kept)) => {
+                let mut waits = wait
+                    .into_iter()
+                    .chain(wait.map(|wait| SILENCE.saturating_sub(wait)));
+                loop {
+                    let Some(wait) = waits.next() else {
+                        break asking.await;
+                    };
+                    if let Ok(asked) = timeout(wait, &mut asking).await {
+                        break asked;
+                    }
+                    // It goes on without this client; unless somebody is slow rather than away.
+                    let chain = self.chain_of(key.module()).await;
+                    if !chain.has_answered_since(begun) {
+                        return Err(self.still_absent(key, kept, "its sources do not answer"));
+                    }
+                }
+            }
+        };
+        let error = match asked {
+            Err(error) if error.is_fault() => error,
+            other => return other,
+        };
+        let kept = match kept {
+            Some(kept) => Some(kept),
+            None => self.absences.kept(key).await,
+        };
+        Err(match kept {
+            Some(kept) => {
+                let why = error.lines.first().map_or("", String::as_str);
+                self.still_absent(key, &kept, why)
+            }
+            None => error,
+        })
+    }
+
+    /// The same for a version's files.
+    pub(super) async fn or_absent_file<T>(
+        &self,
+        key: &FileKey,
+        asking: impl Future<Output = Result<T, EngineError>>,
+    ) -> Result<T, EngineError> {
+        let key = Key::File(key.clone());
+        self.or_absence(&key, Some(SILENCE), asking).await
+    }
+
+    fn still_absent(&self, key: &Key, kept: &AbsentRecord, why: &str) -> EngineError {
+        let age = self.clock.now().since(kept.at);
+        tracing::warn!(resource = %key, why, age = age.as_secs(), "answered with a kept \"not found\"");
+        let class = Class::Absent { gone: kept.gone };
+        let mut words = kept.words.iter();
+        let first = words.next().map_or("not found", String::as_str);
+        let error = words.fold(EngineError::new(class, first), EngineError::and);
+        let mut error = error.and(format!(
+            "That was the answer {} ago. Larder cannot ask again now: {why}",
+            about(age)
+        ));
+        error.upstream = kept.from.clone();
+        error.stale = Some(Stale {
+            age,
+            over: age.saturating_sub(self.settings.negative_ttl),
+        });
+        error
+    }
+}
+
+/// A time span, for people.
+fn about(age: Duration) -> String {
+    match age.as_secs() {
+        seconds @ ..120 => format!("{seconds} s"),
+        seconds @ ..7200 => format!("{} min", seconds / 60),
+        seconds @ ..172_800 => format!("{} h", seconds / 3600),
+        seconds => format!("{} days", seconds / 86_400),
+    }
+}
