@@ -3,8 +3,12 @@
 mod step_0001_initial;
 mod step_0002_typed_facts;
 
-/// Adds the changes of one step to a batch.
-pub type Step = fn(&sled::Db, &mut sled::Batch) -> Result<(), sled::Error>;
+use super::Layers;
+
+/// A row that a step changes, and its value; none removes it.
+pub type RowChange = (String, Option<Vec<u8>>);
+/// The changes of a step, which are made at once with its number.
+pub type Step = fn(&Layers) -> Result<Vec<RowChange>, sled::Error>;
 
 /// Every step; a step's number is its place here, counted from 1.
 pub const ALL: &[Step] = &[step_0001_initial::up, step_0002_typed_facts::up];

@@ -1,6 +1,6 @@
 //! 0002: facts are typed.
 //!
-//! One tree. Names of rows are text, `<kind>/<bang-escaped path as in the GOPROXY protocol>`:
+//! One map. Names of rows are text, `<kind>/<bang-escaped path as in the GOPROXY protocol>`:
 //!
 //! | row | value |
 //! |---|---|
@@ -20,8 +20,10 @@
 //!
 //! Values (but `schema`) are as in `src/store/codec.rs`, of the types in `src/store/model.rs`.
 
-/// Drops what was written before: the index is made anew from the files, which a server does by itself when it starts.
-pub fn up(db: &sled::Db, _batch: &mut sled::Batch) -> Result<(), sled::Error> {
-    // A crash in the middle leaves less of the old form, and the step is done again.
-    db.clear()
+use super::{Layers, RowChange};
+
+/// What was written before is not there: it lay in another kind of folder, of which nothing is read. The index is made
+/// anew from the files, which a server does by itself when it starts.
+pub fn up(_index: &Layers) -> Result<Vec<RowChange>, sled::Error> {
+    Ok(Vec::new())
 }

@@ -485,7 +485,7 @@ fn open(opener: Opener, clock: &Arc<Manual>) -> SledCatalog {
     let db = db.unwrap();
     migrate::apply_index(&db).unwrap();
     let shared: SharedClock = clock.clone();
-    SledCatalog::new(Base::Sled(db), opener, &shared).unwrap()
+    SledCatalog::new(Base::Disk(db), opener, &shared).unwrap()
 }
 
 #[tokio::test]
@@ -564,9 +564,10 @@ async fn totals_that_cannot_be_read_are_counted() {
     let opener = opener(dir.path(), 1 << 30);
     {
         let db = (opener.open)(&opener.path).unwrap();
-        db.insert("totals", b"rubbish".as_slice()).unwrap();
-        db.insert("file/example.com/n/@v/v1.0.0.zip", b"rubbish".as_slice())
-            .unwrap();
+        for name in ["totals", "file/example.com/n/@v/v1.0.0.zip"] {
+            let rubbish = (name.to_owned(), Some(b"rubbish".to_vec()));
+            db.apply([rubbish]).unwrap();
+        }
         db.flush().unwrap();
     }
     let after = open(opener, &clock);
@@ -678,13 +679,14 @@ fn a_shortened_database_is_an_error_not_a_panic() {
     {
         let db = base::open_db(&path, 1 << 20).unwrap();
         for n in 0..20_000_u32 {
-            db.insert(n.to_be_bytes(), vec![7; 200]).unwrap();
+            let row = (format!("{n:010}"), Some(vec![7; 200]));
+            db.apply([row]).unwrap();
         }
         db.flush().unwrap();
     }
     let db = std::fs::File::options()
         .write(true)
-        .open(path.join("db"))
+        .open(path.join("recent-1/db"))
         .unwrap();
     let size = db.metadata().unwrap().len();
     db.set_len(size / 2 - 100).unwrap();

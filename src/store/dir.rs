@@ -319,7 +319,7 @@ fn is_empty(modules: &Path) -> io::Result<bool> {
 
 fn has_whole(base: &Base) -> bool {
     match base {
-        Base::Sled(_) => true,
+        Base::Disk(_) => true,
         Base::Held(held) => held.is_whole(),
     }
 }
@@ -350,7 +350,7 @@ fn open_index(
             Err(MigrateError::NoRoom(why)) => why,
             applied => {
                 return applied
-                    .map(|()| Base::Sled(db))
+                    .map(|()| Base::Disk(db))
                     .map_err(|error| newer_or_unusable(path, error));
             }
         },
@@ -379,10 +379,7 @@ fn set_aside(index: &Path, clock: &SharedClock) -> io::Result<PathBuf> {
             for entry in fs::read_dir(index)? {
                 let entry = entry?;
                 let name = entry.file_name();
-                let is_sleds = name.to_str().is_some_and(|name| {
-                    ["conf", "db", "blobs"].contains(&name) || name.starts_with("snap.")
-                });
-                if is_sleds {
+                if name.to_str().is_some_and(catalog::sled::is_of_index) {
                     fs::rename(entry.path(), below.join(name))?;
                 }
             }

@@ -12,6 +12,9 @@ pub const MARK: &str = "layout";
 /// The same while it is written.
 pub const MARK_NEW: &str = "layout.new";
 
+/// With this begins the file `layout` in the folder of the index.
+pub const INDEX_TEXT: &str = "larder index ";
+
 /// What Larder makes in its data directory.
 const OURS: &[&str] = &[
     MARK,
@@ -171,7 +174,8 @@ fn was_begun(data: &Path) -> bool {
                     .iter()
                     .all(|byte| byte.is_ascii_digit() || *byte == b'\n')
         });
-    let is_index = data.join("index/conf").is_file() && data.join("index/db").is_file();
+    let layout = fs::read_to_string(data.join("index/layout"));
+    let is_index = layout.is_ok_and(|text| text.starts_with(INDEX_TEXT));
     let own =
         |name: &str| super::temporary::is_ours(name) || super::temporary::is_ours_of_old(name);
     let tmp_is_own = fs::read_dir(data.join("tmp"))
@@ -286,7 +290,7 @@ mod tests {
             &[("layout.new", "")],
             &[("layout", "\n")],
             // A backup without the mark.
-            &[("index/db", ""), ("index/conf", ""), ("modules/", "")],
+            &[("index/layout", "larder index 1\n"), ("modules/", "")],
             &[
                 ("modules/example.com/m/@v/list", ""),
                 ("sumdb/sum.test/tile/8/0/000", ""),

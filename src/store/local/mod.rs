@@ -37,7 +37,7 @@ use self::staging::Staging;
 use super::codec;
 use crate::protocol::Kind;
 
-pub use claim::{Claim, MARK, MARK_NEW, look};
+pub use claim::{Claim, INDEX_TEXT, MARK, MARK_NEW, look};
 pub use error::{LocalError, StageError};
 pub use examine::Flaw;
 pub use file::LocalFile;

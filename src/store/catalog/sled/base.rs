@@ -12,14 +12,17 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
+use super::layers::Layers;
 use super::migrate;
-use crate::store::local::{self, Disk, Spare};
+use crate::store::local::{self, Disk, Room, Spare};
 
 /// With less than this free, sled is not opened or written without need: half a write makes it useless until it is opened
 /// again, and opening takes room. Bytes.
 pub const FLOOR: u64 = 1 << 20;
 /// Room that opening a copy takes beyond the copy. Bytes.
 const COPY_MARGIN: u64 = 8 << 20;
+/// Rows of a copy read at once.
+const COPIED_AT_ONCE: usize = 1000;
 
 /// One change of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,9 +48,8 @@ pub enum OpenError {
 }
 
 /// Opens a database; a panic inside sled, which is its way to say "damaged", becomes an error.
-pub fn open_db(path: &Path, cache: u64) -> Result<sled::Db, OpenError> {
-    let config = sled::Config::new().path(path).cache_capacity(cache);
-    match catch_unwind(AssertUnwindSafe(|| config.open())) {
+pub fn open_db(path: &Path, cache: u64) -> Result<Layers, OpenError> {
+    match catch_unwind(AssertUnwindSafe(|| Layers::open(path, cache))) {
         Ok(Ok(db)) => Ok(db),
         Ok(Err(sled::Error::Io(error))) if local::is_no_room(error.kind()) => {
             Err(OpenError::NoRoom(error.to_string()))
@@ -66,7 +68,7 @@ pub fn open_db(path: &Path, cache: u64) -> Result<sled::Db, OpenError> {
 }
 
 /// How a database is opened; another way in tests.
-pub type Open = Box<dyn Fn(&Path) -> Result<sled::Db, OpenError> + Send + Sync>;
+pub type Open = Box<dyn Fn(&Path) -> Result<Layers, OpenError> + Send + Sync>;
 
 /// Opens the index of a data directory, with what helps on a full disk.
 pub struct Opener {
@@ -97,7 +99,7 @@ impl Opener {
     }
 
     /// Opens it; gives the spare room back if need be.
-    pub fn open(&self) -> Result<sled::Db, OpenError> {
+    pub fn open(&self) -> Result<Layers, OpenError> {
         match (self.open)(&self.path) {
             Err(OpenError::NoRoom(why)) => {
                 self.tidy();
@@ -123,7 +125,8 @@ impl Opener {
 
     /// Removes snapshots of sled's that never became whole.
     fn tidy(&self) {
-        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
+        let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten();
+        for entry in entries(&self.path).flat_map(|layer| entries(&layer.path())) {
             let name = entry.file_name();
             let unfinished = name
                 .to_str()
@@ -155,12 +158,15 @@ impl Opener {
             .ok()?;
         let read = || -> Result<BTreeMap<String, Vec<u8>>, migrate::MigrateError> {
             migrate::apply_index(&db)?;
-            let mut map = BTreeMap::new();
-            for entry in db.iter() {
-                let (key, value) = entry?;
-                map.insert(String::from_utf8_lossy(&key).into_owned(), value.to_vec());
+            let (mut map, mut after) = (BTreeMap::new(), None);
+            loop {
+                let page = db.page("", after.as_deref(), COPIED_AT_ONCE)?;
+                let Some((last, _)) = page.last() else {
+                    return Ok(map);
+                };
+                after = Some(last.clone());
+                map.extend(page);
             }
-            Ok(map)
         };
         let map = catch_unwind(AssertUnwindSafe(read)).ok()?.ok()?;
         Some(Held::new(map, true))
@@ -258,7 +264,7 @@ impl Held {
 /// A map of keys to values.
 pub enum Base {
     /// On disk.
-    Sled(sled::Db),
+    Disk(Layers),
     /// In memory.
     Held(Held),
 }
@@ -272,7 +278,7 @@ impl Base {
     /// The value of a key.
     pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>, sled::Error> {
         match self {
-            Base::Sled(db) => Ok(db.get(key)?.map(|value| value.to_vec())),
+            Base::Disk(layers) => layers.get(key),
             Base::Held(held) => Ok(held.map.read().get(key).cloned()),
         }
     }
@@ -280,16 +286,10 @@ impl Base {
     /// Applies all changes or none.
     pub fn apply(&self, changes: Vec<RowChange>) -> Result<(), sled::Error> {
         match self {
-            Base::Sled(db) => {
-                let mut batch = sled::Batch::default();
-                for change in changes {
-                    match change {
-                        RowChange::Put(key, value) => batch.insert(key.as_bytes(), value),
-                        RowChange::Remove(key) => batch.remove(key.as_bytes()),
-                    }
-                }
-                db.apply_batch(batch)
-            }
+            Base::Disk(layers) => layers.apply(changes.into_iter().map(|change| match change {
+                RowChange::Put(key, value) => (key, Some(value)),
+                RowChange::Remove(key) => (key, None),
+            })),
             Base::Held(held) => {
                 let (mut map, mut changed) = (held.map.write(), held.changed.lock());
                 for change in changes {
@@ -308,7 +308,7 @@ impl Base {
     /// Makes it durable, as far as it can be.
     pub fn flush(&self) -> Result<(), sled::Error> {
         match self {
-            Base::Sled(db) => db.flush().map(drop),
+            Base::Disk(layers) => layers.flush(),
             Base::Held(_) => Ok(()),
         }
     }
@@ -320,25 +320,13 @@ impl Base {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<(String, Vec<u8>)>, sled::Error> {
-        let from = match after {
-            Some(after) if after >= prefix => Bound::Excluded(after),
-            _ => Bound::Included(prefix),
-        };
         match self {
-            Base::Sled(db) => db
-                .range::<&[u8], _>((from.map(str::as_bytes), Bound::Unbounded))
-                .take_while(|entry| {
-                    entry
-                        .as_ref()
-                        .map_or(true, |(key, _)| key.starts_with(prefix.as_bytes()))
-                })
-                .take(limit)
-                .map(|entry| {
-                    let (key, value) = entry?;
-                    Ok((String::from_utf8_lossy(&key).into_owned(), value.to_vec()))
-                })
-                .collect(),
+            Base::Disk(layers) => layers.page(prefix, after, limit),
             Base::Held(held) => {
+                let from = match after {
+                    Some(after) if after >= prefix => Bound::Excluded(after),
+                    _ => Bound::Included(prefix),
+                };
                 let map = held.map.read();
                 let entries = map
                     .range::<str, _>((from, Bound::Unbounded))
@@ -348,6 +336,15 @@ impl Base {
                     .map(|(key, value)| (key.clone(), value.clone()))
                     .collect())
             }
+        }
+    }
+
+    /// Begins to fold it if that is due and there is room (`layers.rs`). For the one that writes.
+    pub fn fold_if_due(&self, disk: &Disk) {
+        if let Base::Disk(layers) = self
+            && disk.room() == Room::Enough
+        {
+            layers.fold_if_due(disk.free());
         }
     }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use thiserror::Error;
 
 use super::base::{Base, RowChange};
+use super::layers::Layers;
 use crate::store::codec;
 use crate::store::local::is_no_room;
 use crate::store::local::{MARK, MARK_NEW};
@@ -96,13 +97,9 @@ pub fn is_complete(base: &Base, no_files: bool) -> Result<bool, MigrateError> {
 }
 
 /// Brings the index to this program's schema, step by step; each step and its number are one atomic batch.
-pub fn apply_index(db: &sled::Db) -> Result<(), MigrateError> {
+pub fn apply_index(db: &Layers) -> Result<(), MigrateError> {
     let found = match db.get(KEY)? {
-        Some(bytes) => bytes
-            .as_ref()
-            .try_into()
-            .map(u32::from_be_bytes)
-            .unwrap_or(u32::MAX),
+        Some(bytes) => bytes.try_into().map(u32::from_be_bytes).unwrap_or(u32::MAX),
         None => 0,
     };
     if found > INDEX_SCHEMA {
@@ -113,10 +110,9 @@ pub fn apply_index(db: &sled::Db) -> Result<(), MigrateError> {
         });
     }
     for (number, step) in (1..).zip(steps::ALL).skip(found as usize) {
-        let mut batch = sled::Batch::default();
-        step(db, &mut batch)?;
-        batch.insert(KEY, &u32::to_be_bytes(number));
-        db.apply_batch(batch)?;
+        let mut changes = step(db)?;
+        changes.push((KEY.to_owned(), Some(u32::to_be_bytes(number).into())));
+        db.apply(changes)?;
         db.flush()?;
     }
     Ok(())
@@ -126,27 +122,25 @@ pub fn apply_index(db: &sled::Db) -> Result<(), MigrateError> {
 mod tests {
     use super::*;
 
-    fn temporary() -> sled::Db {
-        sled::Config::new().temporary(true).open().unwrap()
-    }
-
     #[test]
     fn a_fresh_index_gets_every_step_once() {
-        let db = temporary();
+        let dir = tempfile::tempdir().unwrap();
+        let db = Layers::open(dir.path(), 1 << 20).unwrap();
         apply_index(&db).unwrap();
-        assert_eq!(
-            db.get(KEY).unwrap().unwrap().as_ref(),
-            INDEX_SCHEMA.to_be_bytes()
-        );
+        let schema = db.get(KEY).unwrap().unwrap();
+        assert_eq!(schema, INDEX_SCHEMA.to_be_bytes());
         apply_index(&db).unwrap();
     }
 
     #[test]
     fn a_newer_index_is_refused_and_left_alone() {
-        let db = temporary();
-        db.insert(KEY, &(INDEX_SCHEMA + 1).to_be_bytes()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let db = Layers::open(dir.path(), 1 << 20).unwrap();
+        let newer = (INDEX_SCHEMA + 1).to_be_bytes().to_vec();
+        db.apply([(KEY.to_owned(), Some(newer.clone()))]).unwrap();
         assert!(matches!(apply_index(&db), Err(MigrateError::Newer { .. })));
-        assert_eq!(db.len(), 1);
+        let all = db.page("", None, 10).unwrap();
+        assert_eq!(all, [(KEY.to_owned(), newer)]);
     }
 
     #[test]

@@ -1,17 +1,21 @@
-//! The catalog in sled 0.34, with the four traps of that version handled here and nowhere else:
+//! The catalog in sled 0.34, with the five traps of that version handled here and nowhere else:
 //!
 //! * a damaged database makes `open` panic: caught, the folder is set aside and a fresh one opened (the caller then
 //!   rebuilds it from the files);
 //! * after "no space left" every later write fails until it is reopened: reopened by the writer thread, from a copy in
 //!   memory if the disk has no room for that (`base.rs`), and not written at all while the disk is all but full;
+//! * it takes three times the room of what is in it, and never gives any back: it holds what has changed lately only, the
+//!   rest lies in a file of our own (`layers.rs`);
 //! * writes are cheap in batches only: one writer thread gathers the transactions that are waiting into one batch and one
 //!   flush;
 //! * a flush survives the end of the process at once, a power cut after up to 500 ms: enough, because a file is
 //!   on disk before its fact is written, and a fact that is lost means that the file is fetched again.
 
 pub mod base;
+mod layers;
 pub mod migrate;
 pub(in crate::store) mod rows;
+mod settled;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -23,6 +27,7 @@ use parking_lot::RwLock;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::base::{Base, FLOOR, OpenError, Opener, RowChange};
+pub use self::layers::is_of_index;
 use self::rows::{Batch, decoded_or_unknown};
 use super::claims::Claims;
 use super::feed::Feed;
@@ -203,6 +208,9 @@ fn write(shared: &Shared, mut jobs: mpsc::Receiver<Job>) {
         if returning {
             shared.go_back();
         }
+        if error.is_none() {
+            shared.fold_if_due();
+        }
         if let Some(error @ CatalogError::Failed(_)) = &error
             && closing.is_none()
         {
@@ -268,6 +276,12 @@ impl Shared {
         match given && disk.free_now() >= FLOOR {
             true => Ok(()),
             false => Err(CatalogError::NoRoom),
+        }
+    }
+
+    fn fold_if_due(&self) {
+        if let Some(base) = &*self.db.read() {
+            base.fold_if_due(&self.opener.disk);
         }
     }
 
@@ -344,7 +358,7 @@ impl Shared {
         }
         match opened {
             Ok(db) => {
-                self.take(Base::Sled(db));
+                self.take(Base::Disk(db));
                 tracing::info!("the index is open again");
                 true
             }
@@ -384,7 +398,7 @@ impl Shared {
             Err(error) => Err(error.to_string()),
         };
         let db = match opened {
-            Ok(db) => Base::Sled(db),
+            Ok(db) => Base::Disk(db),
             Err(error) => return tracing::debug!(%error, "the index does not open yet"),
         };
         // What counts the files is among the rows that have changed, if they have.
