@@ -12,6 +12,7 @@ use thiserror::Error;
 use super::Store;
 use super::catalog::sled::SledCatalog;
 use super::catalog::sled::base::{Base, Held, OpenError, Opener};
+use super::catalog::sled::complete;
 use super::catalog::sled::migrate::{self, MigrateError};
 use super::catalog::{self, Health};
 use super::keeper::Keeper;
@@ -155,7 +156,7 @@ impl DataDir {
         let tmp_of_modules = local::folder_for(&tmp, &modules).map_err(unusable)?;
         let tmp_of_sumdb = local::folder_for(&tmp, &sumdb).map_err(unusable)?;
         let complete = has_whole(&base)
-            && migrate::is_complete(&base, is_empty(&modules).map_err(unusable)?)
+            && complete::is_complete(&base, is_empty(&modules).map_err(unusable)?)
                 .map_err(|error| newer_or_unusable(path, error))?;
         let folders = Folders {
             data: path.to_owned(),

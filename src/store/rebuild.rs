@@ -1,6 +1,6 @@
 //! Making the index anew from the files, and checking the files against it.
 
-use super::catalog::sled::migrate::COMPLETE;
+use super::catalog::sled::complete::COMPLETE;
 use super::catalog::{Change, Expect};
 use super::local::{BlobName, Entry, Flaw, is_of_layout};
 use super::model::{

@@ -7,20 +7,15 @@ use std::path::Path;
 
 use thiserror::Error;
 
-use super::base::{Base, RowChange};
 use super::layers::Layers;
-use crate::store::codec;
 use crate::store::local::is_no_room;
 use crate::store::local::{MARK, MARK_NEW};
-use crate::store::model::{FactKey, StateKey};
 
 #[path = "../../../../migrations/sled/mod.rs"]
 mod steps;
 
 /// Key of the schema version in the index, a big-endian u32.
 const KEY: &str = "schema";
-/// What [`StateKey::Complete`] says.
-pub const COMPLETE: &str = "yes";
 /// The version of the files' layout that this program reads and writes (`migrations/files/`).
 const LAYOUT: u32 = 1;
 
@@ -79,21 +74,6 @@ pub fn mark_files(data: &Path) -> io::Result<()> {
         .and_then(|()| fs::rename(&unready, data.join(MARK)))
         // Best effort: it means nothing.
         .inspect_err(|_| drop(fs::remove_file(&unready)))
-}
-
-/// Whether the index has ever known all files; that of a store without files does, and is marked so.
-pub fn is_complete(base: &Base, no_files: bool) -> Result<bool, MigrateError> {
-    let complete = FactKey::State(StateKey::Complete).to_string();
-    let is_marked = base.get(&complete)?.is_some();
-    if no_files && !is_marked {
-        let yes = codec::encode(&COMPLETE.to_owned());
-        match base.apply(vec![RowChange::Put(complete, yes)]) {
-            // It is marked at a later start, when there is room.
-            Err(sled::Error::Io(error)) if is_no_room(error.kind()) => {}
-            marked => marked?,
-        }
-    }
-    Ok(no_files || is_marked)
 }
 
 /// Brings the index to this program's schema, step by step; each step and its number are one atomic batch.

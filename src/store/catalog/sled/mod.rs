@@ -12,6 +12,7 @@
 //!   on disk before its fact is written, and a fact that is lost means that the file is fetched again.
 
 pub mod base;
+pub mod complete;
 mod layers;
 pub mod migrate;
 pub(in crate::store) mod rows;
