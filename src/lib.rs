@@ -14,7 +14,7 @@
 //! * [`upstream`]: other GOPROXY servers: chain, client, credentials, retries, breaker.
 //! * [`vcs`]: direct mode: where a module's repository is, and what it holds.
 //! * [`sumdb`]: checksum databases: a verifying client of each, which the relay serves from.
-//! * [`store`]: what is kept: files and the index.
+//! * [`store`]: what is kept: a catalog of facts, and files.
 //! * [`gomod`]: the rules of Go modules, pure.
 //! * [`protocol`]: request paths and caching headers, pure.
 //! * [`flights`]: one shared piece of work per key.
