@@ -12,6 +12,7 @@ use super::absent::AbsentSet;
 use super::catalog::memory::MemoryCatalog;
 use super::catalog::sled::SledCatalog;
 use super::catalog::sled::base::{self, Base, Held, OpenError, Opener};
+use super::catalog::sled::layers::Layers;
 use super::catalog::sled::migrate;
 use super::catalog::{Changes, Claim, ClaimKey, Claimed};
 use super::model::{StateKey, SumdbKey};
@@ -474,15 +475,18 @@ fn opener(data: &Path, free: u64) -> Opener {
     Opener::new(data, 1 << 20, Arc::new(disk))
 }
 
-fn open(opener: Opener, clock: &Arc<Manual>) -> SledCatalog {
-    // sled's own thread lets go of the folder a moment after the last handle is gone.
-    let db = (0..200).find_map(|_| {
-        let opened = (opener.open)(&opener.path);
-        opened
+/// sled's own thread lets go of a folder a moment after the last handle is gone.
+fn opened(opener: &Opener) -> Layers {
+    let open = |_| {
+        (opener.open)(&opener.path)
             .inspect_err(|_| std::thread::sleep(Duration::from_millis(10)))
             .ok()
-    });
-    let db = db.unwrap();
+    };
+    (0..200).find_map(open).unwrap()
+}
+
+fn open(opener: Opener, clock: &Arc<Manual>) -> SledCatalog {
+    let db = opened(&opener);
     migrate::apply_index(&db).unwrap();
     let shared: SharedClock = clock.clone();
     SledCatalog::new(Base::Disk(db), opener, &shared).unwrap()
@@ -563,7 +567,7 @@ async fn totals_that_cannot_be_read_are_counted() {
     before.close().await;
     let opener = opener(dir.path(), 1 << 30);
     {
-        let db = (opener.open)(&opener.path).unwrap();
+        let db = opened(&opener);
         for name in ["totals", "file/example.com/n/@v/v1.0.0.zip"] {
             let rubbish = (name.to_owned(), Some(b"rubbish".to_vec()));
             db.apply([rubbish]).unwrap();

@@ -13,7 +13,7 @@
 
 pub mod base;
 pub mod complete;
-mod layers;
+pub(in crate::store) mod layers;
 pub mod migrate;
 pub(in crate::store) mod rows;
 mod settled;
