@@ -1,5 +1,5 @@
 //! Small files made durable in groups: what is waiting is written, synced and renamed together, so that the file system
-//! commits once for many files rather than several times for each.
+//! commits twice for many files rather than several times for each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -11,11 +11,14 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::error::LocalError;
 use super::temporary;
+use super::whole_fs::WholeFs;
 
 /// Files waiting at the most; whoever comes later waits for room, which slows fetching down to what the disk takes.
 const QUEUE: usize = 256;
 /// Files in one group at the most.
 const GROUP: usize = 128;
+/// From so many files on, their whole file system is synced rather than each of them.
+const MANY: usize = 4;
 
 /// One file to be kept.
 pub struct Job {
@@ -69,6 +72,7 @@ struct Written {
 }
 
 fn work(root: &Path, mut jobs: mpsc::Receiver<Waiting>) {
+    let whole_fs = WholeFs::of(root);
     let mut group = Vec::with_capacity(GROUP);
     while jobs.blocking_recv_many(&mut group, GROUP) > 0 {
         // Folders that this group makes concern all its files below them, whoever was first.
@@ -87,7 +91,12 @@ fn work(root: &Path, mut jobs: mpsc::Receiver<Waiting>) {
                 Err(error) => drop(answer.send(Err(error))),
             }
         }
-        written.retain_mut(|one| match sync_and_rename(one) {
+        // Synced and renamed at once where that is possible, else one by one, which also tells whose fault an error is.
+        let whole_fs = whole_fs
+            .as_ref()
+            .filter(|fs| written.len() >= MANY && written.iter().all(|one| one.is_on(fs)));
+        let is_synced = whole_fs.is_some_and(|fs| fs.sync().is_ok());
+        written.retain_mut(|one| match one.rename(is_synced) {
             Ok(()) => true,
             Err(error) => {
                 // Best effort: the next start removes it anyway.
@@ -97,29 +106,40 @@ fn work(root: &Path, mut jobs: mpsc::Receiver<Waiting>) {
                 false
             }
         });
+        let is_synced = is_synced && whole_fs.is_some_and(|fs| fs.sync().is_ok());
         let mut synced: BTreeMap<PathBuf, Result<(), io::ErrorKind>> = BTreeMap::new();
         for Written {
             folders, answer, ..
         } in written
         {
-            let all = folders.into_iter().try_for_each(|folder| {
-                *synced
+            let all = folders.into_iter().try_for_each(|folder| match is_synced {
+                true => Ok(()),
+                false => *synced
                     .entry(folder)
-                    .or_insert_with_key(|folder| sync(folder).map_err(|error| error.kind()))
+                    .or_insert_with_key(|folder| sync(folder).map_err(|error| error.kind())),
             });
             let _ = answer.send(all.map_err(io::Error::from));
         }
     }
 }
 
+impl Written {
+    fn is_on(&self, fs: &WholeFs) -> bool {
+        fs.has(&self.temporary) && self.folders.iter().all(|folder| fs.has(folder))
+    }
+
+    /// Gives it its name, once its content is durable.
+    fn rename(&self, is_synced: bool) -> io::Result<()> {
+        if !is_synced {
+            self.file.sync_all()?;
+        }
+        temporary::place(&self.temporary, &self.job.path)
+    }
+}
+
 /// Makes a folder's entries durable.
 pub fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
-}
-
-fn sync_and_rename(one: &mut Written) -> io::Result<()> {
-    one.file.sync_all()?;
-    temporary::place(&one.temporary, &one.job.path)
 }
 
 /// The folders whose entries must be durable for a file to be: its own, and the parents of those above it that are new.
@@ -205,6 +225,45 @@ mod tests {
             std::fs::read(root.join("example.com/m7/@v/v1.0.0.info")).unwrap(),
             b"x"
         );
+        assert_eq!(std::fs::read_dir(tmp).unwrap().count(), 0);
+    }
+
+    /// A folder that is a link may lead to another file system, which a sync of this one does not reach.
+    #[tokio::test]
+    async fn a_file_on_another_file_system_is_kept_with_the_others() {
+        let Ok(other) = tempfile::tempdir_in("/dev/shm") else {
+            return;
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let (root, tmp) = (dir.path().join("data"), dir.path().join("tmp"));
+        std::fs::create_dir_all(root.join("here")).unwrap();
+        std::fs::create_dir(&tmp).unwrap();
+        std::os::unix::fs::symlink(other.path(), root.join("there")).unwrap();
+        if let Some(fs) = WholeFs::of(&root) {
+            assert!(fs.has(&root.join("here")) && !fs.has(&root.join("there")));
+            assert!(!fs.has(&root.join("absent")));
+            fs.sync().unwrap();
+        }
+        let group = Group::start(root.clone()).unwrap();
+        for folders in [&["here"][..], &["here", "there"]] {
+            let publish = |n: usize| {
+                group.publish(Job {
+                    path: root
+                        .join(folders[n % folders.len()])
+                        .join(format!("{n}.mod")),
+                    temporary: tmp.clone(),
+                    body: Bytes::from(format!("{n}")),
+                })
+            };
+            let kept = futures_util::future::join_all((0..64).map(publish)).await;
+            assert!(kept.iter().all(Result::is_ok), "{kept:?}");
+            for n in 0..64 {
+                let path = root
+                    .join(folders[n % folders.len()])
+                    .join(format!("{n}.mod"));
+                assert_eq!(std::fs::read_to_string(path).unwrap(), format!("{n}"));
+            }
+        }
         assert_eq!(std::fs::read_dir(tmp).unwrap().count(), 0);
     }
 }

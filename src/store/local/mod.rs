@@ -21,6 +21,7 @@ mod spare;
 mod staging;
 mod temporary;
 mod token_file;
+mod whole_fs;
 
 use std::collections::BTreeSet;
 use std::fs::File;
