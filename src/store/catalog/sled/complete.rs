@@ -6,7 +6,7 @@ use crate::store::codec;
 use crate::store::local::is_no_room;
 use crate::store::model::{FactKey, StateKey};
 
-/// What [`StateKey::Complete`] says.
+/// What the fact `state/complete` says.
 pub const COMPLETE: &str = "yes";
 
 /// Whether the index has ever known all files; that of a store without files does, and is marked so.
