@@ -4,7 +4,7 @@ set -euo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(dirname "$HERE")
-ALL_PARTS=(hits zips miss graph sumdb hung growth start idle)
+ALL_PARTS=(hits zips miss keep graph sumdb hung growth start idle)
 
 usage() {
     cat <<USAGE
@@ -18,7 +18,7 @@ Parts: ${ALL_PARTS[*]} (all, when none is given)
 
 Environment:
   LARDER       the program to measure (default: built with cargo build --release --locked)
-  BENCH_TOOLS  folder with emulated-upstream, bench-client and fill-store (default: built likewise)
+  BENCH_TOOLS  folder with emulated-upstream, bench-client, fill-store and keep-files (default: built likewise)
   PEER         the goproxy program to measure beside (default: built with go from benches/peer/, kept in
                \${XDG_CACHE_HOME:-~/.cache}/larder-bench; without it, its rows are left out)
   GRAPH_DATA, GRAPH_MOD  for the parts "graph" and "sumdb": a folder in the download-cache layout and the go.mod to
@@ -106,7 +106,7 @@ fi
 if [ -z "${BENCH_TOOLS:-}" ]; then
     say "building the benchmarks' own tools"
     (cd "$ROOT" && cargo build --release --locked \
-        --example emulated-upstream --example bench-client --example fill-store)
+        --example emulated-upstream --example bench-client --example fill-store --example keep-files)
     BENCH_TOOLS=$(target)/release/examples
 fi
 TOOLS=$(cd "$BENCH_TOOLS" && pwd)

@@ -4,6 +4,9 @@
 # Versions of one module, in the stores that have room for them.
 GROWTH_LIST=10000
 
+# Files of the largest store that are asked for at random, none of them twice.
+GROWTH_FAR=200000
+
 # growth_name VERSIONS: short, for titles.
 growth_name() {
     case $1 in
@@ -18,11 +21,54 @@ growth_fill() {
     local count=$1 dir=$TEMP/growth/$1 one=0
     [ "$count" -lt $((2 * GROWTH_LIST)) ] || one=$GROWTH_LIST
     say "growth: filling a store with $(growth_name "$count") versions"
-    "$TOOLS/fill-store" --data-dir "$dir" --versions $((count - one)) --of-one "$one" --chosen "$MANY" \
-        --paths "$dir.paths" >"$TEMP/filled" 2>"$TEMP/filled.err" || fail "fill-store: $(cat "$TEMP/filled.err")"
+    "$TOOLS/fill-store" --data-dir "$dir" --versions $((count - one)) --of-one "$one" --chosen "$(growth_chosen "$count")" \
+        --paths "$dir.far" >"$TEMP/filled" 2>"$TEMP/filled.err" || fail "fill-store: $(cat "$TEMP/filled.err")"
     say "growth: $(tr '\n' ' ' <"$TEMP/filled")"
     [ "$(number versions "$TEMP/filled")" -eq "$count" ] || fail "fill-store filled something else"
+    head -n "$MANY" "$dir.far" >"$dir.paths"
     record "growth-index-$count" larder "$(calc "$(du -sB1 "$dir/index" | cut -f 1) / $count")"
+}
+
+# growth_chosen VERSIONS: how many files are asked for, one by one or many at random.
+growth_chosen() {
+    if [ "$1" -ge $((2 * GROWTH_FAR)) ]; then echo "$GROWTH_FAR"; else echo "$MANY"; fi
+}
+
+# growth_far VERSIONS: hits at random over all that is kept, beside nginx with the very same files. Each server is new,
+# so that neither has any of these files open; the kernel has them in memory for both.
+growth_far() {
+    local count=$1 round whose
+    for round in $(seq 0 "$FEW_ROUNDS"); do
+        say "growth: $GROWTH_FAR files at random, round $round of $FEW_ROUNDS"
+        for whose in $(in_turn "$round" larder nginx); do
+            case $whose in
+                larder)
+                    growth_start "$count" growth-extra-start
+                    rested "$LARDER_PID" >"$TEMP/rested"
+                    growth_far_hits "$round" larder "$LARDER_PID" "$LARDER_URL" "$count"
+                    stop "$LARDER_PID"
+                    ;;
+                nginx)
+                    start_nginx "$TEMP/growth/$count/modules" small
+                    growth_far_hits "$round" nginx "$NGINX_PID" "$NGINX_URL" "$count"
+                    stop "$NGINX_PID"
+                    ;;
+            esac
+        done
+    done
+}
+
+# growth_far_hits ROUND WHOSE PID URL VERSIONS: recorded, but for the first round.
+growth_far_hits() {
+    local round=$1 whose=$2 pid=$3 url=$4 count=$5 before requests case=far
+    [ "$round" -gt 0 ] || case=far-warm
+    before=$(cpu_ms "$pid")
+    hit "$url/" "$TEMP/growth/$count.far"
+    requests=$(number requests "$TEMP/wrk")
+    [ "$requests" -le "$GROWTH_FAR" ] || say "growth: some files were asked for twice"
+    record "growth-$case-cpu" "$whose" "$(calc "($(cpu_ms "$pid") - $before) * 1000 / $requests")"
+    record "growth-$case-rate" "$whose" "$(calc "$requests / $(number seconds "$TEMP/wrk")")"
+    record "growth-$case-p99" "$whose" "$(number p99_ms "$TEMP/wrk")"
 }
 
 # growth_start VERSIONS CASE: from exec to the first answer, which is a kept file. Sets LARDER_PID and LARDER_URL.
@@ -145,7 +191,9 @@ part_growth() {
             index=$((index + 1))
         done
     done
-    stop "${pids[@]}" "$UPSTREAM_PID"
+    stop "${pids[@]}"
+    [ "$(growth_chosen "${GROWTH_SIZES##* }")" -lt "$GROWTH_FAR" ] || growth_far "${GROWTH_SIZES##* }"
+    stop "$UPSTREAM_PID"
     rm -rf "$TEMP/growth"
     growth_rows
 }
@@ -172,6 +220,12 @@ growth_rows() {
             title="$name: list of one module's $GROWTH_LIST"
             row_alone growth "$title, one client: p50 ms" "growth-list-one-$count" 5 ms
             row_alone growth "$title, 64 connections: p50 ms" "growth-list-64-$count" 5 ms
+        fi
+        if [ "$(growth_chosen "$count")" -eq "$GROWTH_FAR" ] && [ -f "$TEMP/values/growth-far-cpu.larder" ]; then
+            title="$name: $GROWTH_FAR files at random, none twice"
+            row growth "$title: CPU µs per request" growth-far-cpu nginx 1.2
+            row growth "$title: requests per second" growth-far-rate nginx
+            row growth "$title: p99 ms" growth-far-p99 nginx
         fi
         [ "$count" != "$few" ] || continue
         # Hits from memory and hits from disk.
