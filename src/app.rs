@@ -20,6 +20,6 @@ pub use compose::{assemble, databases, judge};
 pub use direct::left;
 pub use routes::routes;
 pub use serve::serve;
-pub use settings::{log_format, patterns};
+pub use settings::{blocking_threads, log_format, patterns};
 pub use start_error::StartError;
 pub use upstreams::UpstreamMaker;

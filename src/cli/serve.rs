@@ -38,6 +38,7 @@ pub fn run(overrides: &Overrides, env: &Environment, clock: SharedClock) -> Exit
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("larder")
+        .max_blocking_threads(app::blocking_threads(&loaded.config))
         .build()
     {
         Ok(runtime) => runtime,

@@ -39,6 +39,7 @@ pub use answer::{Answer, CacheStatus, Content, Mode};
 use appeared::Appeared;
 pub use databases::{Kept, Network, Ways};
 pub use error::{Class, EngineError};
+use files::Hashers;
 pub use files::{Progress, ZipFlight};
 pub use origins::{Chain, ChainEntry, Chains, DirectOrigin, FetchRequest, MakeProxy};
 pub use prefetch::{Client, PrefetchSettings};
@@ -116,6 +117,8 @@ pub struct Engine {
     zip_flights: Flights<FileKey, Arc<ZipFlight>>,
     meta_flights: Flights<MetaKey, flights::Outcome<fetched::MetaOutcome>>,
     slow: slow::SlowFetches,
+    /// What hashes and checks zips.
+    hashers: Arc<Hashers>,
 }
 
 impl Engine {
@@ -150,6 +153,7 @@ impl Engine {
             zip_flights: Flights::new(settings.max_zip_flights, flights()),
             meta_flights: Flights::new(settings.max_flights, flights()),
             slow: slow::SlowFetches::default(),
+            hashers: Arc::new(Hashers::start()),
             settings,
             policy,
             store,

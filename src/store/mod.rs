@@ -37,8 +37,8 @@ pub use dir::{DataDir, DataDirError};
 pub use facts::{DatabaseFacts, Listing};
 pub use keeper::Keeper;
 pub use local::{
-    BlobName, DEFAULT_RESERVE, Disk, DiskStatus, LocalError, LocalFile, LocalFiles, Room, SideFile,
-    StageError, StageWriter, Staged, TokenFile, Usage,
+    BLOCKING, BlobName, DEFAULT_RESERVE, Disk, DiskStatus, LocalError, LocalFile, LocalFiles, Room,
+    SideFile, StageError, StageWriter, Staged, TokenFile, Usage,
 };
 pub use model::{
     Companions, Fact, FactKey, FactKind, FileRecord, FirstSeenRecord, ListFile, MetaRecord,

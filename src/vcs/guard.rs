@@ -20,7 +20,7 @@ use crate::proxies::Proxies;
 const RESOLVE: Duration = Duration::from_secs(10);
 
 /// Names that are being resolved at once.
-const LOOKUPS: usize = 32;
+pub const LOOK_UPS: usize = 32;
 
 /// Why a host is not asked.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl Guard {
     /// `allowed` are hosts that may be inside: `host`, `*.host` or an address.
     pub fn new<'a>(allowed: impl IntoIterator<Item = &'a str>, proxies: Arc<Proxies>) -> Self {
         Guard {
-            lookups: Arc::new(Semaphore::new(LOOKUPS)),
+            lookups: Arc::new(Semaphore::new(LOOK_UPS)),
             trusted: allowed.into_iter().filter_map(Trusted::parse).collect(),
             proxies,
         }

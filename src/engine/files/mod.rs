@@ -16,7 +16,7 @@ use crate::errand::Errand;
 use crate::gomod::ModulePath;
 use crate::policy::Course;
 use crate::protocol::{FileKey, Key, Kind};
-pub use zip::{Progress, ZipFlight};
+pub use zip::{Hashers, Progress, ZipFlight};
 
 impl Engine {
     /// Answers for an immutable file.

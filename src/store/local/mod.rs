@@ -53,8 +53,12 @@ pub use token_file::TokenFile;
 
 /// Large files made durable at the same time; more would only queue in the kernel.
 const ADOPTERS: usize = 16;
+/// Staged files that are made or grow at the same time.
+const STAGERS: usize = 32;
 /// Files that need not be durable, written at the same time: they must not wait behind those that must.
 const UNSYNCED: usize = 4;
+/// Threads that all of it may hold.
+pub const BLOCKING: usize = ADOPTERS + STAGERS + UNSYNCED;
 
 /// What the disk has and takes.
 #[derive(Clone, Copy, Debug)]
@@ -77,6 +81,7 @@ struct Inner {
     staging: Staging,
     disk: Arc<Disk>,
     group: Group,
+    stagers: Arc<Semaphore>,
     adopters: Arc<Semaphore>,
     unsynced: Arc<Semaphore>,
 }
@@ -117,6 +122,7 @@ impl LocalFiles {
             disk,
             group: Group::start(folders.data.clone())?,
             folders,
+            stagers: Arc::new(Semaphore::new(STAGERS)),
             adopters: Arc::new(Semaphore::new(ADOPTERS)),
             unsynced: Arc::new(Semaphore::new(UNSYNCED)),
         })))
@@ -171,10 +177,25 @@ impl LocalFiles {
 
     /// A place for a file of about `expected` bytes to grow in. One that cannot be kept when there is no room.
     pub async fn stage(&self, expected: Option<u64>) -> Result<StageWriter, StageError> {
-        let inner = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || inner.staging.stage(expected))
-            .await
-            .unwrap_or(Err(StageError::Ended))
+        let stage = move |inner: &Inner| inner.staging.stage(expected);
+        let staged = self.in_turn(&self.0.stagers, stage).await;
+        staged.unwrap_or(Err(StageError::Ended))
+    }
+
+    /// Adds pieces at the end of a staged file, which is lost if that fails.
+    pub async fn append(
+        &self,
+        mut writer: StageWriter,
+        pieces: Vec<Bytes>,
+    ) -> Result<StageWriter, StageError> {
+        let append = move |_: &Inner| {
+            for piece in &pieces {
+                writer.write(piece)?;
+            }
+            Ok(writer)
+        };
+        let appended = self.in_turn(&self.0.stagers, append).await;
+        appended.unwrap_or(Err(StageError::Ended))
     }
 
     /// Makes a staged file durable under its name, replacing what was there. It must be whole.
@@ -301,16 +322,24 @@ impl LocalFiles {
         doing: &'static str,
         work: impl FnOnce(&Inner) -> Result<T, LocalError> + Send + 'static,
     ) -> Result<T, LocalError> {
-        let Ok(permit) = Arc::clone(permits).acquire_owned().await else {
-            return Err(LocalError::Ended { doing });
-        };
+        let done = self.in_turn(permits, work).await;
+        done.unwrap_or(Err(LocalError::Ended { doing }))
+    }
+
+    /// The same for work with errors of its own; `None` if it died.
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        permits: &Arc<Semaphore>,
+        work: impl FnOnce(&Inner) -> T + Send + 'static,
+    ) -> Option<T> {
+        let permit = Arc::clone(permits).acquire_owned().await.ok()?;
         let inner = Arc::clone(&self.0);
         let task = tokio::task::spawn_blocking(move || {
-            let result = work(&inner);
+            let done = work(&inner);
             drop(permit);
-            result
+            done
         });
-        task.await.unwrap_or(Err(LocalError::Ended { doing }))
+        task.await.ok()
     }
 }
 

@@ -99,3 +99,57 @@ fn figures_against_go() {
     assert!(warm_list * 10 <= go_warm_list, "a warm list");
     assert!(version <= go_version, "a cold version");
 }
+
+/// Zips that come slowly hold no thread that name look-ups, git, or what is made durable needs.
+#[test]
+fn six_hundred_slow_zips_hold_up_nobody() {
+    const SLOW: usize = 600;
+    let _alone = heavy();
+    let repo = Repo::module(LIB);
+    repo.tag("v1.0.0", &repo.git(&["rev-parse", "main"]));
+    let scene = Scene::with(repo, "lib");
+    let other =
+        Module::new("code.example.org/other", "v1.0.0").file("data", zip::noise(300_000, 3));
+    scene.up.add(&other);
+    let body = Module::new("code.example.org/slow", "v1.0.0")
+        .file("data", zip::noise(400_000, 2))
+        .zip_bytes();
+    let slow = Fault::stall(150_000).body(body);
+    scene.up.rule("/code.example.org/slow*", slow);
+    let larder = scene
+        .larder()
+        // By its name, which has to be looked up.
+        .upstream(&format!("http://localhost:{}", scene.up.port()))
+        .set("upstream.concurrency", "1024")
+        .set("upstream.idle_timeout", "120s")
+        .start();
+    let slow: Vec<_> = (0..SLOW)
+        .map(|n| {
+            let path = format!("/code.example.org/slow{n}/@v/v1.0.0.zip");
+            let mut conn = Conn::open(larder.addr()).unwrap();
+            conn.write(&Request::get(&path).bytes(larder.addr()))
+                .unwrap();
+            conn
+        })
+        .collect();
+    scene.up.wait("600 zips that have stalled", |requests| {
+        requests.iter().filter(|it| it.sent >= 150_000).count() >= SLOW
+    });
+    let prompt = |path: &str| {
+        let (answer, took) = timed(|| larder.get(path));
+        assert!(took < Duration::from_secs(5), "{path}: {took:?}");
+        answer.ok().to_vec()
+    };
+    assert_eq!(prompt(&other.url("mod")), other.mod_bytes());
+    assert_eq!(prompt(&other.url("zip")), other.zip_bytes());
+    larder.wait_kept(&[other.url("mod"), other.url("zip")]);
+    prompt(&format!("/{LIB}/@v/list"));
+    prompt(&format!("/{LIB}/@v/v1.0.0.zip"));
+    let metrics = larder.metrics();
+    let flights = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("larder_flights "))
+        .unwrap();
+    assert!(flights.parse::<usize>().unwrap() >= SLOW, "{flights}");
+    drop(slow);
+}

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::flight::{Verdict, ZipFlight};
+use super::hashers::Hashers;
 use super::sink::StagingSink;
 use crate::engine::error::{Class, EngineError};
 use crate::engine::vouch::Vouching;
@@ -16,6 +17,7 @@ use crate::upstream::SinkError;
 pub async fn check(
     key: &FileKey,
     flight: &Arc<ZipFlight>,
+    hashers: &Hashers,
     sink: StagingSink,
     (size, sha256): (u64, [u8; 32]),
     vouching: Vouching,
@@ -36,23 +38,23 @@ pub async fn check(
         .staged()
         .ok_or_else(|| EngineError::ours("nothing was written"))?;
     let (module, version, file) = (key.module.clone(), key.version.clone(), staged.part(size));
-    let checking = tokio::task::spawn_blocking(move || -> Result<CheckedZip, gozip::ZipError> {
+    let checking = hashers.run(move || -> Result<CheckedZip, gozip::ZipError> {
         match hashed {
             Some(hashed) => gozip::check_zip_with(&file, &module, &version, hashed),
             None => gozip::check_zip(&file, &module, &version),
         }
     });
     let checked = match checking.await {
-        Ok(Ok(checked)) => checked,
-        Ok(Err(error)) if error.is_io() => {
+        Some(Ok(checked)) => checked,
+        Some(Err(error)) if error.is_io() => {
             tracing::error!(%error, file = %key, "a fetched file could not be read back");
             return Err(EngineError::ours(format!(
                 "{what}: larder could not read back what it fetched"
             )));
         }
-        Ok(Err(error)) => return Err(rejected(&what, from, &error.to_string())),
-        Err(error) => {
-            tracing::error!(%error, file = %key, "checking a zip died");
+        Some(Err(error)) => return Err(rejected(&what, from, &error.to_string())),
+        None => {
+            tracing::error!(file = %key, "checking a zip died");
             return Err(EngineError::ours(format!(
                 "{what}: checking the zip failed"
             )));

@@ -3,6 +3,7 @@
 
 mod check;
 mod flight;
+mod hashers;
 mod sink;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::store;
 use crate::upstream::ZipStream;
 use flight::Verdict;
 pub use flight::{Progress, ZipFlight};
+pub use hashers::Hashers;
 use sink::StagingSink;
 
 impl Engine {
@@ -105,7 +107,11 @@ impl Engine {
         if errand.priority.is_prefetch() {
             request = request.at_most(self.prefetch.room());
         }
-        let mut sink = StagingSink::new(Arc::clone(flight), self.store.local().clone());
+        let mut sink = StagingSink::new(
+            Arc::clone(flight),
+            self.store.local().clone(),
+            &self.hashers,
+        );
         let mut stream = ZipStream::new(&mut sink, max);
         let chain = self.chain_for(&key.module, errand).await;
         // What will be refused in the end need not be fetched to the end; but whether it exists is said first.
@@ -131,6 +137,7 @@ impl Engine {
         check::check(
             key,
             flight,
+            &self.hashers,
             sink,
             arrived,
             vouching,

@@ -8,16 +8,25 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::flight::{HASH_LATER, Progress, ZipFlight};
+use super::hashers::Hashers;
 use crate::gomod::zip::{ReadAt, StreamHasher};
-use crate::store::{LocalFiles, StageWriter, Staged};
+use crate::store::{LocalFile, LocalFiles, StageWriter, Staged};
 use crate::upstream::{Sink, SinkError};
 
 /// Pieces waiting to be written.
 const QUEUE: usize = 8;
-/// Writes what arrives into the flight's staged file, on a thread of its own, and has it hashed beside.
+/// What has been written is hashed when there is so much of it. Bytes.
+const PIECE: u64 = 128 << 10;
+/// Hashed in one go at the most, so that others get their turn. Bytes.
+const AT_ONCE: u64 = 2 << 20;
+/// Read at once. Bytes.
+const BUFFER: usize = 128 << 10;
+
+/// Writes what arrives into the flight's staged file, and has it hashed beside.
 pub struct StagingSink {
     flight: Arc<ZipFlight>,
     local: LocalFiles,
+    hashers: Arc<Hashers>,
     work: Option<Work>,
     first: Vec<u8>,
 }
@@ -25,15 +34,16 @@ pub struct StagingSink {
 struct Work {
     queue: mpsc::Sender<Bytes>,
     writer: JoinHandle<Result<(), String>>,
-    hasher: Option<JoinHandle<StreamHasher>>,
+    hasher: Option<JoinHandle<Option<StreamHasher>>>,
 }
 
 impl StagingSink {
     /// For a flight.
-    pub fn new(flight: Arc<ZipFlight>, local: LocalFiles) -> Self {
+    pub fn new(flight: Arc<ZipFlight>, local: LocalFiles, hashers: &Arc<Hashers>) -> Self {
         StagingSink {
             flight,
             local,
+            hashers: Arc::clone(hashers),
             work: None,
             first: Vec::new(),
         }
@@ -48,7 +58,8 @@ impl StagingSink {
         let died = |error: tokio::task::JoinError| SinkError::Store(error.to_string());
         work.writer.await.map_err(died)?.map_err(SinkError::Store)?;
         match work.hasher {
-            Some(hasher) => Ok(Some(hasher.await.map_err(died)?)),
+            // What was not hashed on the way is hashed with the check.
+            Some(hasher) => hasher.await.map_err(died),
             None => Ok(None),
         }
     }
@@ -66,12 +77,11 @@ impl Sink for StagingSink {
         self.flight.begins(&staged, total, from);
         let (queue, pieces) = mpsc::channel(QUEUE);
         let flight = Arc::clone(&self.flight);
-        let writer = tokio::task::spawn_blocking(move || write(&flight, writer, pieces));
+        let writer = tokio::spawn(write(flight, self.local.clone(), writer, pieces));
         let hash_now = total.is_none_or(|total| total > HASH_LATER);
         let hasher = hash_now.then(|| {
-            let runtime = tokio::runtime::Handle::current();
             let progress = self.flight.follow();
-            tokio::task::spawn_blocking(move || hash(&runtime, &staged, progress))
+            tokio::spawn(hash(Arc::clone(&self.hashers), staged, progress))
         });
         self.work = Some(Work {
             queue,
@@ -88,7 +98,10 @@ impl Sink for StagingSink {
     async fn forget(&mut self) -> bool {
         if let Some(work) = self.work.take() {
             drop(work.queue);
-            // However it ended, what it wrote is not wanted; its hasher ends at the end of its own file.
+            if let Some(hasher) = work.hasher {
+                hasher.abort();
+            }
+            // However it ended, what it wrote is not wanted.
             let _ = work.writer.await;
         }
         let forgotten = self.flight.begin_again();
@@ -126,50 +139,80 @@ impl Sink for StagingSink {
     }
 }
 
-/// The writer's thread.
-fn write(
-    flight: &ZipFlight,
+/// Writes what arrives. A thread is taken for as long as writing takes; while nothing arrives, none is held.
+async fn write(
+    flight: Arc<ZipFlight>,
+    local: LocalFiles,
     mut writer: StageWriter,
     mut pieces: mpsc::Receiver<Bytes>,
 ) -> Result<(), String> {
-    while let Some(piece) = pieces.blocking_recv() {
-        writer.write(&piece).map_err(|error| error.to_string())?;
+    let mut arrived = Vec::with_capacity(QUEUE);
+    while pieces.recv_many(&mut arrived, QUEUE).await > 0 {
+        let all = std::mem::take(&mut arrived);
+        let written = local.append(writer, all).await;
+        writer = written.map_err(|error| error.to_string())?;
         flight.has_grown(writer.staged());
     }
     Ok(())
 }
 
-/// The hasher's thread: follows the growing file and inflates and hashes its entries as they become whole, so that
-/// the h1 is there with the last byte. It ends when the flight's writer is gone.
-fn hash(
-    runtime: &tokio::runtime::Handle,
-    staged: &Staged,
+/// Follows the growing file and has its entries inflated and hashed as they become whole, so that the h1 is there soon
+/// after the last byte. It ends when the flight's writer is gone. `None` if hashing died.
+async fn hash(
+    hashers: Arc<Hashers>,
+    staged: Arc<Staged>,
     mut progress: watch::Receiver<Progress>,
-) -> StreamHasher {
+) -> Option<StreamHasher> {
     let mut hasher = StreamHasher::new();
-    let mut buffer = vec![0; 128 << 10];
     let mut offset = 0;
     loop {
         let (written, over) = {
             let now = progress.borrow_and_update();
-            (
-                now.written,
-                now.end.is_some() || now.total == Some(now.written),
-            )
-        };
-        let file = staged.part(written);
-        while offset < written {
-            match file.read_at(&mut buffer, offset) {
-                Ok(0) | Err(_) => return hasher,
-                Ok(count) => {
-                    hasher.push(&buffer[..count]);
-                    offset += count as u64;
-                }
+            if now.end.is_some() {
+                // It has failed.
+                return None;
             }
+            (now.written, now.total == Some(now.written))
+        };
+        // Less than a piece is not worth the way to another thread, until it is the last one.
+        let due = written.saturating_sub(offset);
+        if due >= PIECE || (over && due > 0) {
+            let file = staged.part(written);
+            let end = written.min(offset + AT_ONCE);
+            let read = move || hash_part(&file, hasher, offset..end);
+            let hashed = hashers.run(read).await?;
+            hasher = hashed.0;
+            // It ends before it should only if it cannot be read.
+            if hashed.1 < end {
+                return Some(hasher);
+            }
+            offset = hashed.1;
+            continue;
         }
         // Of an unknown size, what remains after the last look is hashed with the check.
-        if over || runtime.block_on(progress.changed()).is_err() {
-            return hasher;
+        if over || progress.changed().await.is_err() {
+            return Some(hasher);
         }
     }
+}
+
+/// Hashes a part of a file. Gives how far it has come as well.
+fn hash_part(
+    file: &LocalFile,
+    mut hasher: StreamHasher,
+    part: std::ops::Range<u64>,
+) -> (StreamHasher, u64) {
+    let mut buffer = vec![0; BUFFER];
+    let mut offset = part.start;
+    while offset < part.end {
+        let most = usize::try_from(part.end - offset).map_or(BUFFER, |left| left.min(BUFFER));
+        match file.read_at(&mut buffer[..most], offset) {
+            Ok(0) | Err(_) => break,
+            Ok(count) => {
+                hasher.push(&buffer[..count]);
+                offset += count as u64;
+            }
+        }
+    }
+    (hasher, offset)
 }
