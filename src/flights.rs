@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
 
 use crate::errand::Priority;
 
@@ -18,6 +19,7 @@ pub struct Flights<K, F> {
     limit: usize,
     gauge: Gauge,
     count: AtomicU64,
+    tasks: TaskTracker,
 }
 
 /// Flights under way.
@@ -76,6 +78,7 @@ where
             limit,
             gauge,
             count: AtomicU64::new(0),
+            tasks: TaskTracker::new(),
         }
     }
 
@@ -120,7 +123,7 @@ where
             gauge: self.gauge.clone(),
         };
         drop(map);
-        tokio::spawn(async move {
+        self.tasks.spawn(async move {
             let _landed = landed;
             work.await;
         });
@@ -136,6 +139,12 @@ where
     /// How many are under way.
     pub fn under_way(&self) -> usize {
         self.map.lock().len()
+    }
+
+    /// Waits until none is under way, and each has done what it does after it was left.
+    pub async fn ended(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
     }
 }
 

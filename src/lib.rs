@@ -17,6 +17,7 @@
 //! * [`store`]: what is kept: a catalog of facts, and files.
 //! * [`gomod`]: the rules of Go modules, pure.
 //! * [`protocol`]: request paths and caching headers, pure.
+//! * [`kit`]: tasks with owners.
 //! * [`flights`]: one shared piece of work per key.
 //! * [`telemetry`]: logs and metrics.
 //! * [`credentials`]: who we are to whom; [`breaker`]: when somebody is not asked for a while; [`proxies`]: the way out;
@@ -51,6 +52,7 @@ pub mod flights;
 pub mod gomod;
 pub mod http;
 pub mod jobs;
+pub mod kit;
 pub mod policy;
 pub mod protocol;
 pub mod proxies;

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::net::TcpListener;
 
 use super::chain::{
     Chosen, Ourselves, chain_remarks, choose_chain, memory_file, operators_chain, remember_beside,
@@ -15,11 +15,11 @@ use super::routes::routes;
 use super::settings;
 use super::signals;
 use super::start_error::StartError;
-use super::supervise::{ended, start_jobs};
+use super::supervise::Supervisor;
 use super::upstreams::UpstreamMaker;
 use crate::clock::SharedClock;
 use crate::config::{Config, Environment, Loaded};
-use crate::control::Controls;
+use crate::control::{Controls, Service};
 use crate::engine::Tokens;
 use crate::http::{
     Access, ConnectionSettings, Connections, Face, Observer, ResponseCache, Site, bind,
@@ -42,8 +42,11 @@ pub async fn serve(
     log: LogSink,
 ) -> Result<(), StartError> {
     let config = &loaded.config;
-    // First of all: from here on none of these ends the process, however long it takes to open what is kept.
-    signals::note_others().map_err(|error| StartError::Ours(error.to_string()))?;
+    let metrics = Arc::new(Metrics::new());
+    let supervisor = Supervisor::new(metrics.jobs.clone());
+    // First of all: however long it takes to open what is kept.
+    let others = signals::note_others().map_err(|error| StartError::Ours(error.to_string()))?;
+    supervisor.background.minor("what notes signals", others);
     let descriptors = crate::http::raise_descriptor_limit();
     judge(loaded)?;
     let operators_chain = operators_chain(loaded)?;
@@ -61,7 +64,6 @@ pub async fn serve(
         None => None,
     };
 
-    let metrics = Arc::new(Metrics::new());
     let via_name = format!("larder-{:016x}", fastrand::u64(..));
     let maker = UpstreamMaker::new(
         config,
@@ -95,9 +97,12 @@ pub async fn serve(
             let chosen = Chosen::by_operator(chain, &config.upstream);
             tracing::info!(chain = %chosen.chain, from = chosen.from, "upstream chain");
             let (env, memory, at) = (env.clone(), memory_file(store), clock.now());
-            tokio::spawn(async move {
+            let remember = async move {
                 remember_beside(&chosen, &env, ourselves, &memory, at).await;
-            });
+            };
+            supervisor
+                .background
+                .minor("remembering the chain", remember);
         }
         None => {
             let (env, memory, at) = (env.clone(), memory_file(store), clock.now());
@@ -108,12 +113,16 @@ pub async fn serve(
                 chosen.remember(&memory, at);
             };
             // Usually read from files at once; where the go command must be asked, nobody waits for it.
-            tokio::spawn(find);
+            supervisor
+                .background
+                .once("finding the default chain", find);
         }
     }
 
     if !config.modules.private.is_empty() || !config.routes.is_empty() {
-        tokio::spawn(warn_of_git(git));
+        supervisor
+            .background
+            .minor("looking at git", warn_of_git(git));
     }
 
     let face = Arc::new(Face {
@@ -143,7 +152,7 @@ pub async fn serve(
         format,
         config.log.access,
     ));
-    let connections = Arc::new(Connections::default());
+    let connections = Connections::default();
     let limits = ConnectionSettings {
         max: match config.server.max_connections {
             0 => {
@@ -155,32 +164,24 @@ pub async fn serve(
         header_timeout: config.server.request_header_timeout,
     };
 
-    let (stop_sender, stop) = watch::channel(false);
-    let public = Arc::new(Site::public(Arc::clone(&face)));
-    tokio::spawn(crate::http::serve(
-        listener,
-        public,
-        Arc::clone(&observer),
-        limits,
-        Arc::clone(&connections),
-        stop.clone(),
-    ));
+    let accept = |listener: TcpListener, address: SocketAddr, site| {
+        let (observer, connections) = (Arc::clone(&observer), connections.clone());
+        supervisor
+            .listeners
+            .essential(format!("the listener at {address}"), |stop| {
+                crate::http::serve(listener, site, observer, limits, connections, stop)
+            });
+    };
+    accept(listener, local, Arc::new(Site::public(Arc::clone(&face))));
     if let Some(admin) = admin {
         let address = admin.local_addr();
         let address = address.map_err(|error| StartError::Ours(error.to_string()))?;
         tracing::info!(%address, "administration listens");
         let access = face.access.for_admin(address);
-        let router = Arc::new(Site::admin(Arc::clone(&face), access));
-        tokio::spawn(crate::http::serve(
-            admin,
-            router,
-            Arc::clone(&observer),
-            limits,
-            Arc::clone(&connections),
-            stop.clone(),
-        ));
+        accept(admin, address, Arc::new(Site::admin(face, access)));
     }
-    start_jobs(config, &data, &engine, &clock, &stop);
+    supervisor.watch_store(&data);
+    supervisor.start_jobs(config, &data, &engine, &clock);
     let controls = Controls {
         engine: Arc::clone(&engine),
         tokens,
@@ -188,7 +189,7 @@ pub async fn serve(
     };
     // Without it the server serves all the same.
     match crate::control::listen(&store.data_dir) {
-        Ok(socket) => drop(tokio::spawn(socket.serve(controls, stop.clone()))),
+        Ok(socket) => supervisor.start_control(Service { socket, controls }),
         Err(error) => {
             tracing::warn!(%error, "commands such as `larder first-seen` cannot reach this server while it runs")
         }
@@ -196,21 +197,9 @@ pub async fn serve(
     let mut signals =
         signals::Signals::new().map_err(|error| StartError::Ours(error.to_string()))?;
     announce(local, loaded);
-
-    signals.next().await;
-    tracing::info!(
-        grace = config.server.shutdown_grace.as_secs(),
-        "stopping; a second signal stops at once"
-    );
-    // Receivers are gone only if everything has ended already.
-    let _ = stop_sender.send(true);
-    tokio::select! {
-        () = ended(&connections, &engine, config.server.shutdown_grace) => {}
-        () = signals.next() => tracing::warn!("stopped at once"),
-    }
-    data.store.close().await;
-    tracing::info!("stopped");
-    Ok(())
+    let grace = config.server.shutdown_grace;
+    let end = supervisor.until_the_end(&mut signals, &connections, &engine, &data, grace);
+    end.await.map_err(StartError::Died)
 }
 
 /// Private modules are kept beside the others.

@@ -30,12 +30,12 @@ impl Signals {
 }
 
 /// Signals that other servers reload or reopen their logs at, and whose default is to end the process: here they are
-/// noted in the log, and nothing else.
-pub(super) fn note_others() -> io::Result<()> {
+/// noted in the log, and nothing else. From here on, even before what is returned runs, none of them ends the process.
+pub(super) fn note_others() -> io::Result<impl Future<Output = ()> + Send + 'static> {
     let mut hangup = signal(SignalKind::hangup())?;
     let mut user1 = signal(SignalKind::user_defined1())?;
     let mut user2 = signal(SignalKind::user_defined2())?;
-    tokio::spawn(async move {
+    Ok(async move {
         loop {
             tokio::select! {
                 _ = hangup.recv() => tracing::warn!(
@@ -46,6 +46,5 @@ pub(super) fn note_others() -> io::Result<()> {
                 _ = user2.recv() => tracing::warn!(signal = "SIGUSR2", "this signal means nothing here; ignored"),
             }
         }
-    });
-    Ok(())
+    })
 }

@@ -1,12 +1,13 @@
-//! Why the server does not start.
+//! Why the server does not start, or does not go on.
 
 use thiserror::Error;
 
 use crate::config::ConfigErrors;
 use crate::http::BindError;
+use crate::kit::tasks::Death;
 use crate::store::DataDirError;
 
-/// Why the server does not start. Each has its own exit code.
+/// Why the server does not start, or does not go on. Each has its own exit code.
 #[derive(Debug, Error)]
 pub enum StartError {
     /// The configuration cannot be used: exit code 2.
@@ -21,6 +22,9 @@ pub enum StartError {
     /// The data directory cannot be used: exit code 4.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
+    /// It runs, and a part of it without which it is of no use has died: exit code 1.
+    #[error("the server cannot go on: {0}")]
+    Died(Death),
     /// Anything else: exit code 1.
     #[error("{0}")]
     Ours(String),

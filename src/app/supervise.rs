@@ -1,85 +1,203 @@
-//! Jobs in the background, and the end of a server.
+//! Who owns the tasks of a server: what is started, what its death means, and the order in which all ends.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 
+use super::signals::Signals;
 use crate::clock::SharedClock;
 use crate::config::Config;
+use crate::control::Service;
 use crate::engine::Engine;
 use crate::http::Connections;
+use crate::jobs::{Rebuild, Refresh, Reverify, Room, Tidy};
+use crate::kit::tasks::{Death, Deaths, Job, Tasks};
 use crate::store::DataDir;
+use crate::telemetry::metrics::JobMetrics;
 
 /// How long fetches without a client may go on after the last connection has ended.
 const FLIGHTS_END: Duration = Duration::from_secs(2);
+/// How long requests under way have when the server cannot go on: whoever starts it again should not wait for long.
+const DYING: Duration = Duration::from_secs(5);
+/// What is left for jobs and commands, which end when they are told to, and for the store, when the grace is over.
+const LAST: Duration = Duration::from_millis(500);
 
-pub fn start_jobs(
-    config: &Config,
-    data: &DataDir,
-    engine: &Arc<Engine>,
-    clock: &SharedClock,
-    stop: &watch::Receiver<bool>,
-) {
-    if config.freshness.background && !config.freshness.ttl.is_zero() {
-        let every =
-            (config.freshness.ttl / 8).clamp(Duration::from_millis(100), Duration::from_secs(5));
-        tokio::spawn(
-            crate::jobs::Refresh {
-                engine: Arc::clone(engine),
-                every,
-            }
-            .run(stop.clone()),
-        );
-    }
-    tokio::spawn(
-        crate::jobs::Reverify {
-            engine: Arc::clone(engine),
-            every: config.sumdb.settle_every,
-        }
-        .run(stop.clone()),
-    );
-    let room = crate::jobs::Room {
-        keeper: data.keeper.clone(),
-    };
-    tokio::spawn(room.run(stop.clone()));
-    let rebuild = data.needs_rebuild.then(|| crate::jobs::Rebuild {
-        store: data.store.clone(),
-        clock: Arc::clone(clock),
-    });
-    engine.show_totals();
-    if let Some(rebuild) = rebuild {
-        let (engine, stop) = (Arc::clone(engine), stop.clone());
-        tokio::spawn(async move {
-            rebuild.run(stop).await;
-            engine.show_totals();
-        });
-    }
+/// The tasks of a server, in the order in which they end.
+pub struct Supervisor {
+    deaths: Deaths,
+    /// What accepts connections.
+    pub listeners: Tasks,
+    /// What goes along with the start, or is no part of serving.
+    pub background: Tasks,
+    jobs: Tasks,
+    control: Tasks,
+    /// What watches the threads of the store.
+    store: Tasks,
+    metrics: JobMetrics,
 }
 
-/// Waits until connections, and then fetches, have ended; at most `grace`.
-pub async fn ended(connections: &Connections, engine: &Engine, grace: Duration) {
-    const LOOK: Duration = Duration::from_millis(10);
-    let over = tokio::time::Instant::now() + grace;
-    while connections.open() > 0 && tokio::time::Instant::now() < over {
-        tokio::time::sleep(LOOK).await;
+impl Supervisor {
+    /// Nothing runs.
+    pub fn new(metrics: JobMetrics) -> Self {
+        let deaths = Deaths::default();
+        let group = || Tasks::new(&deaths);
+        Supervisor {
+            listeners: group(),
+            background: group(),
+            jobs: group(),
+            control: group(),
+            store: group(),
+            deaths,
+            metrics,
+        }
     }
-    let left = connections.open();
-    if left > 0 {
-        tracing::warn!(
-            connections = left,
-            "the time to stop is over; connections are cut"
-        );
+
+    /// Starts the work in the background.
+    pub fn start_jobs(
+        &self,
+        config: &Config,
+        data: &DataDir,
+        engine: &Arc<Engine>,
+        clock: &SharedClock,
+    ) {
+        if config.freshness.background && !config.freshness.ttl.is_zero() {
+            let every = (config.freshness.ttl / 8)
+                .clamp(Duration::from_millis(100), Duration::from_secs(5));
+            let engine = Arc::clone(engine);
+            self.start(&self.jobs, Refresh { engine, every });
+        }
+        let reverify = Reverify {
+            engine: Arc::clone(engine),
+            every: config.sumdb.settle_every,
+        };
+        self.start(&self.jobs, reverify);
+        let tidy = Tidy {
+            engine: Arc::clone(engine),
+        };
+        self.start(&self.jobs, tidy);
+        let keeper = data.keeper.clone();
+        self.start(&self.jobs, Room { keeper });
+        engine.show_totals();
+        if data.needs_rebuild {
+            let rebuild = Rebuild {
+                store: data.store.clone(),
+                clock: Arc::clone(clock),
+                engine: Arc::clone(engine),
+            };
+            self.start(&self.jobs, rebuild);
+        }
     }
-    let over = over.min(tokio::time::Instant::now() + FLIGHTS_END);
-    while engine.flights() > 0 && tokio::time::Instant::now() < over {
-        tokio::time::sleep(LOOK).await;
+
+    /// Answers commands.
+    pub fn start_control(&self, service: Service) {
+        self.start(&self.control, service);
     }
-    let left = engine.flights();
-    if left > 0 {
-        tracing::info!(
-            fetches = left,
-            "fetches that no client waits for are given up"
-        );
+
+    fn start<J: Job>(&self, group: &Tasks, job: J) {
+        group.job(job, self.metrics.restarts(J::NAME));
+    }
+
+    /// Without the threads that write nothing more would be kept.
+    pub fn watch_store(&self, data: &DataDir) {
+        let keeper = data.keeper.clone();
+        self.watch("the thread that writes the index", async move {
+            keeper.index_writer_ended().await;
+        });
+        let files = data.store.local().clone();
+        self.watch("the thread that makes files durable", async move {
+            files.writer_ended().await;
+        });
+    }
+
+    fn watch(&self, thread: &str, end: impl Future<Output = ()> + Send + 'static) {
+        self.store.essential(thread, |stop| async move {
+            // Which of both it was is seen by who asked for it.
+            let _ = stop.run_until_cancelled(end).await;
+        });
+    }
+
+    /// Waits until somebody wants the server to stop, or it cannot go on; then ends everything.
+    pub async fn until_the_end(
+        &self,
+        signals: &mut Signals,
+        connections: &Connections,
+        engine: &Engine,
+        data: &DataDir,
+        grace: Duration,
+    ) -> Result<(), Death> {
+        let end = tokio::select! {
+            death = self.deaths.first() => Err(death),
+            () = signals.next() => Ok(()),
+        };
+        let grace = match &end {
+            Ok(()) => grace,
+            Err(_) => grace.min(DYING),
+        };
+        match &end {
+            Ok(()) => tracing::info!(
+                grace = grace.as_secs(),
+                "stopping; a second signal stops at once"
+            ),
+            Err(death) => tracing::error!(
+                grace = grace.as_secs(),
+                "stopping, because the server cannot go on: {death}"
+            ),
+        }
+        let stopped = async {
+            self.stop(connections, engine, grace).await;
+            self.close(data).await;
+        };
+        tokio::select! {
+            () = stopped => {}
+            () = signals.next() => {
+                tracing::warn!("stopped at once");
+                let last = Instant::now() + LAST;
+                // What was acknowledged is on the disk already.
+                let _ = timeout_at(last, self.close(data)).await;
+            }
+        }
+        tracing::info!("stopped");
+        end
+    }
+
+    /// Ends one part after the other: nothing new is begun, requests under way end, then fetches, then jobs, then
+    /// commands. Takes `grace` at the most, and a moment more if requests have used that up.
+    async fn stop(&self, connections: &Connections, engine: &Engine, grace: Duration) {
+        let until = Instant::now() + grace;
+        let last = until + LAST;
+        self.listeners.stop();
+        self.background.stop();
+        self.jobs.stop();
+        self.listeners.ended(until).await;
+        tracing::debug!("nothing new is accepted");
+        match timeout_at(until, connections.ended()).await {
+            Ok(()) => tracing::debug!("requests have ended"),
+            Err(_) => tracing::warn!(
+                connections = connections.open(),
+                "the time to stop is over; connections are cut"
+            ),
+        }
+        let over = until.min(Instant::now() + FLIGHTS_END);
+        match timeout_at(over, engine.flights_ended()).await {
+            Ok(()) => tracing::debug!("fetches have ended"),
+            Err(_) => tracing::info!(
+                fetches = engine.flights(),
+                "fetches that no client waits for are given up"
+            ),
+        }
+        for (group, what) in [(&self.jobs, "jobs"), (&self.control, "commands")] {
+            group.stop();
+            match group.ended(last).await {
+                0 => tracing::debug!("{what} have ended"),
+                left => tracing::warn!(left, "{what} are under way still, and are given up"),
+            }
+        }
+    }
+
+    async fn close(&self, data: &DataDir) {
+        self.store.stop();
+        data.store.close().await;
+        tracing::debug!("the store is closed");
     }
 }

@@ -29,14 +29,14 @@ pub fn config(errors: &ConfigErrors) -> ExitCode {
     ExitCode::from(CONFIG)
 }
 
-/// The code for a server that does not start.
+/// The code for a server that does not start, or does not go on.
 pub fn start_error(error: &StartError) -> ExitCode {
     let code = match error {
         StartError::Config(errors) => return config(errors),
         StartError::Files(_) => CONFIG,
         StartError::Address(_) => ADDRESS,
         StartError::DataDir(_) => DATA_DIR,
-        StartError::Ours(_) => OURS,
+        StartError::Died(_) | StartError::Ours(_) => OURS,
     };
     fail(code, error)
 }
@@ -44,4 +44,23 @@ pub fn start_error(error: &StartError) -> ExitCode {
 /// The code for a data directory that does not open.
 pub fn data_dir_error(error: &DataDirError) -> ExitCode {
     fail(DATA_DIR, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kit::tasks::Death;
+
+    #[test]
+    fn a_server_that_cannot_go_on_ends_with_1() {
+        let died = StartError::Died(Death {
+            task: "the listener".into(),
+            why: "has died: no more sockets".into(),
+        });
+        let reason = "the server cannot go on: the listener has died: no more sockets";
+        assert_eq!(died.to_string(), reason);
+        // Codes can be compared by what is shown of them only.
+        let shown = |code: ExitCode| format!("{code:?}");
+        assert_eq!(shown(start_error(&died)), shown(ExitCode::from(1)));
+    }
 }

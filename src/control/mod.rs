@@ -16,7 +16,7 @@ use crate::clock::SharedClock;
 use crate::engine::{Engine, EngineError, TokenName, Tokens};
 
 pub use grouped::Grouped;
-pub use socket::{Socket, ask, is_served, listen};
+pub use socket::{Service, ask, is_served, listen};
 
 /// Lines and progress that a slow reader may be behind.
 pub const BEHIND: usize = 256;

@@ -12,10 +12,13 @@ use std::time::Duration;
 use rustix::fs::Mode;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixSocket, UnixStream};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::{BEHIND, Control, Controls, Event};
+use crate::kit::tasks::Job;
 
 /// Its name in the data directory.
 const NAME: &str = "control";
@@ -66,14 +69,23 @@ pub fn listen(data_dir: &Path) -> io::Result<Socket> {
     Ok(Socket(listener))
 }
 
-impl Socket {
-    /// Serves commands until `stop` turns true.
-    pub async fn serve(self, controls: Controls, mut stop: watch::Receiver<bool>) {
+/// Answers commands that come through a socket.
+pub struct Service {
+    pub socket: Socket,
+    pub controls: Controls,
+}
+
+impl Job for Service {
+    const NAME: &'static str = "control";
+
+    /// What changes something is done to its end before this ends.
+    async fn run(&self, stop: &CancellationToken) {
+        let commands = TaskTracker::new();
         let places = Arc::new(Semaphore::new(AT_ONCE));
         loop {
             let accepted = tokio::select! {
-                accepted = self.0.accept() => accepted,
-                _ = stop.wait_for(|stop| *stop) => return,
+                accepted = self.socket.0.accept() => accepted,
+                () = stop.cancelled() => break,
             };
             let Ok((stream, _)) = accepted else {
                 // Out of descriptors, perhaps.
@@ -83,22 +95,28 @@ impl Socket {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else {
                 return;
             };
-            let controls = controls.clone();
-            tokio::spawn(async move {
+            let (controls, stop) = (self.controls.clone(), stop.clone());
+            commands.spawn(async move {
                 let _place = place;
-                if let Err(error) = answer(stream, controls).await {
+                if let Err(error) = answer(stream, controls, stop).await {
                     tracing::debug!(%error, "a command went away");
                 }
             });
         }
+        commands.close();
+        commands.wait().await;
     }
 }
 
-async fn answer(stream: UnixStream, controls: Controls) -> io::Result<()> {
+async fn answer(stream: UnixStream, controls: Controls, stop: CancellationToken) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     let mut read = BufReader::new(read.take(LONGEST));
-    timeout(ARRIVE, read.read_line(&mut line)).await??;
+    let arrival = timeout(ARRIVE, read.read_line(&mut line));
+    let Some(arrived) = stop.run_until_cancelled(arrival).await else {
+        return Ok(());
+    };
+    arrived??;
     let control: Control = serde_json::from_str(&line)?;
     tracing::info!(?control, "an operator's command");
     let (sender, mut events) = mpsc::channel(BEHIND);
@@ -106,7 +124,15 @@ async fn answer(stream: UnixStream, controls: Controls) -> io::Result<()> {
         let control = control.clone();
         tokio::spawn(async move { controls.run(&control, sender).await })
     };
-    while let Some(event) = events.recv().await {
+    loop {
+        let event = tokio::select! {
+            event = events.recv() => event,
+            () = stop.cancelled(), if control.only_reads() => {
+                work.abort();
+                None
+            }
+        };
+        let Some(event) = event else { break };
         let mut line = serde_json::to_vec(&event)?;
         line.push(b'\n');
         if let Err(error) = write.write_all(&line).await {

@@ -299,6 +299,15 @@ impl Engine {
             + self.meta_flights.under_way()
     }
 
+    /// Waits until no fetch is under way.
+    pub async fn flights_ended(&self) {
+        while self.flights() > 0 {
+            self.zip_flights.ended().await;
+            self.small_flights.ended().await;
+            self.meta_flights.ended().await;
+        }
+    }
+
     /// Of those, how many have been for long.
     pub fn slow_fetches(&self) -> usize {
         self.slow.count()

@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::{self, Either};
@@ -15,8 +14,10 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::io::Connection;
 use super::keep_alive::KeepAlive;
@@ -38,57 +39,54 @@ pub struct ConnectionSettings {
     pub header_timeout: Duration,
 }
 
-/// Counts the connections of all listeners.
-#[derive(Default)]
-pub struct Connections {
-    open: AtomicUsize,
-}
+/// The connections of all listeners.
+#[derive(Clone, Default)]
+pub struct Connections(TaskTracker);
 
 impl Connections {
     /// Open ones.
     pub fn open(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
+        self.0.len()
+    }
+
+    /// Waits until none is open; none may be accepted any more.
+    pub async fn ended(&self) {
+        self.0.close();
+        self.0.wait().await;
     }
 }
 
-struct Open {
-    connections: Arc<Connections>,
-    gauge: prometheus_client::metrics::gauge::Gauge,
-}
+/// Counts an open connection in the metrics.
+struct Open(prometheus_client::metrics::gauge::Gauge);
 
 impl Open {
-    fn new(connections: &Arc<Connections>, observer: &Observer) -> Self {
-        connections.open.fetch_add(1, Ordering::Relaxed);
+    fn new(observer: &Observer) -> Self {
         let gauge = observer.metrics().connections.clone();
         gauge.inc();
-        Open {
-            connections: Arc::clone(connections),
-            gauge,
-        }
+        Open(gauge)
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.connections.open.fetch_sub(1, Ordering::Relaxed);
-        self.gauge.dec();
+        self.0.dec();
     }
 }
 
-/// Serves until `stop` turns true: then nothing more is accepted, idle connections close, and requests under way end.
+/// Serves until `stop` is cancelled: then nothing more is accepted, idle connections close, and requests under way end.
 pub async fn serve(
     listener: TcpListener,
     site: Arc<Site>,
     observer: Arc<Observer>,
     settings: ConnectionSettings,
-    connections: Arc<Connections>,
-    mut stop: watch::Receiver<bool>,
+    connections: Connections,
+    stop: CancellationToken,
 ) {
     let places = Arc::new(Semaphore::new(settings.max));
     loop {
         let accepted = tokio::select! {
             accepted = accept(&listener, &places) => accepted,
-            () = stopped(&mut stop) => return,
+            () = stop.cancelled() => return,
         };
         let (stream, remote, place) = match accepted {
             Ok(accepted) => accepted,
@@ -100,18 +98,13 @@ pub async fn serve(
                 continue;
             }
         };
-        let open = Open::new(&connections, &observer);
+        let open = Open::new(&observer);
         let (site, observer, stop) = (Arc::clone(&site), Arc::clone(&observer), stop.clone());
-        tokio::spawn(async move {
+        connections.0.spawn(async move {
             connection(stream, remote, site, observer, settings, stop).await;
             drop((place, open));
         });
     }
-}
-
-/// Waits until it is time to stop; if whoever could say so is gone, it is.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 type Accepted = (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
@@ -142,7 +135,7 @@ async fn connection(
     site: Arc<Site>,
     observer: Arc<Observer>,
     settings: ConnectionSettings,
-    mut stop: watch::Receiver<bool>,
+    stop: CancellationToken,
 ) {
     // Answers are written whole; waiting for more to fill a packet only costs time.
     let _ = stream.set_nodelay(true);
@@ -203,7 +196,7 @@ async fn connection(
     let ended = loop {
         tokio::select! {
             ended = connection.as_mut() => break ended,
-            () = stopped(&mut stop), if !stopping => {
+            () = stop.cancelled(), if !stopping => {
                 stopping = true;
                 connection.as_mut().graceful_shutdown();
             }

@@ -1,11 +1,14 @@
-//! Work in the background. Each job is a struct with `run`, which ends when the server stops.
+//! Work in the background. Each is a [`Job`](crate::kit::tasks::Job), which ends when the server stops and is
+//! started again if it dies.
 
 mod rebuild;
 mod refresh;
 mod reverify;
 mod room;
+mod tidy;
 
 pub use rebuild::Rebuild;
 pub use refresh::Refresh;
 pub use reverify::Reverify;
 pub use room::Room;
+pub use tidy::Tidy;

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
+use crate::kit::tasks::Job;
 
 /// Background requests at once.
 const AT_ONCE: usize = 8;
@@ -17,15 +18,19 @@ pub struct Refresh {
     pub every: Duration,
 }
 
-impl Refresh {
-    /// Runs until `stop` turns true.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+impl Job for Refresh {
+    const NAME: &'static str = "refresh";
+
+    async fn run(&self, stop: &CancellationToken) {
         loop {
             tokio::select! {
                 () = tokio::time::sleep(self.every) => {}
-                _ = stop.wait_for(|stop| *stop) => return,
+                () = stop.cancelled() => return,
             }
-            let asked = self.engine.refresh_due(AT_ONCE).await;
+            let refreshed = self.engine.refresh_due(AT_ONCE);
+            let Some(asked) = stop.run_until_cancelled(refreshed).await else {
+                return;
+            };
             if asked > 0 {
                 tracing::debug!(asked, "asked again for what is asked for often");
             }

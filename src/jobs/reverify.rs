@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
+use crate::kit::tasks::Job;
 
 pub struct Reverify {
     /// Whose files.
@@ -14,26 +15,22 @@ pub struct Reverify {
     pub every: Duration,
 }
 
-impl Reverify {
-    /// Runs until `stop` turns true.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+impl Job for Reverify {
+    const NAME: &'static str = "reverify";
+
+    async fn run(&self, stop: &CancellationToken) {
         let rules = self.engine.voucher().rules();
-        let looked = tokio::select! {
-            looked = self.engine.look_through_kept(&rules) => looked,
-            _ = stop.wait_for(|stop| *stop) => return,
-        };
-        if let Err(error) = looked {
+        let looked = stop.run_until_cancelled(self.engine.look_through_kept(&rules));
+        if let Some(Err(error)) = looked.await {
             tracing::warn!(%error, "what is kept could not be looked through for what nobody has vouched for");
         }
         loop {
             tokio::select! {
                 () = tokio::time::sleep(self.every) => {}
-                _ = stop.wait_for(|stop| *stop) => return,
+                () = stop.cancelled() => return,
             }
-            let done = tokio::select! {
-                done = self.engine.reverify_due() => done,
-                _ = stop.wait_for(|stop| *stop) => return,
-            };
+            let done = stop.run_until_cancelled(self.engine.reverify_due());
+            let Some(done) = done.await else { return };
             match done {
                 Ok(done) if done.verified + done.revoked > 0 => {
                     tracing::info!(

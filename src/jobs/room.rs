@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
+use crate::kit::tasks::Job;
 use crate::store::Keeper;
 
 /// How often.
@@ -14,16 +15,21 @@ pub struct Room {
     pub keeper: Keeper,
 }
 
-impl Room {
-    /// Runs until `stop` turns true.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+impl Job for Room {
+    const NAME: &'static str = "room";
+
+    async fn run(&self, stop: &CancellationToken) {
         loop {
             let keeper = self.keeper.clone();
-            // A look that died is no reason not to look again.
-            let _ = tokio::task::spawn_blocking(move || keeper.look()).await;
+            let look = tokio::task::spawn_blocking(move || keeper.look()).await;
+            if let Err(error) = look
+                && error.is_panic()
+            {
+                std::panic::resume_unwind(error.into_panic());
+            }
             tokio::select! {
                 () = tokio::time::sleep(EVERY) => {}
-                _ = stop.wait_for(|stop| *stop) => return,
+                () = stop.cancelled() => return,
             }
         }
     }

@@ -30,6 +30,11 @@ impl Keeper {
         }
     }
 
+    /// Waits until the thread that writes the index is gone, be it that the store was closed.
+    pub async fn index_writer_ended(&self) {
+        self.catalog.writer_ended().await;
+    }
+
     /// Looks once. May block for as long as the disk takes.
     pub fn look(&self) {
         self.disk.tell();

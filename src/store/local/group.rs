@@ -48,6 +48,11 @@ impl Group {
         Ok(Group { queue })
     }
 
+    /// Waits until the thread is gone.
+    pub async fn ended(&self) {
+        self.queue.closed().await;
+    }
+
     /// Returns when the file is durable under its name.
     pub async fn publish(&self, job: Job) -> Result<(), LocalError> {
         let doing = "keeping a file";

@@ -214,6 +214,11 @@ impl LocalFiles {
         .await
     }
 
+    /// Waits until the thread that makes small files durable is gone.
+    pub async fn writer_ended(&self) {
+        self.0.group.ended().await;
+    }
+
     /// Makes a small file durable under its name, replacing what was there.
     pub async fn adopt_bytes(&self, name: &BlobName, body: Bytes) -> Result<(), LocalError> {
         let job = Job {

@@ -4,6 +4,7 @@
 mod direct;
 mod engine;
 mod families;
+mod jobs;
 mod process;
 mod requests;
 mod sumdb;
@@ -17,6 +18,7 @@ use prometheus_client::registry::Registry;
 pub use direct::DirectMetrics;
 pub use engine::{EngineMetrics, PrefetchMetrics, PrefetchOutcome};
 use families::Families;
+pub use jobs::JobMetrics;
 pub use process::ProcessMetrics;
 pub use requests::{Endpoint, Outcome, RequestMetrics};
 pub use sumdb::SumdbMetrics;
@@ -31,6 +33,8 @@ pub struct Metrics {
     pub engine: EngineMetrics,
     /// Of direct mode.
     pub direct: DirectMetrics,
+    /// Of jobs in the background.
+    pub jobs: JobMetrics,
     /// Of the process, brought up to date when they are read.
     pub process: ProcessMetrics,
     upstreams: upstream::Upstreams,
@@ -52,12 +56,14 @@ impl Metrics {
         let upstreams = upstream::Upstreams::register(&mut families);
         let databases = sumdb::Databases::register(&mut families);
         let direct = DirectMetrics::register(&mut families);
+        let jobs = JobMetrics::register(&mut families);
         let process = ProcessMetrics::register(&mut families);
         Metrics {
             registry: families.0,
             requests: Arc::new(requests),
             engine,
             direct,
+            jobs,
             process,
             upstreams,
             databases,
@@ -164,6 +170,7 @@ mod tests {
         metrics.upstream("proxy.example.com").fetched("ok", took);
         metrics.sumdb("sum.example.com").asked("ok");
         metrics.direct.asked("refs", "ok", took);
+        metrics.jobs.restarts("refresh");
         metrics.engine.prefetch.count("mod", PrefetchOutcome::Made);
         metrics
     }

@@ -297,3 +297,85 @@ fn a_restart_while_clients_wait_for_upstream_is_quick() {
     });
     gate.open();
 }
+
+/// What was begun first ends last: commands are answered until requests have ended, and the store closes after all.
+#[test]
+fn everything_ends_in_order() {
+    let module = Module::new("example.com/m", "v1.0.0");
+    let up = FakeUpstream::serving(std::slice::from_ref(&module));
+    let gate = up.gated("*");
+    let mut larder = larder()
+        .of(&up)
+        .env("LARDER_LOG__LEVEL", "info,larder::app=debug")
+        .start();
+    let mut conn = Conn::open(larder.addr()).unwrap();
+    let request = Request::get(&module.url("mod")).bytes(larder.addr());
+    conn.write(&request).unwrap();
+    gate.wait_arrived(1);
+    larder.terminate();
+    larder.wait_stderr("stopping");
+    until("no new connection", || {
+        let answer = Request::get("/healthz").try_send(larder.addr());
+        answer.is_err().then_some(())
+    });
+    let listed = larder.run(&["token", "list"]).expect(0);
+    assert!(
+        !listed.stderr.contains("held by another"),
+        "{}",
+        listed.stderr
+    );
+    gate.open();
+    conn.response(false).unwrap().ok();
+    assert_eq!(larder.wait_exit(), 0);
+    let log = larder.stderr();
+    let mut rest = log.as_str();
+    for stage in [
+        "stopping",
+        "nothing new is accepted",
+        "requests have ended",
+        "fetches have ended",
+        "jobs have ended",
+        "commands have ended",
+        "the store is closed",
+        "stopped",
+    ] {
+        let found = rest.split_once(stage);
+        rest = found
+            .unwrap_or_else(|| panic!("no {stage:?} in its place: {log}"))
+            .1;
+    }
+    larder.restart();
+    assert!(
+        larder.get(&module.url("mod")).is_hit(),
+        "it was kept as well"
+    );
+}
+
+#[test]
+fn whoever_does_not_end_is_cut_when_the_grace_is_over() {
+    let up = FakeUpstream::start();
+    let gate = up.gated("*");
+    let mut larder = larder().of(&up).set("server.shutdown_grace", "1s").start();
+    let mut conn = Conn::open(larder.addr()).unwrap();
+    let request = Request::get("/example.com/m/@v/list").bytes(larder.addr());
+    conn.write(&request).unwrap();
+    gate.wait_arrived(1);
+    let began = Instant::now();
+    larder.terminate();
+    assert_eq!(larder.wait_exit(), 0);
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(900), "{took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(larder.stderr().contains("connections are cut"));
+    gate.open();
+}
+
+#[test]
+fn jobs_show_how_often_they_were_started_again() {
+    let larder = larder().upstream("off").start();
+    let metrics = larder.metrics();
+    for job in ["refresh", "reverify", "room", "tidy", "control"] {
+        let line = format!("larder_job_restarts_total{{job=\"{job}\"}} 0");
+        assert!(metrics.contains(&line), "{line} in {metrics}");
+    }
+}

@@ -116,6 +116,11 @@ impl SledCatalog {
         })
     }
 
+    /// Waits until the thread that writes is gone, be it that the catalog was closed.
+    pub async fn writer_ended(&self) {
+        self.queue.closed().await;
+    }
+
     /// Makes spare room, and goes back to the disk from memory, once there is room. To be called now and then.
     pub fn tend(&self) {
         let (opener, disk) = (&self.shared.opener, &self.shared.opener.disk);

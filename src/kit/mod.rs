@@ -1,0 +1,3 @@
+//! What serves every room.
+
+pub mod tasks;
