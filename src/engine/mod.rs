@@ -19,6 +19,7 @@ mod negative;
 mod origins;
 mod prefetch;
 mod recent;
+mod refresh;
 mod relay;
 mod reverify;
 mod slow;
@@ -44,14 +45,14 @@ pub use files::{Progress, ZipFlight};
 pub use origins::{Chain, ChainEntry, Chains, DirectOrigin, FetchRequest, MakeProxy};
 pub use prefetch::{Client, PrefetchSettings};
 use prefetch::{Fetch, Scheduler};
+pub use refresh::Refresher;
 pub use relay::{Relayed, SumdbTarget};
 pub use reverify::Reverified;
 pub use tokens::{BadTokenName, MOST_TOKENS, TokenError, TokenName, Tokens};
 pub use validity::{Validities, Validity};
 pub use vouch::{Foresight, Refusal, Said, VouchSettings, Vouched, Voucher};
 
-use crate::clock::{SharedClock, Timestamp};
-use crate::errand::Errand;
+use crate::clock::SharedClock;
 use crate::flights::{self, Flights};
 use crate::gomod::ModulePath;
 use crate::policy::{Course, Policy};
@@ -311,25 +312,6 @@ impl Engine {
     /// Of those, how many have been for long.
     pub fn slow_fetches(&self) -> usize {
         self.slow.count()
-    }
-
-    /// Asks again for what is asked for often and soon gets old; at most `most` at once. Gives how many were asked.
-    pub async fn refresh_due(self: &Arc<Self>, most: usize) -> usize {
-        self.tidy_prefetches();
-        let now = self.clock.now().0;
-        let ttl = u64::try_from(self.settings.ttl.as_millis()).unwrap_or(u64::MAX);
-        let due = Timestamp(now.saturating_sub(ttl / 4 * 3));
-        let old = Timestamp(now.saturating_sub(ttl));
-        let keys = self.recent.take_due(due, old);
-        for group in keys.chunks(most.max(1)) {
-            let flights: Vec<_> = group
-                .iter()
-                .filter_map(|key| self.ask_again(key, Errand::default(), None))
-                .collect();
-            self.metrics.refreshes.inc_by(flights.len() as u64);
-            futures_util::future::join_all(flights.into_iter().map(flights::outcome)).await;
-        }
-        keys.len()
     }
 
     /// Remembers an answer that says "no" with authority.

@@ -3,13 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Refresher};
 use crate::kit::tasks::Job;
-
-/// Background requests at once.
-const AT_ONCE: usize = 8;
 
 pub struct Refresh {
     /// Whose answers.
@@ -22,17 +20,16 @@ impl Job for Refresh {
     const NAME: &'static str = "refresh";
 
     async fn run(&self, stop: &CancellationToken) {
+        let mut refresher = Refresher::new(&self.engine);
+        let mut next = Instant::now() + self.every;
         loop {
             tokio::select! {
-                () = tokio::time::sleep(self.every) => {}
                 () = stop.cancelled() => return,
-            }
-            let refreshed = self.engine.refresh_due(AT_ONCE);
-            let Some(asked) = stop.run_until_cancelled(refreshed).await else {
-                return;
-            };
-            if asked > 0 {
-                tracing::debug!(asked, "asked again for what is asked for often");
+                () = sleep_until(next) => {
+                    refresher.look();
+                    next = Instant::now() + self.every;
+                }
+                () = refresher.goes_on() => {}
             }
         }
     }

@@ -201,31 +201,6 @@ async fn without_anybody_to_ask_latest_follows_from_what_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_asked_for_often_is_asked_for_again_before_it_is_old() {
-    let origin = FakeOrigin::new("a").says("/list", [body("v1.0.0\n")]);
-    let world = World::of(&origin);
-    for _ in 0..4 {
-        world.ask(LIST).await.unwrap();
-    }
-    world.quiet().await;
-    world.pass(Duration::from_secs(50)).await;
-    assert_eq!(world.engine.refresh_due(8).await, 1);
-    assert_eq!(origin.asked(), 2);
-    world.pass(Duration::from_secs(50)).await;
-    assert_eq!(world.ask(LIST).await.unwrap().cache, CacheStatus::Hit);
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_was_asked_for_once_is_left_to_get_old() {
-    let origin = FakeOrigin::new("a").says("/list", [body("v1.0.0\n")]);
-    let world = World::of(&origin);
-    world.ask(LIST).await.unwrap();
-    world.pass(Duration::from_secs(50)).await;
-    assert_eq!(world.engine.refresh_due(8).await, 0);
-    assert_eq!(origin.asked(), 1);
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_list_without_a_version_in_it_is_a_fault() {
     let origin = FakeOrigin::new("a").says("/list", [body("<html>")]);
     let world = World::of(&origin);

@@ -4,6 +4,7 @@
 mod chains;
 mod files;
 mod metadata;
+mod refresh;
 mod zips;
 
 use std::sync::Arc;
@@ -16,11 +17,12 @@ use parking_lot::Mutex;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, SharedClock, Timestamp};
 use crate::engine::origins::{
     Chain, ChainEntry, Chains, FetchRequest, Known, Origin, OriginError, Reply, Revalidation,
 };
 use crate::engine::*;
+use crate::errand::Errand;
 use crate::gomod::{Patterns, Version};
 use crate::protocol::Kind;
 use crate::store::catalog::memory::MemoryCatalog;

@@ -1,0 +1,127 @@
+//! Renewals in the background.
+
+use super::*;
+
+/// Asked for often, each of them, and soon old.
+async fn watched(world: &World, paths: &[String]) {
+    for path in paths {
+        for _ in 0..5 {
+            world.ask(path).await.unwrap();
+        }
+    }
+    world.quiet().await;
+    world.pass(Duration::from_secs(46)).await;
+}
+
+/// Renews what is due, in a task of its own.
+fn renewing(world: &World) -> tokio::task::JoinHandle<()> {
+    let mut refresher = Refresher::new(&world.engine);
+    tokio::spawn(async move {
+        refresher.look();
+        loop {
+            refresher.goes_on().await;
+        }
+    })
+}
+
+/// The clock stands, so whatever waits for time waits for ever.
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    for _ in 0..1_000_000 {
+        if holds() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("waited in vain for {what}");
+}
+
+fn asked_again(origin: &FakeOrigin, of: &str) -> usize {
+    let calls = origin.calls();
+    let of_it = calls.iter().filter(|call| call.path.contains(of));
+    of_it.count()
+}
+
+const LIST: &str = "example.com/m/@v/list";
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_for_often_is_asked_for_again_before_it_is_old() {
+    let origin = FakeOrigin::new("a").says("/list", [body("v1.0.0\n")]);
+    let world = World::of(&origin);
+    for _ in 0..4 {
+        world.ask(LIST).await.unwrap();
+    }
+    world.quiet().await;
+    world.pass(Duration::from_secs(50)).await;
+    Refresher::new(&world.engine).look();
+    world.quiet().await;
+    assert_eq!(origin.asked(), 2);
+    world.pass(Duration::from_secs(50)).await;
+    assert_eq!(world.ask(LIST).await.unwrap().cache, CacheStatus::Hit);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_asked_for_once_is_left_to_get_old() {
+    let origin = FakeOrigin::new("a").says("/list", [body("v1.0.0\n")]);
+    let world = World::of(&origin);
+    world.ask(LIST).await.unwrap();
+    world.pass(Duration::from_secs(50)).await;
+    Refresher::new(&world.engine).look();
+    world.quiet().await;
+    assert_eq!(origin.asked(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_module_that_hangs_delays_no_other_and_takes_few_slots() {
+    let gate = Gate::default();
+    let origin = FakeOrigin::new("a");
+    let info = r#"{"Version":"v1.0.0","Time":"2020-01-01T00:00:00Z"}"#;
+    let mut hanging = Vec::new();
+    for n in 0..12 {
+        let path = format!("example.com/hangs/@v/branch{n}.info");
+        origin.says(&path, [body(info), after(&gate, body(info))]);
+        hanging.push(path);
+    }
+    origin.says("/list", [body("v1.0.0\n")]);
+    let others: Vec<_> = (0..40)
+        .map(|n| format!("example.com/m{n}/@v/list"))
+        .collect();
+    let world = World::of(&origin);
+    // What hangs comes first, as far as that is up to us.
+    watched(&world, &[&hanging[..], &others[..]].concat()).await;
+    let first = origin.asked();
+    assert_eq!(first, 52);
+    let renewing = renewing(&world);
+    until("all others", || asked_again(&origin, "/list") == 80).await;
+    assert_eq!(asked_again(&origin, "/hangs/"), 12 + 2);
+    gate.open();
+    until("the rest", || asked_again(&origin, "/hangs/") == 24).await;
+    renewing.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_many_are_renewed_at_once_and_none_twice() {
+    let gate = Gate::default();
+    let origin = FakeOrigin::new("a");
+    let paths: Vec<_> = (0..20)
+        .map(|n| format!("example.com/m{n}/@v/list"))
+        .collect();
+    for path in &paths {
+        origin.says(path, [body("v1.0.0\n"), after(&gate, body("v1.0.0\n"))]);
+    }
+    let world = World::of(&origin);
+    watched(&world, &paths).await;
+    let mut refresher = Refresher::new(&world.engine);
+    refresher.look();
+    world.stand().await;
+    assert_eq!(origin.asked(), 20 + 8);
+    refresher.look();
+    world.stand().await;
+    assert_eq!(origin.asked(), 20 + 8);
+    gate.open();
+    while origin.asked() < 40 {
+        refresher.goes_on().await;
+        world.stand().await;
+    }
+    world.quiet().await;
+    assert_eq!(origin.asked(), 40);
+}
