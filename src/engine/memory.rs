@@ -464,6 +464,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
         /// In any order: a file is never answered as it was before its last change; a list never gives way to an older
         /// one, and is fresh only if nothing has outdated it since it was read.
         #[test]

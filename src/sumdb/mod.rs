@@ -18,7 +18,7 @@ mod record;
 mod seams;
 mod spec;
 #[cfg(test)]
-mod testing;
+pub mod testing;
 mod tile;
 mod tiles;
 

@@ -1,4 +1,4 @@
-//! A signer and a log of our own, for the tests of this room.
+//! A signer and a log of our own, for tests.
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine as _;
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::head::Head;
 use super::key::VerifierKey;
 use super::merkle::{Hash, Node, fold, leaf, node, roots};
-use super::tile::TileId;
+use super::tile::{TileId, TilePath};
 
 /// Signs notes.
 pub struct Signer {
@@ -148,5 +148,28 @@ impl TestLog {
             })
         });
         Some(hashes.collect::<Vec<_>>().concat().into())
+    }
+
+    /// What a database whose latest head has `size` records answers; `None` if that is "not found".
+    pub fn answer(&self, path: &str, size: u64) -> Option<Bytes> {
+        if path == "latest" {
+            return Some(self.note(size).into());
+        }
+        if let Some(version) = path.strip_prefix("lookup/") {
+            let begin = format!("{} ", version.replacen('@', " ", 1));
+            let id = self
+                .records
+                .iter()
+                .position(|record| record.starts_with(&begin))? as u64;
+            return (id < size).then(|| self.lookup(id, size));
+        }
+        let tile = TilePath::parse(path)?;
+        if tile.tile.is_some() {
+            return self.tile(tile.id(), tile.width);
+        }
+        let start = tile.index as usize * 256;
+        let records = self.records.get(start..start + usize::from(tile.width))?;
+        let lines = records.iter().map(|text| format!("{text}\n"));
+        Some(lines.collect::<String>().into())
     }
 }

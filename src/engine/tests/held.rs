@@ -1,5 +1,6 @@
 //! A catalog whose reads and changes can be held at a chosen moment.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -28,6 +29,7 @@ pub(super) enum At {
 pub(super) struct HeldCatalog {
     inner: MemoryCatalog,
     next: Mutex<Option<Next>>,
+    closed: AtomicBool,
 }
 
 struct Next {
@@ -47,8 +49,7 @@ impl Hold {
     /// Waits until somebody is held.
     pub(super) async fn reached(&mut self) {
         let reached = self.reached.take().expect("waited for once");
-        let reached = tokio::time::timeout(Duration::from_secs(10), reached);
-        reached.await.expect("in time").expect("somebody comes by");
+        reached.await.expect("somebody comes by");
     }
 
     /// Lets it go on.
@@ -63,6 +64,7 @@ impl HeldCatalog {
         HeldCatalog {
             inner: MemoryCatalog::new(clock),
             next: Mutex::default(),
+            closed: AtomicBool::new(false),
         }
     }
 
@@ -108,6 +110,9 @@ impl Catalog for HeldCatalog {
     ) -> Result<Applied, CatalogError> {
         for change in &changes {
             self.passes(At::Change, &change.key()).await;
+        }
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(CatalogError::Unavailable);
         }
         self.inner.apply(expect, changes).await
     }
@@ -155,6 +160,7 @@ impl Catalog for HeldCatalog {
     }
 
     async fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
         self.inner.close().await;
     }
 }

@@ -1,6 +1,7 @@
 //! What is cached never outlives what it was made of.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 use super::held::{At, HeldCatalog};
+use super::{ROOMY, files_in, folder};
 use crate::clock::{Clock, SharedClock, Timestamp};
 use crate::engine::memory::{CachedFile, CachedMetadata};
 use crate::engine::{
@@ -20,7 +22,7 @@ use crate::gomod::{H1, ModulePath, Patterns, Version};
 use crate::policy::Policy;
 use crate::protocol::{FileKey, Key, Kind, Meta, MetaKey};
 use crate::store::{
-    Companions, DataDir, FactKey, FileRecord, MetaRecord, Sha256, Store, Verification, Verified,
+    Companions, FactKey, FileRecord, MetaRecord, Sha256, Store, Verification, Verified,
 };
 use crate::telemetry::metrics::EngineMetrics;
 
@@ -44,7 +46,6 @@ struct World {
     engine: Arc<Engine>,
     catalog: Arc<HeldCatalog>,
     clock: Arc<Hand>,
-    _data: DataDir,
     _folder: TempDir,
 }
 
@@ -54,12 +55,12 @@ impl World {
     }
 
     fn with_memory(bytes: u64) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = folder();
         let clock = Arc::new(Hand(Mutex::new(Timestamp(1_000_000))));
         let shared: SharedClock = clock.clone();
-        let data = DataDir::open(folder.path(), 0, 1 << 20, &shared).unwrap();
+        let files = files_in(folder.path(), &Arc::new(AtomicU64::new(ROOMY)), &shared);
         let catalog = Arc::new(HeldCatalog::new(&shared));
-        let store = Store::new(catalog.clone(), data.store.local().clone());
+        let store = Store::new(catalog.clone(), files);
         let policy = Policy::new(Vec::new(), Patterns::parse(""), Patterns::parse(""));
         let voucher = Voucher::new(
             VouchSettings {
@@ -107,7 +108,6 @@ impl World {
             engine,
             catalog,
             clock,
-            _data: data,
             _folder: folder,
         }
     }

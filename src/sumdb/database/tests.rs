@@ -88,32 +88,12 @@ impl Server {
     }
 
     fn answer(&self, path: &str) -> Option<Bytes> {
-        let (log, size) = (self.log.lock(), *self.size.lock());
-        if path == "latest" {
-            return Some(log.note(size).into());
-        }
-        if let Some(rest) = path.strip_prefix("lookup/a.com/m") {
-            let n: u64 = rest.strip_suffix("@v1.0.0")?.parse().ok()?;
-            return (n < size).then(|| log.lookup(n, size));
-        }
-        let tile = TilePath::parse(path)?;
-        if tile.width < FULL && self.no_partials.load(Ordering::Relaxed) {
+        let is_partial = |tile: TilePath| tile.width < FULL;
+        if self.no_partials.load(Ordering::Relaxed) && TilePath::parse(path).is_some_and(is_partial)
+        {
             return None;
         }
-        match tile.tile {
-            Some(_) => log.tile(tile.id(), tile.width),
-            None => {
-                let start = tile.index as usize * 256;
-                let records = log.records.get(start..start + usize::from(tile.width))?;
-                Some(
-                    records
-                        .iter()
-                        .map(|text| format!("{text}\n"))
-                        .collect::<String>()
-                        .into(),
-                )
-            }
-        }
+        self.log.lock().answer(path, *self.size.lock())
     }
 }
 

@@ -1,6 +1,8 @@
 //! Lists, `@latest`, queries.
 
 use super::*;
+use crate::engine::tests::held::{At, HeldCatalog};
+use crate::store::FactKey;
 
 const LIST: &str = "example.com/m/@v/list";
 const LATEST: &str = "example.com/m/@latest";
@@ -213,4 +215,162 @@ async fn an_info_of_a_version_that_cannot_be_this_modules_is_a_fault() {
     let world = World::of(&origin);
     let error = world.ask("example.com/m/@v/main.info").await.unwrap_err();
     assert_eq!(error.class, Class::Upstream);
+}
+
+fn list_key() -> MetaKey {
+    match key(LIST) {
+        Key::Meta(key) => key,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A list that has been asked for often, is still fresh, and is due to be asked for again: how it was answered last.
+async fn due_list(next: Step) -> (Arc<FakeOrigin>, World, Answer) {
+    let first = Step::Named("v1.0.0\n", "\"one\"");
+    let origin = FakeOrigin::new("a").says("/list", [first, next]);
+    let world = World::of(&origin);
+    for _ in 0..3 {
+        world.ask(LIST).await.unwrap();
+    }
+    let answer = world.ask(LIST).await.unwrap();
+    world.quiet().await;
+    world.pass(Duration::from_secs(50)).await;
+    (origin, world, answer)
+}
+
+/// Whether the cached responses would give it.
+fn holds(world: &World, answer: &Answer) -> bool {
+    let now = || world.clock.now();
+    let validity = answer.validity.as_ref();
+    validity.is_some_and(|validity| world.engine.validities.holds(validity, now))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_joins_the_refresh_that_is_under_way() {
+    let gate = Gate::default();
+    let (origin, world, _) = due_list(after(&gate, body("v1.1.0\n"))).await;
+    Refresher::new(&world.engine).look();
+    gate.reached().await;
+    // It gets old meanwhile.
+    world.pass(Duration::from_secs(11)).await;
+    let clients = [world.client(LIST), world.client(LIST)];
+    world.stand().await;
+    gate.open();
+    for client in clients {
+        let answer = client.await.unwrap().unwrap();
+        assert_eq!(
+            (answer.cache, text(&answer).as_str()),
+            (REFRESHED, "v1.1.0\n")
+        );
+    }
+    assert_eq!(origin.asked(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_refreshes_the_one_that_began_last_is_what_is_kept() {
+    let steps = ["v1.0.0\n", "v1.1.0\n", "v1.2.0\n"].map(body);
+    let origin = FakeOrigin::new("a").says("/list", steps);
+    let mut setup = Setup::of(chain("a", &[&origin]));
+    let shared: SharedClock = setup.clock.clone();
+    let catalog = Arc::new(HeldCatalog::new(&shared));
+    setup.catalog = catalog.clone();
+    let world = setup.build();
+    world.ask(LIST).await.unwrap();
+    world.quiet().await;
+    let mut hold = catalog.hold(At::Change, FactKey::Metadata(list_key()));
+    assert_eq!(text(&world.ask_anew(LIST).await.unwrap()), "v1.1.0\n");
+    hold.reached().await;
+    // The first one has been answered and is being kept.
+    let engine = Arc::clone(&world.engine);
+    let second = tokio::spawn(async move {
+        let mode = Mode {
+            no_cache: true,
+            ..Mode::default()
+        };
+        engine.ask(&key(LIST), &mode).await
+    });
+    world.stand().await;
+    assert_eq!(origin.asked(), 2);
+    hold.go_on();
+    assert_eq!(text(&second.await.unwrap().unwrap()), "v1.2.0\n");
+    world.quiet().await;
+    let kept = world.engine.store().metadata(&list_key()).await.unwrap();
+    assert_eq!(kept.unwrap().body, "v1.2.0\n");
+    assert_eq!(text(&world.ask(LIST).await.unwrap()), "v1.2.0\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_not_changed_takes_the_place_of_what_the_responses_hold() {
+    let (_origin, world, old) = due_list(Step::NotModified).await;
+    assert!(holds(&world, &old));
+    Refresher::new(&world.engine).look();
+    world.quiet().await;
+    // It is younger now than that answer says, and who put it among the responses only now would put it in vain.
+    assert!(!holds(&world, &old));
+    let mut answers = Vec::new();
+    for _ in 0..3 {
+        answers.push(world.ask(LIST).await.unwrap());
+    }
+    let new = answers.pop().unwrap();
+    assert_eq!((new.cache, text(&new)), (CacheStatus::Hit, text(&old)));
+    assert_eq!(new.fetched.unwrap().0 - old.fetched.unwrap().0, 50_000);
+    world.pass(Duration::from_secs(59)).await;
+    assert!(holds(&world, &new));
+    world.pass(Duration::from_secs(1)).await;
+    assert!(!holds(&world, &new));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_responses_hold_ends_in_time_while_a_refresh_hangs() {
+    let gate = Gate::default();
+    let (_origin, world, old) = due_list(after(&gate, Step::NotModified)).await;
+    Refresher::new(&world.engine).look();
+    gate.reached().await;
+    world.pass(Duration::from_secs(9)).await;
+    assert!(holds(&world, &old));
+    world.pass(Duration::from_secs(2)).await;
+    assert!(!holds(&world, &old));
+    let stale = world.ask(LIST).await.unwrap();
+    assert!(matches!(stale.cache, CacheStatus::Stale(_)), "{stale:?}");
+    assert!(stale.validity.is_none());
+    gate.open();
+    world.quiet().await;
+    assert_eq!(world.ask(LIST).await.unwrap().cache, CacheStatus::Hit);
+}
+
+/// With so many lines that it is of about this size.
+fn long_list(bytes: usize, last: &str) -> String {
+    let lines = (0..bytes / 9).map(|n| format!("v1.{}.0\n", 1000 + n));
+    lines.chain([format!("{last}\n")]).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn lists_of_any_size_are_there_after_a_restart() {
+    for bytes in [1 << 10, 5 << 10, 66 << 10] {
+        let (first, second) = (long_list(bytes, "v1.0.0"), long_list(bytes, "v1.1.0"));
+        let steps = [
+            Step::Body(first.clone().into()),
+            Step::Body(second.clone().into()),
+        ];
+        let origin = FakeOrigin::new("a").says("/list", steps);
+        let public = || chain("a", &[&origin]);
+        let world = Setup::of(public()).build();
+        world.ask(LIST).await.unwrap();
+        world.quiet().await;
+        let body = async |world: &World, answer: Answer| match &answer.content {
+            Content::File(file) => world.engine.store().read_whole(file).await.unwrap(),
+            _ => text(&answer).into(),
+        };
+        let again = Setup::after(&world, public()).build();
+        let kept = again.ask_kept(LIST).await.unwrap();
+        assert_eq!(kept.cache, CacheStatus::Hit);
+        assert_eq!(body(&again, kept).await, first);
+        let anew = again.ask_anew(LIST).await.unwrap();
+        assert_eq!(body(&again, anew).await, second);
+        again.quiet().await;
+        let last = Setup::after(&again, public()).build();
+        let kept = last.ask_kept(LIST).await.unwrap();
+        assert_eq!(body(&last, kept).await, second);
+        assert_eq!(origin.asked(), 2);
+    }
 }

@@ -2,9 +2,11 @@
 //! stands still; nothing here sleeps, and nothing leaves the process.
 
 mod chains;
+mod databases;
 mod files;
 mod metadata;
 mod refresh;
+mod restart;
 mod zips;
 
 use std::sync::Arc;
@@ -17,21 +19,21 @@ use parking_lot::Mutex;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
+use super::{ROOMY, files_in, folder};
 use crate::clock::{Clock, SharedClock, Timestamp};
 use crate::engine::origins::{
     Chain, ChainEntry, Chains, FetchRequest, Known, Origin, OriginError, Reply, Revalidation,
 };
 use crate::engine::*;
 use crate::errand::Errand;
-use crate::gomod::{Patterns, Version};
+use crate::gomod::zip::ZipWriter;
+use crate::gomod::{ModulePath, Patterns, Version};
 use crate::protocol::Kind;
+use crate::store::Catalog;
 use crate::store::catalog::memory::MemoryCatalog;
-use crate::store::local::{Disk, Folders, LocalFiles};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{OnFailure, Validators, ZipStream};
-
-/// What is free while there is room. Bytes.
-const ROOMY: u64 = 1 << 40;
+use databases::FakeDatabase;
 
 /// Where a script has got to, for whoever waits for that, and when it may go on.
 #[derive(Clone, Default)]
@@ -309,97 +311,138 @@ fn chain(text: &str, origins: &[&Arc<FakeOrigin>]) -> Chain {
 struct World {
     engine: Arc<Engine>,
     clock: Arc<TestClock>,
+    catalog: Arc<dyn Catalog>,
     /// Bytes that the disk says are free.
     free: Arc<AtomicU64>,
-    dir: TempDir,
+    dir: Arc<TempDir>,
+}
+
+/// What an engine is made of.
+struct Setup {
+    public: Chain,
+    /// `private.example` is private, and comes by a chain of its own.
+    private: Chain,
+    settings: Settings,
+    vouch: VouchSettings,
+    database: Option<Arc<FakeDatabase>>,
+    clock: Arc<TestClock>,
+    catalog: Arc<dyn Catalog>,
+    dir: Arc<TempDir>,
+}
+
+impl Setup {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "where a clock begins does not matter"
+    )]
+    fn of(public: Chain) -> Self {
+        let clock = Arc::new(TestClock {
+            start: Instant::now(),
+            passed: AtomicU64::new(0),
+        });
+        let shared: SharedClock = clock.clone();
+        Setup {
+            public,
+            private: Chain::default(),
+            settings: Settings {
+                ttl: Duration::from_secs(60),
+                negative_ttl: Duration::from_secs(60),
+                refused_ttl: Duration::from_secs(10),
+                refresh_wait: Duration::from_secs(1),
+                memory: 1 << 20,
+                max_flights: 64,
+                max_zip_flights: 64,
+                prefetch: PrefetchSettings {
+                    enabled: false,
+                    requests: 8,
+                    bytes: 1 << 30,
+                    include_private: false,
+                },
+                reverify_every: Duration::from_secs(60),
+            },
+            vouch: VouchSettings {
+                serve_unverified: true,
+                first_seen_unknown: true,
+                patience: Duration::from_secs(15),
+            },
+            database: None,
+            clock,
+            catalog: Arc::new(MemoryCatalog::new(&shared)),
+            dir: Arc::new(folder()),
+        }
+    }
+
+    /// On what another engine has left behind.
+    fn after(world: &World, public: Chain) -> Self {
+        Setup {
+            clock: Arc::clone(&world.clock),
+            catalog: Arc::clone(&world.catalog),
+            dir: Arc::clone(&world.dir),
+            ..Setup::of(public)
+        }
+    }
+
+    fn build(self) -> World {
+        let shared: SharedClock = self.clock.clone();
+        let free = Arc::new(AtomicU64::new(ROOMY));
+        let files = files_in(self.dir.path(), &free, &shared);
+        let store = Store::new(Arc::clone(&self.catalog), files);
+        let policy = Policy::new(
+            Vec::new(),
+            Patterns::parse("private.example"),
+            Patterns::parse(""),
+        );
+        let database = self
+            .database
+            .map(|database| database.open(&store, shared.clone()));
+        let voucher = Voucher::new(
+            self.vouch,
+            database.into_iter().collect(),
+            policy.clone(),
+            store.clone(),
+            shared.clone(),
+        );
+        let (_, public) = watch::channel(Some(self.public));
+        let chains = Chains {
+            public,
+            private: self.private,
+            routes: Vec::new(),
+        };
+        let metrics = Metrics::new().engine;
+        let engine = Engine::new(
+            self.settings,
+            policy,
+            store,
+            chains,
+            voucher,
+            shared,
+            metrics,
+        );
+        World {
+            engine,
+            clock: self.clock,
+            catalog: self.catalog,
+            free,
+            dir: self.dir,
+        }
+    }
 }
 
 impl World {
     /// Whose public chain is one origin.
     fn of(origin: &Arc<FakeOrigin>) -> World {
-        World::with(chain(&origin.label, &[origin]), |_| {})
+        Setup::of(chain(&origin.label, &[origin])).build()
     }
 
     fn with(public: Chain, change: impl FnOnce(&mut Settings)) -> World {
         World::full(public, Chain::default(), change)
     }
 
-    /// `private.example` is private, and comes by a chain of its own.
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "where a clock begins does not matter"
-    )]
     fn full(public: Chain, private: Chain, change: impl FnOnce(&mut Settings)) -> World {
-        let dir = tempfile::tempdir().unwrap();
-        let folder = |name: &str| {
-            let path = dir.path().join(name);
-            std::fs::create_dir_all(&path).unwrap();
-            path
-        };
-        let clock = Arc::new(TestClock {
-            start: Instant::now(),
-            passed: AtomicU64::new(0),
-        });
-        let shared: SharedClock = clock.clone();
-        let free = Arc::new(AtomicU64::new(ROOMY));
-        let disk = Disk::with_free(dir.path().to_owned(), Arc::clone(&free), shared.clone());
-        folder("modules");
-        folder("sumdb");
-        let folders = Folders {
-            data: dir.path().to_owned(),
-            tmp_of_modules: folder("tmp"),
-            tmp_of_sumdb: folder("tmp/sumdb"),
-        };
-        let files = LocalFiles::new(folders, Arc::new(disk)).unwrap();
-        let store = Store::new(Arc::new(MemoryCatalog::new(&shared)), files);
-        let policy = Policy::new(
-            Vec::new(),
-            Patterns::parse("private.example"),
-            Patterns::parse(""),
-        );
-        let vouch = VouchSettings {
-            serve_unverified: true,
-            first_seen_unknown: true,
-            patience: Duration::from_secs(15),
-        };
-        let voucher = Voucher::new(
-            vouch,
-            Vec::new(),
-            policy.clone(),
-            store.clone(),
-            shared.clone(),
-        );
-        let mut settings = Settings {
-            ttl: Duration::from_secs(60),
-            negative_ttl: Duration::from_secs(60),
-            refused_ttl: Duration::from_secs(10),
-            refresh_wait: Duration::from_secs(1),
-            memory: 1 << 20,
-            max_flights: 64,
-            max_zip_flights: 64,
-            prefetch: PrefetchSettings {
-                enabled: false,
-                requests: 8,
-                bytes: 1 << 30,
-                include_private: false,
-            },
-            reverify_every: Duration::from_secs(60),
-        };
-        change(&mut settings);
-        let (_, public) = watch::channel(Some(public));
-        let chains = Chains {
-            public,
-            private,
-            routes: Vec::new(),
-        };
-        let metrics = Metrics::new().engine;
-        let engine = Engine::new(settings, policy, store, chains, voucher, shared, metrics);
-        World {
-            engine,
-            clock,
-            free,
-            dir,
-        }
+        let mut setup = Setup::of(public);
+        setup.private = private;
+        change(&mut setup.settings);
+        setup.build()
     }
 
     async fn ask(&self, path: &str) -> Result<Answer, EngineError> {
@@ -449,7 +492,12 @@ impl World {
     /// Everything that was begun has ended. Writing is done by threads that the clock does not know: while they are at
     /// work, whoever waits in vain would seem to have waited for long.
     async fn quiet(&self) {
-        while self.engine.flights() > 0 {
+        self.until(|| self.engine.flights() == 0).await;
+    }
+
+    /// Waits for that without letting the clock go on, as it does while all are waiting.
+    async fn until(&self, is_so: impl Fn() -> bool) {
+        while !is_so() {
             tokio::task::yield_now().await;
         }
     }
@@ -459,6 +507,26 @@ impl World {
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
+    }
+}
+
+/// The zip of a module with one file of so many bytes that cannot be made fewer.
+fn zip(bytes: usize) -> Bytes {
+    let module = ModulePath::parse("example.com/m").unwrap();
+    let version = Version::parse("v1.0.0").unwrap();
+    let mut random = fastrand::Rng::with_seed(7);
+    let content: Vec<u8> = (0..bytes).map(|_| random.u8(..)).collect();
+    let mut writer = ZipWriter::new(Vec::new(), &module, &version).unwrap();
+    writer
+        .add("content", bytes as u64, &mut &content[..])
+        .unwrap();
+    writer.finish().unwrap().into()
+}
+
+async fn landed(world: &World, answer: Answer) -> Result<Answer, EngineError> {
+    match &answer.content {
+        Content::Growing(flight) => world.engine.landed(flight).await,
+        _ => Ok(answer),
     }
 }
 

@@ -1,31 +1,9 @@
 //! Zips, which are read while they grow.
 
 use super::*;
-use crate::gomod::ModulePath;
-use crate::gomod::zip::ZipWriter;
 
 const ZIP: &str = "example.com/m/@v/v1.0.0.zip";
 const FAULT: Step = Step::Fails(Class::Upstream);
-
-/// The zip of a module with one file of so many bytes that cannot be made fewer.
-fn zip(bytes: usize) -> Bytes {
-    let module = ModulePath::parse("example.com/m").unwrap();
-    let version = Version::parse("v1.0.0").unwrap();
-    let mut random = fastrand::Rng::with_seed(7);
-    let content: Vec<u8> = (0..bytes).map(|_| random.u8(..)).collect();
-    let mut writer = ZipWriter::new(Vec::new(), &module, &version).unwrap();
-    writer
-        .add("content", bytes as u64, &mut &content[..])
-        .unwrap();
-    writer.finish().unwrap().into()
-}
-
-async fn landed(world: &World, answer: Answer) -> Result<Answer, EngineError> {
-    match &answer.content {
-        Content::Growing(flight) => world.engine.landed(flight).await,
-        _ => Ok(answer),
-    }
-}
 
 #[tokio::test(start_paused = true)]
 async fn a_zip_is_verified_and_kept() {
