@@ -1,0 +1,114 @@
+//! Direct mode under one set of rules: from a module path to its repository.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::error::DirectError;
+use super::module::Lodging;
+use super::repositories::{CONTACT, Direct};
+use super::world::World;
+use crate::gomod::ModulePath;
+use crate::vcs::layout::Layout;
+use crate::vcs::resolve::{ResolveError, Resolver};
+use crate::vcs::root::Vcs;
+use crate::vcs::rules::{Purpose, Rules};
+use crate::vcs::url::{Allowed, RepoUrl};
+
+/// How long it is remembered which repository a module is in.
+const ROOT_TTL: Duration = Duration::from_secs(600);
+
+/// Direct mode under one set of rules.
+pub struct Way {
+    id: usize,
+    direct: Arc<Direct>,
+    rules: Arc<Rules>,
+    /// The same, where plain http is allowed.
+    insecure: Arc<Rules>,
+    resolver: Resolver,
+}
+
+/// Where a module is.
+pub enum Place {
+    Repository(Box<Lodging>),
+    /// At another module proxy (`mod` of its page).
+    Proxy(RepoUrl),
+}
+
+impl Way {
+    /// Each way has a number of its own.
+    pub fn new(id: usize, direct: &Arc<Direct>, rules: Rules) -> Arc<Self> {
+        let private = rules.private;
+        let insecure = Arc::new(Rules {
+            insecure: true,
+            ..rules.clone()
+        });
+        let rules = Arc::new(rules);
+        let outside = Arc::new(World {
+            direct: Arc::clone(direct),
+            rules: Arc::clone(&rules),
+            insecure: Arc::clone(&insecure),
+        });
+        Arc::new(Way {
+            id,
+            direct: Arc::clone(direct),
+            rules,
+            insecure,
+            resolver: Resolver::new(outside, Arc::clone(&direct.clock), ROOT_TTL, private),
+        })
+    }
+
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// How long an answer may take that needs a fetch.
+    pub fn patience(&self) -> Duration {
+        CONTACT + self.rules.timeout
+    }
+
+    /// Where a module is.
+    pub async fn place(&self, module: &ModulePath) -> Result<Place, DirectError> {
+        let insecure =
+            self.rules.insecure || self.direct.insecure.matching(module.as_str()).is_some();
+        let allowed = Allowed {
+            ssh: self.rules.ssh.is_some(),
+            insecure,
+        };
+        let found = timeout(CONTACT, self.resolver.resolve(module, allowed)).await;
+        let root = found.unwrap_or_else(|_| {
+            Err(ResolveError::Timeout(format!(
+                "{module}: its host did not say in time where its repository is"
+            )))
+        })?;
+        let side = self.direct.hosts().side(&self.rules);
+        if side.reserved.covers(&root.url, module) {
+            return Err(ResolveError::Barred(format!(
+                "{module}: its repository is one that private patterns name (--private), and public modules do not come from those"
+            ))
+            .into());
+        }
+        if root.vcs == Vcs::Mod {
+            return Ok(Place::Proxy(root.url));
+        }
+        let layout = Layout::new(module, &root)?;
+        let rules = match insecure {
+            true => &self.insecure,
+            false => &self.rules,
+        };
+        let first = module.as_str().split('/').next();
+        let purpose = Purpose {
+            rules: Arc::clone(rules),
+            own_host: first.is_some_and(|host| host.eq_ignore_ascii_case(root.url.host())),
+            url: root.url.clone(),
+        };
+        Ok(Place::Repository(Box::new(Lodging {
+            repository: self.direct.repository(self.id, purpose),
+            direct: Arc::clone(&self.direct),
+            root,
+            layout,
+            module: module.clone(),
+        })))
+    }
+}
