@@ -14,7 +14,7 @@ mod fetching;
 mod files;
 mod latest;
 mod memory;
-mod meta;
+mod metadata;
 mod negative;
 mod origins;
 mod prefetch;

@@ -1,0 +1,231 @@
+//! Answers that change: lists, `@latest`, queries. Fresh ones are answered at once, old ones asked for again while the
+//! client waits a moment, and an old copy is the answer whenever nobody says that the thing does not exist.
+
+mod flight;
+mod keep;
+mod known;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::Engine;
+use super::answer::{Answer, CacheStatus, Mode};
+use super::error::EngineError;
+use super::fetched::MetaOutcome;
+use super::memory::CachedMetadata;
+use super::validity::Validity;
+use crate::clock::Timestamp;
+use crate::errand::Errand;
+use crate::flights::{Outcome, outcome};
+use crate::protocol::{Key, MetaKey};
+
+/// When somebody asked, and what was known then.
+#[derive(Clone, Copy)]
+struct Asked {
+    at: Timestamp,
+    validity: Validity,
+}
+
+impl Engine {
+    /// Answers for something that changes.
+    pub(super) async fn meta(
+        self: &Arc<Self>,
+        key: &MetaKey,
+        mode: &Mode,
+    ) -> Result<Answer, EngineError> {
+        let asked = self.asked(key);
+        let kept = self.kept_meta(key).await?;
+        if mode.cached_only {
+            let kept = kept.ok_or_else(|| EngineError::not_kept(&key.describe()))?;
+            return Ok(self.kept_answer(&kept));
+        }
+        let known_no = self
+            .negatives
+            .get_for(&Key::Meta(key.clone()), mode.no_cache);
+        if !mode.no_cache || known_no.is_some() {
+            if let Some(error) = known_no {
+                // Only "it does not exist" goes before a kept copy.
+                return match kept.filter(|_| !error.is_absent()) {
+                    Some(kept) if self.is_fresh(&kept) => {
+                        Ok(self.answer(&kept, CacheStatus::Hit, None))
+                    }
+                    Some(kept) => Ok(self.stale(key, &kept, &error.to_string())),
+                    None => Err(Self::from_negative(error)),
+                };
+            }
+            if let Some(kept) = kept.as_ref().filter(|kept| self.is_fresh(kept)) {
+                let mut answer = self.answer(kept, CacheStatus::Hit, None);
+                // It is counted often enough to be asked for again in time.
+                if self.recent.asked(key, kept.record.fetched) {
+                    answer.validity = Some(kept.validity);
+                }
+                return Ok(answer);
+            }
+        }
+        let stored = self.store.keeps();
+        let cache = match (&kept, mode.no_cache) {
+            (_, true) => CacheStatus::Forced { stored },
+            (Some(_), false) => CacheStatus::Refreshed { stored },
+            (None, false) => CacheStatus::Miss { stored },
+        };
+        if mode.no_cache {
+            self.outwait(key).await;
+        }
+        let since = (!mode.no_cache).then_some(asked.at);
+        let flight = self.ask_again(key, mode.errand(), since);
+        let landed = match (flight, &kept) {
+            (None, _) => Some(Err(EngineError::too_many())),
+            (Some(flight), Some(kept)) if !mode.no_cache => {
+                let landing = self.landing(key, mode.errand(), asked, flight);
+                match timeout(self.settings.refresh_wait, landing).await {
+                    Ok(landed) => landed,
+                    // It goes on without this client.
+                    Err(_) => {
+                        return Ok(self.stale(key, kept, "the refresh takes longer than a moment"));
+                    }
+                }
+            }
+            (Some(flight), Some(_)) => outcome(flight).await,
+            (Some(flight), None) => {
+                let wait = (!mode.no_cache).then_some(self.settings.refresh_wait);
+                let landing = self.landing(key, mode.errand(), asked, flight);
+                Some(self.new_answer(key, wait, landing).await)
+            }
+        };
+        match (landed, kept) {
+            // Derived from something that is itself past its time.
+            (Some(Ok(record)), _) if asked.at.since(record.record.fetched) > self.settings.ttl => {
+                Ok(self.stale(key, &record, "derived from a stale list"))
+            }
+            (Some(Ok(record)), _) => {
+                self.prefetch.listed(key, mode.prefetches_for());
+                let from = Arc::from(record.record.from.as_str());
+                Ok(self.answer(&record, cache, Some(from)))
+            }
+            (Some(Err(error)), _) if error.is_denied() => Err(error),
+            (Some(Err(error)), Some(kept)) => Ok(self.stale(key, &kept, &error.to_string())),
+            (Some(Err(error)), None) => Err(error),
+            (None, Some(kept)) => Ok(self.stale(key, &kept, "the fetch ended unexpectedly")),
+            (None, None) => Err(EngineError::ours("the fetch ended unexpectedly")),
+        }
+    }
+
+    /// For whoever asks now.
+    fn asked(&self, key: &MetaKey) -> Asked {
+        Asked {
+            at: self.clock.now(),
+            validity: self.validities.of(key),
+        }
+    }
+
+    /// The outcome of a flight that may have begun before this client asked: what has been outdated between the two is
+    /// not what it wants, and is asked for anew.
+    async fn landing(
+        self: &Arc<Self>,
+        key: &MetaKey,
+        errand: Errand,
+        asked: Asked,
+        flight: Outcome<MetaOutcome>,
+    ) -> Option<MetaOutcome> {
+        match outcome(flight).await {
+            Some(Ok(meta)) if meta.validity.is_before(&asked.validity) => {
+                self.outwait(key).await;
+                match self.ask_again(key, errand, Some(asked.at)) {
+                    Some(flight) => outcome(flight).await,
+                    None => Some(Err(EngineError::too_many())),
+                }
+            }
+            landed => landed,
+        }
+    }
+
+    /// The outcome for whoever has nothing older.
+    async fn new_answer(
+        &self,
+        key: &MetaKey,
+        wait: Option<Duration>,
+        landing: impl Future<Output = Option<MetaOutcome>>,
+    ) -> MetaOutcome {
+        let asking = async {
+            let landed = landing.await;
+            landed.unwrap_or_else(|| Err(EngineError::ours("the fetch ended unexpectedly")))
+        };
+        self.or_absence(&Key::Meta(key.clone()), wait, asking).await
+    }
+
+    /// Waits until a flight that is under way has ended: it may have its answer from before this client asked.
+    async fn outwait(&self, key: &MetaKey) {
+        if let Some(mut flight) = self.meta_flights.get(key) {
+            // It leaves its place before it lets go of the other end.
+            while flight.changed().await.is_ok() {}
+        }
+    }
+
+    /// The current record, for other parts of the engine: asked for if it is not fresh, an old one if need be.
+    pub(super) async fn record(self: &Arc<Self>, key: &MetaKey, errand: Errand) -> MetaOutcome {
+        let asked = self.asked(key);
+        let kept = self.kept_meta(key).await?;
+        if let Some(kept) = kept.as_ref().filter(|kept| self.is_fresh(kept)) {
+            return Ok(kept.clone());
+        }
+        if let Some(error) = self.negatives.get(&Key::Meta(key.clone())) {
+            return kept.filter(|_| !error.is_absent()).ok_or(error);
+        }
+        let flight = self.ask_again(key, errand.clone(), Some(asked.at));
+        let landing = flight.map(|flight| self.landing(key, errand, asked, flight));
+        let landed = match landing {
+            // With an old copy at hand, a moment is enough.
+            Some(landing) if kept.is_some() => timeout(self.settings.refresh_wait, landing)
+                .await
+                .unwrap_or(None),
+            Some(landing) => {
+                let wait = Some(self.settings.refresh_wait);
+                Some(self.new_answer(key, wait, landing).await)
+            }
+            None => Some(Err(EngineError::too_many())),
+        };
+        match (landed, kept) {
+            (Some(Ok(record)), _) => Ok(record),
+            (Some(Err(error)), None) => Err(error),
+            (Some(Err(error)), Some(_)) if error.is_denied() => Err(error),
+            (_, Some(kept)) => Ok(kept),
+            (None, None) => Err(EngineError::ours("the fetch ended unexpectedly")),
+        }
+    }
+
+    fn answer(&self, meta: &CachedMetadata, cache: CacheStatus, from: Option<Arc<str>>) -> Answer {
+        Answer {
+            content: meta.content(),
+            etag: meta.etag.clone(),
+            verified: None,
+            cache,
+            fetched: Some(meta.record.fetched),
+            from,
+            validity: None,
+            file: None,
+        }
+    }
+
+    fn age(&self, meta: &CachedMetadata) -> Duration {
+        self.clock.now().since(meta.record.fetched)
+    }
+
+    /// What is kept, whatever its age.
+    fn kept_answer(&self, meta: &CachedMetadata) -> Answer {
+        let cache = match self.is_fresh(meta) {
+            true => CacheStatus::Hit,
+            false => CacheStatus::Stale(self.age(meta).saturating_sub(self.settings.ttl).as_secs()),
+        };
+        self.answer(meta, cache, None)
+    }
+
+    fn stale(&self, key: &MetaKey, meta: &CachedMetadata, why: &str) -> Answer {
+        let age = self.age(meta);
+        tracing::warn!(resource = %key, why, age = age.as_secs(), "answered with a stale copy");
+        let over = age.saturating_sub(self.settings.ttl);
+        self.answer(meta, CacheStatus::Stale(over.as_secs()), None)
+    }
+}
