@@ -339,7 +339,7 @@ impl Base {
         }
     }
 
-    /// Begins to fold it if that is due and there is room (`layers.rs`). For the one that writes.
+    /// Begins to fold it if that is due and there is room (`layers`). For the one that writes.
     pub fn fold_if_due(&self, disk: &Disk) {
         if let Base::Disk(layers) = self
             && disk.room() == Room::Enough

@@ -5,7 +5,7 @@
 //! * after "no space left" every later write fails until it is reopened: reopened by the writer thread, from a copy in
 //!   memory if the disk has no room for that (`base.rs`), and not written at all while the disk is all but full;
 //! * it takes three times the room of what is in it, and never gives any back: it holds what has changed lately only, the
-//!   rest lies in a file of our own (`layers.rs`);
+//!   rest lies in a file of our own (`layers`);
 //! * writes are cheap in batches only: one writer thread gathers the transactions that are waiting into one batch and one
 //!   flush;
 //! * a flush survives the end of the process at once, a power cut after up to 500 ms: enough, because a file is
