@@ -353,7 +353,9 @@ impl Shared {
     fn reopen(&self) -> bool {
         self.healthy.store(false, Ordering::Relaxed);
         // All handles must be gone before the folder's lock is free again; sled's own thread lets go a moment later.
-        drop(self.db.write().take());
+        let old = self.db.write().take();
+        // Not under the lock, for which reads would wait: it waits for folding to stop.
+        drop(old);
         let mut opened = self.opener.open();
         for _ in 0..REOPEN_TRIES {
             if matches!(opened, Ok(_) | Err(OpenError::NoRoom(_))) {

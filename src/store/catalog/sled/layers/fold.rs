@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::RwLock;
 
@@ -14,6 +15,9 @@ use crate::store::catalog::sled::settled::{Settled, Writer};
 
 /// Rows merged between two looks at whether the index is being closed.
 const LOOK_EVERY: usize = 1000;
+/// How often, and after which pauses, a layer that has just been made is opened at the most.
+const OPEN_TRIES: u32 = 500;
+const OPEN_PAUSE: Duration = Duration::from_millis(10);
 
 /// What the writer and the thread that folds have in common.
 pub(super) struct Shared {
@@ -83,7 +87,17 @@ impl Shared {
     fn freeze(&self) -> Result<(), sled::Error> {
         let number = self.parts.read().number + 1;
         make_recent(&self.folder, number, self.cache)?;
-        let db = open_recent(&recent(&self.folder, number), self.cache)?;
+        let path = recent(&self.folder, number);
+        let mut opened = open_recent(&path, self.cache);
+        // The sled that made it lets go of its lock a moment after it has been dropped.
+        for _ in 0..OPEN_TRIES {
+            if opened.is_ok() || self.ending.load(Ordering::Relaxed) {
+                break;
+            }
+            std::thread::sleep(OPEN_PAUSE);
+            opened = open_recent(&path, self.cache);
+        }
+        let db = opened?;
         let mut parts = self.parts.write();
         parts.frozen = Some(std::mem::replace(&mut parts.recent, db));
         parts.number = number;

@@ -35,8 +35,12 @@ pub(super) fn open_recent(path: &Path, cache: u64) -> Result<sled::Db, sled::Err
     sled::Config::new().path(path).cache_capacity(cache).open()
 }
 
-/// Makes an empty layer, whole or not at all.
+/// Makes an empty layer, whole or not at all. It may be there already, where an attempt to fold got no further than this:
+/// nothing has been written to it then.
 pub(super) fn make_recent(folder: &Path, number: u64, cache: u64) -> Result<(), sled::Error> {
+    if recent(folder, number).exists() {
+        return Ok(File::open(folder)?.sync_all()?);
+    }
     let unready = folder.join(format!("{RECENT}{number}{NEW}"));
     remove(&unready);
     let make = || -> Result<(), sled::Error> {

@@ -215,3 +215,44 @@ fn copy_folder(from: &Path, to: &Path) {
         }
     }
 }
+
+#[test]
+fn folding_goes_on_after_an_attempt_that_could_not_open_what_it_had_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let layers = Layers::open_to_fold_at(dir.path(), CACHE, u64::MAX).unwrap();
+    let mut model = Model::new();
+    let mut random = fastrand::Rng::with_seed(3);
+    for left in [2, 3] {
+        let changes: Vec<_> = (0..50).map(|_| change(&mut random, &mut model)).collect();
+        layers.apply(changes).unwrap();
+        make_recent(dir.path(), left, CACHE).unwrap();
+        layers.shared.fold().unwrap();
+        assert_eq!(layers.shared.parts.read().number, left);
+        assert_eq!(all(&layers), model);
+    }
+}
+
+#[test]
+fn folding_waits_for_the_lock_of_what_it_has_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let layers = Layers::open_to_fold_at(dir.path(), CACHE, u64::MAX).unwrap();
+    layers.apply([("a".to_owned(), Some(vec![1]))]).unwrap();
+    make_recent(dir.path(), 2, CACHE).unwrap();
+    let held = open_to_hold(&recent(dir.path(), 2));
+    std::thread::scope(|scope| {
+        let folding = scope.spawn(|| layers.shared.fold());
+        drop(held);
+        folding.join().unwrap().unwrap();
+    });
+    assert_eq!(layers.get("a").unwrap(), Some(vec![1]));
+}
+
+/// The lock may be held for a moment yet.
+fn open_to_hold(path: &Path) -> sled::Db {
+    loop {
+        if let Ok(db) = open_recent(path, CACHE) {
+            return db;
+        }
+        std::thread::yield_now();
+    }
+}
