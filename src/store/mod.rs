@@ -18,6 +18,7 @@ mod facts;
 #[doc(hidden)]
 pub mod fuzzing;
 mod keeper;
+mod lists;
 pub mod local;
 mod model;
 pub mod rebuild;
@@ -36,6 +37,7 @@ pub use catalog::{Catalog, CatalogError, Health, Totals};
 pub use dir::{DataDir, DataDirError};
 pub use facts::{DatabaseFacts, Listing};
 pub use keeper::Keeper;
+pub use lists::IN_INDEX;
 pub use local::{
     BLOCKING, BlobName, DEFAULT_RESERVE, Disk, DiskStatus, LocalError, LocalFile, LocalFiles, Room,
     SideFile, StageError, StageWriter, Staged, TokenFile, Usage,
@@ -248,57 +250,9 @@ impl Store {
         Ok(self.catalog.apply(expect, changes).await? == Applied::Done)
     }
 
-    /// The last answer kept for a changing resource, of whatever age.
-    pub async fn metadata(&self, key: &MetaKey) -> Result<Option<MetaRecord>, StoreError> {
-        let fact = self.catalog.read(&FactKey::Metadata(key.clone())).await?;
-        Ok(match fact {
-            Some(Fact::Metadata(_, record)) => Some(record),
-            _ => None,
-        })
-    }
-
-    /// Keeps a module's list in a file; gives what stands for it in the record, and the file.
-    pub async fn put_list(
-        &self,
-        module: &ModulePath,
-        body: Bytes,
-    ) -> Result<Option<(ListFile, LocalFile)>, StoreError> {
-        let named = ListFile {
-            size: body.len() as u64,
-            sha256: Sha256::of(&body),
-        };
-        self.write_list(module, body).await?;
-        let file = self.list(module, &named)?;
-        Ok(file.map(|file| (named, file)))
-    }
-
-    /// Puts a module's list where the `go` command finds it when the folder serves as `GOPROXY=file://…`. Of a small one
-    /// it is a copy, on which nothing depends; a large one is nowhere else.
-    pub async fn write_list(&self, module: &ModulePath, body: Bytes) -> Result<(), StoreError> {
-        let name = BlobName::List(module.clone());
-        Ok(self.local.adopt_bytes(&name, body).await?)
-    }
-
-    /// A list in a file; `None` if it is not there, or not as long as recorded.
-    pub fn list(
-        &self,
-        module: &ModulePath,
-        named: &ListFile,
-    ) -> Result<Option<LocalFile>, StoreError> {
-        let file = self.local.open(&BlobName::List(module.clone()))?;
-        Ok(file.filter(|file| file.size() == named.size))
-    }
-
     /// Reads a file from its beginning to its end.
     pub async fn read_whole(&self, file: &LocalFile) -> Result<Bytes, StoreError> {
         Ok(self.local.read_whole(file).await?)
-    }
-
-    /// Keeps an answer of a changing resource.
-    pub async fn put_metadata(&self, key: &MetaKey, record: &MetaRecord) -> Result<(), StoreError> {
-        let put = Change::Put(Fact::Metadata(key.clone(), record.clone()));
-        let kept = self.change(vec![put]).await;
-        self.noted(&key.to_string(), kept)
     }
 
     /// Keeps the answer of a query and, with it in one step, what it says of `file` (see [`Store::fallback_info`]).

@@ -8,7 +8,7 @@ use crate::engine::memory::CachedMetadata;
 use crate::engine::validity::Validity;
 use crate::gomod::{Version, info};
 use crate::protocol::{FileKey, Kind, Meta, MetaKey};
-use crate::store::{MetaRecord, Room, SMALL};
+use crate::store::{IN_INDEX, MetaRecord, Room, SMALL};
 
 /// A query's answer is a line or two; a larger one is given out, but not kept. Bytes.
 const MAX_KEPT_QUERY: u64 = 8 << 10;
@@ -106,7 +106,8 @@ impl Engine {
             self.metrics.unkept.inc();
             return;
         }
-        if key.meta == Meta::List && changed && record.file.is_none() {
+        let is_in_index = record.file.is_none() && record.body.len() as u64 <= IN_INDEX;
+        if key.meta == Meta::List && changed && is_in_index {
             let body = Bytes::copy_from_slice(record.body.as_bytes());
             // Only for use of the folder as GOPROXY=file://…; the index has it.
             if let Err(error) = self.store.write_list(&key.module, body).await {

@@ -1,0 +1,254 @@
+//! Changing answers. The catalog keeps small values only: a list above [`IN_INDEX`] lies in its file, which the record
+//! names by size and SHA-256. So asking again for a list that has not changed costs some hundred bytes, whatever its size.
+//!
+//! Such a list goes in its place first and is recorded then. An end between the two leaves a record that names another
+//! file: the list counts as unknown, and is fetched.
+
+use bytes::Bytes;
+
+use super::{FactKey, ListFile, LocalFile, MetaRecord, SMALL, Sha256, Store, StoreError};
+use crate::gomod::ModulePath;
+use crate::protocol::{Meta, MetaKey};
+use crate::store::catalog::Change;
+use crate::store::local::{BlobName, LocalError};
+use crate::store::model::Fact;
+
+/// The largest list that is a value of the catalog. Bytes.
+pub const IN_INDEX: u64 = 4 << 10;
+
+impl Store {
+    /// The last answer kept for a changing resource, of whatever age. A list that is too large to be read whole is named
+    /// only.
+    pub async fn metadata(&self, key: &MetaKey) -> Result<Option<MetaRecord>, StoreError> {
+        let Some(record) = self.recorded(key).await? else {
+            return Ok(None);
+        };
+        let Some(named) = record.file.as_ref().filter(|named| named.size <= SMALL) else {
+            return Ok(Some(record));
+        };
+        let body = self.small_list(&key.module, named)?;
+        if body.is_none() {
+            tracing::warn!(module = %key.module, "a list's file is not there any more, or another one; asking again");
+        }
+        Ok(body.map(|body| MetaRecord {
+            body,
+            file: None,
+            ..record
+        }))
+    }
+
+    /// As it stands in the catalog.
+    async fn recorded(&self, key: &MetaKey) -> Result<Option<MetaRecord>, StoreError> {
+        let fact = self.catalog.read(&FactKey::Metadata(key.clone())).await?;
+        Ok(match fact {
+            Some(Fact::Metadata(_, record)) => Some(record),
+            _ => None,
+        })
+    }
+
+    fn small_list(
+        &self,
+        module: &ModulePath,
+        named: &ListFile,
+    ) -> Result<Option<String>, StoreError> {
+        let body = match self.local.read(&BlobName::List(module.clone()), named.size) {
+            Err(LocalError::TooLarge { .. }) => None,
+            read => read?,
+        };
+        let body = body.filter(|body| Sha256::of(body) == named.sha256);
+        Ok(body.and_then(|body| String::from_utf8(body.into()).ok()))
+    }
+
+    /// Keeps an answer of a changing resource.
+    pub async fn put_metadata(&self, key: &MetaKey, record: &MetaRecord) -> Result<(), StoreError> {
+        let kept = self.try_put_metadata(key, record).await;
+        self.noted(&key.to_string(), kept)
+    }
+
+    async fn try_put_metadata(&self, key: &MetaKey, record: &MetaRecord) -> Result<(), StoreError> {
+        let mut record = record.clone();
+        if key.meta == Meta::List && record.body.len() as u64 > IN_INDEX {
+            let body = Bytes::from(std::mem::take(&mut record.body));
+            let named = ListFile {
+                size: body.len() as u64,
+                sha256: Sha256::of(&body),
+            };
+            let known = self.recorded(key).await?;
+            let is_known = known.is_some_and(|known| known.file.as_ref() == Some(&named));
+            let is_there = is_known && self.small_list(&key.module, &named)?.is_some();
+            if !is_there {
+                self.write_list(&key.module, body).await?;
+            }
+            record.file = Some(named);
+        }
+        let put = Change::Put(Fact::Metadata(key.clone(), record));
+        self.change(vec![put]).await
+    }
+
+    /// Keeps a module's list in a file; gives what stands for it in the record, and the file.
+    pub async fn put_list(
+        &self,
+        module: &ModulePath,
+        body: Bytes,
+    ) -> Result<Option<(ListFile, LocalFile)>, StoreError> {
+        let named = ListFile {
+            size: body.len() as u64,
+            sha256: Sha256::of(&body),
+        };
+        self.write_list(module, body).await?;
+        let file = self.list(module, &named)?;
+        Ok(file.map(|file| (named, file)))
+    }
+
+    /// Puts a module's list where the `go` command finds it when the folder serves as `GOPROXY=file://…`. Of a small one
+    /// it is a copy, on which nothing depends; a large one is nowhere else.
+    pub async fn write_list(&self, module: &ModulePath, body: Bytes) -> Result<(), StoreError> {
+        let name = BlobName::List(module.clone());
+        Ok(self.local.adopt_bytes(&name, body).await?)
+    }
+
+    /// A list in a file; `None` if it is not there, or not as long as recorded.
+    pub fn list(
+        &self,
+        module: &ModulePath,
+        named: &ListFile,
+    ) -> Result<Option<LocalFile>, StoreError> {
+        let file = self.local.open(&BlobName::List(module.clone()))?;
+        Ok(file.filter(|file| file.size() == named.size))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::clock::{SharedClock, SystemClock, Timestamp};
+    use crate::store::DataDir;
+    use crate::store::catalog::memory::MemoryCatalog;
+
+    fn open() -> (TempDir, DataDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let clock: SharedClock = Arc::new(SystemClock);
+        let data = DataDir::open(dir.path(), 0, 1 << 20, &clock).unwrap();
+        (dir, data)
+    }
+
+    fn in_memory(data: &DataDir) -> Store {
+        let clock: SharedClock = Arc::new(SystemClock);
+        let catalog = Arc::new(MemoryCatalog::new(&clock));
+        Store::new(catalog, data.store.local().clone())
+    }
+
+    fn key() -> MetaKey {
+        MetaKey {
+            module: ModulePath::parse("example.com/m").unwrap(),
+            meta: Meta::List,
+        }
+    }
+
+    fn list(bytes: usize, last: u32) -> MetaRecord {
+        let mut body = "v1.0.0\n".repeat(bytes / 7);
+        body.push_str(&format!("v2.{last}.0\n"));
+        MetaRecord {
+            body,
+            fetched: Timestamp(u64::from(last)),
+            ..MetaRecord::default()
+        }
+    }
+
+    fn path(dir: &TempDir) -> PathBuf {
+        dir.path().join("modules/example.com/m/@v/list")
+    }
+
+    #[tokio::test]
+    async fn small_lists_are_values_and_larger_ones_are_files() {
+        let (dir, data) = open();
+        let store = in_memory(&data);
+        let small = list(4000, 1);
+        store.put_metadata(&key(), &small).await.unwrap();
+        assert_eq!(store.recorded(&key()).await.unwrap(), Some(small.clone()));
+        assert_eq!(store.metadata(&key()).await.unwrap(), Some(small));
+        assert!(!path(&dir).exists());
+        let large = list(40_000, 2);
+        store.put_metadata(&key(), &large).await.unwrap();
+        let recorded = store.recorded(&key()).await.unwrap().unwrap();
+        assert!(recorded.body.is_empty() && recorded.file.is_some());
+        let text = std::fs::read_to_string(path(&dir)).unwrap();
+        assert_eq!(text, large.body);
+        assert_eq!(store.metadata(&key()).await.unwrap(), Some(large));
+    }
+
+    #[tokio::test]
+    async fn a_list_that_has_not_changed_is_not_written_again() {
+        let (dir, data) = open();
+        let store = in_memory(&data);
+        let mut record = list(40_000, 1);
+        store.put_metadata(&key(), &record).await.unwrap();
+        let inode = || std::fs::metadata(path(&dir)).unwrap().ino();
+        let before = inode();
+        record.fetched = Timestamp(7);
+        store.put_metadata(&key(), &record).await.unwrap();
+        assert_eq!(inode(), before);
+        assert_eq!(store.metadata(&key()).await.unwrap(), Some(record.clone()));
+        // But for one that was altered.
+        let altered = record.body.replacen("v1", "v3", 1);
+        std::fs::write(path(&dir), altered).unwrap();
+        assert_eq!(store.metadata(&key()).await.unwrap(), None);
+        store.put_metadata(&key(), &record).await.unwrap();
+        assert_eq!(store.metadata(&key()).await.unwrap(), Some(record));
+    }
+
+    #[tokio::test]
+    async fn a_list_whose_file_is_another_one_is_unknown() {
+        let (dir, data) = open();
+        let store = in_memory(&data);
+        store.put_metadata(&key(), &list(40_000, 1)).await.unwrap();
+        // An end before the next one was recorded.
+        std::fs::write(path(&dir), list(50_000, 2).body).unwrap();
+        assert_eq!(store.metadata(&key()).await.unwrap(), None);
+        std::fs::remove_file(path(&dir)).unwrap();
+        assert_eq!(store.metadata(&key()).await.unwrap(), None);
+        let next = list(40_000, 3);
+        store.put_metadata(&key(), &next).await.unwrap();
+        assert_eq!(store.metadata(&key()).await.unwrap(), Some(next));
+    }
+
+    fn size(folder: PathBuf) -> u64 {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let size = |entry: std::fs::DirEntry| match entry.metadata() {
+            Ok(meta) if meta.is_dir() => size(entry.path()),
+            Ok(meta) => meta.len(),
+            Err(_) => 0,
+        };
+        entries.map(size).sum()
+    }
+
+    /// Of 40 KiB, which is a value for a moment, and of 1 MiB, which is served from its file.
+    #[tokio::test]
+    #[ignore = "writes 2 GB"]
+    async fn the_index_stays_small_however_often_a_large_list_changes() {
+        let (dir, data) = open();
+        let store = &data.store;
+        for n in 0..2000 {
+            store.put_metadata(&key(), &list(40_000, n)).await.unwrap();
+            let large = list(1 << 20, n);
+            let body = Bytes::from(large.body);
+            let (named, _) = store.put_list(&key().module, body).await.unwrap().unwrap();
+            let record = MetaRecord {
+                body: String::new(),
+                file: Some(named),
+                ..large
+            };
+            store.put_metadata(&key(), &record).await.unwrap();
+            if n % 100 == 99 {
+                let size = size(dir.path().join("index"));
+                assert!(size < 50 << 20, "{size} bytes after {n} changes");
+            }
+        }
+    }
+}
