@@ -3,7 +3,8 @@
 //!
 //! It counts whole fetches after their retries. What one module alone can do is limited: fetches that hang count at
 //! most one short of the threshold for each module, and a fetch that fails although others have succeeded since it
-//! began says nothing about the upstream.
+//! began says nothing about the upstream. What strangers name says little: if fetches of it hang, that is a doubt, and
+//! enough doubts are a reason to find out with something that it has answered before.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -67,6 +68,8 @@ pub struct Breaker {
 #[derive(Default)]
 struct State {
     failures: VecDeque<Failed>,
+    /// When fetches hung of what strangers have named.
+    doubts: VecDeque<Instant>,
     last_success: Option<Instant>,
     open_until: Option<Instant>,
     /// Since when a request is trying whether it is well again.
@@ -99,6 +102,13 @@ struct Outage {
 pub struct Pass {
     began: Instant,
     probe: bool,
+}
+
+impl Pass {
+    /// Whether it decides how the upstream is.
+    pub fn is_probe(&self) -> bool {
+        self.probe
+    }
 }
 
 /// Why there is no pass.
@@ -195,6 +205,24 @@ impl Breaker {
         })
     }
 
+    /// A pass to find out how it is, which decides, whatever is thought of it now. None while somebody is at it, or while it
+    /// is left alone.
+    pub fn probe(&self) -> Option<Pass> {
+        let now = self.clock.instant();
+        let mut state = self.state.lock();
+        let left_alone = [state.paused_until, state.open_until];
+        let is_left_alone = left_alone.iter().flatten().any(|until| now < *until);
+        let is_tried = state.probing.is_some_and(|since| now - since < PROBE_LOST);
+        if is_left_alone || is_tried {
+            return None;
+        }
+        state.probing = Some(now);
+        Some(Pass {
+            began: now,
+            probe: true,
+        })
+    }
+
     /// Whether a fetch would be stopped now; takes nothing.
     pub fn stopped(&self) -> Option<Stopped> {
         let now = self.clock.instant();
@@ -230,6 +258,7 @@ impl Breaker {
         let now = self.clock.instant();
         let mut state = self.state.lock();
         state.failures.clear();
+        state.doubts.clear();
         state.last_success = Some(now);
         state.open_until = None;
         state.probing = None;
@@ -260,6 +289,25 @@ impl Breaker {
             self.name,
             self.settings.open_for.as_secs_f32().ceil()
         );
+    }
+
+    /// The fetch hung, of something of which nobody knows whether it is to be had at all. Says whether that has happened
+    /// so often that somebody should find out how it is.
+    pub fn doubt(&self, pass: &Pass, reason: &str) -> bool {
+        let now = self.clock.instant();
+        let mut state = self.state.lock();
+        state.fails(now, self.clock.now(), reason);
+        if state.open_until.is_some() || state.last_success.is_some_and(|at| at > pass.began) {
+            return false;
+        }
+        let window = self.settings.window;
+        state.doubts.retain(|at| now - *at < window);
+        state.doubts.push_back(now);
+        let enough = state.doubts.len() >= self.settings.failures as usize;
+        if enough {
+            state.doubts.clear();
+        }
+        enough
     }
 
     /// Whether a failure opens the breaker.
@@ -525,6 +573,29 @@ mod tests {
             BreakerState::Closed,
             "counted like any other by then"
         );
+    }
+
+    #[test]
+    fn what_strangers_name_opens_nothing_and_is_a_reason_to_find_out() {
+        let (breaker, hand) = breaker();
+        breaker.success(&breaker.pass().unwrap());
+        later(&hand, 600);
+        let passes: Vec<_> = (0..12).map(|_| breaker.pass().unwrap()).collect();
+        let doubts = passes.iter().map(|pass| breaker.doubt(pass, "hangs"));
+        assert_eq!(doubts.filter(|enough| *enough).count(), 2);
+        assert_eq!(breaker.state(), BreakerState::Closed);
+        let probe = breaker.probe().unwrap();
+        assert!(breaker.probe().is_none(), "one at a time");
+        assert!(breaker.pass().is_ok(), "nobody waits for it");
+        breaker.success(&probe);
+        assert!(!breaker.doubt(&passes[0], "hangs"), "it has answered since");
+        let probe = breaker.probe().unwrap();
+        breaker.failure(&probe, None, "hangs");
+        assert_eq!(breaker.state(), BreakerState::Open, "that decides");
+        assert!(breaker.probe().is_none());
+        later(&hand, 15);
+        breaker.success(&breaker.probe().unwrap());
+        assert_eq!(breaker.state(), BreakerState::Closed);
     }
 
     #[test]

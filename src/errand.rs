@@ -11,6 +11,8 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::kit::ClientId;
+
 /// Somebody's wish, as it is passed on from room to room.
 #[derive(Clone, Debug, Default)]
 pub struct Errand {
@@ -18,6 +20,8 @@ pub struct Errand {
     pub via: Option<HeaderValue>,
     /// The id of that request, for the log.
     pub request_id: Option<Arc<str>>,
+    /// Whose request it is; nobody's if the work is done in the background.
+    pub client: Option<ClientId>,
     /// Whether anybody waits for it.
     pub priority: Priority,
     /// When whoever waits must have an answer, if that is not counted from when it is begun.

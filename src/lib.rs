@@ -17,7 +17,7 @@
 //! * [`store`]: what is kept: a catalog of facts, and files.
 //! * [`gomod`]: the rules of Go modules, pure.
 //! * [`protocol`]: request paths and caching headers, pure.
-//! * [`kit`]: tasks with owners.
+//! * [`kit`]: tasks with owners, and whose requests belong together.
 //! * [`flights`]: one shared piece of work per key.
 //! * [`telemetry`]: logs and metrics.
 //! * [`credentials`]: who we are to whom; [`breaker`]: when somebody is not asked for a while; [`proxies`]: the way out;

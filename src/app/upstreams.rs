@@ -211,7 +211,7 @@ impl UpstreamMaker {
 impl Parts {
     /// An upstream that the operator has named.
     fn upstream(&self, url: &Url, database: Option<&str>) -> Arc<Upstream> {
-        let upstream = Arc::new(Upstream::new(
+        let upstream = Upstream::new(
             url,
             Arc::clone(&self.pool),
             &self.credentials,
@@ -220,7 +220,7 @@ impl Parts {
             Arc::clone(&self.share),
             Arc::clone(&self.clock),
             |label| self.metrics.upstream(label),
-        ));
+        );
         self.roster.add(&upstream, database);
         upstream
     }
@@ -237,7 +237,7 @@ impl Parts {
             }
             Party::Own => Arc::clone(&self.share),
         };
-        Ok(Arc::new(Upstream::new(
+        Ok(Upstream::new(
             url,
             (reach.pool)()?,
             &reach.credentials,
@@ -246,6 +246,6 @@ impl Parts {
             share,
             Arc::clone(&self.clock),
             |_| self.metrics.upstream("named by pages"),
-        )))
+        ))
     }
 }

@@ -95,6 +95,7 @@ impl Mode {
     pub fn errand(&self) -> Errand {
         Errand {
             request_id: self.request_id.clone(),
+            client: self.client,
             anew: self.no_cache,
             ..self.via.clone().into()
         }

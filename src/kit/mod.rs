@@ -1,3 +1,6 @@
 //! What serves every room.
 
+mod client;
 pub mod tasks;
+
+pub use client::ClientId;

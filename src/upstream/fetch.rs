@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
+use http::HeaderMap;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::error::{Failure, SourceError};
@@ -11,6 +12,7 @@ use super::server::Upstream;
 use super::sink::SinkError;
 use super::upstream_request::UpstreamRequest;
 use crate::breaker::{BreakerState, Pass, Stopped};
+use crate::errand::Errand;
 use crate::gomod::ModulePath;
 
 /// The first pause before asking again; doubled each time, and cut by a random part ("full jitter").
@@ -76,8 +78,12 @@ impl Upstream {
         }
         let priority = &request.errand.priority;
         // The place first: a probe of the breaker must not wait for one.
+        let client = request.errand.client;
         let place = async {
-            let mut place = pin!(self.limits.place(request.module, request.large, priority));
+            let wanted = self
+                .limits
+                .place(request.module, client, request.large, priority);
+            let mut place = pin!(wanted);
             if priority.is_prefetch() {
                 let first = timeout(PREFETCH_PATIENCE, place.as_mut()).await;
                 if first.is_ok() || priority.is_prefetch() {
@@ -94,7 +100,7 @@ impl Upstream {
         };
         let _shared = match self.share.slots() {
             Some(slots) => {
-                let slot = slots.place(request.module, request.large, priority);
+                let slot = slots.place(request.module, client, request.large, priority);
                 let Ok(slot @ Some(_)) = timeout_at(until, slot).await else {
                     busy();
                     return Err(SourceError::Busy);
@@ -110,9 +116,17 @@ impl Upstream {
                 lastly: None,
             });
         }
+        // Whether it is well again is found out with what it has answered before, not with what a stranger names.
+        if self.breaker.state() == BreakerState::HalfOpen && !self.knows(request) {
+            let _ = timeout_at(until, self.find_out()).await;
+        }
         let pass = self.breaker.pass().map_err(stopped)?;
         let result = self.attempts(request, until, attempt).await;
         self.report(request, &pass, &result);
+        if let (Ok(_), Some(module)) = (&result, request.module) {
+            let small = Some(request.path).filter(|_| !request.large);
+            self.known.has_answered(module, small);
+        }
         let word = match &result {
             Ok(_) => "ok",
             Err(SourceError::Failed { failure, .. }) => failure.word(),
@@ -221,11 +235,56 @@ impl Upstream {
                     .module
                     .filter(|_| matches!(failure, Failure::Timeout(_)))
                     .map(ModulePath::as_str);
-                self.breaker.failure(pass, hung, &failure.brief());
+                // If nothing is known, there is nothing better to find out with.
+                let is_doubtful = !pass.is_probe()
+                    && request.module.is_some_and(|module| !self.known.has(module))
+                    && self.known.path().is_some();
+                match hung {
+                    Some(_) if is_doubtful => {
+                        if self.breaker.doubt(pass, &failure.brief())
+                            && let Some(this) = self.this.upgrade()
+                        {
+                            // It ends by itself, within the time that an answer may take.
+                            tokio::spawn(async move { this.find_out().await });
+                        }
+                    }
+                    hung => self.breaker.failure(pass, hung, &failure.brief()),
+                }
             }
             // Ours.
             Failure::Sink(SinkError::Store(_)) => self.breaker.neutral(pass),
             failure => self.breaker.trouble(pass, &failure.brief()),
         }
+    }
+
+    /// Whether what is asked for says something of the upstream: it is no stranger's, or there is nothing better.
+    fn knows(&self, request: &UpstreamRequest<'_>) -> bool {
+        let is_known = |module| self.known.has(module);
+        request.module.is_none_or(is_known) || self.known.path().is_none()
+    }
+
+    /// Finds out how it is with something that it has answered before; does nothing if somebody else is at it. Outside the
+    /// places, which may be taken by what hangs: there is one such request at a time.
+    async fn find_out(&self) {
+        let (Some(path), Some(pass)) = (self.known.path(), self.breaker.probe()) else {
+            return;
+        };
+        let errand = Errand::default();
+        let request = UpstreamRequest {
+            path: &path,
+            module: None,
+            max: 0,
+            max_of_strangers: 0,
+            large: false,
+            first_byte: None,
+            errand: &errand,
+        };
+        let until = Instant::now() + self.settings.first_byte_timeout;
+        let answered = self.request(&request, HeaderMap::new(), until).await;
+        let result = answered.map_err(|failure| SourceError::Failed {
+            failure,
+            attempts: 1,
+        });
+        self.report(&request, &pass, &result);
     }
 }

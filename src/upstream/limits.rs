@@ -2,6 +2,10 @@
 //!
 //! One module takes at most half of the places, so that fetches of it that hang leave room for others; zips take at
 //! most three quarters, so that small files do not wait for many large ones; and prefetches at most half.
+//!
+//! What one client takes depends on what is free: at most three times as much. So a client that is alone has three
+//! quarters, each of two has three sevenths, and however many there are whose fetches hang, something is left for the
+//! next one.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -13,13 +17,16 @@ use tokio::time::timeout;
 
 use crate::errand::Priority;
 use crate::gomod::ModulePath;
+use crate::kit::ClientId;
 
 /// While something large that is waited for arrives, a prefetch pauses this long …
 const YIELD: Duration = Duration::from_millis(25);
 /// … whenever so much of it has come. Bytes.
 const YIELD_EVERY: u64 = 64 << 10;
+/// A client may have so many times what is free.
+const OF_WHAT_IS_FREE: usize = 3;
 
-/// Places of one upstream, and within it of each module that is being fetched.
+/// Places of one upstream, and within it of each module that is being fetched, and of each client.
 pub struct Limits {
     state: Arc<Mutex<State>>,
     places: usize,
@@ -29,7 +36,7 @@ pub struct Limits {
 
 struct State {
     free: Free,
-    /// In order; those whose module or kind has its share are passed over. Bounded by the number of flights.
+    /// In order; those whose module, client or kind has its share are passed over. Bounded by the number of flights.
     awaited: VecDeque<Waiter>,
     prefetches: VecDeque<Waiter>,
 }
@@ -42,12 +49,22 @@ struct Free {
     per_module: usize,
     /// Places taken, of modules that have any.
     modules: HashMap<ModulePath, usize>,
+    /// Places taken, of clients that have any.
+    clients: HashMap<ClientId, Taken>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Taken {
+    all: usize,
+    large: usize,
 }
 
 /// What a place is wanted for.
 #[derive(Clone)]
 struct Wish {
     module: Option<ModulePath>,
+    /// Nobody's, if it is work in the background.
+    client: Option<ClientId>,
     large: bool,
     prefetch: bool,
 }
@@ -116,7 +133,10 @@ impl Free {
             || wish
                 .module
                 .as_ref()
-                .is_some_and(|module| of_module(module) >= self.per_module);
+                .is_some_and(|module| of_module(module) >= self.per_module)
+            || wish
+                .client
+                .is_some_and(|client| self.has_its_share(client, wish.large));
         if full {
             return false;
         }
@@ -126,7 +146,20 @@ impl Free {
         if let Some(module) = &wish.module {
             *self.modules.entry(module.clone()).or_default() += 1;
         }
+        if let Some(client) = wish.client {
+            let taken = self.clients.entry(client).or_default();
+            taken.all += 1;
+            taken.large += usize::from(wish.large);
+        }
         true
+    }
+
+    fn has_its_share(&self, client: ClientId, large: bool) -> bool {
+        let Some(taken) = self.clients.get(&client) else {
+            return false;
+        };
+        taken.all >= OF_WHAT_IS_FREE * self.all
+            || (large && taken.large >= OF_WHAT_IS_FREE * self.large)
     }
 
     fn put(&mut self, wish: &Wish) {
@@ -141,6 +174,15 @@ impl Free {
                 self.modules.remove(module);
             }
         }
+        if let Some(client) = wish.client
+            && let Some(taken) = self.clients.get_mut(&client)
+        {
+            taken.all -= 1;
+            taken.large -= usize::from(wish.large);
+            if taken.all == 0 {
+                self.clients.remove(&client);
+            }
+        }
     }
 }
 
@@ -153,6 +195,7 @@ impl Limits {
             prefetches: (places / 2).max(1),
             per_module: (places / 2).max(1),
             modules: HashMap::new(),
+            clients: HashMap::new(),
         };
         Limits {
             state: Arc::new(Mutex::new(State {
@@ -170,11 +213,13 @@ impl Limits {
     pub async fn place(
         &self,
         module: Option<&ModulePath>,
+        client: Option<ClientId>,
         large: bool,
         priority: &Priority,
     ) -> Option<Place> {
         let wish = |prefetch| Wish {
             module: module.cloned(),
+            client,
             large,
             prefetch,
         };
@@ -280,12 +325,21 @@ mod tests {
         let limits = Limits::new(4);
         let awaited = Priority::default();
         let (hog, other) = (module("hog"), module("other"));
-        let first = limits.place(Some(&hog), false, &awaited).await.unwrap();
-        let second = limits.place(Some(&hog), false, &awaited).await.unwrap();
-        let waiting = limits.place(Some(&hog), false, &awaited);
+        let first = limits
+            .place(Some(&hog), None, false, &awaited)
+            .await
+            .unwrap();
+        let second = limits
+            .place(Some(&hog), None, false, &awaited)
+            .await
+            .unwrap();
+        let waiting = limits.place(Some(&hog), None, false, &awaited);
         tokio::pin!(waiting);
         assert!((&mut waiting).now_or_never().is_none());
-        let third = limits.place(Some(&other), false, &awaited).await.unwrap();
+        let third = limits
+            .place(Some(&other), None, false, &awaited)
+            .await
+            .unwrap();
         assert_eq!(limits.in_use(), 3);
         drop(first);
         let fourth = waiting.await.unwrap();
@@ -293,6 +347,67 @@ mod tests {
         assert_eq!(limits.in_use(), 0);
         let state = limits.state.lock();
         assert!(state.free.modules.is_empty() && state.awaited.is_empty());
+    }
+
+    /// Places that a client can take at once.
+    fn taken_by(limits: &Limits, client: u64, large: bool) -> Vec<Place> {
+        let awaited = Priority::default();
+        let client = Some(ClientId::number(client));
+        std::iter::from_fn(|| {
+            let place = limits.place(None, client, large, &awaited);
+            place.now_or_never().flatten()
+        })
+        .collect()
+    }
+
+    #[tokio::test]
+    async fn clients_leave_something_to_each_other() {
+        let limits = Limits::new(64);
+        let mut hung = Vec::new();
+        for (client, expected) in [(1, 48), (2, 12), (3, 3), (4, 1)] {
+            let taken = taken_by(&limits, client, false);
+            assert_eq!(taken.len(), expected, "client {client}");
+            hung.extend(taken);
+        }
+        // Work in the background is nobody's.
+        drop(hung.split_off(60));
+        let awaited = Priority::default();
+        assert!(
+            limits
+                .place(None, None, false, &awaited)
+                .now_or_never()
+                .is_some()
+        );
+        drop(hung);
+        assert_eq!(limits.in_use(), 0);
+        assert!(limits.state.lock().free.clients.is_empty());
+    }
+
+    #[tokio::test]
+    async fn large_places_are_shared_among_clients_as_well() {
+        let limits = Limits::new(64);
+        let zips = taken_by(&limits, 1, true);
+        assert_eq!(zips.len(), 36);
+        assert_eq!(taken_by(&limits, 1, false).len(), 12);
+        assert!(taken_by(&limits, 2, true).len() >= 8);
+        drop(zips);
+        assert_eq!(limits.in_use(), 0);
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_share_is_passed_over_and_served_later() {
+        let limits = Limits::new(8);
+        let awaited = Priority::default();
+        let mut hog = taken_by(&limits, 1, false);
+        assert_eq!(hog.len(), 6);
+        let of = |client| limits.place(None, Some(ClientId::number(client)), false, &awaited);
+        let mut more = Box::pin(of(1));
+        assert!((&mut more).now_or_never().is_none());
+        let other = of(2).now_or_never().unwrap();
+        drop(other);
+        assert!((&mut more).now_or_never().is_none());
+        hog.pop();
+        assert!((&mut more).now_or_never().is_some());
     }
 
     #[tokio::test]
@@ -304,14 +419,14 @@ mod tests {
         for n in 0..6 {
             zips.push(
                 limits
-                    .place(Some(&module(n)), true, &awaited)
+                    .place(Some(&module(n)), None, true, &awaited)
                     .await
                     .unwrap(),
             );
         }
         let at_once = |n, large| {
             limits
-                .place(Some(&module(n)), large, &awaited)
+                .place(Some(&module(n)), None, large, &awaited)
                 .now_or_never()
         };
         assert!(at_once(7, true).is_none());
@@ -326,18 +441,18 @@ mod tests {
         let awaited = Priority::default();
         let (first, second) = (Priority::prefetch(), Priority::prefetch());
         let third = Priority::prefetch();
-        let one = limits.place(None, false, &first).await.unwrap();
-        let two = limits.place(None, false, &first).await.unwrap();
+        let one = limits.place(None, None, false, &first).await.unwrap();
+        let two = limits.place(None, None, false, &first).await.unwrap();
         // Prefetches have had their half.
         let (mut later, mut last) = (
-            Box::pin(limits.place(None, false, &second)),
-            Box::pin(limits.place(None, false, &third)),
+            Box::pin(limits.place(None, None, false, &second)),
+            Box::pin(limits.place(None, None, false, &third)),
         );
         assert!((&mut later).now_or_never().is_none());
         assert!((&mut last).now_or_never().is_none());
-        let three = limits.place(None, false, &awaited).await.unwrap();
-        let four = limits.place(None, false, &awaited).await.unwrap();
-        let mut client = Box::pin(limits.place(None, false, &awaited));
+        let three = limits.place(None, None, false, &awaited).await.unwrap();
+        let four = limits.place(None, None, false, &awaited).await.unwrap();
+        let mut client = Box::pin(limits.place(None, None, false, &awaited));
         assert!((&mut client).now_or_never().is_none());
         // Who is waited for comes next, although it came last; then a prefetch that was raised, then the others.
         drop(one);
@@ -356,12 +471,17 @@ mod tests {
     async fn who_does_not_wait_any_more_takes_nothing() {
         let limits = Limits::new(1);
         let awaited = Priority::default();
-        let place = limits.place(None, false, &awaited).await.unwrap();
-        let mut gone = Box::pin(limits.place(None, false, &awaited));
+        let place = limits.place(None, None, false, &awaited).await.unwrap();
+        let mut gone = Box::pin(limits.place(None, None, false, &awaited));
         assert!((&mut gone).now_or_never().is_none());
         drop(gone);
         drop(place);
-        assert!(limits.place(None, false, &awaited).now_or_never().is_some());
+        assert!(
+            limits
+                .place(None, None, false, &awaited)
+                .now_or_never()
+                .is_some()
+        );
         assert_eq!(limits.in_use(), 0);
     }
 

@@ -8,6 +8,7 @@ mod chain;
 mod client;
 mod error;
 mod fetch;
+mod known;
 mod limits;
 mod local;
 mod request;

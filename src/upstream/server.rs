@@ -1,7 +1,7 @@
 //! One upstream: its client, credentials, limits and breaker in one place.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -12,6 +12,7 @@ use url::Url;
 use super::budget::Budget;
 use super::chain;
 use super::client::Pool;
+use super::known::Known;
 use super::limits::Limits;
 use super::share::Share;
 use crate::breaker::{Breaker, BreakerSettings, BreakerState, Standing};
@@ -52,6 +53,9 @@ pub struct Upstream {
     pub(super) limits: Limits,
     pub(super) share: Arc<Share>,
     pub(super) breaker: Breaker,
+    pub(super) known: Known,
+    /// Itself, for work that goes on when who began it has gone.
+    pub(super) this: Weak<Upstream>,
     pub(super) budget: Budget,
     /// When it last said that it was asked too much.
     pub(super) limited: Mutex<Option<std::time::Instant>>,
@@ -75,14 +79,16 @@ impl Upstream {
         share: Arc<Share>,
         clock: SharedClock,
         metrics: impl FnOnce(&str) -> UpstreamMetrics,
-    ) -> Self {
+    ) -> Arc<Self> {
         let account = base.clone();
         let mut base = base.clone();
         // Neither fails for a URL with a host; without one (file) there is nothing to take away.
         let _ = base.set_username("");
         let _ = base.set_password(None);
         let label: Arc<str> = chain::label(&base).into();
-        Upstream {
+        Arc::new_cyclic(|this| Upstream {
+            this: Weak::clone(this),
+            known: Known::default(),
             metrics: metrics(&label),
             base,
             pool,
@@ -101,7 +107,7 @@ impl Upstream {
             limited: Mutex::default(),
             clock,
             label,
-        }
+        })
     }
 
     /// The name shown to people: host and port, without credentials.

@@ -79,6 +79,7 @@ impl RetryDecision {
             until: Some(until),
             asked: errand.asked.clone(),
             request_id: errand.request_id.clone(),
+            client: errand.client,
             ..Errand::from(errand.via.clone())
         })
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::client::Client;
+use crate::kit::ClientId as Client;
 use crate::protocol::{FileKey, Kind};
 use crate::telemetry::metrics::{PrefetchMetrics, PrefetchOutcome};
 

@@ -5,12 +5,11 @@
 //! yield to whatever is waited for, and grow fewer where they turn out to be wasted.
 
 mod budget;
-mod client;
 mod fetch;
 mod predictor;
 mod scheduler;
 
-pub use client::Client;
+pub use crate::kit::ClientId as Client;
 pub(super) use fetch::{Fetch, Lookup};
 pub use scheduler::PrefetchSettings;
 pub(super) use scheduler::Scheduler;

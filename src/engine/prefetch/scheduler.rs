@@ -9,11 +9,11 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::budget::Budget;
-use super::client::Client;
 use super::fetch::{Fetch, Lookup};
 use super::predictor::{GraphPredictor, Needs};
 use crate::clock::SharedClock;
 use crate::gomod::ModulePath;
+use crate::kit::ClientId as Client;
 use crate::protocol::{FileKey, Kind, Meta, MetaKey};
 use crate::telemetry::metrics::PrefetchMetrics;
 

@@ -227,3 +227,117 @@ fn recovery_within_45_seconds_by_default() {
         std::thread::sleep(Duration::from_millis(250));
     }
 }
+
+/// A request from another address of this machine.
+fn from(addr: std::net::Ipv4Addr, larder: &Larder, path: &str) -> Conn {
+    let mut conn = Conn::open_from(addr.into(), larder.addr()).unwrap();
+    conn.write(&Request::get(path).bytes(larder.addr()))
+        .unwrap();
+    conn
+}
+
+/// What one client names that hangs takes neither the slots nor the trust of an upstream that answers others.
+#[test]
+fn hung_names_of_one_client_are_no_harm_to_others() {
+    const NAMES: usize = 150;
+    let _alone = heavy();
+    let known = Module::new("example.com/known", "v1.0.0");
+    let up = FakeUpstream::serving(std::slice::from_ref(&known));
+    let gate = up.gated("/example.com/hung*");
+    let larder = larder()
+        .of(&up)
+        .set("upstream.first_byte_timeout", "2s")
+        .set("breaker.open_for", "60s")
+        .start();
+    larder.get(&known.list_url()).ok();
+    let mut hung: Vec<_> = (0..NAMES)
+        .map(|n| {
+            let kind = ["list", "v1.0.0.info", "v1.0.0.zip"][n % 3];
+            let path = format!("/example.com/hung{n}x/@v/{kind}");
+            from([127, 0, 0, 2].into(), &larder, &path)
+        })
+        .collect();
+    let others = |round: usize| {
+        for n in 0..12 {
+            let other = Module::new(&format!("example.com/other{round}x{n}x"), "v1.0.0");
+            up.add(&other);
+            let kind = ["mod", "zip", "info"][n % 3];
+            let answer = larder.get(&other.url(kind));
+            answer.ok();
+            let took = answer.elapsed;
+            assert!(
+                took < Duration::from_secs(2),
+                "{}: {took:?}",
+                other.url(kind)
+            );
+        }
+    };
+    gate.wait_arrived(40);
+    others(0);
+    // Those that came first have been given up, and the next ones; nobody else has asked for anything since.
+    for mut conn in hung.drain(..100) {
+        conn.response(false).unwrap().refuses(FAULT);
+    }
+    others(1);
+    let metrics = larder.metrics();
+    let state = metrics
+        .lines()
+        .find(|line| line.starts_with("larder_upstream_breaker_state{"));
+    assert!(state.is_some_and(|line| line.ends_with(" 0")), "{state:?}");
+    gate.open();
+}
+
+/// An upstream that answers nobody any more is left alone all the same, whatever is asked for.
+#[test]
+fn an_upstream_that_hangs_for_everybody_is_left_alone() {
+    let known = Module::new("example.com/known", "v1.0.0");
+    let up = FakeUpstream::serving(std::slice::from_ref(&known));
+    let larder = larder()
+        .of(&up)
+        .set("upstream.first_byte_timeout", "300ms")
+        .set("upstream.attempts", "1")
+        .set("breaker.open_for", "60s")
+        .start();
+    larder.get(&known.list_url()).ok();
+    let gate = up.gated("*");
+    let mut n = 0;
+    until("the breaker open", || {
+        n += 1;
+        let asked = up.total();
+        larder.get(&path(n)).refuses(FAULT);
+        (up.total() == asked).then_some(())
+    });
+    gate.open();
+}
+
+/// Whether an upstream is well again is found out with what it has answered before.
+#[test]
+fn a_strangers_name_is_no_probe() {
+    let known = Module::new("example.com/known", "v1.0.0");
+    let other = Module::new("example.com/other", "v1.0.0");
+    let up = FakeUpstream::serving(&[known.clone(), other.clone()]);
+    let larder = larder()
+        .of(&up)
+        .set("breaker.failures", "2")
+        .set("breaker.open_for", "1s")
+        .start();
+    larder.get(&known.list_url()).ok();
+    open(&larder, &up);
+    up.clear_rules();
+    let gate = up.gated("/example.com/hung/*");
+    let asked = up.count("/example.com/known/@v/list");
+    // The first one that is asked for when the time is over hangs, and nobody notices.
+    let mut conn = Conn::open(larder.addr()).unwrap();
+    until("the hung one under way", || {
+        let request = Request::get("/example.com/hung/@v/list").bytes(larder.addr());
+        conn = Conn::open(larder.addr()).unwrap();
+        conn.write(&request).unwrap();
+        conn.deadline(Duration::from_millis(100));
+        // It is refused until the breaker is half-open.
+        conn.head().is_err().then_some(())
+    });
+    gate.wait_arrived(1);
+    assert_eq!(up.count("/example.com/known/@v/list"), asked + 1);
+    larder.get(&other.url("mod")).ok();
+    gate.open();
+}

@@ -213,6 +213,23 @@ impl Conn {
         Ok(conn)
     }
 
+    /// From an address of this machine.
+    pub fn open_from(from: std::net::IpAddr, addr: SocketAddr) -> std::io::Result<Conn> {
+        let domain = socket2::Domain::for_address(addr);
+        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+        socket.bind(&SocketAddr::new(from, 0).into())?;
+        socket.connect(&addr.into())?;
+        let stream = TcpStream::from(socket);
+        stream.set_nodelay(true)?;
+        let conn = Conn {
+            stream,
+            buffer: Vec::new(),
+            started: Instant::now(),
+        };
+        conn.deadline(2 * DEADLINE);
+        Ok(conn)
+    }
+
     /// How long one read or write may take.
     pub fn deadline(&self, deadline: Duration) {
         self.stream.set_read_timeout(Some(deadline)).unwrap();

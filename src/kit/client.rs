@@ -3,21 +3,21 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 
-/// Who asks, as far as can be told.
+/// One client, as far as can be told: for counting and taking together, never for deciding what somebody may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Client(u64);
+pub struct ClientId(u64);
 
-impl Client {
+impl ClientId {
     /// Of this address, and if that is a front server's, behind it.
     pub fn new(address: IpAddr, forwarded: Option<&[u8]>) -> Self {
         let mut hasher = DefaultHasher::new();
         (address, forwarded).hash(&mut hasher);
-        Client(hasher.finish())
+        ClientId(hasher.finish())
     }
 
     /// One of several, for tests.
     #[cfg(test)]
-    pub(super) fn number(number: u64) -> Self {
-        Client(number)
+    pub fn number(number: u64) -> Self {
+        ClientId(number)
     }
 }
