@@ -6,7 +6,7 @@
 //! * [`app`]: the composition root: configuration → concrete parts → a running server. The only file that knows every
 //!   type.
 //! * [`config`]: what an operator writes; layers default < file < environment < command line.
-//! * [`control`]: what an operator does by command, to a running server or without one.
+//! * [`admin`]: what an operator does, typed in and out, to a running server or without one.
 //! * [`http`]: the face: connections, routes, bodies, and the one place where an error becomes a status.
 //! * [`jobs`]: work in the background.
 //! * [`engine`]: the product: look up → fresh? → flight → fetch → verify → publish.
@@ -26,7 +26,7 @@
 //!
 //! # Which way things point
 //!
-//! `cli → app → http, jobs, control → engine → {policy, upstream, vcs, sumdb, store} → {gomod, protocol}`; `flights`,
+//! `cli → app → http, jobs, admin → engine → {policy, upstream, vcs, sumdb, store} → {gomod, protocol}`; `flights`,
 //! `credentials`, `breaker`, `proxies`, `telemetry` and `clock` serve all. `upstream`, `vcs`, `sumdb` and `store` do not know each
 //! other: `engine` joins them. `tests/architecture.rs` fails on any other edge.
 //!
@@ -38,13 +38,13 @@
 //! clients follow the growing file, all but its last part. The zip is checked by `gomod::zip`, vouched for by the
 //! verifier, released, and published: file first, record last.
 
+pub mod admin;
 pub mod app;
 pub mod breaker;
 pub mod cli;
 pub mod clock;
 pub mod coding;
 pub mod config;
-pub mod control;
 pub mod credentials;
 pub mod engine;
 pub mod errand;

@@ -17,9 +17,9 @@ use super::signals;
 use super::start_error::StartError;
 use super::supervise::Supervisor;
 use super::upstreams::UpstreamMaker;
+use crate::admin::{Service, SocketServer};
 use crate::clock::SharedClock;
 use crate::config::{Config, Environment, Loaded};
-use crate::control::{Controls, Service};
 use crate::engine::Tokens;
 use crate::http::{
     Access, ConnectionSettings, Connections, Face, Observer, ResponseCache, Site, bind,
@@ -182,14 +182,10 @@ pub async fn serve(
     }
     supervisor.watch_store(&data);
     supervisor.start_jobs(config, &data, &engine, &clock);
-    let controls = Controls {
-        engine: Arc::clone(&engine),
-        tokens,
-        clock: Arc::clone(&clock),
-    };
+    let service = Service::new(Arc::clone(&engine), tokens);
     // Without it the server serves all the same.
-    match crate::control::listen(&store.data_dir) {
-        Ok(socket) => supervisor.start_control(Service { socket, controls }),
+    match crate::admin::listen(&store.data_dir) {
+        Ok(socket) => supervisor.start_commands(SocketServer { socket, service }),
         Err(error) => {
             tracing::warn!(%error, "commands such as `larder first-seen` cannot reach this server while it runs")
         }

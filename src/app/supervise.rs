@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::signals::Signals;
+use crate::admin::SocketServer;
 use crate::clock::SharedClock;
 use crate::config::Config;
-use crate::control::Service;
 use crate::engine::Engine;
 use crate::http::Connections;
 use crate::jobs::{Rebuild, Refresh, Reverify, Room, Tidy};
@@ -31,7 +31,7 @@ pub struct Supervisor {
     /// What goes along with the start, or is no part of serving.
     pub background: Tasks,
     jobs: Tasks,
-    control: Tasks,
+    commands: Tasks,
     /// What watches the threads of the store.
     store: Tasks,
     metrics: JobMetrics,
@@ -46,7 +46,7 @@ impl Supervisor {
             listeners: group(),
             background: group(),
             jobs: group(),
-            control: group(),
+            commands: group(),
             store: group(),
             deaths,
             metrics,
@@ -90,8 +90,8 @@ impl Supervisor {
     }
 
     /// Answers commands.
-    pub fn start_control(&self, service: Service) {
-        self.start(&self.control, service);
+    pub fn start_commands(&self, server: SocketServer) {
+        self.start(&self.commands, server);
     }
 
     fn start<J: Job>(&self, group: &Tasks, job: J) {
@@ -186,7 +186,7 @@ impl Supervisor {
                 "fetches that no client waits for are given up"
             ),
         }
-        for (group, what) in [(&self.jobs, "jobs"), (&self.control, "commands")] {
+        for (group, what) in [(&self.jobs, "jobs"), (&self.commands, "commands")] {
             group.stop();
             match group.ended(last).await {
                 0 => tracing::debug!("{what} have ended"),

@@ -4,8 +4,10 @@ use clap::{Parser, Subcommand};
 
 use super::config::ConfigCommand;
 use super::doctor::DoctorCommand;
+use super::first_seen::FirstSeenCommand;
 use super::index::IndexCommand;
-use super::operate::{FirstSeenCommand, SumdbCommand, TokenCommand};
+use super::sumdb::SumdbCommand;
+use super::token::TokenCommand;
 use crate::config::Overrides;
 
 /// A caching Go module proxy: fetched once, verified, kept, and served when the world outside does not answer.
@@ -35,7 +37,7 @@ pub enum Command {
     Config(ConfigCommand),
     /// Say what this server would use, whether it can be reached, and how clients are set up
     Doctor(DoctorCommand),
-    /// Look after the index of what is kept (the server must be stopped)
+    /// Look after the index of what is kept
     #[command(subcommand)]
     Index(IndexCommand),
     /// Look after the checksums to which modules are held that no checksum database covers

@@ -20,10 +20,16 @@ mod command;
 mod config;
 mod doctor;
 mod exit;
+mod first_seen;
+mod flags;
+mod grouped;
 mod index;
 mod operate;
 mod runtime;
 mod serve;
+mod show;
+mod sumdb;
+mod token;
 mod usage;
 mod whereabouts;
 
@@ -33,6 +39,7 @@ use std::sync::Arc;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::Environment;
 use command::{Cli, Command};
+use operate::World;
 
 /// Reads the command line of this process and does what it says.
 pub fn main() -> ExitCode {
@@ -52,14 +59,18 @@ fn run(cli: Cli) -> ExitCode {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
     let clock: SharedClock = Arc::new(SystemClock);
+    let world = World {
+        env: &env,
+        clock: &clock,
+    };
     match cli.command {
         Command::Serve(overrides) => serve::run(&overrides, &env, clock),
         Command::Config(command) => config::run(&command, &env),
         Command::Doctor(command) => doctor::run(&command, &env, &clock),
-        Command::Index(command) => index::run(&command, &env, &clock),
-        Command::FirstSeen(command) => operate::first_seen(&command, &env, &clock),
-        Command::Token(command) => operate::token(&command, &env, &clock),
-        Command::Sumdb(command) => operate::sumdb(&command, &env, &clock),
+        Command::Index(command) => command.run(&world),
+        Command::FirstSeen(command) => command.run(&world),
+        Command::Token(command) => command.run(&world),
+        Command::Sumdb(command) => command.run(&world),
         Command::Version => {
             say!("larder {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS

@@ -1,222 +1,181 @@
-//! Commands about what is kept, which a running server carries out itself: `larder first-seen …`, `larder token …`,
-//! `larder sumdb …`.
+//! Carries operations out: by the server that holds the data directory, or here if none does.
 
-use std::io::{self, IsTerminal};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Subcommand;
-use indicatif::{ProgressBar, ProgressStyle};
+use futures_util::future::{Either, select};
 use tokio::sync::mpsc;
 
+use super::flags::Flags;
+use super::show::{Show, told};
 use super::{exit, runtime, whereabouts};
+use crate::admin::{self, BEHIND, Service};
 use crate::app::{self, Ourselves, StartError, UpstreamMaker};
 use crate::clock::SharedClock;
-use crate::config::{Environment, Loaded, Overrides, load};
-use crate::control::{self, BEHIND, Control, Controls, Event};
-use crate::engine::TokenName;
-use crate::gomod::{ModulePath, Version};
+use crate::config::{Environment, Loaded, load};
+use crate::engine::Inventory;
 use crate::store::DataDir;
 use crate::telemetry::metrics::Metrics;
 use crate::vcs::workspace::Folders;
 
-#[derive(Subcommand)]
-pub enum FirstSeenCommand {
-    /// Print the checksums to which modules are held that no checksum database covers
-    List(Overrides),
-    /// Take whatever is fetched next for a version, and hold it to that from then on
-    Accept {
-        #[command(flatten)]
-        overrides: Overrides,
-        /// The version, as example.com/module@v1.2.3
-        #[arg(value_name = "PATH@VERSION", value_parser = path_version)]
-        version: String,
-    },
-    /// Forget to which checksums a version is held
-    Remove {
-        #[command(flatten)]
-        overrides: Overrides,
-        /// The version, as example.com/module@v1.2.3
-        #[arg(value_name = "PATH@VERSION", value_parser = path_version)]
-        version: String,
-    },
+/// The world that a command finds.
+pub struct World<'a> {
+    pub env: &'a Environment,
+    pub clock: &'a SharedClock,
 }
 
-#[derive(Subcommand)]
-pub enum TokenCommand {
-    /// Make a token and print it, this once, as the last word
-    New {
-        #[command(flatten)]
-        overrides: Overrides,
-        /// What to call it: up to 64 letters, digits, dots, underscores and hyphens
-        name: TokenName,
-    },
-    /// Print the names of the tokens there are
-    List(Overrides),
-    /// End a token
-    Revoke {
-        #[command(flatten)]
-        overrides: Overrides,
-        /// What it is called
-        name: TokenName,
-    },
-}
-
-#[derive(Subcommand)]
-pub enum SumdbCommand {
-    /// Verify everything that is kept: its content, and what the checksum databases say of it
-    Verify {
-        #[command(flatten)]
-        overrides: Overrides,
-        /// Drop what is wrong, so that it is fetched again
-        #[arg(long)]
-        repair: bool,
-    },
-    /// Print tree heads, last contact and alarms of the checksum databases
-    Status(Overrides),
-    /// End the alarms of a checksum database, once you know what they mean
-    Acknowledge {
-        #[command(flatten)]
-        overrides: Overrides,
-        /// The database, as sum.golang.org
-        name: String,
-        /// Forget its history as well: for a database of your own that was made anew
-        #[arg(long)]
-        begin_anew: bool,
-    },
-}
-
-/// A module and one version of it.
-fn path_version(text: &str) -> Result<String, String> {
-    let form = |why: String| format!("{why}; write it as example.com/module@v1.2.3");
-    let (path, version) = text
-        .split_once('@')
-        .ok_or_else(|| form("it has no @".into()))?;
-    ModulePath::parse(path).map_err(|error| form(error.to_string()))?;
-    Version::parse(version).map_err(|error| form(error.to_string()))?;
-    Ok(text.to_owned())
-}
-
-impl FirstSeenCommand {
-    pub fn overrides(&mut self) -> &mut Overrides {
-        match self {
-            FirstSeenCommand::List(overrides)
-            | FirstSeenCommand::Accept { overrides, .. }
-            | FirstSeenCommand::Remove { overrides, .. } => overrides,
+/// Carries an operation out, by the server if there is one.
+pub fn run<O>(operation: O, flags: &Flags, world: &World<'_>) -> ExitCode
+where
+    O: Show,
+    O::On: Here,
+{
+    start(flags, world, async |loaded: &Loaded| {
+        let data_dir = &loaded.config.store.data_dir;
+        let asked = match admin::ask(data_dir, &operation).await {
+            Ok(Some(asked)) => asked,
+            Ok(None) => return alone(operation, flags, loaded, world).await,
+            Err(error) => {
+                let what = format!(
+                    "the server that holds {} cannot be asked: {error}",
+                    data_dir.display()
+                );
+                return exit::fail(exit::DATA_DIR, &what);
+            }
+        };
+        complain!(
+            "larder: done by the running server{}, data directory {}",
+            whereabouts::holder(data_dir),
+            data_dir.display()
+        );
+        if let Some(theirs) = asked.other_version {
+            complain!(
+                "larder: the running server is larder {theirs}, and this is larder {}",
+                env!("CARGO_PKG_VERSION")
+            );
         }
-    }
+        told::<O>(asked.events, flags.json, operation.only_reads()).await
+    })
 }
 
-impl TokenCommand {
-    pub fn overrides(&mut self) -> &mut Overrides {
-        match self {
-            TokenCommand::New { overrides, .. }
-            | TokenCommand::List(overrides)
-            | TokenCommand::Revoke { overrides, .. } => overrides,
-        }
-    }
+/// Carries out an operation that no server may be in the way of.
+pub fn run_alone<O>(operation: O, flags: &Flags, world: &World<'_>) -> ExitCode
+where
+    O: Show,
+    O::On: Here,
+{
+    start(flags, world, async |loaded: &Loaded| {
+        alone(operation, flags, loaded, world).await
+    })
 }
 
-impl SumdbCommand {
-    pub fn overrides(&mut self) -> &mut Overrides {
-        match self {
-            SumdbCommand::Verify { overrides, .. }
-            | SumdbCommand::Status(overrides)
-            | SumdbCommand::Acknowledge { overrides, .. } => overrides,
-        }
-    }
-}
-
-pub fn first_seen(command: &FirstSeenCommand, env: &Environment, clock: &SharedClock) -> ExitCode {
-    let (overrides, control) = match command {
-        FirstSeenCommand::List(overrides) => (overrides, Control::FirstSeenList),
-        FirstSeenCommand::Accept { overrides, version } => {
-            (overrides, Control::FirstSeenAccept(version.clone()))
-        }
-        FirstSeenCommand::Remove { overrides, version } => {
-            (overrides, Control::FirstSeenRemove(version.clone()))
-        }
-    };
-    run(overrides, &control, env, clock)
-}
-
-pub fn token(command: &TokenCommand, env: &Environment, clock: &SharedClock) -> ExitCode {
-    let (overrides, control) = match command {
-        TokenCommand::New { overrides, name } => (overrides, Control::TokenNew(name.clone())),
-        TokenCommand::List(overrides) => (overrides, Control::TokenList),
-        TokenCommand::Revoke { overrides, name } => (overrides, Control::TokenRevoke(name.clone())),
-    };
-    run(overrides, &control, env, clock)
-}
-
-pub fn sumdb(command: &SumdbCommand, env: &Environment, clock: &SharedClock) -> ExitCode {
-    let (overrides, control) = match command {
-        SumdbCommand::Verify { overrides, repair } => {
-            (overrides, Control::SumdbVerify { repair: *repair })
-        }
-        SumdbCommand::Status(overrides) => (overrides, Control::SumdbStatus),
-        SumdbCommand::Acknowledge {
-            overrides,
-            name,
-            begin_anew,
-        } => {
-            let (name, begin_anew) = (name.clone(), *begin_anew);
-            (overrides, Control::SumdbAcknowledge { name, begin_anew })
-        }
-    };
-    run(overrides, &control, env, clock)
-}
-
-fn run(
-    overrides: &Overrides,
-    control: &Control,
-    env: &Environment,
-    clock: &SharedClock,
+/// Reads the configuration, and goes on if there is a data directory.
+fn start(
+    flags: &Flags,
+    world: &World<'_>,
+    work: impl AsyncFnOnce(&Loaded) -> ExitCode,
 ) -> ExitCode {
-    let loaded = match load(overrides, env) {
+    let loaded = match load(&flags.overrides, world.env) {
         Ok(loaded) => loaded,
         Err(errors) => return exit::config(&errors),
     };
-    let data_dir = &loaded.config.store.data_dir;
     let runtime = match runtime::small() {
         Ok(runtime) => runtime,
         Err(error) => return exit::fail(exit::OURS, &error),
     };
     runtime.block_on(async {
-        if !data_dir.is_dir() {
+        if !loaded.config.store.data_dir.is_dir() {
             return exit::fail(exit::DATA_DIR, &whereabouts::missing(&loaded).await);
         }
-        match control::ask(data_dir, control).await {
-            Ok(Some(events)) => {
-                complain!(
-                    "larder: done by the running server{}, data directory {}",
-                    whereabouts::holder(data_dir),
-                    data_dir.display()
-                );
-                told(events).await
-            }
-            Ok(None) => match alone(&loaded, control, env, clock).await {
-                Ok(code) => code,
-                Err(error) => exit::start_error(&error),
-            },
-            Err(error) => exit::fail(
-                exit::DATA_DIR,
-                &format!(
-                    "the server that holds {} cannot be asked: {error}",
-                    data_dir.display()
-                ),
-            ),
-        }
+        work(&loaded).await
     })
 }
 
 /// No server holds the data directory: does the work here.
-async fn alone(
+async fn alone<O>(operation: O, flags: &Flags, loaded: &Loaded, world: &World<'_>) -> ExitCode
+where
+    O: Show,
+    O::On: Here,
+{
+    let only_reads = operation.only_reads();
+    let (on, data) = match O::On::open(loaded, world, only_reads).await {
+        Ok(opened) => opened,
+        Err(code) => return code,
+    };
+    let (sender, events) = mpsc::channel(BEHIND);
+    let work = pin!(admin::perform(operation, on, sender));
+    let told = pin!(told::<O>(events, flags.json, only_reads));
+    let code = match select(told, work).await {
+        Either::Left((code, _)) => code,
+        Either::Right(((), told)) => told.await,
+    };
+    data.store.close().await;
+    code
+}
+
+/// What operations work on, as it is opened where no server has it.
+pub trait Here: Sized {
+    /// Opens it, or says why not and gives the exit code.
+    async fn open(
+        loaded: &Loaded,
+        world: &World<'_>,
+        only_reads: bool,
+    ) -> Result<(Self, DataDir), ExitCode>;
+}
+
+impl Here for Inventory {
+    async fn open(
+        loaded: &Loaded,
+        world: &World<'_>,
+        only_reads: bool,
+    ) -> Result<(Self, DataDir), ExitCode> {
+        let data = data_dir(loaded, world, only_reads)?;
+        if let Some(text) = whereabouts::elsewhere(loaded).await {
+            complain!("larder: warning: {text}");
+        }
+        let clock = Arc::clone(world.clock);
+        Ok((Inventory::of(data.store.clone(), clock), data))
+    }
+}
+
+impl Here for Service {
+    async fn open(
+        loaded: &Loaded,
+        world: &World<'_>,
+        only_reads: bool,
+    ) -> Result<(Self, DataDir), ExitCode> {
+        let assembled = assembled(loaded, world, only_reads).await;
+        assembled.unwrap_or_else(|error| Err(exit::start_error(&error)))
+    }
+}
+
+fn data_dir(loaded: &Loaded, world: &World<'_>, only_reads: bool) -> Result<DataDir, ExitCode> {
+    let open = match only_reads {
+        true => DataDir::open,
+        false => DataDir::open_to_change,
+    };
+    let store = &loaded.config.store;
+    let data = open(
+        &store.data_dir,
+        store.reserve,
+        store.index_cache,
+        world.clock,
+    );
+    let data = data.map_err(|error| exit::data_dir_error(&error))?;
+    complain!(
+        "larder: no server is running on the data directory {}; it is worked on here",
+        whereabouts::named(loaded)
+    );
+    Ok(data)
+}
+
+async fn assembled(
     loaded: &Loaded,
-    control: &Control,
-    env: &Environment,
-    clock: &SharedClock,
-) -> Result<ExitCode, StartError> {
+    world: &World<'_>,
+    only_reads: bool,
+) -> Result<Result<(Service, DataDir), ExitCode>, StartError> {
+    let (env, clock) = (world.env, world.clock);
     let config = &loaded.config;
     let databases = app::databases(loaded)?;
     let routes = app::routes(loaded)?;
@@ -232,19 +191,17 @@ async fn alone(
     };
     // Nobody holds it. What is changed in it would not reach a server that has another one.
     if let Some(text) = whereabouts::elsewhere(loaded).await {
-        if !control.only_reads() {
-            return Ok(exit::fail(
-                exit::DATA_DIR,
-                &format!("nothing was done: {text}"),
-            ));
+        if !only_reads {
+            let text = format!("nothing was done: {text}");
+            return Ok(Err(exit::fail(exit::DATA_DIR, &text)));
         }
         complain!("larder: warning: {text}");
     }
-    let data = DataDir::open_to_change(&store.data_dir, store.reserve, store.index_cache, clock)?;
-    complain!(
-        "larder: no server is running on the data directory {}; it is worked on here",
-        whereabouts::named(loaded)
-    );
+    // Verifications are recorded, tokens restored.
+    let data = match data_dir(loaded, world, false) {
+        Ok(data) => data,
+        Err(code) => return Ok(Err(code)),
+    };
     let metrics = Arc::new(Metrics::new());
     let maker = UpstreamMaker::new(
         config,
@@ -256,44 +213,6 @@ async fn alone(
     )?;
     let assembled = app::assemble(config, databases, routes, maker, &data, clock, &metrics).await?;
     assembled.chains.set(&chain);
-    let controls = Controls {
-        engine: assembled.engine,
-        tokens: assembled.tokens,
-        clock: Arc::clone(clock),
-    };
-    let (sender, events) = mpsc::channel(BEHIND);
-    let (code, ()) = tokio::join!(told(events), controls.run(control, sender));
-    data.store.close().await;
-    Ok(code)
-}
-
-/// Prints what a command says.
-async fn told(mut events: mpsc::Receiver<Event>) -> ExitCode {
-    let bar = bar();
-    while let Some(event) = events.recv().await {
-        match event {
-            Event::Line(line) => bar.suspend(|| say!("{line}")),
-            Event::Trouble(line) => bar.suspend(|| complain!("larder: {line}")),
-            Event::Progress { done, of, current } => {
-                bar.set_length(of);
-                bar.set_position(done);
-                bar.set_message(current);
-            }
-            Event::End(well) => {
-                bar.finish_and_clear();
-                return ExitCode::from(if well { 0 } else { exit::OURS });
-            }
-        }
-    }
-    bar.finish_and_clear();
-    exit::fail(exit::OURS, &"the server ended before the command did")
-}
-
-/// Shown on a terminal only.
-fn bar() -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {wide_msg}");
-    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+    let service = Service::new(assembled.engine, assembled.tokens);
+    Ok(Ok((service, data)))
 }

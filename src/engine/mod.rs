@@ -16,6 +16,7 @@ mod latest;
 mod memory;
 mod metadata;
 mod negative;
+mod operate;
 mod origins;
 mod prefetch;
 mod recent;
@@ -42,6 +43,10 @@ pub use databases::{Kept, Network, Ways};
 pub use error::{Class, EngineError};
 use files::Hashers;
 pub use files::{Progress, ZipFlight};
+pub use operate::{
+    Checked, Checks, DatabaseStatus, Facts, Finding, FirstSeen, FirstSeenPages, Inventory,
+    KeptFiles, KnownFact, OperateError, Rebuilt,
+};
 pub use origins::{Chain, ChainEntry, Chains, DirectOrigin, FetchRequest, MakeProxy};
 pub use prefetch::{Client, PrefetchSettings};
 use prefetch::{Fetch, Scheduler};

@@ -247,43 +247,6 @@ async fn drop_gone(store: &Store, summary: &mut Summary) -> Result<(), StoreErro
     Ok(())
 }
 
-/// Reads every file that is known and compares it with what was recorded. With `repair`, what is not in order is removed,
-/// so that it is fetched again.
-pub async fn verify(
-    store: &Store,
-    repair: bool,
-    progress: impl Fn(&Progress) -> bool,
-) -> Result<Summary, StoreError> {
-    let mut summary = Summary::default();
-    let mut seen = Progress::default();
-    let mut walk = OverRecords::of(store);
-    while let Some(page) = walk.next().await? {
-        let why = "what is recorded of it is damaged";
-        let damaged = page.damaged.into_iter().map(|name| (name, why.to_owned()));
-        summary.bad.extend(damaged);
-        for (key, recorded) in page.files {
-            match check_file(store, &key, &recorded).await {
-                Ok(()) => {
-                    seen.saw(&key, recorded.size);
-                    summary.good += 1;
-                }
-                Err(why) => {
-                    seen.saw(&key, 0);
-                    summary.bad.push((key.to_string(), why));
-                    if repair {
-                        store.revoke(&key).await?;
-                    }
-                }
-            }
-            if !progress(&seen) {
-                summary.ended_early = true;
-                return Ok(summary);
-            }
-        }
-    }
-    Ok(summary)
-}
-
 /// Reads a kept file, checks it by the rules that hold when it is fetched, and compares it with what was recorded. The
 /// error is a text for people.
 pub async fn check_file(store: &Store, key: &FileKey, recorded: &FileRecord) -> Result<(), String> {

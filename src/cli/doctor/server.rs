@@ -10,10 +10,10 @@ use tokio::time::timeout;
 
 use super::super::whereabouts;
 use super::world::World;
+use crate::admin;
 use crate::app::{self, UpstreamMaker, Weight};
 use crate::clock::SharedClock;
 use crate::config::{Environment, Loaded};
-use crate::control;
 use crate::engine::Network;
 use crate::gomod::Patterns;
 use crate::policy::Policy;
@@ -106,7 +106,7 @@ async fn git(maker: &UpstreamMaker) {
 /// Whether a server has this data directory, or one is there that has another.
 async fn running(loaded: &Loaded) {
     let data_dir = &loaded.config.store.data_dir;
-    match control::is_served(data_dir).await {
+    match admin::is_served(data_dir).await {
         Ok(true) => say!(
             "  running         yes{}, on this data directory",
             whereabouts::holder(data_dir)

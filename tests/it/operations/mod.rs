@@ -6,6 +6,7 @@ mod configuration;
 mod data_dir;
 mod default_chain;
 mod full_disk;
+mod json;
 mod lifecycle;
 mod limits;
 mod probes;

@@ -1,0 +1,114 @@
+//! What an operation is, and what it tells.
+
+use std::future::Future;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use super::error::AdminError;
+
+/// Events that a slow reader may be behind.
+pub const BEHIND: usize = 256;
+
+/// Something that an operator does: the value says what exactly.
+pub trait Operation: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// Its name on the socket.
+    const NAME: &'static str;
+    /// What it works on.
+    type On: Clone + Send + Sync + 'static;
+    /// What it tells while it works, one by one.
+    type Item: Serialize + DeserializeOwned + Send + 'static;
+    /// What it tells at its end.
+    type Output: Serialize + DeserializeOwned + Send + 'static;
+
+    /// Whether it leaves everything as it is: then it ends when nobody waits for it any more. What changes something is
+    /// not left half done.
+    fn only_reads(&self) -> bool {
+        true
+    }
+
+    /// Whether what it found is as it should be.
+    fn is_well(_: &Self::Output) -> bool {
+        true
+    }
+
+    /// Carries it out.
+    fn run(
+        self,
+        on: &Self::On,
+        out: &Out<Self>,
+    ) -> impl Future<Output = Result<Self::Output, AdminError>> + Send
+    where
+        Self: Sized;
+}
+
+/// What an operation tells; the last is `Done` or `Failed`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event<I, D> {
+    /// Something that it found.
+    Item(I),
+    /// How far it is.
+    Progress(Progress),
+    /// It has been carried out.
+    Done(D),
+    /// It has not.
+    Failed(AdminError),
+}
+
+/// The events of an operation.
+pub type EventOf<O> = Event<<O as Operation>::Item, <O as Operation>::Output>;
+
+/// How far an operation is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Files looked at.
+    pub files: u64,
+    /// Files in all, if that is known.
+    pub files_in_all: Option<u64>,
+    /// Bytes of those, where bytes are what takes time.
+    pub bytes: Option<u64>,
+    /// Bytes in all, if that is known.
+    pub bytes_in_all: Option<u64>,
+    /// What was looked at last.
+    pub current: String,
+}
+
+/// There is no such value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Never {}
+
+/// The end of a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// How many items there were.
+    pub count: u64,
+}
+
+/// Where the events of an operation go. Whoever reads may have gone; the work goes on.
+pub struct Out<O: Operation>(mpsc::Sender<EventOf<O>>);
+
+impl<O: Operation> Out<O> {
+    /// Tells something that was found.
+    pub async fn item(&self, item: O::Item) {
+        let _ = self.0.send(Event::Item(item)).await;
+    }
+
+    /// Tells how far it is.
+    pub fn progress(&self, progress: Progress) {
+        // Whoever is behind can do without.
+        let _ = self.0.try_send(Event::Progress(progress));
+    }
+}
+
+/// Carries an operation out and tells what comes of it.
+pub async fn perform<O: Operation>(operation: O, on: O::On, events: mpsc::Sender<EventOf<O>>) {
+    let out = Out(events);
+    let end = match operation.run(&on, &out).await {
+        Ok(output) => Event::Done(output),
+        Err(error) => Event::Failed(error),
+    };
+    // As above.
+    let _ = out.0.send(end).await;
+}

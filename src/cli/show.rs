@@ -1,0 +1,207 @@
+//! How what operations tell is printed: as text for people, or as JSON for programs.
+
+use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::exit;
+use crate::admin::{Event, EventOf, Operation, Progress};
+
+/// Programs are told how far it is so often.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
+
+/// What is printed as JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// The value at the end, as one document.
+    Document,
+    /// The items, an object a line.
+    Items,
+    /// `{"item": …}`, `{"progress": …}` and at the end `{"done": …}`, an object a line.
+    Report,
+}
+
+/// How the values of an operation look.
+pub trait Show: Operation {
+    /// As JSON.
+    const FORM: Form;
+    /// What of the items is needed at the end.
+    type Seen: Default;
+
+    /// An item as text, if it is told.
+    fn item(seen: &mut Self::Seen, item: &Self::Item) -> Option<String>;
+
+    /// The lines at the end.
+    fn done(seen: &Self::Seen, output: &Self::Output) -> Vec<String>;
+}
+
+/// Whoever reads has gone (`| head`).
+struct Gone;
+
+/// Prints the events of an operation; gives the exit code.
+pub async fn told<O: Show>(
+    mut events: mpsc::Receiver<EventOf<O>>,
+    json: bool,
+    only_reads: bool,
+) -> ExitCode {
+    let mut printer = Printer::<O>::new(json);
+    while let Some(event) = events.recv().await {
+        let printed = printer.event(&event);
+        // What changes something is carried out all the same.
+        if printed.is_err() && only_reads {
+            return ExitCode::SUCCESS;
+        }
+        match event {
+            Event::Done(output) => {
+                let code = if O::is_well(&output) { 0 } else { exit::OURS };
+                return ExitCode::from(code);
+            }
+            Event::Failed(error) => return exit::fail(exit::OURS, &error),
+            Event::Item(_) | Event::Progress(_) => {}
+        }
+        if events.is_empty() && printer.flush().is_err() && only_reads {
+            return ExitCode::SUCCESS;
+        }
+    }
+    drop(printer);
+    exit::fail(exit::OURS, &"the server ended before the command did")
+}
+
+struct Printer<O: Show> {
+    json: bool,
+    out: BufWriter<Stdout>,
+    seen: O::Seen,
+    bar: Option<ProgressBar>,
+    told: Option<Instant>,
+}
+
+impl<O: Show> Printer<O> {
+    fn new(json: bool) -> Self {
+        Printer {
+            json,
+            out: BufWriter::new(io::stdout()),
+            seen: O::Seen::default(),
+            bar: None,
+            told: None,
+        }
+    }
+
+    fn event(&mut self, event: &EventOf<O>) -> Result<(), Gone> {
+        match event {
+            Event::Item(item) if self.json => match O::FORM {
+                Form::Document => Ok(()),
+                Form::Items => self.value(item),
+                Form::Report => self.value(&json!({ "item": item })),
+            },
+            Event::Item(item) => match O::item(&mut self.seen, item) {
+                Some(line) => self.line(&line),
+                None => Ok(()),
+            },
+            Event::Progress(progress) => self.progress(progress),
+            Event::Done(output) => {
+                self.end_bar();
+                let printed = match (self.json, O::FORM) {
+                    (false, _) => {
+                        let lines = O::done(&self.seen, output);
+                        lines.iter().try_for_each(|line| self.line(line))
+                    }
+                    (true, Form::Document) => self.value(output),
+                    (true, Form::Items) => Ok(()),
+                    (true, Form::Report) => self.value(&json!({ "done": output })),
+                };
+                printed.and(self.flush())
+            }
+            Event::Failed(error) => {
+                self.end_bar();
+                let printed = match self.json {
+                    true => self.value(&json!({ "error": error })),
+                    false => Ok(()),
+                };
+                printed.and(self.flush())
+            }
+        }
+    }
+
+    fn value(&mut self, value: &impl Serialize) -> Result<(), Gone> {
+        // Values have no way to fail.
+        let text = serde_json::to_string(value).unwrap_or_default();
+        self.line(&text)
+    }
+
+    fn line(&mut self, line: &str) -> Result<(), Gone> {
+        let out = &mut self.out;
+        let written = match &self.bar {
+            Some(bar) => bar.suspend(|| writeln!(out, "{line}").and_then(|()| out.flush())),
+            None => writeln!(out, "{line}"),
+        };
+        written.map_err(|_| Gone)
+    }
+
+    fn flush(&mut self) -> Result<(), Gone> {
+        self.out.flush().map_err(|_| Gone)
+    }
+
+    fn progress(&mut self, progress: &Progress) -> Result<(), Gone> {
+        if self.json {
+            let due = self.told.is_none_or(|told| told.elapsed() >= TOLD_EVERY);
+            if O::FORM != Form::Report || !due {
+                return Ok(());
+            }
+            self.told = Some(Instant::now());
+            return self.value(&json!({ "progress": progress }));
+        }
+        // Shown on a terminal only.
+        if !io::stderr().is_terminal() {
+            return Ok(());
+        }
+        let bar = self.bar.get_or_insert_with(|| bar(progress));
+        match progress.bytes {
+            Some(bytes) => {
+                bar.set_position(bytes);
+                bar.set_message(format!("{} files: {}", progress.files, progress.current));
+            }
+            None => {
+                bar.set_position(progress.files);
+                bar.set_message(progress.current.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn end_bar(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl<O: Show> Drop for Printer<O> {
+    fn drop(&mut self) {
+        self.end_bar();
+    }
+}
+
+fn bar(progress: &Progress) -> ProgressBar {
+    let in_all = match progress.bytes {
+        Some(_) => progress.bytes_in_all,
+        None => progress.files_in_all,
+    };
+    let (bar, template) = match (in_all, progress.bytes) {
+        (None, _) => (ProgressBar::new_spinner(), "{spinner} {bytes} {wide_msg}"),
+        (Some(in_all), Some(_)) => (
+            ProgressBar::new(in_all),
+            "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {wide_msg}",
+        ),
+        (Some(in_all), None) => (ProgressBar::new(in_all), "{bar:30} {pos}/{len} {wide_msg}"),
+    };
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
