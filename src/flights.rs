@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use crate::errand::Priority;
+use crate::kit::Priority;
 
 /// All flights of one kind.
 pub struct Flights<K, F> {

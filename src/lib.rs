@@ -17,16 +17,17 @@
 //! * [`store`]: what is kept: a catalog of facts, and files.
 //! * [`gomod`]: the rules of Go modules, pure.
 //! * [`protocol`]: request paths and caching headers, pure.
-//! * [`kit`]: tasks with owners, and whose requests belong together.
 //! * [`flights`]: one shared piece of work per key.
 //! * [`telemetry`]: logs and metrics.
 //! * [`credentials`]: who we are to whom; [`breaker`]: when somebody is not asked for a while; [`proxies`]: the way out;
 //!   [`coding`]: gzip that nobody asked for.
+//! * [`kit`]: what a request's work is told from room to room (priority, deadline, trace), whose requests belong together,
+//!   and tasks with owners.
 //! * [`clock`]: the time; nothing else reads it.
 //!
 //! # Which way things point
 //!
-//! `cli → app → http, jobs, admin → engine → {policy, upstream, vcs, sumdb, store} → {gomod, protocol}`; `flights`,
+//! `cli → app → http, jobs, admin → engine → {policy, upstream, vcs, sumdb, store} → {gomod, protocol}`; `kit`, `flights`,
 //! `credentials`, `breaker`, `proxies`, `telemetry` and `clock` serve all. `upstream`, `vcs`, `sumdb` and `store` do not know each
 //! other: `engine` joins them. `tests/architecture.rs` fails on any other edge.
 //!
@@ -47,7 +48,6 @@ pub mod coding;
 pub mod config;
 pub mod credentials;
 pub mod engine;
-pub mod errand;
 pub mod flights;
 pub mod gomod;
 pub mod http;

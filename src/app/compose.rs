@@ -45,7 +45,8 @@ pub async fn assemble(
         routes.rules,
         settings::patterns(&config.modules.private),
         settings::patterns(&config.sumdb.exclude),
-    );
+    )
+    .prefetching_private(config.prefetch.include_private);
     let failed =
         |error: &dyn std::fmt::Display| StartError::Ours(format!("the index failed: {error}"));
     let tokens = Tokens::load(
@@ -78,7 +79,6 @@ pub async fn assemble(
             patience: config.sumdb.patience,
         },
         databases,
-        policy.clone(),
         data.store.clone(),
         Arc::clone(clock),
     );

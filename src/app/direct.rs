@@ -6,7 +6,7 @@ use url::Url;
 
 use super::egress::Egress;
 use super::logins::in_file;
-use super::routes::is_private;
+use super::routes::rule;
 use super::settings;
 use super::start_error::StartError;
 use crate::clock::SharedClock;
@@ -184,7 +184,7 @@ fn of_route(route: &Route, rules: Rules, app: MakeApp<'_>) -> Result<Rules, Conf
     };
     Ok(Rules {
         name: format!("the route for {:?}", route.patterns),
-        private: is_private(route),
+        private: rule(route).is_private(),
         route: true,
         ssh: route.ssh.then(|| Ssh {
             key: route.ssh_key.clone(),

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::routes::is_private;
+use super::routes::rule;
 use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::upstream::{ChainSpec, ClientSettings, Guarded, Pool, SourceSpec};
@@ -151,7 +151,10 @@ impl EgressProfile {
 
 /// The hosts that private patterns and routes name, which may be inside.
 fn named_hosts(config: &Config) -> Vec<String> {
-    let of_routes = config.routes.iter().filter(|route| is_private(route));
+    let of_routes = config
+        .routes
+        .iter()
+        .filter(|route| rule(route).is_private());
     let patterns = of_routes
         .clone()
         .map(|route| route.patterns.as_str())
@@ -170,7 +173,12 @@ fn named_hosts(config: &Config) -> Vec<String> {
 /// What public modules do not come from: repositories that private patterns and routes name, and the proxies of such
 /// routes.
 fn reserved(config: &Config) -> Reserved {
-    let of_routes = || config.routes.iter().filter(|route| is_private(route));
+    let of_routes = || {
+        config
+            .routes
+            .iter()
+            .filter(|route| rule(route).is_private())
+    };
     let patterns = of_routes().map(|route| route.patterns.as_str());
     let patterns: Vec<_> = patterns.chain([config.modules.private.as_str()]).collect();
     let proxies = of_routes().filter_map(|route| ChainSpec::parse(&route.via).ok());

@@ -20,31 +20,34 @@ pub fn routes(loaded: &Loaded) -> Result<Routes, ConfigErrors> {
         chains: Vec::new(),
     };
     for route in &loaded.config.routes {
-        let (via, chain) = match route.via.as_str() {
-            "refuse" => (Via::Refuse, None),
-            "upstream" if route.private == Some(true) => {
+        let rule = rule(route);
+        let chain = match rule.via {
+            Via::Refuse => None,
+            Via::Upstream if rule.is_private() => {
                 let why = "would tell the upstreams of all of private modules; give these a chain of their own";
                 return Err(route.refuse("via", why));
             }
-            "upstream" => (Via::Upstream, None),
-            chain => {
-                let chain = ChainSpec::parse(chain);
-                let chain = chain.map_err(|error| route.refuse("via", error.to_string()))?;
-                (Via::Own, Some(chain))
+            Via::Upstream => None,
+            Via::Own => {
+                let chain = ChainSpec::parse(&route.via);
+                Some(chain.map_err(|error| route.refuse("via", error.to_string()))?)
             }
         };
-        routes.rules.push(RouteRule {
-            modules: settings::patterns(&route.patterns),
-            via,
-            private: route.private,
-        });
+        routes.rules.push(rule);
         routes.chains.push(chain);
     }
     Ok(routes)
 }
 
-/// Whether modules of a route are private.
-pub fn is_private(route: &Route) -> bool {
-    let own = !matches!(route.via.as_str(), "refuse" | "upstream");
-    route.private.unwrap_or(own)
+/// A route of the configuration, for the policy.
+pub fn rule(route: &Route) -> RouteRule {
+    RouteRule {
+        modules: settings::patterns(&route.patterns),
+        via: match route.via.as_str() {
+            "refuse" => Via::Refuse,
+            "upstream" => Via::Upstream,
+            _ => Via::Own,
+        },
+        private: route.private,
+    }
 }

@@ -11,7 +11,7 @@ use super::chain::{
 };
 use super::compose::{Assembled, assemble, databases, judge};
 use super::direct::left;
-use super::routes::routes;
+use super::routes::{Routes, routes};
 use super::settings;
 use super::signals;
 use super::start_error::StartError;
@@ -21,10 +21,8 @@ use crate::admin::{Service, SocketServer};
 use crate::clock::SharedClock;
 use crate::config::{Config, Environment, Loaded};
 use crate::engine::Tokens;
-use crate::http::{
-    Access, ConnectionSettings, Connections, Face, Observer, ResponseCache, Site, bind,
-};
-use crate::policy::Policy;
+use crate::http::{ConnectionSettings, Connections, Face, Observer, ResponseCache, Site, bind};
+use crate::policy::{Access, Policy, RouteRule, TrustedProxies};
 use crate::store::DataDir;
 use crate::telemetry::logs::LogSink;
 use crate::telemetry::metrics::Metrics;
@@ -54,7 +52,7 @@ pub async fn serve(
     let routes = routes(loaded)?;
     let store = &config.store;
     let data = DataDir::open(&store.data_dir, store.reserve, store.index_cache, &clock)?;
-    warn_of_readers(config, &data);
+    warn_of_readers(config, &routes, &data);
     let listener = bind(config.server.listen).await?;
     let local = listener
         .local_addr()
@@ -128,6 +126,8 @@ pub async fn serve(
     let face = Arc::new(Face {
         engine: Arc::clone(&engine),
         access: access(config, engine.policy(), local, &tokens),
+        tokens: Arc::clone(&tokens),
+        trusted_proxies: TrustedProxies::new(&config.access.trusted_proxies),
         responses: ResponseCache::new(
             config.store.hot / 8 * 5,
             response_files(descriptors),
@@ -199,12 +199,9 @@ pub async fn serve(
 }
 
 /// Private modules are kept beside the others.
-fn warn_of_readers(config: &Config, data: &DataDir) {
-    let keeps_private = !config.modules.private.is_empty()
-        || config
-            .routes
-            .iter()
-            .any(|route| route.private == Some(true));
+fn warn_of_readers(config: &Config, routes: &Routes, data: &DataDir) {
+    let keeps_private =
+        !config.modules.private.is_empty() || routes.rules.iter().any(RouteRule::is_private);
     if keeps_private && data.is_open_to_others() {
         tracing::warn!(
             data_dir = %config.store.data_dir.display(),
@@ -228,14 +225,14 @@ async fn warn_of_git(git: Git) {
 }
 
 /// Who may have private modules; says so if nobody may, or if somebody may who is not meant.
-fn access(config: &Config, policy: &Policy, local: SocketAddr, tokens: &Arc<Tokens>) -> Access {
+fn access(config: &Config, policy: &Policy, local: SocketAddr, tokens: &Tokens) -> Access {
     let public_url = config.server.public_url.as_deref();
-    let access = Access::new(config.private.open, local, public_url, Arc::clone(tokens));
-    match &access {
-        Access::Tokens(_) if policy.has_private() && tokens.count() == 0 => tracing::warn!(
+    let access = crate::http::access(config.private.open, local, public_url);
+    match access {
+        Access::Tokens if policy.has_private() && tokens.count() == 0 => tracing::warn!(
             "private modules are served to those who have a token, and nobody has one: larder token new NAME"
         ),
-        Access::ThisMachine(_) if policy.has_private() && public_url.is_none() => tracing::warn!(
+        Access::ThisMachine if policy.has_private() && public_url.is_none() => tracing::warn!(
             "programs on this machine get private modules without a token; if a web server or a tunnel on this machine passes requests on to larder, set server.public_url to its address, so that private modules need a token (or private.open = true to serve them to everyone)"
         ),
         _ => {}

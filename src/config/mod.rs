@@ -12,6 +12,7 @@
 //! Nothing global is read here: the environment comes in as a map. Files are read (the
 //! configuration, secrets) or tried (certificates), and names in listening addresses resolved.
 
+mod access;
 mod admin;
 mod breaker;
 mod codec;
@@ -49,6 +50,7 @@ use reader::Reader;
 use section::Section;
 use tables::Array;
 
+pub use access::Access;
 pub use admin::Admin;
 pub use breaker::Breaker;
 pub use credentials::{Auth, Credential};
@@ -98,6 +100,8 @@ pub struct Config {
     pub modules: Modules,
     /// `[private]`
     pub private: Private,
+    /// `[access]`
+    pub access: Access,
     /// `[sumdb]`
     pub sumdb: Sumdb,
     /// `[log]`
@@ -144,6 +148,7 @@ fn sections() -> Vec<Section> {
         Freshness::section(),
         Modules::section(),
         Private::section(),
+        Access::section(),
         Sumdb::section(),
         Log::section(),
     ]
@@ -194,6 +199,7 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Loaded, ConfigEr
     let freshness = Freshness::read(&mut reader);
     let modules = Modules::read(&mut reader);
     let private = Private::read(&mut reader);
+    let access = Access::read(&mut reader);
     let sumdb = Sumdb::read(&mut reader);
     let log = Log::read(&mut reader);
 
@@ -238,6 +244,7 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Loaded, ConfigEr
             freshness: freshness?,
             modules: modules?,
             private: private?,
+            access: access?,
             sumdb: sumdb?,
             log: log?,
         })

@@ -7,10 +7,8 @@ use bytes::Bytes;
 use http::HeaderValue;
 
 use super::files::ZipFlight;
-use super::prefetch::Client;
 use super::validity::Validity;
 use crate::clock::Timestamp;
-use crate::errand::Errand;
 use crate::store::{LocalFile, Verified};
 
 /// How the cache took part (RFC 9211).
@@ -68,38 +66,6 @@ pub struct Answer {
     pub validity: Option<Validity>,
     /// Of a kept file whose content is in memory now: where to read it again.
     pub file: Option<LocalFile>,
-}
-
-/// What a request allows.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Mode {
-    /// Only what is kept: `Disable-Module-Fetch: true`, `/cached-only`.
-    pub cached_only: bool,
-    /// Ask again, however fresh the copy: `Cache-Control: no-cache`.
-    pub no_cache: bool,
-    /// The servers it has come through (`Via`), passed on so that a loop is noticed.
-    pub via: Option<HeaderValue>,
-    /// The request's id, for the log.
-    pub request_id: Option<Arc<str>>,
-    /// Who asks; nothing is prefetched for somebody unknown.
-    pub client: Option<Client>,
-}
-
-impl Mode {
-    /// For whom prefetches may be made, if they may.
-    pub(super) fn prefetches_for(&self) -> Option<Client> {
-        self.client.filter(|_| !self.cached_only && !self.no_cache)
-    }
-
-    /// On whose behalf.
-    pub fn errand(&self) -> Errand {
-        Errand {
-            request_id: self.request_id.clone(),
-            client: self.client,
-            anew: self.no_cache,
-            ..self.via.clone().into()
-        }
-    }
 }
 
 /// A strong ETag around a text that needs no escaping (an h1 or hexadecimal).

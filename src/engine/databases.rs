@@ -10,8 +10,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::error::{Class, EngineError};
-use crate::errand::{Errand, Priority};
 use crate::flights::{Flights, Outcome, outcome};
+use crate::kit::{FetchContext, Priority};
 use crate::store::{DatabaseFacts, Store, StoreError};
 use crate::sumdb::{Ask, State, StateError, SumdbError, Transport};
 use crate::upstream::{Failure, OnFailure, SourceError, Upstream, UpstreamRequest};
@@ -62,12 +62,12 @@ impl Network {
             path: "latest".into(),
             lookup: None,
             max: MAX_SUPPORTED,
-            errand: Errand::default(),
+            context: FetchContext::default(),
         };
         self.get(&ask).await
     }
 
-    async fn way(self: &Arc<Self>, errand: &Errand) -> Result<Arc<Upstream>, SumdbError> {
+    async fn way(self: &Arc<Self>, context: &FetchContext) -> Result<Arc<Upstream>, SumdbError> {
         if let Some((upstream, since)) = self.chosen.lock().clone()
             && since.elapsed() < ROUTE_HOLDS
         {
@@ -76,9 +76,15 @@ impl Network {
         let flight = self.choosing.join(&(), &Priority::Foreground, |place| {
             let (sender, receiver) = watch::channel(None);
             // Somebody waits, if not now: the way is kept for long.
-            let (network, errand) = (Arc::clone(self), Errand::from(errand.via.clone()));
+            let (network, context) = (
+                Arc::clone(self),
+                FetchContext {
+                    via: context.via.clone(),
+                    ..FetchContext::default()
+                },
+            );
             let work = async move {
-                let chosen = network.choose(&errand).await;
+                let chosen = network.choose(&context).await;
                 match &chosen {
                     Ok(upstream) => {
                         *network.chosen.lock() = Some((Arc::clone(upstream), Instant::now()));
@@ -98,7 +104,7 @@ impl Network {
             })
     }
 
-    async fn choose(&self, errand: &Errand) -> Result<Arc<Upstream>, SumdbError> {
+    async fn choose(&self, context: &FetchContext) -> Result<Arc<Upstream>, SumdbError> {
         let mut ways = self.ways.clone();
         let ways = match ways.wait_for(Option::is_some).await {
             Ok(known) => known.clone().unwrap_or_default(),
@@ -112,7 +118,7 @@ impl Network {
                 max: MAX_SUPPORTED,
                 max_of_strangers: MAX_SUPPORTED,
                 large: false,
-                errand,
+                context,
             };
             let check = |_: &Bytes| Ok(());
             match upstream.fetch_small(&request, SUPPORTED_TIME, &check).await {
@@ -132,7 +138,7 @@ impl Network {
 #[async_trait]
 impl Transport for Arc<Network> {
     async fn get(&self, ask: &Ask) -> Result<Bytes, SumdbError> {
-        let upstream = self.way(&ask.errand).await?;
+        let upstream = self.way(&ask.context).await?;
         let lookup = ask.lookup.is_some();
         let request = UpstreamRequest {
             path: &ask.path,
@@ -141,7 +147,7 @@ impl Transport for Arc<Network> {
             max: ask.max,
             max_of_strangers: ask.max,
             large: lookup,
-            errand: &ask.errand,
+            context: &ask.context,
         };
         let time = if lookup { self.lookup_time } else { SMALL_TIME };
         let whole = |body: &Bytes| Ok(body.clone());

@@ -6,11 +6,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::Engine;
+use super::context::RequestContext;
 use super::prefetch::{Fetch, Lookup};
-use crate::errand::Errand;
 use crate::flights::outcome;
 use crate::gomod::ModulePath;
-use crate::policy::Course;
+use crate::kit::FetchContext;
 use crate::protocol::{FileKey, Key, Kind};
 use crate::store::{Content, Room};
 
@@ -29,19 +29,12 @@ impl Fetch for Engine {
                     .is_some_and(|chain| chain.proxies_only().welcomes_prefetches()))
     }
 
-    /// Of a private module that is nobody's business, unless it is allowed.
-    fn may_be_prefetched(&self, module: &ModulePath) -> bool {
-        let include_private = self.settings.prefetch.include_private;
-        !module.is_toolchain()
-            && match self.policy.course(module) {
-                Course::Upstream => true,
-                Course::Route(_) | Course::Private(_) => include_private,
-                Course::Refused(_) => false,
-            }
-            && (include_private || self.policy.private_pattern(module).is_none())
+    fn context(&self, module: &ModulePath) -> Option<RequestContext> {
+        let context = self.background(module, FetchContext::prefetch());
+        context.decision.may_be_prefetched.then_some(context)
     }
 
-    async fn look_up(&self, key: &FileKey) -> Lookup {
+    async fn look_up(&self, key: &FileKey, context: &RequestContext) -> Lookup {
         match self.store.record(key).await {
             // Nobody has asked for it now: it is not worth a place in memory.
             Ok(Some(_)) if key.kind == Kind::Mod => {
@@ -58,7 +51,7 @@ impl Fetch for Engine {
             Err(_) => return Lookup::Unavailable,
         }
         if self.negatives.get(&Key::File(key.clone())).is_some()
-            || !self.chain_of(&key.module).await.welcomes_prefetches()
+            || !self.chain_of(&context.decision).await.welcomes_prefetches()
         {
             return Lookup::Unavailable;
         }
@@ -72,13 +65,13 @@ impl Fetch for Engine {
         }
     }
 
-    async fn small(self: Arc<Self>, key: &FileKey) -> Option<Bytes> {
-        let flight = self.small_flight(key, &Errand::prefetch())?;
+    async fn small(self: Arc<Self>, key: &FileKey, context: &RequestContext) -> Option<Bytes> {
+        let flight = self.small_flight(key, context)?;
         outcome(flight).await?.ok()?.file.body()
     }
 
-    async fn zip(self: Arc<Self>, key: &FileKey) -> Option<u64> {
-        let flight = self.zip_flight(key, &Errand::prefetch())?;
+    async fn zip(self: Arc<Self>, key: &FileKey, context: &RequestContext) -> Option<u64> {
+        let flight = self.zip_flight(key, context)?;
         let mut progress = flight.follow();
         let end = progress.wait_for(|now| now.kept || now.end.is_some()).await;
         let verdict = end.ok()?.end.clone()?.ok()?;

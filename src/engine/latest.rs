@@ -6,9 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Engine;
-use super::answer::{CacheStatus, Content, Mode};
+use super::answer::{CacheStatus, Content};
+use super::context::RequestContext;
 use super::error::{Class, EngineError};
-use crate::errand::Errand;
 use crate::gomod::modfile::{self, Retract};
 use crate::gomod::{ModulePath, Version, list, version};
 use crate::protocol::{FileKey, Kind, Meta, MetaKey};
@@ -20,13 +20,14 @@ const TRIES: usize = 3;
 const KEPT_TRIES: usize = 200;
 
 /// One derivation: whose, and what it may ask.
+#[derive(Clone, Copy)]
 pub(super) struct Derivation<'a> {
     /// Answers what it asks.
     pub engine: &'a Arc<Engine>,
     /// Whose `@latest`.
     pub module: &'a ModulePath,
     /// On whose behalf.
-    pub errand: Errand,
+    pub context: &'a RequestContext,
     /// Nobody is asked: it is made from what is kept, as far as that goes.
     pub kept_only: bool,
 }
@@ -47,7 +48,7 @@ impl Derivation<'_> {
                 let kept = self.engine.kept_meta(&list_key).await?;
                 kept.ok_or_else(|| EngineError::absent("no list of it is kept"))?
             }
-            false => self.engine.record(&list_key, self.errand.clone()).await?,
+            false => self.engine.record(&list_key, self.context).await?,
         };
         let _large = match &kept.file {
             Some(_) => self.engine.large_lists.acquire().await.ok(),
@@ -146,17 +147,13 @@ impl Derivation<'_> {
             version: version.clone(),
             kind,
         };
-        let mode = Mode {
-            via: self.errand.via.clone(),
-            request_id: self.errand.request_id.clone(),
-            ..Mode::default()
-        };
+        let context = self.context.derived();
         let answer = match self.kept_only {
             true => {
-                let kept = self.engine.lookup(&key).await?;
+                let kept = self.engine.lookup(&key, &context).await?;
                 kept.map(|file| file.answer(CacheStatus::Hit, None))
             }
-            false => Some(self.engine.file(&key, &mode).await?),
+            false => Some(self.engine.file(&key, &context).await?),
         };
         Ok(match answer.map(|answer| answer.content) {
             None => None,

@@ -1,12 +1,13 @@
 //! The product: look up what is kept, decide whether it is fresh, fetch what is missing once for all who want it,
 //! verify it, answer, keep it.
 //!
-//! A request comes in as a [`Key`] and a [`Mode`] and leaves as an [`Answer`] or an [`EngineError`]. Fetches run in
+//! A request comes in as a [`Key`] and a [`RequestContext`] and leaves as an [`Answer`] or an [`EngineError`]. Fetches run in
 //! tasks of their own (flights); a client that goes away disturbs nobody.
 
 mod absent;
 mod answer;
 mod appeared;
+mod context;
 mod databases;
 mod error;
 mod fetched;
@@ -37,8 +38,9 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use absent::Absences;
-pub use answer::{Answer, CacheStatus, Content, Mode};
+pub use answer::{Answer, CacheStatus, Content};
 use appeared::Appeared;
+pub use context::RequestContext;
 pub use databases::{Kept, Network, Ways};
 pub use error::{Class, EngineError};
 use files::Hashers;
@@ -48,7 +50,7 @@ pub use operate::{
     KeptFiles, KnownFact, OperateError, Rebuilt,
 };
 pub use origins::{Chain, ChainEntry, Chains, DirectOrigin, FetchRequest, MakeProxy};
-pub use prefetch::{Client, PrefetchSettings};
+pub use prefetch::PrefetchSettings;
 use prefetch::{Fetch, Scheduler};
 pub use refresh::Refresher;
 pub use relay::{Relayed, SumdbTarget};
@@ -60,7 +62,7 @@ pub use vouch::{Foresight, Refusal, Said, VouchSettings, Vouched, Voucher};
 use crate::clock::SharedClock;
 use crate::flights::{self, Flights};
 use crate::gomod::ModulePath;
-use crate::policy::{Course, Policy};
+use crate::policy::{Decision, Policy, RouteDecision};
 use crate::protocol::{FileKey, Key, Meta, MetaKey};
 use crate::store::Store;
 use crate::telemetry::metrics::EngineMetrics;
@@ -177,8 +179,12 @@ impl Engine {
     }
 
     /// Answers a request about a module.
-    pub async fn ask(self: &Arc<Self>, key: &Key, mode: &Mode) -> Result<Answer, EngineError> {
-        if let Course::Refused(pattern) = self.policy.course(key.module()) {
+    pub async fn ask(
+        self: &Arc<Self>,
+        key: &Key,
+        context: &RequestContext,
+    ) -> Result<Answer, EngineError> {
+        if let RouteDecision::Refused(pattern) = &context.decision.route {
             return Err(EngineError::new(
                 Class::Refused,
                 format!(
@@ -190,7 +196,7 @@ impl Engine {
             .without_asking());
         }
         match key {
-            Key::File(file) => self.file(file, mode).await,
+            Key::File(file) => self.file(file, context).await,
             Key::Meta(MetaKey {
                 module,
                 meta: Meta::Query(name),
@@ -200,21 +206,21 @@ impl Engine {
                         module: module.clone(),
                         meta: Meta::Latest,
                     },
-                    mode,
+                    context,
                 )
                 .await
             }
-            Key::Meta(meta) => self.meta(meta, mode).await,
+            Key::Meta(meta) => self.meta(meta, context).await,
         }
     }
 
     /// Where a module comes from; what is refused comes from nowhere.
-    async fn chain_of(&self, module: &ModulePath) -> Chain {
-        match self.policy.course(module) {
-            Course::Upstream => self.public_chain().await,
-            Course::Route(number) => self.chains.route(number),
-            Course::Private(_) => self.chains.private.clone(),
-            Course::Refused(_) => Chain::default(),
+    async fn chain_of(&self, decision: &Decision) -> Chain {
+        match &decision.route {
+            RouteDecision::Upstream => self.public_chain().await,
+            RouteDecision::Route(number) => self.chains.route(*number),
+            RouteDecision::Private(_) => self.chains.private.clone(),
+            RouteDecision::Refused(_) | RouteDecision::Nowhere => Chain::default(),
         }
     }
 

@@ -12,9 +12,9 @@ use futures_util::stream::FuturesUnordered;
 
 use super::Engine;
 use crate::clock::Timestamp;
-use crate::errand::Errand;
 use crate::flights;
 use crate::gomod::ModulePath;
+use crate::kit::FetchContext;
 use crate::protocol::MetaKey;
 
 /// Renewals under way at the most.
@@ -85,7 +85,8 @@ impl Refresher {
             let Some(key) = self.waiting.remove(at) else {
                 break;
             };
-            match self.engine.ask_again(&key, Errand::default(), None) {
+            let context = self.engine.background(&key.module, FetchContext::default());
+            match self.engine.ask_again(&key, &context, None) {
                 Some(flight) => {
                     self.engine.metrics.refreshes.inc();
                     *self.of_modules.entry(key.module.clone()).or_default() += 1;

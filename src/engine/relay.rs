@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::Engine;
-use super::answer::Mode;
+use super::context::RequestContext;
 use super::databases::database_error;
 use super::error::{Class, EngineError};
 use crate::gomod::{ModulePath, Version};
@@ -50,14 +50,13 @@ impl Engine {
         &self,
         database: &Arc<Database>,
         target: &SumdbTarget,
-        mode: &Mode,
+        context: &RequestContext,
     ) -> Result<Relayed, EngineError> {
-        let errand = &mode.errand();
+        let (fetch, kept_only) = (&context.fetch, context.cached_only);
         let name = database.name();
         let (what, result) = match target {
             SumdbTarget::Supported => {
-                let able =
-                    timeout(SUPPORTED_TIME, database.can_serve(errand, mode.cached_only)).await;
+                let able = timeout(SUPPORTED_TIME, database.can_serve(fetch, kept_only)).await;
                 let able = able.unwrap_or_else(|_| {
                     Err(SumdbError::Timeout("it has not answered in time".into()))
                 });
@@ -70,23 +69,23 @@ impl Engine {
             }
             SumdbTarget::Latest => (
                 "its latest tree head".to_owned(),
-                database.latest(errand, mode.cached_only).await,
+                database.latest(fetch, kept_only).await,
             ),
             SumdbTarget::Lookup(module, version) => {
-                if let Some(pattern) = self.policy.unlisted_pattern(module) {
+                if let Some(pattern) = context.decision.unlisted() {
                     return Err(excluded(module, pattern));
                 }
                 let what = format!("{module}@{version}");
-                let result = match mode.cached_only {
+                let result = match kept_only {
                     true => database.kept(module, version).await,
-                    false => database.lookup(module, version, errand).await,
+                    false => database.lookup(module, version, fetch).await,
                 };
                 (what, result)
             }
             SumdbTarget::Tile(path) => {
-                let result = match mode.cached_only {
+                let result = match kept_only {
                     true => database.kept_tile(*path).await,
-                    false => database.tile(*path, errand).await,
+                    false => database.tile(*path, fetch).await,
                 };
                 (path.to_string(), result)
             }
@@ -98,7 +97,7 @@ impl Engine {
             }),
             Err(error) => {
                 let mut refused = database_error(&what, name, &error);
-                refused.passing = mode.cached_only;
+                refused.passing = kept_only;
                 Err(refused)
             }
         }

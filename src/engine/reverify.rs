@@ -10,8 +10,8 @@ use super::Engine;
 use super::error::{Class, EngineError};
 use super::vouch::Refusal;
 use crate::clock::Timestamp;
-use crate::errand::Errand;
 use crate::gomod::H1;
+use crate::kit::FetchContext;
 use crate::protocol::{FileKey, Kind};
 use crate::store::walk::OverRecords;
 use crate::store::{FileRecord, FirstSeenRecord, PendingRecord, Verification, Verified};
@@ -109,7 +109,8 @@ impl Engine {
             self.show_totals();
             return Ok(Step::Verified);
         };
-        if !self.voucher.covers(&key.module) {
+        let context = self.background(&key.module, FetchContext::default());
+        if !self.voucher.covers(&context.decision) {
             return match self.first_seen(key, &file, &h1, false).await? {
                 Some(first_seen) => {
                     self.verified(key, &h1, Verified::FirstSeen, None, first_seen)
@@ -121,7 +122,7 @@ impl Engine {
         self.voucher.forget_unknown(key);
         match self
             .voucher
-            .ask(&key.module, &key.version, &Errand::default())
+            .ask(&key.module, &key.version, &context.fetch)
             .await
         {
             Ok(said) => match self.voucher.compare(key, &h1, &file.from, &said) {
@@ -270,7 +271,7 @@ impl Engine {
                 let unverified = page.files.into_iter().filter_map(|(key, record)| {
                     let open = key.kind != Kind::Info
                         && record.verified != Verified::Sumdb
-                        && self.voucher.covers(&key.module);
+                        && self.voucher.covers(&self.policy.decide(&key.module));
                     open.then_some(key)
                 });
                 self.store

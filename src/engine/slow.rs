@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use crate::errand::Errand;
+use crate::kit::FetchContext;
 
 /// What takes longer is told.
 const LONG: Duration = Duration::from_secs(5);
@@ -36,7 +36,7 @@ impl SlowFetches {
     pub async fn watch<T>(
         &self,
         what: &impl Display,
-        errand: &Errand,
+        context: &FetchContext,
         look: impl Fn() -> Look,
         work: impl Future<Output = T>,
     ) -> T {
@@ -48,11 +48,11 @@ impl SlowFetches {
         tokio::select! {
             biased;
             done = work.as_mut() => return done,
-            () = errand.priority.raised() => {}
+            () = context.priority.raised() => {}
         }
         let _counted = Counted::new(self);
         let Look { waiting, received } = look();
-        let upstream = errand.asked.get();
+        let upstream = context.asking.get();
         let upstream = upstream.as_deref().unwrap_or("none yet");
         let seconds = began.elapsed().as_secs();
         match received {

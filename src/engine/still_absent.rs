@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::Engine;
+use super::context::RequestContext;
 use super::error::{Class, EngineError, Stale};
 use crate::protocol::{FileKey, Key};
 use crate::store::AbsentRecord;
@@ -22,6 +23,7 @@ impl Engine {
     pub(super) async fn or_absence<T>(
         &self,
         key: &Key,
+        context: &RequestContext,
         wait: Option<Duration>,
         asking: impl Future<Output = Result<T, EngineError>>,
     ) -> Result<T, EngineError> {
@@ -48,7 +50,7 @@ impl Engine {
                         break asked;
                     }
                     // It goes on without this client; unless somebody is slow rather than away.
-                    let chain = self.chain_of(key.module()).await;
+                    let chain = self.chain_of(&context.decision).await;
                     if !chain.has_answered_since(begun) {
                         return Err(self.still_absent(key, kept, "its sources do not answer"));
                     }
@@ -76,10 +78,11 @@ impl Engine {
     pub(super) async fn or_absent_file<T>(
         &self,
         key: &FileKey,
+        context: &RequestContext,
         asking: impl Future<Output = Result<T, EngineError>>,
     ) -> Result<T, EngineError> {
         let key = Key::File(key.clone());
-        self.or_absence(&key, Some(SILENCE), asking).await
+        self.or_absence(&key, context, Some(SILENCE), asking).await
     }
 
     fn still_absent(&self, key: &Key, kept: &AbsentRecord, why: &str) -> EngineError {

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -178,12 +179,16 @@ impl Tokens {
         Ok(kept.into_iter().filter_map(|(_, record)| record).collect())
     }
 
-    /// Whether somebody holds this token. The look-up is by its hash, so how long it takes says nothing of the tokens
+    /// The name of a token that somebody holds. The look-up is by its hash, so how long it takes says nothing of the tokens
     /// there are.
-    pub fn knows(&self, token: &str) -> bool {
-        token.len() == LENGTH
-            && token.starts_with(PREFIX)
-            && self.known.read().contains_key(&digest(token))
+    pub fn name_of(&self, token: &str) -> Option<Arc<str>> {
+        if token.len() != LENGTH || !token.starts_with(PREFIX) {
+            return None;
+        }
+        self.known
+            .read()
+            .get(&digest(token))
+            .map(|name| Arc::from(name.0.as_str()))
     }
 
     /// How many there are.
@@ -276,11 +281,11 @@ mod tests {
         let other = tokens.make(&team).await.unwrap();
         assert_ne!(token, other);
         assert_eq!(token.len(), LENGTH);
-        assert!(tokens.knows(&token) && tokens.knows(&other));
+        assert!(tokens.name_of(&token).is_some() && tokens.name_of(&other).is_some());
         for wrong in ["", "lrd_", &token[..LENGTH - 1], &format!("{token}A")] {
-            assert!(!tokens.knows(wrong), "{wrong}");
+            assert!(!tokens.name_of(wrong).is_some(), "{wrong}");
         }
-        assert!(!tokens.knows(&token.to_ascii_uppercase()));
+        assert!(!tokens.name_of(&token.to_ascii_uppercase()).is_some());
         assert!(matches!(
             tokens.make(&ci).await,
             Err(TokenError::Taken(name)) if name == ci
@@ -292,16 +297,16 @@ mod tests {
 
         // As after a restart.
         let tokens = load().await.unwrap();
-        assert!(tokens.knows(&token) && tokens.knows(&other));
+        assert!(tokens.name_of(&token).is_some() && tokens.name_of(&other).is_some());
         tokens.revoke(&ci).await.unwrap();
-        assert!(!tokens.knows(&token) && tokens.knows(&other));
+        assert!(!tokens.name_of(&token).is_some() && tokens.name_of(&other).is_some());
         assert!(matches!(
             tokens.revoke(&ci).await,
             Err(TokenError::Unknown(_))
         ));
         let again = tokens.make(&ci).await.unwrap();
         let tokens = load().await.unwrap();
-        assert!(tokens.knows(&again) && !tokens.knows(&token));
+        assert!(tokens.name_of(&again).is_some() && !tokens.name_of(&token).is_some());
         assert_eq!(tokens.count(), 2);
 
         // The index is lost: what is in the copy is there, and what was revoked is not.
@@ -312,7 +317,11 @@ mod tests {
         let data = crate::store::DataDir::open(folder.path(), 0, 1 << 20, &clock()).unwrap();
         let load = || Tokens::load(data.store.clone(), copy(), clock());
         let tokens = load().await.unwrap();
-        assert!(tokens.knows(&again) && tokens.knows(&other) && !tokens.knows(&token));
+        assert!(
+            tokens.name_of(&again).is_some()
+                && tokens.name_of(&other).is_some()
+                && !tokens.name_of(&token).is_some()
+        );
         assert_eq!(tokens.list().await.unwrap().len(), 2);
         // The copy is lost: it is made again.
         std::fs::remove_file(folder.path().join("tokens")).unwrap();

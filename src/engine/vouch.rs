@@ -8,12 +8,13 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
+use super::context::RequestContext;
 use super::databases::database_error;
 use super::error::{Class, EngineError};
 use crate::clock::SharedClock;
-use crate::errand::{Errand, Priority};
 use crate::gomod::{H1, ModulePath, Version};
-use crate::policy::Policy;
+use crate::kit::{FetchContext, Priority};
+use crate::policy::Decision;
 use crate::protocol::{FileKey, Kind};
 use crate::store::{Companions, FirstSeenRecord, Store, Verified};
 use crate::sumdb::{Database, SumdbError, Sums};
@@ -40,7 +41,6 @@ pub struct VouchSettings {
 pub struct Voucher {
     settings: VouchSettings,
     databases: Vec<Arc<Database>>,
-    policy: Policy,
     store: Store,
     clock: SharedClock,
     /// When a file last waited in vain, if no answer has come since.
@@ -71,7 +71,7 @@ pub struct Vouched {
 pub struct Vouching {
     voucher: Arc<Voucher>,
     key: FileKey,
-    errand: Errand,
+    context: FetchContext,
     asked: Option<Asked>,
     /// Where the answer of a look-up that has not begun yet will be told.
     answer_to: Mutex<Option<watch::Sender<LookUp>>>,
@@ -106,14 +106,12 @@ impl Voucher {
     pub fn new(
         settings: VouchSettings,
         databases: Vec<Arc<Database>>,
-        policy: Policy,
         store: Store,
         clock: SharedClock,
     ) -> Arc<Self> {
         Arc::new(Voucher {
             settings,
             databases,
-            policy,
             store,
             clock,
             in_vain: Mutex::default(),
@@ -130,9 +128,9 @@ impl Voucher {
         &self.settings
     }
 
-    /// Whether databases are asked about a module.
-    pub fn covers(&self, module: &ModulePath) -> bool {
-        !self.databases.is_empty() && self.policy.unlisted_pattern(module).is_none()
+    /// Whether databases are asked about a module of which the rules say this.
+    pub fn covers(&self, decision: &Decision) -> bool {
+        !self.databases.is_empty() && decision.unlisted().is_none()
     }
 
     /// Whether the databases answer, as far as is known.
@@ -150,11 +148,11 @@ impl Voucher {
     }
 
     /// Whether a kept file may be served as it is: under `refuse`, what could not be verified when it came may not.
-    pub fn allows(&self, key: &FileKey, verified: Verified) -> bool {
+    pub fn allows(&self, key: &FileKey, verified: Verified, decision: &Decision) -> bool {
         self.settings.serve_unverified
             || verified != Verified::None
             || key.kind == Kind::Info
-            || !self.covers(&key.module)
+            || !self.covers(decision)
     }
 
     /// Forgets that databases do not know a version, so that they are asked again.
@@ -164,21 +162,21 @@ impl Voucher {
         }
     }
 
-    /// The rules in force, in one line: which databases, and what they are not asked about.
-    pub fn rules(&self) -> String {
+    /// The rules in force, in one line: which databases, and that they are not asked about what is `unlisted`.
+    pub fn rules(&self, unlisted: &str) -> String {
         let names: Vec<_> = self.databases.iter().map(|it| it.name()).collect();
-        format!("{}; not {}", names.join(" "), self.policy.unlisted())
+        format!("{}; not {unlisted}", names.join(" "))
     }
 
     /// A flight for this `.mod` or `.zip` begins. Its look-up does as soon as the file is known to exist
     /// (`Vouching::found`): what nobody has is no business of a database.
-    pub fn begin(self: &Arc<Self>, key: &FileKey, errand: &Errand) -> Vouching {
+    pub fn begin(self: &Arc<Self>, key: &FileKey, context: &RequestContext) -> Vouching {
         let (sender, receiver) = watch::channel(None);
-        let covered = self.covers(&key.module);
+        let covered = self.covers(&context.decision);
         Vouching {
             voucher: Arc::clone(self),
             key: key.clone(),
-            errand: errand.clone(),
+            context: context.fetch.clone(),
             asked: covered.then_some(receiver),
             answer_to: Mutex::new(covered.then_some(sender)),
             since: Instant::now(),
@@ -204,12 +202,12 @@ impl Voucher {
         &self,
         module: &ModulePath,
         version: &Version,
-        errand: &Errand,
+        context: &FetchContext,
     ) -> Result<Said, Refusal> {
         let mut refusal: Option<Refusal> = None;
         for database in &self.databases {
             let by: Arc<str> = database.name().into();
-            match database.sums(module, version, errand).await {
+            match database.sums(module, version, context).await {
                 Ok(sums) => {
                     *self.in_vain.lock() = None;
                     let sums = Arc::new(sums);
@@ -370,19 +368,19 @@ impl Vouching {
     pub fn found(&self) {
         self.begun.get_or_init(|| Begun {
             until: self.voucher.waits_until(self.since),
-            for_a_prefetch: self.errand.priority.is_prefetch(),
+            for_a_prefetch: self.context.priority.is_prefetch(),
         });
         let Some(answer_to) = self.answer_to.lock().take() else {
             return;
         };
         let (voucher, key) = (Arc::clone(&self.voucher), self.key.clone());
         // A look-up is small, and whoever comes to wait for a prefetch waits for it as well.
-        let errand = Errand {
+        let context = FetchContext {
             priority: Priority::Foreground,
-            ..self.errand.clone()
+            ..self.context.clone()
         };
         tokio::spawn(async move {
-            let said = voucher.ask(&key.module, &key.version, &errand).await;
+            let said = voucher.ask(&key.module, &key.version, &context).await;
             answer_to.send_replace(Some(said));
         });
     }

@@ -1,12 +1,11 @@
-//! Who may have private modules: programs on this machine where the port reaches no further, everyone where the operator
-//! says so, and elsewhere those who have a token. A request without one learns nothing but that the path is private.
+//! Who makes a request, and whether they may have private modules. A request without a token, where one is needed, learns
+//! nothing but that the path is private.
 //!
 //! Whatever else tells of private modules (pages, states, names of upstreams) asks here as well: what a caller may be told
-//! is decided once, by [`Access::caller`].
+//! is decided once, by [`standing`].
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 use axum::body::Body;
 use base64::Engine as _;
@@ -18,129 +17,83 @@ use url::{Host, Url};
 use super::caller::{self, Head};
 use crate::engine::{Class, Engine, EngineError, Tokens};
 use crate::gomod::ModulePath;
-use crate::policy::Policy;
+use crate::policy::{Access, Caller, Standing};
 use crate::protocol;
 
-/// Who may have private modules.
-#[derive(Clone)]
-pub enum Access {
-    /// Everyone who reaches the port.
-    Open,
-    /// Programs on this machine, as far as a request shows that one of them has made it; else those who have a token.
-    ThisMachine(Arc<Tokens>),
-    /// Those who have a token.
-    Tokens(Arc<Tokens>),
-}
-
-/// Who asks, as far as that matters for private modules.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Caller {
-    /// One who needs no token.
-    Trusted,
-    /// One who has shown a token that is known.
-    TokenHolder,
-    /// Anybody else.
-    Stranger {
-        /// They have shown something that is no token of ours.
-        showed: bool,
-    },
-}
-
-impl Caller {
-    /// Whether private modules, and whatever names them or where they come from, may be told to them.
-    pub fn sees_private(self) -> bool {
-        !matches!(self, Caller::Stranger { .. })
+/// The name of an upstream as it may be told to a caller: one that only private modules come from has a number instead.
+pub fn upstream_name<'a>(caller: &Caller, engine: &Engine, name: &'a str) -> Cow<'a, str> {
+    if caller.sees_private() {
+        return Cow::Borrowed(name);
     }
-
-    /// The name of an upstream as it may be told to them: one that only private modules come from has a number instead.
-    pub fn upstream_name<'a>(self, engine: &Engine, name: &'a str) -> Cow<'a, str> {
-        if self.sees_private() {
-            return Cow::Borrowed(name);
+    let private = engine.private_upstreams();
+    match private.iter().position(|known| **known == *name) {
+        Some(at) if !engine.serves_public_modules(name) => {
+            Cow::Owned(format!("private-{}", at + 1))
         }
-        let private = engine.private_upstreams();
-        match private.iter().position(|known| **known == *name) {
-            Some(at) if !engine.serves_public_modules(name) => {
-                Cow::Owned(format!("private-{}", at + 1))
-            }
-            _ => Cow::Borrowed(name),
-        }
+        _ => Cow::Borrowed(name),
     }
 }
 
-impl Access {
-    /// Everyone if the operator says so. This machine's programs if nobody else is expected: the port is on a loopback
-    /// address, and clients are not told to come by another one, through a server in front.
-    pub fn new(
-        open: bool,
-        listens: SocketAddr,
-        public_url: Option<&str>,
-        tokens: Arc<Tokens>,
-    ) -> Self {
-        match open {
-            true => Access::Open,
-            false if is_for_this_machine(listens, public_url) => Access::ThisMachine(tokens),
-            false => Access::Tokens(tokens),
-        }
+/// Everyone if the operator says so. This machine's programs if nobody else is expected: the port is on a loopback
+/// address, and clients are not told to come by another one, through a server in front.
+pub fn access(open: bool, listens: SocketAddr, public_url: Option<&str>) -> Access {
+    match open {
+        true => Access::Open,
+        false if is_for_this_machine(listens, public_url) => Access::ThisMachine,
+        false => Access::Tokens,
     }
+}
 
-    /// For the address of administration. Who listens with it on other than a loopback address has chosen who reaches it.
-    pub fn for_admin(&self, listens: SocketAddr) -> Self {
-        match self {
-            Access::Open => Access::Open,
-            Access::ThisMachine(tokens) | Access::Tokens(tokens) => {
-                match listens.ip().to_canonical().is_loopback() {
-                    true => Access::ThisMachine(Arc::clone(tokens)),
-                    false => Access::Open,
-                }
-            }
+/// What whoever made a request has shown; `remote` is where its connection comes from.
+pub fn standing(
+    access: Access,
+    tokens: &Tokens,
+    head: Head<'_>,
+    remote: Option<IpAddr>,
+) -> Standing {
+    match access {
+        Access::Open => return Standing::Trusted,
+        Access::ThisMachine if head.is_from_this_machine(remote) => return Standing::Trusted,
+        Access::ThisMachine | Access::Tokens => {}
+    }
+    let mut showed = false;
+    for value in head.headers.get_all(AUTHORIZATION) {
+        let Some(token) = token(value) else { continue };
+        if let Some(name) = tokens.name_of(&token) {
+            return Standing::Token(name);
         }
+        showed = true;
     }
+    Standing::Stranger { showed }
+}
 
-    /// Whether answers about this module are for some only.
-    pub fn guards(&self, policy: &Policy, module: &ModulePath) -> bool {
-        !matches!(self, Access::Open) && policy.private_pattern(module).is_some()
-    }
-
-    /// Who has made a request; `remote` is where its connection comes from.
-    pub fn caller(&self, head: Head<'_>, remote: Option<IpAddr>) -> Caller {
-        let tokens = match self {
-            Access::Open => return Caller::Trusted,
-            Access::ThisMachine(_) if head.is_from_this_machine(remote) => return Caller::Trusted,
-            Access::ThisMachine(tokens) | Access::Tokens(tokens) => tokens,
-        };
-        let mut showed = false;
-        for value in head.headers.get_all(AUTHORIZATION) {
-            let Some(token) = token(value) else { continue };
-            if tokens.knows(&token) {
-                return Caller::TokenHolder;
-            }
-            showed = true;
+/// As [`standing`], of an HTTP/1.1 request for a path that has this one `Host` and no other header that could matter.
+pub fn standing_of_plain(access: Access, host: &[u8], remote: IpAddr) -> Standing {
+    let trusted = match access {
+        Access::Open => true,
+        Access::ThisMachine => {
+            remote.to_canonical().is_loopback() && caller::names_this_machine(host)
         }
-        Caller::Stranger { showed }
+        Access::Tokens => false,
+    };
+    match trusted {
+        true => Standing::Trusted,
+        false => Standing::Stranger { showed: false },
     }
+}
 
-    /// As `caller(…).sees_private()`, of an HTTP/1.1 request for a path that has this one `Host` and no other header that
-    /// could matter.
-    pub fn admits_plain(&self, host: &[u8], remote: IpAddr) -> bool {
-        match self {
-            Access::Open => true,
-            Access::ThisMachine(_) => {
-                remote.to_canonical().is_loopback() && caller::names_this_machine(host)
-            }
-            Access::Tokens(_) => false,
-        }
+/// Refuses a request about a module that is guarded, unless its caller may have it.
+pub fn admit(
+    access: Access,
+    guarded: bool,
+    module: &ModulePath,
+    caller: &Caller,
+) -> Result<(), EngineError> {
+    if access.admits(guarded, || caller.clone()) {
+        return Ok(());
     }
-
-    /// Refuses a request about a module that is guarded, unless its caller may have it.
-    pub fn admit(&self, module: &ModulePath, caller: Caller) -> Result<(), EngineError> {
-        match caller {
-            Caller::Trusted | Caller::TokenHolder => Ok(()),
-            Caller::Stranger { showed } => {
-                let here = matches!(self, Access::ThisMachine(_));
-                Err(refusal(module, showed, here))
-            }
-        }
-    }
+    let showed = caller.standing == Standing::Stranger { showed: true };
+    Err(refusal(module, showed, access == Access::ThisMachine))
 }
 
 /// Whether nobody but programs on this machine is expected at an address.
@@ -264,9 +217,9 @@ mod tests {
         }
     }
 
-    async fn guarded() -> (tempfile::TempDir, Arc<Tokens>, Access, Policy) {
+    async fn tokens() -> (tempfile::TempDir, Tokens) {
         let folder = tempfile::tempdir().unwrap();
-        let clock: crate::clock::SharedClock = Arc::new(crate::clock::SystemClock);
+        let clock: crate::clock::SharedClock = std::sync::Arc::new(crate::clock::SystemClock);
         let data = crate::store::DataDir::open(folder.path(), 0, 1 << 20, &clock).unwrap();
         let tokens = Tokens::load(
             data.store.clone(),
@@ -275,57 +228,54 @@ mod tests {
         )
         .await
         .unwrap();
-        let tokens = Arc::new(tokens);
-        let access = Access::Tokens(Arc::clone(&tokens));
-        let policy = Policy::new(
-            Vec::new(),
-            crate::gomod::Patterns::parse("corp.example.com"),
-            crate::gomod::Patterns::parse("example.com/excluded"),
-        );
-        (folder, tokens, access, policy)
+        (folder, tokens)
     }
 
     fn module(path: &str) -> ModulePath {
         ModulePath::parse(path).unwrap()
     }
 
-    #[tokio::test]
-    async fn private_modules_are_guarded_and_others_are_not() {
-        let (_folder, _, access, policy) = guarded().await;
-        let Access::Tokens(tokens) = &access else {
-            panic!("tokens are wanted")
-        };
-        let here = Access::ThisMachine(Arc::clone(tokens));
-        for access in [&access, &here] {
-            assert!(access.guards(&policy, &module("corp.example.com/a")));
-            assert!(!access.guards(&policy, &module("example.com/excluded")));
-            assert!(!access.guards(&policy, &module("example.com/a")));
+    #[test]
+    fn private_modules_are_guarded_and_others_are_not() {
+        let policy = crate::policy::Policy::new(
+            Vec::new(),
+            crate::gomod::Patterns::parse("corp.example.com"),
+            crate::gomod::Patterns::parse("example.com/excluded"),
+        );
+        let guards = |access: Access, path: &str| access.guards(&policy.decide(&module(path)));
+        for access in [Access::Tokens, Access::ThisMachine] {
+            assert!(guards(access, "corp.example.com/a"));
+            assert!(!guards(access, "example.com/excluded"));
+            assert!(!guards(access, "example.com/a"));
         }
-        assert!(!Access::Open.guards(&policy, &module("corp.example.com/a")));
+        assert!(!guards(Access::Open, "corp.example.com/a"));
     }
 
     #[tokio::test]
     async fn any_known_token_of_a_request_admits_it() {
-        let (_folder, tokens, access, _) = guarded().await;
+        let (_folder, tokens) = tokens().await;
         let token = tokens.make(&"ci".parse().unwrap()).await.unwrap();
         let private = module("corp.example.com/a");
-        let caller = |access: &Access, values: &[&str]| {
+        let caller = |access: Access, values: &[&str]| {
             let mut request = http::Request::get("/a").header("host", "larder.example.com");
             for value in values {
                 request = request.header(AUTHORIZATION, *value);
             }
             let request = request.body(()).unwrap();
-            access.caller(Head::from(&request), Some([127, 0, 0, 1].into()))
+            let head = Head::from(&request);
+            Caller {
+                address: None,
+                standing: standing(access, &tokens, head, Some([127, 0, 0, 1].into())),
+            }
         };
-        let here = Access::ThisMachine(tokens);
         let bearer = format!("Bearer {token}");
         let other = format!("Bearer {}", token.replace("lrd_", "lrD_"));
-        for access in [&access, &here] {
-            assert_eq!(caller(access, &[&bearer]), Caller::TokenHolder);
-            assert_eq!(
-                caller(access, &["Basic OmE=", &bearer]),
-                Caller::TokenHolder
-            );
+        for access in [Access::Tokens, Access::ThisMachine] {
+            for values in [&[bearer.as_str()][..], &["Basic OmE=", &bearer]] {
+                let caller = caller(access, values);
+                assert_eq!(caller.standing, Standing::Token("ci".into()));
+                assert!(admit(access, true, &private, &caller).is_ok());
+            }
             for (values, showed, reason) in [
                 (&[][..], false, "a token"),
                 (&["Digest x"], false, "a token"),
@@ -341,21 +291,23 @@ mod tests {
                 ),
             ] {
                 let caller = caller(access, values);
-                assert_eq!(caller, Caller::Stranger { showed });
-                let error = access.admit(&private, caller).unwrap_err();
+                assert_eq!(caller.standing, Standing::Stranger { showed });
+                assert!(admit(access, false, &private, &caller).is_ok());
+                let error = admit(access, true, &private, &caller).unwrap_err();
                 assert_eq!(error.class, Class::Unauthorized);
                 assert!(error.lines[0].contains(reason), "{:?}", error.lines);
                 assert!(!error.to_string().contains(&token[4..]));
             }
         }
-        assert_eq!(caller(&Access::Open, &["Basic OmE="]), Caller::Trusted);
+        assert_eq!(
+            caller(Access::Open, &["Basic OmE="]).standing,
+            Standing::Trusted
+        );
     }
 
     #[tokio::test]
     async fn this_machine_needs_no_token_where_it_is_alone() {
-        let (_folder, tokens, _, _) = guarded().await;
-        let here = Access::ThisMachine(Arc::clone(&tokens));
-        let there = Access::Tokens(tokens);
+        let (_folder, tokens) = tokens().await;
         let loopback = IpAddr::from([127, 0, 0, 1]);
         for (host, local) in [("localhost:3080", true), ("rebind.example.com:3080", false)] {
             let request = http::Request::get("/a")
@@ -363,17 +315,15 @@ mod tests {
                 .body(())
                 .unwrap();
             let head = Head::from(&request);
-            assert_eq!(here.caller(head, Some(loopback)).sees_private(), local);
-            assert_eq!(here.admits_plain(host.as_bytes(), loopback), local);
-            assert!(!there.caller(head, Some(loopback)).sees_private());
-            assert!(!there.admits_plain(host.as_bytes(), loopback));
+            for (access, trusted) in [(Access::ThisMachine, local), (Access::Tokens, false)] {
+                let long = standing(access, &tokens, head, Some(loopback));
+                let plain = standing_of_plain(access, host.as_bytes(), loopback);
+                assert_eq!(long == Standing::Trusted, trusted);
+                assert_eq!(long, plain);
+            }
         }
-        assert!(!here.admits_plain(b"localhost", [192, 0, 2, 1].into()));
-        for access in [&here, &there] {
-            let admin = |listens: &str| access.for_admin(listens.parse().unwrap());
-            assert!(matches!(admin("[::1]:1"), Access::ThisMachine(_)));
-            assert!(matches!(admin("10.0.0.1:1"), Access::Open));
-        }
+        let elsewhere = standing_of_plain(Access::ThisMachine, b"localhost", [192, 0, 2, 1].into());
+        assert_eq!(elsewhere, Standing::Stranger { showed: false });
     }
 
     #[test]

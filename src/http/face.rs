@@ -2,13 +2,9 @@
 
 use std::sync::Arc;
 
-use http::request::Parts;
-
-use super::access::{Access, Caller};
-use super::peer::Peer;
 use super::responses::ResponseCache;
-use crate::engine::{Engine, EngineError};
-use crate::gomod::ModulePath;
+use crate::engine::{Engine, Tokens};
+use crate::policy::{Access, TrustedProxies};
 use crate::store::Disk;
 use crate::telemetry::logs::LogSink;
 use crate::telemetry::metrics::Metrics;
@@ -19,6 +15,10 @@ pub struct Face {
     pub engine: Arc<Engine>,
     /// Who may have private modules.
     pub access: Access,
+    /// Who is known by which token.
+    pub tokens: Arc<Tokens>,
+    /// Whose word is taken for where a request comes from.
+    pub trusted_proxies: TrustedProxies,
     /// Cached responses.
     pub responses: ResponseCache,
     /// What is counted.
@@ -39,20 +39,4 @@ pub struct Face {
     pub upstreams: Arc<crate::upstream::Roster>,
     /// Whether everything administrative is on an address of its own.
     pub separate_admin: bool,
-}
-
-impl Face {
-    /// Lets requests about a module through from those who may have it; says whether these are some only.
-    pub fn admit(
-        &self,
-        request: &Parts,
-        peer: &Peer,
-        module: &ModulePath,
-    ) -> Result<bool, EngineError> {
-        if !self.access.guards(self.engine.policy(), module) {
-            return Ok(false);
-        }
-        let caller: Caller = self.access.caller(request.into(), peer.address);
-        self.access.admit(module, caller).map(|()| true)
-    }
 }

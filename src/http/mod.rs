@@ -6,6 +6,7 @@ mod body;
 mod caller;
 mod conditional;
 mod connection;
+mod context;
 mod error;
 mod face;
 mod headers;
@@ -27,7 +28,7 @@ mod sumdb;
 mod via;
 mod write_buffer;
 
-pub use access::{Access, Caller, is_for_this_machine};
+pub use access::{access, is_for_this_machine};
 pub use address::for_clients;
 pub use connection::{BindError, bind, port_holder, raise_descriptor_limit};
 pub use face::Face;

@@ -14,10 +14,10 @@ use super::conditional::{self, Part};
 use super::face::Face;
 use super::headers::{self, CACHE_STATUS, HIT, LARDER_VERIFIED, TEXT, content_type};
 use super::peer::Peer;
-use super::response_meta::{RequestId, ResponseMeta};
+use super::response_meta::ResponseMeta;
 use super::responses::CachedResponse;
 use super::{access, body, error, sumdb, via};
-use crate::engine::{Answer, CacheStatus, Client, Content, EngineError, Mode};
+use crate::engine::{Answer, CacheStatus, Content, EngineError, RequestContext};
 use crate::protocol::{self, Key, Kind, Lifetime, Meta, Target, cache_control};
 use crate::store::Verified;
 use crate::telemetry::metrics::{Endpoint, Outcome};
@@ -54,22 +54,22 @@ pub async fn answer(face: &Face, request: &Parts, peer: &Peer) -> Response<Body>
     let key = match protocol::parse(path) {
         Ok(Target::Module(key)) => key,
         Ok(Target::SumDb(path)) => {
-            let mode = mode(request, cached_only);
-            return sumdb::answer(face, request, peer, &path, &mode).await;
+            return sumdb::answer(face, request, peer, &path, cached_only).await;
         }
         Err(bad) => return not_found(&bad.to_string()),
     };
     // Before anything is looked up: whether it exists is not for everyone either.
-    let guarded = match face.admit(request, peer, key.module()) {
-        Ok(guarded) => guarded,
-        Err(error) => return error::response(&error, endpoint(&key)),
-    };
-    let asked = Asked {
+    let context = face.context(request, peer.address, Some(key.module()), cached_only);
+    let guarded = face.access.guards(&context.decision);
+    if let Err(error) = access::admit(face.access, guarded, key.module(), &context.caller) {
+        return error::response(&error, endpoint(&key));
+    }
+    let question = Question {
         endpoint: endpoint(&key),
         guarded,
         key,
     };
-    let mut response = module(face, request, peer, &asked, cached_only).await;
+    let mut response = module(face, request, peer, &question, &context).await;
     if guarded {
         access::for_its_reader(&mut response);
     }
@@ -81,32 +81,28 @@ async fn module(
     face: &Face,
     request: &Parts,
     peer: &Peer,
-    asked: &Asked,
-    cached_only: bool,
+    question: &Question,
+    context: &RequestContext,
 ) -> Response<Body> {
-    let mode = Mode {
-        client: client(peer, &request.headers),
-        ..mode(request, cached_only)
-    };
     if via::leads_to(&face.via, &request.headers) {
         return via::loop_detected();
     }
-    let answer = match face.engine.ask(&asked.key, &mode).await {
+    let answer = match face.engine.ask(&question.key, context).await {
         Ok(answer) => answer,
-        Err(error) => return error::response(&error, asked.endpoint),
+        Err(error) => return error::response(&error, question.endpoint),
     };
     let answer = match needs_whole(request, &answer) {
         Some(flight) => match face.engine.landed(&flight).await {
             Ok(answer) => answer,
-            Err(error) => return error::response(&error, asked.endpoint),
+            Err(error) => return error::response(&error, question.endpoint),
         },
         None => answer,
     };
-    respond(face, request, peer, asked, answer)
+    respond(face, request, peer, question, answer)
 }
 
 /// What was asked of the engine.
-struct Asked {
+struct Question {
     key: Key,
     endpoint: Endpoint,
     /// The answer is for some only.
@@ -125,39 +121,6 @@ fn needs_whole(request: &Parts, answer: &Answer) -> Option<Arc<crate::engine::Zi
         || conditional::is_conditional(headers);
     let no_chunks = request.version == Version::HTTP_10 && flight.follow().borrow().total.is_none();
     (about_the_whole || no_chunks).then(|| Arc::clone(flight))
-}
-
-fn mode(request: &Parts, cached_only: bool) -> Mode {
-    let headers = &request.headers;
-    let id = request.extensions.get::<RequestId>();
-    let has = |name: http::HeaderName, word: &str| {
-        headers
-            .get_all(name)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .any(|value| {
-                value
-                    .split(',')
-                    .any(|part| part.trim().eq_ignore_ascii_case(word))
-            })
-    };
-    Mode {
-        cached_only: cached_only
-            || has(
-                http::HeaderName::from_static("disable-module-fetch"),
-                "true",
-            ),
-        no_cache: has(CACHE_CONTROL, "no-cache"),
-        via: via::hops(headers),
-        request_id: id.map(|id| Arc::clone(&id.0)),
-        client: None,
-    }
-}
-
-/// Who asks. What a header says of it is believed: it only decides whose requests are taken together.
-fn client(peer: &Peer, headers: &HeaderMap) -> Option<Client> {
-    let forwarded = headers.get("x-forwarded-for").map(HeaderValue::as_bytes);
-    peer.address.map(|address| Client::new(address, forwarded))
 }
 
 fn endpoint(key: &Key) -> Endpoint {
@@ -179,11 +142,11 @@ fn respond(
     face: &Face,
     request: &Parts,
     peer: &Peer,
-    asked: &Asked,
+    question: &Question,
     answer: Answer,
 ) -> Response<Body> {
-    let (key, endpoint) = (&asked.key, asked.endpoint);
-    let verified = verified(asked, &answer);
+    let (key, endpoint) = (&question.key, question.endpoint);
+    let verified = verified(question, &answer);
     let lifetime = match key {
         Key::File(_) if verified == Some(Verified::None) => Lifetime::Unverified,
         Key::File(_) if !matches!(answer.cache, CacheStatus::Stale(_)) => Lifetime::Immutable,
@@ -231,7 +194,7 @@ fn respond(
     }
     match fill(face, request, peer, is_zip, &answer, &mut response) {
         Ok(()) => {
-            if let Some(cached) = cacheable(asked, &answer, response.status()) {
+            if let Some(cached) = cacheable(question, &answer, response.status()) {
                 face.responses.put(request.uri.path(), cached);
             }
             response
@@ -244,21 +207,23 @@ fn respond(
 }
 
 /// What vouches for an answer, where anything could: nothing does for an `.info`, which no checksum covers.
-fn verified(asked: &Asked, answer: &Answer) -> Option<Verified> {
-    answer.verified.filter(|_| asked.endpoint != Endpoint::Info)
+fn verified(question: &Question, answer: &Answer) -> Option<Verified> {
+    answer
+        .verified
+        .filter(|_| question.endpoint != Endpoint::Info)
 }
 
 /// The response to a plain hit, to be cached for the next one, if it may be given again.
-fn cacheable(asked: &Asked, answer: &Answer, status: StatusCode) -> Option<CachedResponse> {
+fn cacheable(question: &Question, answer: &Answer, status: StatusCode) -> Option<CachedResponse> {
     let whole_hit = answer.cache == CacheStatus::Hit && status == StatusCode::OK;
     let (Content::Bytes(body), true) = (&answer.content, whole_hit) else {
         return None;
     };
     Some(CachedResponse {
-        endpoint: asked.endpoint,
+        endpoint: question.endpoint,
         etag: answer.etag.clone(),
-        verified: verified(asked, answer),
-        private: asked.guarded,
+        verified: verified(question, answer),
+        private: question.guarded,
         fetched: answer.fetched,
         validity: answer.validity?,
         length: HeaderValue::from(body.len()),
@@ -371,7 +336,7 @@ fn cache_status(cache: CacheStatus) -> (HeaderValue, Outcome) {
     }
 }
 
-/// A path that names nothing; nobody is asked.
+/// A path that names nothing; nobody is question.
 fn not_found(reason: &str) -> Response<Body> {
     error::response(
         &EngineError::absent(format!("not found: {reason}")).without_asking(),
@@ -411,7 +376,7 @@ mod tests {
         let Ok(Target::Module(key)) = protocol::parse("/corp.example.com/a/@v/v1.0.0.mod") else {
             panic!("a path of a module");
         };
-        let mut asked = Asked {
+        let mut question = Question {
             endpoint: endpoint(&key),
             key,
             guarded: false,
@@ -423,14 +388,14 @@ mod tests {
             fetched: None,
             cache: CacheStatus::Hit,
             from: None,
-            validity: Some(Validities::default().of(&asked.key)),
+            validity: Some(Validities::default().of(&question.key)),
             file: None,
         };
-        let open = cacheable(&asked, &answer, StatusCode::OK).unwrap();
+        let open = cacheable(&question, &answer, StatusCode::OK).unwrap();
         assert!(!open.private);
-        assert!(cacheable(&asked, &answer, StatusCode::NOT_MODIFIED).is_none());
-        asked.guarded = true;
-        let guarded = cacheable(&asked, &answer, StatusCode::OK).unwrap();
+        assert!(cacheable(&question, &answer, StatusCode::NOT_MODIFIED).is_none());
+        question.guarded = true;
+        let guarded = cacheable(&question, &answer, StatusCode::OK).unwrap();
         assert!(guarded.private);
         // Nobody has vouched for it yet.
         let unverified = Answer {
@@ -438,6 +403,6 @@ mod tests {
             validity: None,
             ..answer
         };
-        assert!(cacheable(&asked, &unverified, StatusCode::OK).is_none());
+        assert!(cacheable(&question, &unverified, StatusCode::OK).is_none());
     }
 }

@@ -12,12 +12,13 @@ use http::header::{
 use http::{HeaderMap, Response, StatusCode};
 use url::{Host, Url};
 
-use super::access::{Access, Caller};
+use super::access;
 use super::address;
 use super::face::Face;
 use super::response_meta::ResponseMeta;
 use crate::breaker::{BreakerState, Standing};
 use crate::clock::Timestamp;
+use crate::policy::{Access, Caller, Standing as CallerStanding};
 use crate::store::{Health, Room};
 use crate::telemetry::metrics::{Endpoint, Outcome};
 
@@ -37,9 +38,9 @@ pub async fn page(
     };
     let html = TEMPLATE
         .replace("{{address}}", &escape(&address))
-        .replace("{{private}}", &private(&face, caller, &address))
+        .replace("{{private}}", &private(&face, &caller, &address))
         .replace("{{version}}", env!("CARGO_PKG_VERSION"))
-        .replace("{{state}}", &state(&face, caller));
+        .replace("{{state}}", &state(&face, &caller));
     let mut response = Response::new(Body::from(html));
     let out = response.headers_mut();
     out.insert(
@@ -71,13 +72,13 @@ pub async fn icon() -> Response<Body> {
 
 /// What clients of private modules set beside the address. Patterns can be whole paths, so they are for those alone who
 /// may have the modules.
-fn private(face: &Face, caller: Caller, address: &str) -> String {
+fn private(face: &Face, caller: &Caller, address: &str) -> String {
     let policy = face.engine.policy();
     if !policy.has_private() {
         return String::new();
     }
     let mut html = "  <h2>Private modules</h2>\n".to_owned();
-    if caller != Caller::Trusted {
+    if caller.standing != CallerStanding::Trusted {
         html.push_str(&tokens(address));
     }
     let (patterns, more) = match caller.sees_private() {
@@ -177,7 +178,7 @@ fn standing(standing: &Standing) -> (String, Light) {
 }
 
 /// The table of states.
-fn state(face: &Face, caller: Caller) -> String {
+fn state(face: &Face, caller: &Caller) -> String {
     let mut rows = String::new();
     let mut row = |name: &str, value: &str, light: Light| {
         let class = match light {
@@ -245,7 +246,7 @@ fn state(face: &Face, caller: Caller) -> String {
                 Light::Plain,
             );
             for upstream in chain.upstreams() {
-                let name = caller.upstream_name(&face.engine, upstream.label());
+                let name = access::upstream_name(caller, &face.engine, upstream.label());
                 let mut now = upstream.standing();
                 if *name != **upstream.label() {
                     // Why it failed may name it.
@@ -258,9 +259,9 @@ fn state(face: &Face, caller: Caller) -> String {
     }
     if face.engine.policy().has_private() {
         // The patterns may be whole paths.
-        let patterns = match (caller.sees_private(), &face.access) {
+        let patterns = match (caller.sees_private(), face.access) {
             (true, _) => face.engine.policy().private_text(),
-            (false, Access::ThisMachine(_)) => {
+            (false, Access::ThisMachine) => {
                 "for programs on this machine, and for those who have a token".to_owned()
             }
             (false, _) => "for those who have a token".to_owned(),
@@ -287,7 +288,7 @@ fn state(face: &Face, caller: Caller) -> String {
         for way in face.upstreams.to_database(&status.name) {
             let now = way.standing();
             if now.paused.is_some() || now.failing || now.breaker != BreakerState::Closed {
-                let name = caller.upstream_name(&face.engine, way.label());
+                let name = access::upstream_name(caller, &face.engine, way.label());
                 // Writing to a String does not fail.
                 let _ = write!(text, "; {name}: {}", now.word());
                 light = match light {

@@ -15,12 +15,13 @@ use hyper::body::Incoming;
 use tower::ServiceExt;
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use super::access::Access;
+use super::access;
 use super::caller::Head;
 use super::face::Face;
 use super::peer::Peer;
 use super::responses::CachedResponse;
 use super::{error, modules, page, status};
+use crate::policy::{Access, Caller};
 
 /// Whether something follows the head of a request that belongs to it.
 pub fn has_body<B>(request: &Request<B>) -> bool {
@@ -32,8 +33,9 @@ pub fn has_body<B>(request: &Request<B>) -> bool {
 /// Everything that one address answers.
 pub struct Site {
     router: Router,
-    /// Set where modules are served: their requests need no routing.
-    modules: Option<Arc<Face>>,
+    face: Arc<Face>,
+    /// Whether modules are served here: their requests need no routing.
+    modules: bool,
     /// Who may be told of private modules there.
     access: Access,
 }
@@ -46,17 +48,19 @@ impl Site {
     pub fn public(face: Arc<Face>) -> Self {
         Site {
             router: public_router(Arc::clone(&face)),
-            access: face.access.clone(),
-            modules: Some(face),
+            access: face.access,
+            modules: true,
+            face,
         }
     }
 
     /// What the operator's address answers when there is one.
     pub fn admin(face: Arc<Face>, access: Access) -> Self {
         Site {
-            router: admin_router(face),
+            router: admin_router(Arc::clone(&face)),
             access,
-            modules: None,
+            modules: false,
+            face,
         }
     }
 
@@ -75,9 +79,11 @@ impl Site {
 
     /// The cached response to a request, if it is for whoever makes it.
     pub fn cached<B>(&self, request: &Request<B>, remote: IpAddr) -> Option<Arc<CachedResponse>> {
-        let response = self.modules.as_ref()?.responses.get(request)?;
-        let caller = || self.access.caller(request.into(), Some(remote));
-        (!response.private || caller().sees_private()).then_some(response)
+        let face = self.modules()?;
+        let response = face.responses.get(request)?;
+        let caller = || face.caller(self.access, request.into(), Some(remote));
+        let admitted = self.access.admits(response.private, caller);
+        admitted.then_some(response)
     }
 
     /// The same for a plain GET of this path with this `Host`.
@@ -87,13 +93,22 @@ impl Site {
         host: &[u8],
         remote: IpAddr,
     ) -> Option<Arc<CachedResponse>> {
-        let response = self.modules.as_ref()?.responses.at(path)?;
-        (!response.private || self.access.admits_plain(host, remote)).then_some(response)
+        let response = self.modules()?.responses.at(path)?;
+        let caller = || Caller {
+            address: Some(remote),
+            standing: access::standing_of_plain(self.access, host, remote),
+        };
+        let admitted = self.access.admits(response.private, caller);
+        admitted.then_some(response)
+    }
+
+    fn modules(&self) -> Option<&Arc<Face>> {
+        self.modules.then_some(&self.face)
     }
 
     /// A cached response's body was read from its file.
     pub fn was_read(&self, path: &str, response: &CachedResponse, body: &[u8]) {
-        if let Some(face) = &self.modules {
+        if let Some(face) = self.modules() {
             face.responses.was_read(path, response, body);
         }
     }
@@ -107,14 +122,16 @@ impl Site {
     }
 
     async fn route(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
-        match &self.modules {
+        match self.modules() {
             Some(face) if request.uri().path().contains("/@") => {
                 let (head, _) = request.into_parts();
                 modules::answer(face, &head, &peer).await
             }
             _ => {
                 let mut request = request.map(Body::new);
-                let caller = self.access.caller((&request).into(), peer.address);
+                let caller = self
+                    .face
+                    .caller(self.access, (&request).into(), peer.address);
                 request.extensions_mut().insert(caller);
                 request.extensions_mut().insert(peer);
                 match self.router.clone().oneshot(request).await {

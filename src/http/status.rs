@@ -10,11 +10,12 @@ use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, 
 use http::{Response, StatusCode};
 use serde_json::json;
 
-use super::access::Caller;
+use super::access::upstream_name;
 use super::connection;
 use super::face::Face;
 use super::response_meta::ResponseMeta;
 use crate::clock::Timestamp;
+use crate::policy::Caller;
 use crate::store::{Health, Room};
 use crate::telemetry::metrics::{Endpoint, Outcome};
 use crate::upstream::Upstream;
@@ -61,7 +62,7 @@ pub async fn ready(
     let health = face.engine.store().catalog().health();
     let disk = face.disk.status();
     let upstreams: Vec<_> = face.engine.known_chain().map_or_else(Vec::new, |chain| {
-        let state = |upstream: &Upstream| state(&face, caller, upstream);
+        let state = |upstream: &Upstream| state(&face, &caller, upstream);
         chain.upstreams().map(state).collect()
     });
     let value = json!({
@@ -86,7 +87,7 @@ pub async fn ready(
         },
         "chain": *face.chain.borrow(),
         "upstreams": upstreams,
-        "checksum_databases": databases(&face, caller),
+        "checksum_databases": databases(&face, &caller),
         "unsettled_files": face.engine.metrics().unsettled.get(),
         "flights": face.engine.flights(),
         "slow_fetches": face.engine.slow_fetches(),
@@ -102,9 +103,9 @@ pub async fn ready(
 }
 
 /// The state of an upstream, or of a way to a checksum database.
-fn state(face: &Face, caller: Caller, upstream: &Upstream) -> serde_json::Value {
+fn state(face: &Face, caller: &Caller, upstream: &Upstream) -> serde_json::Value {
     let standing = upstream.standing();
-    let name = caller.upstream_name(&face.engine, upstream.label());
+    let name = upstream_name(caller, &face.engine, upstream.label());
     // Why it failed may name it.
     let is_shown = *name == **upstream.label();
     let seconds = |at: crate::clock::Timestamp| at.0 / 1000;
@@ -121,7 +122,7 @@ fn state(face: &Face, caller: Caller, upstream: &Upstream) -> serde_json::Value 
 }
 
 /// The state of the checksum databases.
-fn databases(face: &Face, caller: Caller) -> Vec<serde_json::Value> {
+fn databases(face: &Face, caller: &Caller) -> Vec<serde_json::Value> {
     let one = |database: &Arc<crate::sumdb::Database>| {
         let status = database.status();
         let alarm = |alarm: &crate::sumdb::Alarm| {
@@ -196,7 +197,7 @@ pub async fn metrics(
         ),
     };
     for name in face.engine.private_upstreams() {
-        let shown = caller.upstream_name(&face.engine, &name);
+        let shown = upstream_name(&caller, &face.engine, &name);
         if *shown != *name {
             let label = |name: &str| format!("upstream=\"{name}\"");
             text = text.replace(&label(&name), &label(&shown));

@@ -11,8 +11,8 @@ use super::face::Face;
 use super::headers::{CACHE_STATUS, HIT};
 use super::peer::Peer;
 use super::response_meta::ResponseMeta;
-use super::{error, via};
-use crate::engine::{EngineError, Mode, SumdbTarget};
+use super::{access, error, via};
+use crate::engine::{EngineError, SumdbTarget};
 use crate::gomod::{ModulePath, Rev};
 use crate::protocol::{Lifetime, cache_control};
 use crate::sumdb::TilePath;
@@ -30,7 +30,7 @@ pub async fn answer(
     request: &Parts,
     peer: &Peer,
     path: &str,
-    mode: &Mode,
+    cached_only: bool,
 ) -> Response<Body> {
     let databases = face.engine.voucher().databases().iter();
     let named = databases.filter_map(|database| {
@@ -55,15 +55,21 @@ pub async fn answer(
             return refused(EngineError::absent(text).without_asking());
         }
     };
-    if let SumdbTarget::Lookup(module, _) = &target
-        && let Err(error) = face.admit(request, peer, module)
-    {
-        return refused(error);
+    let module = match &target {
+        SumdbTarget::Lookup(module, _) => Some(module),
+        SumdbTarget::Supported | SumdbTarget::Latest | SumdbTarget::Tile(_) => None,
+    };
+    let context = face.context(request, peer.address, module, cached_only);
+    if let Some(module) = module {
+        let guarded = face.access.guards(&context.decision);
+        if let Err(error) = access::admit(face.access, guarded, module, &context.caller) {
+            return refused(error);
+        }
     }
     if via::leads_to(&face.via, &request.headers) {
         return via::loop_detected();
     }
-    match face.engine.relay(database, &target, mode).await {
+    match face.engine.relay(database, &target, &context).await {
         Err(error) => refused(error),
         Ok(found) => {
             let length = found.body.len();

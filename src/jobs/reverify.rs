@@ -19,7 +19,8 @@ impl Job for Reverify {
     const NAME: &'static str = "reverify";
 
     async fn run(&self, stop: &CancellationToken) {
-        let rules = self.engine.voucher().rules();
+        let unlisted = self.engine.policy().unlisted();
+        let rules = self.engine.voucher().rules(&unlisted);
         let looked = stop.run_until_cancelled(self.engine.look_through_kept(&rules));
         if let Some(Err(error)) = looked.await {
             tracing::warn!(%error, "what is kept could not be looked through for what nobody has vouched for");

@@ -8,10 +8,10 @@ use std::net::IpAddr;
 pub struct ClientId(u64);
 
 impl ClientId {
-    /// Of this address, and if that is a front server's, behind it.
-    pub fn new(address: IpAddr, forwarded: Option<&[u8]>) -> Self {
+    /// Of this address; if that is a front server's which tells its clients apart by something else, with that.
+    pub fn new(address: IpAddr, name: Option<&str>) -> Self {
         let mut hasher = DefaultHasher::new();
-        (address, forwarded).hash(&mut hasher);
+        (address, name).hash(&mut hasher);
         ClientId(hasher.finish())
     }
 

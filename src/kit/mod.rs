@@ -1,6 +1,12 @@
-//! What serves every room.
+//! Small parts that several rooms use and that know nothing of what they are used for.
 
 mod client;
+mod context;
+mod priority;
 pub mod tasks;
+mod trace;
 
 pub use client::ClientId;
+pub use context::{CurrentSource, FetchContext};
+pub use priority::Priority;
+pub use trace::TraceParent;

@@ -1,15 +1,21 @@
 //! What may be asked of whom.
 
+mod access;
+mod decision;
+
 use std::sync::Arc;
 
 use crate::gomod::{ModulePath, Patterns};
+pub use access::{Access, Caller, Standing, TrustedProxies};
+pub use decision::{Decision, RouteDecision, VerifiedBy};
 
-/// The rules in force.
+/// The rules about modules.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     routes: Arc<[RouteRule]>,
     private: Patterns,
     nosumdb: Patterns,
+    prefetches_private: bool,
 }
 
 /// A route: whose modules, and where they come from.
@@ -24,7 +30,8 @@ pub struct RouteRule {
 }
 
 impl RouteRule {
-    fn is_private(&self) -> bool {
+    /// Whether all of its modules are private. This is the only place that says what makes a route private.
+    pub fn is_private(&self) -> bool {
         self.private.unwrap_or(self.via == Via::Own)
     }
 }
@@ -40,19 +47,6 @@ pub enum Via {
     Refuse,
 }
 
-/// Where a module comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Course<'a> {
-    /// The chain of upstreams.
-    Upstream,
-    /// The sources of the route with this number, from 0.
-    Route(usize),
-    /// Straight from git, as this private pattern says.
-    Private(&'a str),
-    /// Nowhere, as this pattern of a route says.
-    Refused(&'a str),
-}
-
 impl Policy {
     /// The first of the `routes` that matches a module counts; `private` are GOPRIVATE patterns, `nosumdb` GONOSUMDB
     /// ones.
@@ -61,67 +55,77 @@ impl Policy {
             routes: routes.into(),
             private,
             nosumdb,
+            prefetches_private: false,
         }
     }
 
-    /// Where a module comes from. Toolchains are in no repository, so that only a refusal concerns them.
-    pub fn course(&self, module: &ModulePath) -> Course<'_> {
-        if let Some((number, route, pattern)) = self.route(module) {
-            match route.via {
-                Via::Refuse => return Course::Refused(pattern),
-                Via::Own if !module.is_toolchain() => return Course::Route(number),
-                Via::Upstream if route.private == Some(false) => return Course::Upstream,
-                // No wide route leads a private module to the public.
-                Via::Own | Via::Upstream => {}
-            }
+    /// The same, where private modules may be prefetched, too.
+    pub fn prefetching_private(self, prefetches_private: bool) -> Self {
+        Policy {
+            prefetches_private,
+            ..self
         }
-        match self.by_pattern(module) {
-            Some(pattern) => Course::Private(pattern),
-            None => Course::Upstream,
+    }
+
+    /// What the rules say of a module. Toolchains are in no repository and nobody's private modules, and they are always
+    /// verified (protocol.md 2.5 and 3), so that only a refusal concerns them.
+    pub fn decide(&self, module: &ModulePath) -> Decision {
+        let rule = self.route(module);
+        if module.is_toolchain() {
+            let route = match rule {
+                Some((_, rule, pattern)) if rule.via == Via::Refuse => {
+                    RouteDecision::Refused(pattern.into())
+                }
+                _ => RouteDecision::Upstream,
+            };
+            return Decision {
+                route,
+                private: None,
+                verified_by: VerifiedBy::Databases,
+                may_be_prefetched: false,
+            };
+        }
+        let by_pattern = || self.private.matching(module.as_str()).map(Arc::from);
+        let private: Option<Arc<str>> = match rule {
+            Some((_, rule, pattern)) if rule.is_private() => Some(pattern.into()),
+            Some((_, rule, _)) if rule.private.is_some() => None,
+            _ => by_pattern(),
+        };
+        let route = match rule {
+            Some((_, rule, pattern)) if rule.via == Via::Refuse => {
+                RouteDecision::Refused(pattern.into())
+            }
+            Some((number, rule, _)) if rule.via == Via::Own => RouteDecision::Route(number),
+            // No wide route leads a private module to the public.
+            _ => match &private {
+                Some(pattern) => RouteDecision::Private(Arc::clone(pattern)),
+                None => RouteDecision::Upstream,
+            },
+        };
+        let unlisted = match &private {
+            Some(pattern) => Some(Arc::clone(pattern)),
+            None => self.nosumdb.matching(module.as_str()).map(Arc::from),
+        };
+        let may_be_prefetched = match route {
+            RouteDecision::Upstream => true,
+            RouteDecision::Route(_) | RouteDecision::Private(_) => self.prefetches_private,
+            RouteDecision::Refused(_) | RouteDecision::Nowhere => false,
+        };
+        Decision {
+            may_be_prefetched: may_be_prefetched && (private.is_none() || self.prefetches_private),
+            verified_by: unlisted.map_or(VerifiedBy::Databases, VerifiedBy::FirstSeen),
+            route,
+            private,
         }
     }
 
     /// The first route that matches, its number from 0, and which of its patterns it is.
-    pub fn route(&self, module: &ModulePath) -> Option<(usize, &RouteRule, &str)> {
-        if self.routes.is_empty() {
-            return None;
-        }
+    fn route(&self, module: &ModulePath) -> Option<(usize, &RouteRule, &str)> {
         let mut routes = self.routes.iter().enumerate();
         routes.find_map(|(number, route)| {
             let pattern = route.modules.matching(module.as_str())?;
             Some((number, route, pattern))
         })
-    }
-
-    /// The pattern that makes this module private. Toolchains are nobody's private modules (protocol.md 3).
-    pub fn private_pattern(&self, module: &ModulePath) -> Option<&str> {
-        if module.is_toolchain() {
-            return None;
-        }
-        match self.route(module) {
-            Some((_, route, pattern)) => match (route.private, route.via) {
-                (Some(true), _) | (None, Via::Own) => Some(pattern),
-                (Some(false), _) => None,
-                (None, Via::Upstream | Via::Refuse) => self.by_pattern(module),
-            },
-            None => self.by_pattern(module),
-        }
-    }
-
-    fn by_pattern(&self, module: &ModulePath) -> Option<&str> {
-        if self.private.is_empty() || module.is_toolchain() {
-            return None;
-        }
-        self.private.matching(module.as_str())
-    }
-
-    /// The pattern that keeps this module's name from checksum databases. Toolchains are always verified (protocol.md 3).
-    pub fn unlisted_pattern(&self, module: &ModulePath) -> Option<&str> {
-        if module.is_toolchain() {
-            return None;
-        }
-        self.private_pattern(module)
-            .or_else(|| self.nosumdb.matching(module.as_str()))
     }
 
     /// All patterns that keep modules' names from checksum databases.
@@ -169,13 +173,13 @@ mod tests {
         };
         let nosumdb = Patterns::parse("golang.org,example.com/b");
         let policy = Policy::new(vec![route], private, nosumdb);
-        let course = |text: &str| policy.course(&path(text)) != Course::Upstream;
-        assert!(course("golang.org/x"));
-        assert!(!course("golang.org/toolchain"));
-        assert_eq!(policy.private_pattern(&path("golang.org/toolchain")), None);
-        assert!(course("git.corp.example.com/a/b"));
-        assert!(!course("example.com/a"));
-        let is_unlisted = |text: &str| policy.unlisted_pattern(&path(text)).is_some();
+        let routed = |text: &str| policy.decide(&path(text)).route != RouteDecision::Upstream;
+        assert!(routed("golang.org/x"));
+        assert!(!routed("golang.org/toolchain"));
+        assert!(!policy.decide(&path("golang.org/toolchain")).is_private());
+        assert!(routed("git.corp.example.com/a/b"));
+        assert!(!routed("example.com/a"));
+        let is_unlisted = |text: &str| policy.decide(&path(text)).unlisted().is_some();
         assert!(is_unlisted("golang.org/x"));
         assert!(!is_unlisted("golang.org/toolchain"));
         assert!(is_unlisted("example.com/b/c"));
@@ -201,35 +205,45 @@ mod tests {
             Patterns::parse("corp.example.com"),
             Patterns::default(),
         );
-        for (text, course, private) in [
-            ("corp.example.com/open/x", Course::Route(0), false),
+        for (text, route, private) in [
+            ("corp.example.com/open/x", RouteDecision::Route(0), false),
             (
                 "corp.example.com/no",
-                Course::Refused("corp.example.com/no"),
+                RouteDecision::Refused("corp.example.com/no".into()),
                 true,
             ),
             (
                 "evil.example.com/x",
-                Course::Refused("evil.example.com"),
+                RouteDecision::Refused("evil.example.com".into()),
                 false,
             ),
-            ("corp.example.com/up", Course::Upstream, false),
+            ("corp.example.com/up", RouteDecision::Upstream, false),
             (
                 "corp.example.com/wide",
-                Course::Private("corp.example.com"),
+                RouteDecision::Private("corp.example.com".into()),
                 true,
             ),
-            ("mirror.example.com/x", Course::Route(4), true),
+            ("mirror.example.com/x", RouteDecision::Route(4), true),
             (
                 "corp.example.com/x",
-                Course::Private("corp.example.com"),
+                RouteDecision::Private("corp.example.com".into()),
                 true,
             ),
-            ("example.com/x", Course::Upstream, false),
+            ("example.com/x", RouteDecision::Upstream, false),
         ] {
-            assert_eq!(policy.course(&path(text)), course, "{text}");
-            let is = policy.private_pattern(&path(text)).is_some();
-            assert_eq!(is, private, "{text}");
+            let decision = policy.decide(&path(text));
+            assert_eq!(decision.route, route, "{text}");
+            assert_eq!(decision.is_private(), private, "{text}");
+            assert_eq!(decision.unlisted().is_some(), private, "{text}");
+            let prefetched = route == RouteDecision::Upstream && !private;
+            assert_eq!(decision.may_be_prefetched, prefetched, "{text}");
+            let refused = matches!(route, RouteDecision::Refused(_));
+            let all = policy.clone().prefetching_private(true);
+            assert_eq!(
+                all.decide(&path(text)).may_be_prefetched,
+                !refused,
+                "{text}"
+            );
         }
         assert!(policy.unlisted().contains("mirror.example.com"));
         assert_eq!(policy.private_text(), "mirror.example.com,corp.example.com");

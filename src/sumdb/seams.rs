@@ -5,8 +5,8 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use super::error::SumdbError;
-use crate::errand::Errand;
 use crate::gomod::ModulePath;
+use crate::kit::FetchContext;
 
 /// A request to a database.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub struct Ask {
     /// The largest body that can be right. Bytes.
     pub max: u64,
     /// On whose behalf.
-    pub errand: Errand,
+    pub context: FetchContext,
 }
 
 /// The way to a database.

@@ -15,8 +15,8 @@ use super::head::Head;
 use super::merkle::{Hash, Node, fold, roots};
 use super::seams::{Ask, State, Transport};
 use super::tile::{FULL, Tile, TileId};
-use crate::errand::Errand;
 use crate::flights::{Flights, Outcome};
+use crate::kit::FetchContext;
 
 /// Verified tiles in memory at the most; 8 KiB each.
 const MEMORY: usize = 256;
@@ -106,12 +106,12 @@ impl Tiles {
         self: &Arc<Self>,
         head: &Arc<Head>,
         nodes: &[Node],
-        errand: &Errand,
+        context: &FetchContext,
     ) -> Result<Vec<Hash>, SumdbError> {
         let mut ids: Vec<TileId> = nodes.iter().map(|node| TileId::of(*node).0).collect();
         ids.sort_unstable();
         ids.dedup();
-        let read = ids.iter().map(|id| self.tile(head, *id, errand));
+        let read = ids.iter().map(|id| self.tile(head, *id, context));
         let tiles: HashMap<_, _> = ids.iter().copied().zip(all(read).await?).collect();
         nodes.iter().map(|node| hash_in(&tiles, *node)).collect()
     }
@@ -122,9 +122,9 @@ impl Tiles {
         self: &Arc<Self>,
         head: &Arc<Head>,
         id: TileId,
-        errand: &Errand,
+        context: &FetchContext,
     ) -> BoxFuture<'static, Result<Tile, SumdbError>> {
-        let (tiles, head, errand) = (Arc::clone(self), Arc::clone(head), errand.clone());
+        let (tiles, head, context) = (Arc::clone(self), Arc::clone(head), context.clone());
         async move {
             let width = id.width(head.size);
             if let Some(tile) = tiles.kept(id, width).await? {
@@ -132,7 +132,7 @@ impl Tiles {
             }
             if TileId::edge(head.size).contains(&id) {
                 // Kept when the head was adopted, and lost since.
-                let edge = tiles.edge(&head, &errand).await?;
+                let edge = tiles.edge(&head, &context).await?;
                 tiles.keep_all(&edge).await;
                 return edge.0.get(&id).cloned().ok_or_else(|| beyond(id));
             }
@@ -142,9 +142,9 @@ impl Tiles {
             let flight = tiles.verified.outcome(&id, |place| {
                 let (sender, receiver) = watch::channel(None);
                 let tiles = Arc::clone(&tiles);
-                let (head, errand) = (Arc::clone(&head), errand.clone());
+                let (head, context) = (Arc::clone(&head), context.clone());
                 let work = async move {
-                    let tile = tiles.verify(&head, id, &errand).await;
+                    let tile = tiles.verify(&head, id, &context).await;
                     match &tile {
                         Ok(tile) => tiles.remember(id, tile, false),
                         Err(_) => place.leave(),
@@ -201,10 +201,14 @@ impl Tiles {
         self: &Arc<Self>,
         head: &Arc<Head>,
         id: TileId,
-        errand: &Errand,
+        context: &FetchContext,
     ) -> Result<Tile, SumdbError> {
         let (above, slot) = id.parent();
-        let asked = join(self.fetch(id, FULL, errand), self.tile(head, above, errand)).await;
+        let asked = join(
+            self.fetch(id, FULL, context),
+            self.tile(head, above, context),
+        )
+        .await;
         let (tile, parent) = both(asked.0, asked.1)?;
         if tile.subtree(0..usize::from(FULL)) == parent.hash(slot) {
             Ok(tile)
@@ -215,7 +219,11 @@ impl Tiles {
     }
 
     /// The tiles on the edge of a signed tree, which together must give its root.
-    async fn edge(self: &Arc<Self>, head: &Head, errand: &Errand) -> Result<Edge, SumdbError> {
+    async fn edge(
+        self: &Arc<Self>,
+        head: &Head,
+        context: &FetchContext,
+    ) -> Result<Edge, SumdbError> {
         let ids = TileId::edge(head.size);
         let mut known = HashMap::new();
         for id in &ids {
@@ -226,10 +234,10 @@ impl Tiles {
         let from_kept = !known.is_empty();
         let missing = ids.iter().filter(|id| !known.contains_key(id));
         let mut edge = known.clone();
-        edge.extend(self.fetch_all(missing, head, errand).await?);
+        edge.extend(self.fetch_all(missing, head, context).await?);
         if !gives_root(&edge, head) && from_kept {
             // Perhaps this head contradicts what is kept; only what comes from the same place can tell.
-            edge.extend(self.fetch_all(known.keys(), head, errand).await?);
+            edge.extend(self.fetch_all(known.keys(), head, context).await?);
         }
         if gives_root(&edge, head) {
             return Ok(Edge(edge));
@@ -247,10 +255,10 @@ impl Tiles {
         self: &Arc<Self>,
         ids: impl Iterator<Item = &TileId>,
         head: &Head,
-        errand: &Errand,
+        context: &FetchContext,
     ) -> Result<Vec<(TileId, Tile)>, SumdbError> {
         let fetch = ids.map(|id| async move {
-            let tile = self.fetch(*id, id.width(head.size), errand).await?;
+            let tile = self.fetch(*id, id.width(head.size), context).await?;
             Ok::<_, SumdbError>((*id, tile))
         });
         all(fetch).await
@@ -260,9 +268,9 @@ impl Tiles {
     pub(super) async fn first(
         self: &Arc<Self>,
         head: &Head,
-        errand: &Errand,
+        context: &FetchContext,
     ) -> Result<Edge, SumdbError> {
-        self.edge(head, errand).await
+        self.edge(head, context).await
     }
 
     /// Verifies that `new` continues `old`. `Ok(None)` means that it does not, although its own tiles are in order: a
@@ -271,9 +279,9 @@ impl Tiles {
         self: &Arc<Self>,
         old: &Head,
         new: &Head,
-        errand: &Errand,
+        context: &FetchContext,
     ) -> Result<Option<Edge>, SumdbError> {
-        let mut known = self.edge(new, errand).await?.0;
+        let mut known = self.edge(new, context).await?.0;
         let nodes = roots(old.size);
         let mut wanted: Vec<TileId> = Vec::new();
         for node in &nodes {
@@ -292,7 +300,7 @@ impl Tiles {
             }
         }
         let missing = wanted.iter().filter(|id| !tiles.contains_key(id));
-        let fetch = missing.map(|id| async move { (*id, self.fetch(*id, FULL, errand).await) });
+        let fetch = missing.map(|id| async move { (*id, self.fetch(*id, FULL, context).await) });
         tiles.extend(join_all(fetch).await);
         // What is missing ends this only when all that is there has been looked at: some of it may be forged, or prove
         // that there are two histories.
@@ -313,7 +321,7 @@ impl Tiles {
             let mut tile = tiles.remove(&id).unwrap_or_else(|| Err(beyond(id)));
             if tile.as_ref().is_ok_and(|tile| !fits(tile)) {
                 self.reject(id, FULL);
-                tile = self.fetch(id, FULL, errand).await;
+                tile = self.fetch(id, FULL, context).await;
             }
             match tile {
                 Ok(tile) if fits(&tile) => {
@@ -345,9 +353,9 @@ impl Tiles {
     pub(super) async fn is_another(
         self: &Arc<Self>,
         head: &Head,
-        errand: &Errand,
+        context: &FetchContext,
     ) -> Result<bool, SumdbError> {
-        let edge = self.edge(head, errand).await?;
+        let edge = self.edge(head, context).await?;
         self.contradicted(&edge.0).await
     }
 
@@ -387,14 +395,14 @@ impl Tiles {
         self: &Arc<Self>,
         id: TileId,
         width: u16,
-        errand: &Errand,
+        context: &FetchContext,
     ) -> Result<Tile, SumdbError> {
-        match self.fetch_exactly(id, width, errand).await {
+        match self.fetch_exactly(id, width, context).await {
             Err(
                 error
                 @ (SumdbError::Unknown { .. } | SumdbError::Refused(_) | SumdbError::Fault(_)),
             ) if width < FULL => {
-                match self.fetch_exactly(id, FULL, errand).await {
+                match self.fetch_exactly(id, FULL, context).await {
                     Ok(full) => full.narrowed(width).ok_or_else(|| beyond(id)),
                     // That there is no full one yet says nothing.
                     Err(full) if full.is_grave() => Err(full),
@@ -410,7 +418,7 @@ impl Tiles {
         self: &Arc<Self>,
         id: TileId,
         width: u16,
-        errand: &Errand,
+        context: &FetchContext,
     ) -> Result<Tile, SumdbError> {
         if let Some(tile) = self.coming.get(&(id, width)) {
             return Ok(tile);
@@ -423,7 +431,7 @@ impl Tiles {
                 path: id.path(width),
                 lookup: None,
                 max: u64::from(FULL) * 32,
-                errand: errand.clone(),
+                context: context.clone(),
             };
             let work = async move {
                 let tile = match tiles.transport.get(&ask).await {

@@ -12,8 +12,8 @@ use super::server::Upstream;
 use super::sink::SinkError;
 use super::upstream_request::UpstreamRequest;
 use crate::breaker::{BreakerState, Pass, Stopped};
-use crate::errand::Errand;
 use crate::gomod::ModulePath;
+use crate::kit::FetchContext;
 
 /// The first pause before asking again; doubled each time, and cut by a random part ("full jitter").
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -76,9 +76,9 @@ impl Upstream {
         if let Some(why) = self.breaker.stopped() {
             return Err(stopped(why));
         }
-        let priority = &request.errand.priority;
+        let priority = &request.context.priority;
         // The place first: a probe of the breaker must not wait for one.
-        let client = request.errand.client;
+        let client = request.context.client;
         let place = async {
             let wanted = self
                 .limits
@@ -142,7 +142,7 @@ impl Upstream {
         until: Instant,
         attempt: &mut A,
     ) -> Result<A::Done, SourceError> {
-        let priority = &request.errand.priority;
+        let priority = &request.context.priority;
         if !priority.is_prefetch() {
             self.budget.earn();
         }
@@ -213,7 +213,7 @@ impl Upstream {
         pass: &Pass,
         result: &Result<T, SourceError>,
     ) {
-        let is_prefetch = request.errand.priority.is_prefetch();
+        let is_prefetch = request.context.priority.is_prefetch();
         let Err(error) = result else {
             return self.breaker.success(pass);
         };
@@ -269,7 +269,7 @@ impl Upstream {
         let (Some(path), Some(pass)) = (self.known.path(), self.breaker.probe()) else {
             return;
         };
-        let errand = Errand::default();
+        let context = FetchContext::default();
         let request = UpstreamRequest {
             path: &path,
             module: None,
@@ -277,7 +277,7 @@ impl Upstream {
             max_of_strangers: 0,
             large: false,
             first_byte: None,
-            errand: &errand,
+            context: &context,
         };
         let until = Instant::now() + self.settings.first_byte_timeout;
         let answered = self.request(&request, HeaderMap::new(), until).await;

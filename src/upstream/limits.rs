@@ -15,9 +15,8 @@ use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
-use crate::errand::Priority;
 use crate::gomod::ModulePath;
-use crate::kit::ClientId;
+use crate::kit::{ClientId, Priority};
 
 /// While something large that is waited for arrives, a prefetch pauses this long …
 const YIELD: Duration = Duration::from_millis(25);

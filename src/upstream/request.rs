@@ -67,7 +67,7 @@ impl Upstream {
         let (generation, client) = self.pool.client();
         let mut http = client.get(url).headers(extra);
         // Who asked us comes first: a server further on may find itself there.
-        for hop in request.errand.via.iter().chain([&self.via]) {
+        for hop in request.context.via.iter().chain([&self.via]) {
             http = http.header(VIA, hop);
         }
         if let Some(value) = login {
@@ -77,7 +77,7 @@ impl Upstream {
             .first_byte
             .unwrap_or(self.settings.first_byte_timeout);
         let head_by = until.min(Instant::now() + patience);
-        let priority = &request.errand.priority;
+        let priority = &request.context.priority;
         let wait = async {
             let mut answer = std::pin::pin!(http.send());
             // A look-up has its own time: the database may have to look for the version itself.

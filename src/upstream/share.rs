@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::error::Failure;
 use super::limits::Limits;
-use crate::errand::Priority;
+use crate::kit::Priority;
 
 /// An answer up to this size needs no room: there are no more of them than slots. Bytes.
 pub(super) const FREE: u64 = 64 << 10;

@@ -179,7 +179,7 @@ impl Upstream {
             return Err(Failure::TooLarge(max));
         }
         let says_gzip = coding::says_gzip(response.headers());
-        let room = |bytes| self.share.room(bytes, until, &request.errand.priority);
+        let room = |bytes| self.share.room(bytes, until, &request.context.priority);
         // All at once: who held a part and waited for the rest might wait for ever.
         let mut held = match length {
             _ if says_gzip => Some(room(max).await?),

@@ -265,7 +265,7 @@ impl Attempt for ZipAttempt<'_, '_> {
                 let headers = body.response.headers();
                 self.validator = validator(headers).filter(|_| self.plain);
                 let total = body.total.filter(|_| self.plain);
-                let max = match self.request.errand.priority.is_prefetch() {
+                let max = match self.request.context.priority.is_prefetch() {
                     true => self.stream.max.min(self.request.max),
                     false => self.stream.max,
                 };
@@ -361,7 +361,7 @@ impl ZipAttempt<'_, '_> {
                 break;
             };
             let bytes = chunk.len() as u64;
-            arrival.came(bytes, &self.request.errand.priority).await;
+            arrival.came(bytes, &self.request.context.priority).await;
             match &mut gunzip {
                 None => self.stream.pass(&mut received, chunk).await?,
                 Some(decoder) => {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::errand::Errand;
 use crate::gomod::ModulePath;
+use crate::kit::FetchContext;
 
 /// What is wanted of an upstream.
 #[derive(Clone, Debug)]
@@ -21,5 +21,5 @@ pub struct UpstreamRequest<'a> {
     /// How long the head of the answer may take, where that is not the upstream's usual time.
     pub first_byte: Option<Duration>,
     /// On whose behalf.
-    pub errand: &'a Errand,
+    pub context: &'a FetchContext,
 }

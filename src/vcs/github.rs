@@ -23,9 +23,9 @@ use tokio::sync::watch;
 use url::{Host, Url};
 
 use crate::clock::{SharedClock, Timestamp};
-use crate::errand::Priority;
 use crate::flights::{Flights, Outcome, outcome};
 use crate::gomod::time::CommitTime;
+use crate::kit::Priority;
 
 /// The user that goes with a token as the password.
 pub const USER: &str = "x-access-token";

@@ -9,9 +9,9 @@ use super::world::World;
 use crate::app::{self, UpstreamMaker};
 use crate::clock::SharedClock;
 use crate::engine::{Chain, FetchRequest};
-use crate::errand::Errand;
 use crate::gomod::ModulePath;
-use crate::policy::{Course, Policy};
+use crate::kit::FetchContext;
+use crate::policy::{Policy, RouteDecision};
 use crate::protocol::{Key, Meta, MetaKey};
 use crate::upstream::ChainSpec;
 use crate::vcs::direct::{Lodging, Place, Question, Way};
@@ -37,8 +37,9 @@ pub async fn explain(
         app::patterns(&config.modules.private),
         app::patterns(&config.sumdb.exclude),
     );
+    let decision = policy.decide(module);
     say!("\nModule {module}");
-    match policy.private_pattern(module) {
+    match &decision.private {
         Some(pattern) => {
             say!(
                 "  private         yes, by {pattern:?}: no public upstream or checksum database is told of it"
@@ -54,7 +55,7 @@ pub async fn explain(
         }
         None => say!("  private         no"),
     }
-    let verified = match policy.unlisted_pattern(module) {
+    let verified = match decision.unlisted() {
         _ if config.sumdb.databases.is_empty() => "held to the checksum first seen".to_owned(),
         Some(pattern) => {
             format!("held to the checksum first seen ({pattern:?} keeps it from databases)")
@@ -63,17 +64,17 @@ pub async fn explain(
     };
     say!("  verified        {verified}");
     let direct = maker.direct();
-    match policy.course(module) {
-        Course::Refused(pattern) => {
+    match decision.route {
+        RouteDecision::Refused(pattern) => {
             say!("  route           REFUSED by the route for {pattern:?}");
             Ok(false)
         }
-        Course::Upstream => {
+        RouteDecision::Nowhere | RouteDecision::Upstream => {
             say!("  route           the chain: {}", chosen);
             let chain = maker.chain(&chosen, &direct.of_chain());
             Ok(by_chain(&chain, module, wanted).await)
         }
-        Course::Route(number) => {
+        RouteDecision::Route(number) => {
             let route = &config.routes[number];
             say!(
                 "  route           {} ({}): {}",
@@ -88,7 +89,7 @@ pub async fn explain(
                 _ => Ok(by_chain(&own.route(number), module, wanted).await),
             }
         }
-        Course::Private(pattern) => {
+        RouteDecision::Private(pattern) => {
             say!("  route           straight from git, by the private pattern {pattern:?}");
             Ok(by_git(maker, world.clock, &direct.of_private(), module, wanted).await)
         }
@@ -153,8 +154,8 @@ async fn by_chain(chain: &Chain, module: &ModulePath, wanted: Option<&str>) -> b
         module: module.clone(),
         meta: Meta::List,
     });
-    let errand = Errand::default();
-    match chain.fetch_small(&FetchRequest::new(&key, &errand)).await {
+    let context = FetchContext::default();
+    match chain.fetch_small(&FetchRequest::new(&key, &context)).await {
         Ok(reply) => {
             say!("  answered by     {}", reply.from);
             versions(&reply.content.body, wanted);

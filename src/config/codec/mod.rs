@@ -4,6 +4,7 @@
 mod address;
 mod duration;
 mod list;
+mod network;
 mod path;
 mod patterns;
 mod scalar;
@@ -16,6 +17,7 @@ pub(super) use super::raw::{Environment, Raw, quote};
 pub(super) use address::{api_url, base_path, host_port, listen, public_url};
 pub(super) use duration::duration;
 pub(super) use list::list;
+pub(super) use network::network;
 pub(super) use path::{home, path, readable};
 pub(super) use patterns::patterns;
 pub(super) use scalar::{Checked, choice, count, flag, text};

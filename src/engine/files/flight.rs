@@ -8,12 +8,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::engine::Engine;
+use crate::engine::context::RequestContext;
 use crate::engine::error::{Class, EngineError};
 use crate::engine::memory::CachedFile;
 use crate::engine::origins::PATIENCE;
 use crate::engine::slow::Look;
-use crate::errand::Errand;
 use crate::flights::Place;
+use crate::kit::FetchContext;
 use crate::protocol::{FileKey, Key};
 
 /// A file in flight: how it is fetched, what its followers are told, and how it is kept.
@@ -32,7 +33,7 @@ pub(super) trait Flight: Send + Sync + 'static {
         &self,
         engine: &Arc<Engine>,
         key: &FileKey,
-        errand: &Errand,
+        context: &RequestContext,
     ) -> impl Future<Output = Result<Self::Fetched, EngineError>> + Send;
 
     /// Back to nothing, for another try; false if anybody may have seen a part of it.
@@ -46,6 +47,7 @@ pub(super) trait Flight: Send + Sync + 'static {
         &self,
         engine: &Engine,
         key: FileKey,
+        context: &RequestContext,
         fetched: Self::Fetched,
     ) -> impl Future<Output = ()> + Send;
 }
@@ -56,7 +58,7 @@ enum RetryDecision {
     /// Nobody waits for it.
     Forget,
     /// Somebody does: it is fetched as for anybody, within what is left of their time.
-    Again(Errand),
+    Again(Box<RequestContext>),
     /// Asking again would not help.
     Final,
 }
@@ -65,8 +67,8 @@ impl RetryDecision {
     /// With less than this left nothing can come of it.
     const LEAST: Duration = Duration::from_millis(500);
 
-    fn of(errand: &Errand, error: &EngineError) -> Self {
-        let Some(since) = errand.priority.raised_at() else {
+    fn of(context: &RequestContext, error: &EngineError) -> Self {
+        let Some(since) = context.fetch.priority.raised_at() else {
             return RetryDecision::Forget;
         };
         let until = since + PATIENCE;
@@ -75,13 +77,14 @@ impl RetryDecision {
         if is_judged || until < Instant::now() + Self::LEAST {
             return RetryDecision::Final;
         }
-        RetryDecision::Again(Errand {
-            until: Some(until),
-            asked: errand.asked.clone(),
-            request_id: errand.request_id.clone(),
-            client: errand.client,
-            ..Errand::from(errand.via.clone())
-        })
+        let fetch = FetchContext {
+            deadline: Some(until),
+            ..context.fetch.waited_for()
+        };
+        RetryDecision::Again(Box::new(RequestContext {
+            fetch,
+            ..context.clone()
+        }))
     }
 }
 
@@ -90,51 +93,51 @@ impl Engine {
     pub(super) fn fly<F: Flight, P: Clone + Send + 'static>(
         self: &Arc<Self>,
         key: &FileKey,
-        errand: &Errand,
+        context: &RequestContext,
         place: Place<FileKey, P>,
         flight: F,
     ) -> impl Future<Output = ()> + Send + use<F, P> {
-        let (engine, key, errand) = (Arc::clone(self), key.clone(), errand.apart());
+        let (engine, key, context) = (Arc::clone(self), key.clone(), context.forked());
         async move {
-            let flown = engine.flown(&key, &errand, place, &flight);
+            let flown = engine.flown(&key, &context, place, &flight);
             let look = || flight.look();
-            engine.slow.watch(&key, &errand, look, flown).await
+            engine.slow.watch(&key, &context.fetch, look, flown).await
         }
     }
 
     async fn flown<F: Flight, P>(
         self: &Arc<Self>,
         key: &FileKey,
-        errand: &Errand,
+        context: &RequestContext,
         place: Place<FileKey, P>,
         flight: &F,
     ) {
         // Another flight may have landed between this one's client's look at what is kept and its start.
-        if let Ok(Some(file)) = self.kept(key).await {
+        if let Ok(Some(file)) = self.kept(key, context).await {
             return flight.is_kept(file);
         }
-        if let Some(error) = self.learned_meanwhile(key, errand) {
+        if let Some(error) = self.learned_meanwhile(key, context) {
             place.leave();
             return flight.failed(error);
         }
-        let prefetch = errand.priority.is_prefetch();
+        let prefetch = context.fetch.priority.is_prefetch();
         // Boxed, here and below: what fetching needs is given back before keeping begins.
-        let mut fetched = Box::pin(flight.fetch(self, key, errand)).await;
+        let mut fetched = Box::pin(flight.fetch(self, key, context)).await;
         if prefetch && let Err(error) = &fetched {
             place.leave();
-            match RetryDecision::of(errand, error) {
+            match RetryDecision::of(context, error) {
                 RetryDecision::Forget => return flight.failed(error.clone()),
-                RetryDecision::Again(errand) if flight.begin_again() => {
-                    fetched = Box::pin(flight.fetch(self, key, &errand)).await;
+                RetryDecision::Again(context) if flight.begin_again() => {
+                    fetched = Box::pin(flight.fetch(self, key, &context)).await;
                 }
                 RetryDecision::Again(_) | RetryDecision::Final => {}
             }
         }
         match fetched {
-            Ok(fetched) => flight.publish(self, key.clone(), fetched).await,
+            Ok(fetched) => flight.publish(self, key.clone(), context, fetched).await,
             Err(error) => {
                 self.remember_no(&Key::File(key.clone()), &error);
-                self.noted(key, &error, errand);
+                self.noted(key, &error, context);
                 place.leave();
                 flight.failed(error);
             }

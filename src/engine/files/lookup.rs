@@ -2,9 +2,9 @@
 
 use crate::engine::Engine;
 use crate::engine::answer::{Answer, CacheStatus, Content};
+use crate::engine::context::RequestContext;
 use crate::engine::error::EngineError;
 use crate::engine::memory::CachedFile;
-use crate::errand::Errand;
 use crate::protocol::{FileKey, Key, Kind};
 use crate::store;
 
@@ -16,21 +16,27 @@ impl Engine {
     pub(in crate::engine) async fn lookup(
         &self,
         key: &FileKey,
+        context: &RequestContext,
     ) -> Result<Option<CachedFile>, EngineError> {
         match self.memory.lookup(key) {
             Some(file) => Ok(Some(file)),
-            None => self.kept(key).await,
+            None => self.kept(key, context).await,
         }
     }
 
     /// What is kept.
-    pub(super) async fn kept(&self, key: &FileKey) -> Result<Option<CachedFile>, EngineError> {
+    pub(super) async fn kept(
+        &self,
+        key: &FileKey,
+        context: &RequestContext,
+    ) -> Result<Option<CachedFile>, EngineError> {
         // A fault of the store is an error, not a miss: saying that a kept file is not there would send clients away.
         let validity = self.validities.of(key);
         let Some(kept) = self.store.file(key).await? else {
             return Ok(None);
         };
-        if !self.voucher.allows(key, kept.record.verified) {
+        let verified = kept.record.verified;
+        if !self.voucher.allows(key, verified, &context.decision) {
             return Ok(None);
         }
         let in_memory = matches!(kept.content, store::Content::Bytes(_));
@@ -65,8 +71,12 @@ impl Engine {
     }
 
     /// What a flight has ended with between a client's look at what is remembered and the start of its own.
-    pub(super) fn learned_meanwhile(&self, key: &FileKey, errand: &Errand) -> Option<EngineError> {
-        let error = (!errand.anew).then(|| self.negatives.get(&Key::File(key.clone())));
+    pub(super) fn learned_meanwhile(
+        &self,
+        key: &FileKey,
+        context: &RequestContext,
+    ) -> Option<EngineError> {
+        let error = (!context.fetch.no_cache).then(|| self.negatives.get(&Key::File(key.clone())));
         error.flatten().map(Self::from_negative)
     }
 

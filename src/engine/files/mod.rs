@@ -9,12 +9,10 @@ mod zip;
 use std::sync::Arc;
 
 use super::Engine;
-use super::answer::{Answer, CacheStatus, Content, Mode};
+use super::answer::{Answer, CacheStatus, Content};
+use super::context::RequestContext;
 use super::error::{Class, EngineError};
 use super::origins::Chain;
-use crate::errand::Errand;
-use crate::gomod::ModulePath;
-use crate::policy::Course;
 use crate::protocol::{FileKey, Key, Kind};
 pub use zip::{Hashers, Progress, ZipFlight};
 
@@ -23,54 +21,53 @@ impl Engine {
     pub(super) async fn file(
         self: &Arc<Self>,
         key: &FileKey,
-        mode: &Mode,
+        context: &RequestContext,
     ) -> Result<Answer, EngineError> {
-        if let Some(file) = self.lookup(key).await? {
-            self.prefetch.hit(key, mode.prefetches_for());
+        if let Some(file) = self.lookup(key, context).await? {
+            self.prefetch.hit(key, context.prefetches_for());
             file.touch(self.clock.now());
             return Ok(file.answer(CacheStatus::Hit, None));
         }
-        if mode.cached_only {
+        if context.cached_only {
             return Err(EngineError::not_kept(&key.describe()));
         }
         let as_key = Key::File(key.clone());
-        if let Some(error) = self.negatives.get_for(&as_key, mode.no_cache) {
+        if let Some(error) = self.negatives.get_for(&as_key, context.fetch.no_cache) {
             return Err(Self::from_negative(error));
         }
-        self.prefetch.missed(key, mode.prefetches_for());
-        let errand = mode.errand();
+        self.prefetch.missed(key, context.prefetches_for());
         let answer = match key.kind {
             Kind::Zip => {
-                let asking = self.missed_zip(key, &errand);
-                self.or_absent_file(key, asking).await?
+                let asking = self.missed_zip(key, context);
+                self.or_absent_file(key, context, asking).await?
             }
             Kind::Info | Kind::Mod => {
-                let asking = self.missed_small(key, &errand);
-                self.or_absent_file(key, asking).await?
+                let asking = self.missed_small(key, context);
+                self.or_absent_file(key, context, asking).await?
             }
         };
         let body = match &answer.content {
             Content::Bytes(body) => Some(body),
             Content::File(_) | Content::Growing(_) => None,
         };
-        self.prefetch.came(key, body, mode.prefetches_for());
+        self.prefetch.came(key, body, context.prefetches_for());
         Ok(answer)
     }
 
     /// Where a module comes from; a prefetch of a public one goes to no repository.
-    async fn chain_for(&self, module: &ModulePath, errand: &Errand) -> Chain {
-        let chain = self.chain_of(module).await;
-        let is_public = self.policy.course(module) == Course::Upstream;
-        match errand.priority.is_prefetch() && is_public {
+    async fn chain_for(&self, context: &RequestContext) -> Chain {
+        let chain = self.chain_of(&context.decision).await;
+        let is_prefetch = context.fetch.priority.is_prefetch();
+        match is_prefetch && context.decision.is_public_route() {
             true => chain.proxies_only(),
             false => chain,
         }
     }
 
     /// Counts and logs a fetch that failed.
-    fn noted(&self, key: &FileKey, error: &EngineError, errand: &Errand) {
+    fn noted(&self, key: &FileKey, error: &EngineError, context: &RequestContext) {
         // Of whoever came first; others may wait as well.
-        let request_id = errand.request_id.as_deref();
+        let request_id = context.fetch.request_id.as_deref();
         match error.class {
             Class::Unvouched => {
                 self.metrics.rejected.inc();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::engine::Engine;
+use crate::engine::context::RequestContext;
 use crate::engine::memory::CachedFile;
 use crate::protocol::{FileKey, Key, Kind};
 use crate::store::{Companions, FileRecord, Room};
@@ -17,6 +18,7 @@ impl Engine {
     pub(super) async fn publish_first(
         &self,
         key: &FileKey,
+        context: &RequestContext,
         body: &Bytes,
         record: &FileRecord,
         companions: &Companions,
@@ -29,7 +31,7 @@ impl Engine {
             // The store says so.
             Err(_) => return None,
         }
-        self.kept(key).await.ok().flatten()
+        self.kept(key, context).await.ok().flatten()
     }
 
     /// A small file has come: what is in memory against it holds no more. Before anybody is told, who may ask for the

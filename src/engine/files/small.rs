@@ -10,13 +10,13 @@ use super::flight::Flight;
 use super::publish::PUBLISH_WAIT;
 use crate::engine::Engine;
 use crate::engine::answer::{Answer, CacheStatus};
+use crate::engine::context::RequestContext;
 use crate::engine::error::EngineError;
 use crate::engine::fetched::FetchedFile;
 use crate::engine::memory::CachedFile;
 use crate::engine::origins::{FetchRequest, Reply};
 use crate::engine::slow::Look;
 use crate::engine::vouch::Vouched;
-use crate::errand::Errand;
 use crate::flights::{Outcome, outcome};
 use crate::gomod::dirhash::hash_go_mod;
 use crate::protocol::{FileKey, Key, Kind};
@@ -26,10 +26,10 @@ impl Engine {
     pub(super) async fn missed_small(
         self: &Arc<Self>,
         key: &FileKey,
-        errand: &Errand,
+        context: &RequestContext,
     ) -> Result<Answer, EngineError> {
         let flight = self
-            .small_flight(key, errand)
+            .small_flight(key, context)
             .ok_or_else(EngineError::too_many)?;
         match outcome(flight).await {
             Some(Ok(fetched)) => Ok(fetched.file.answer(
@@ -50,32 +50,35 @@ impl Engine {
     pub(in crate::engine) fn small_flight(
         self: &Arc<Self>,
         key: &FileKey,
-        errand: &Errand,
+        context: &RequestContext,
     ) -> Option<Outcome<Result<FetchedFile, EngineError>>> {
-        self.small_flights.join(key, &errand.priority, |place| {
-            let (fetched, receiver) = watch::channel(None);
-            let flight = SmallFlight { fetched };
-            (receiver, self.fly(key, errand, place, flight))
-        })
+        self.small_flights
+            .join(key, &context.fetch.priority, |place| {
+                let (fetched, receiver) = watch::channel(None);
+                let flight = SmallFlight { fetched };
+                (receiver, self.fly(key, context, place, flight))
+            })
     }
 
     async fn fetch_small(
         self: &Arc<Self>,
         key: &FileKey,
-        errand: &Errand,
+        context: &RequestContext,
     ) -> Result<Verified, EngineError> {
-        let vouching = (key.kind == Kind::Mod).then(|| self.voucher.begin(key, errand));
+        let vouching = (key.kind == Kind::Mod).then(|| self.voucher.begin(key, context));
         if let Some(vouching) = &vouching
             && self.has_sibling(key).await
         {
             vouching.found();
         }
         let as_key = Key::File(key.clone());
-        let chain = self.chain_for(&key.module, errand).await;
-        let fetched = chain.fetch_small(&FetchRequest::new(&as_key, errand)).await;
+        let chain = self.chain_for(context).await;
+        let fetched = chain
+            .fetch_small(&FetchRequest::new(&as_key, &context.fetch))
+            .await;
         let Reply { content, from, .. } = self.judged(&key.module, &chain, fetched).await?;
         let body = content.body;
-        if key.kind == Kind::Mod {
+        if key.kind == Kind::Mod && context.decision.may_be_prefetched {
             self.prefetch.arrived(key, &body);
         }
         let h1 = (key.kind == Kind::Mod).then(|| hash_go_mod(&body));
@@ -144,9 +147,9 @@ impl Flight for SmallFlight {
         &self,
         engine: &Arc<Engine>,
         key: &FileKey,
-        errand: &Errand,
+        context: &RequestContext,
     ) -> Result<Verified, EngineError> {
-        engine.fetch_small(key, errand).await
+        engine.fetch_small(key, context).await
     }
 
     /// Nobody sees a part of a small file.
@@ -159,7 +162,13 @@ impl Flight for SmallFlight {
     }
 
     /// Followers are answered once it is verified, keeping it goes on beside.
-    async fn publish(&self, engine: &Engine, key: FileKey, fetched: Verified) {
+    async fn publish(
+        &self,
+        engine: &Engine,
+        key: FileKey,
+        context: &RequestContext,
+        fetched: Verified,
+    ) {
         let Verified {
             body,
             record,
@@ -175,7 +184,7 @@ impl Flight for SmallFlight {
         if keep && body.len() as u64 > store::SMALL {
             // From the file it takes no memory, however slowly it is read.
             match engine
-                .publish_first(&key, &body, &record, &companions)
+                .publish_first(&key, context, &body, &record, &companions)
                 .await
             {
                 Some(file) => {

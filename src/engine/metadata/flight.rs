@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use crate::clock::Timestamp;
 use crate::engine::Engine;
+use crate::engine::context::RequestContext;
 use crate::engine::error::{Class, EngineError};
 use crate::engine::fetched::MetaOutcome;
 use crate::engine::latest::Derivation;
@@ -16,7 +17,6 @@ use crate::engine::memory::CachedMetadata;
 use crate::engine::origins::{FetchRequest, Known, Revalidation};
 use crate::engine::slow::Look;
 use crate::engine::validity::Validity;
-use crate::errand::Errand;
 use crate::flights::{Outcome, Place};
 use crate::protocol::{CheckedBody, Key, Meta, MetaKey};
 use crate::store::{LocalFile, MetaRecord};
@@ -30,35 +30,36 @@ impl Engine {
     pub(in crate::engine) fn ask_again(
         self: &Arc<Self>,
         key: &MetaKey,
-        errand: Errand,
+        context: &RequestContext,
         since: Option<Timestamp>,
     ) -> Option<Outcome<MetaOutcome>> {
-        self.meta_flights.join(key, &errand.priority, |place| {
-            let (sender, receiver) = watch::channel(None);
-            let (engine, key) = (Arc::clone(self), key.clone());
-            let errand = errand.apart();
-            let (slow, watched, on, seen) = (
-                self.slow.clone(),
-                key.clone(),
-                errand.clone(),
-                sender.clone(),
-            );
-            (receiver, async move {
-                // Those who can join hold one themselves.
-                let look = || Look {
-                    waiting: seen.receiver_count().saturating_sub(1),
-                    received: None,
-                };
-                let flown = engine.fly_meta(key, errand, since, place, sender);
-                slow.watch(&watched, &on, look, flown).await
+        self.meta_flights
+            .join(key, &context.fetch.priority, |place| {
+                let (sender, receiver) = watch::channel(None);
+                let (engine, key) = (Arc::clone(self), key.clone());
+                let context = context.forked();
+                let (slow, watched, on, seen) = (
+                    self.slow.clone(),
+                    key.clone(),
+                    context.fetch.clone(),
+                    sender.clone(),
+                );
+                (receiver, async move {
+                    // Those who can join hold one themselves.
+                    let look = || Look {
+                        waiting: seen.receiver_count().saturating_sub(1),
+                        received: None,
+                    };
+                    let flown = engine.fly_meta(key, context, since, place, sender);
+                    slow.watch(&watched, &on, look, flown).await
+                })
             })
-        })
     }
 
     async fn fly_meta(
         self: Arc<Self>,
         key: MetaKey,
-        errand: Errand,
+        context: RequestContext,
         since: Option<Timestamp>,
         place: Place<MetaKey, Outcome<MetaOutcome>>,
         landed: watch::Sender<Option<MetaOutcome>>,
@@ -86,10 +87,10 @@ impl Engine {
             return;
         }
         // A repository may have to be fetched first.
-        let patience = self.chain_of(&key.module).await.patience();
+        let patience = self.chain_of(&context.decision).await.patience();
         let whole = patience.map_or(WHOLE, |patience| WHOLE.max(patience));
-        let request_id = errand.request_id.clone();
-        let fetched = timeout(whole, Box::pin(self.fetch_meta(&key, errand))).await;
+        let request_id = context.fetch.request_id.clone();
+        let fetched = timeout(whole, Box::pin(self.fetch_meta(&key, &context))).await;
         match fetched.unwrap_or_else(|_| Err(too_slow(&key))) {
             Ok(fresh) => {
                 let before = self.memory.metadata(&key);
@@ -120,29 +121,23 @@ impl Engine {
     async fn fetch_meta(
         self: &Arc<Self>,
         key: &MetaKey,
-        errand: Errand,
+        context: &RequestContext,
     ) -> Result<Fresh, EngineError> {
-        let derivation = |errand| Derivation {
+        let derivation = Derivation {
             engine: self,
             module: &key.module,
-            errand,
+            context,
             kept_only: false,
         };
         let (asked, series) = match &key.meta {
-            Meta::List => return self.fetch(key, &errand).await,
+            Meta::List => return self.fetch(key, context).await,
             Meta::Query(name) => match name.prefix() {
-                None => return self.fetch(key, &errand).await,
-                series => (
-                    derivation(errand.clone())
-                        .run(key, series)
-                        .await
-                        .map(Fresh::from),
-                    series,
-                ),
+                None => return self.fetch(key, context).await,
+                series => (derivation.run(key, series).await.map(Fresh::from), series),
             },
-            Meta::Latest => match self.fetch(key, &errand).await {
+            Meta::Latest => match self.fetch(key, context).await {
                 Err(error) if error.is_denied() => {
-                    let derived = derivation(errand.clone()).run(key, None).await;
+                    let derived = derivation.run(key, None).await;
                     match derived {
                         // Why it was not found in the first place says more.
                         Err(derived) if derived.is_absent() && derived.stale.is_none() => {
@@ -159,7 +154,7 @@ impl Engine {
             Err(error) if !error.is_denied() && self.kept_meta(key).await?.is_none() => {
                 let derivation = Derivation {
                     kept_only: true,
-                    ..derivation(errand)
+                    ..derivation
                 };
                 let derived = derivation.run(key, series).await;
                 derived.map(Fresh::from).map_err(|_| error)
@@ -169,10 +164,10 @@ impl Engine {
     }
 
     /// Asks the origins; what is kept stays if its origin says that it has not changed.
-    async fn fetch(&self, key: &MetaKey, errand: &Errand) -> Result<Fresh, EngineError> {
+    async fn fetch(&self, key: &MetaKey, context: &RequestContext) -> Result<Fresh, EngineError> {
         let as_key = Key::Meta(key.clone());
-        let request = FetchRequest::new(&as_key, errand);
-        let chain = self.chain_of(&key.module).await;
+        let request = FetchRequest::new(&as_key, &context.fetch);
+        let chain = self.chain_of(&context.decision).await;
         let kept = self.kept_meta(key).await?;
         let validators = |kept: CachedMetadata| {
             let validators = Validators {

@@ -12,13 +12,13 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::Engine;
-use super::answer::{Answer, CacheStatus, Mode};
+use super::answer::{Answer, CacheStatus};
+use super::context::RequestContext;
 use super::error::EngineError;
 use super::fetched::MetaOutcome;
 use super::memory::CachedMetadata;
 use super::validity::Validity;
 use crate::clock::Timestamp;
-use crate::errand::Errand;
 use crate::flights::{Outcome, outcome};
 use crate::protocol::{Key, MetaKey};
 
@@ -34,18 +34,17 @@ impl Engine {
     pub(super) async fn meta(
         self: &Arc<Self>,
         key: &MetaKey,
-        mode: &Mode,
+        context: &RequestContext,
     ) -> Result<Answer, EngineError> {
+        let no_cache = context.fetch.no_cache;
         let asked = self.asked(key);
         let kept = self.kept_meta(key).await?;
-        if mode.cached_only {
+        if context.cached_only {
             let kept = kept.ok_or_else(|| EngineError::not_kept(&key.describe()))?;
             return Ok(self.kept_answer(&kept));
         }
-        let known_no = self
-            .negatives
-            .get_for(&Key::Meta(key.clone()), mode.no_cache);
-        if !mode.no_cache || known_no.is_some() {
+        let known_no = self.negatives.get_for(&Key::Meta(key.clone()), no_cache);
+        if !no_cache || known_no.is_some() {
             if let Some(error) = known_no {
                 // Only "it does not exist" goes before a kept copy.
                 return match kept.filter(|_| !error.is_absent()) {
@@ -66,20 +65,20 @@ impl Engine {
             }
         }
         let stored = self.store.keeps();
-        let cache = match (&kept, mode.no_cache) {
+        let cache = match (&kept, no_cache) {
             (_, true) => CacheStatus::Forced { stored },
             (Some(_), false) => CacheStatus::Refreshed { stored },
             (None, false) => CacheStatus::Miss { stored },
         };
-        if mode.no_cache {
+        if no_cache {
             self.outwait(key).await;
         }
-        let since = (!mode.no_cache).then_some(asked.at);
-        let flight = self.ask_again(key, mode.errand(), since);
+        let since = (!no_cache).then_some(asked.at);
+        let flight = self.ask_again(key, context, since);
         let landed = match (flight, &kept) {
             (None, _) => Some(Err(EngineError::too_many())),
-            (Some(flight), Some(kept)) if !mode.no_cache => {
-                let landing = self.landing(key, mode.errand(), asked, flight);
+            (Some(flight), Some(kept)) if !no_cache => {
+                let landing = self.landing(key, context, asked, flight);
                 match timeout(self.settings.refresh_wait, landing).await {
                     Ok(landed) => landed,
                     // It goes on without this client.
@@ -90,9 +89,9 @@ impl Engine {
             }
             (Some(flight), Some(_)) => outcome(flight).await,
             (Some(flight), None) => {
-                let wait = (!mode.no_cache).then_some(self.settings.refresh_wait);
-                let landing = self.landing(key, mode.errand(), asked, flight);
-                Some(self.new_answer(key, wait, landing).await)
+                let wait = (!no_cache).then_some(self.settings.refresh_wait);
+                let landing = self.landing(key, context, asked, flight);
+                Some(self.new_answer(key, context, wait, landing).await)
             }
         };
         match (landed, kept) {
@@ -101,7 +100,7 @@ impl Engine {
                 Ok(self.stale(key, &record, "derived from a stale list"))
             }
             (Some(Ok(record)), _) => {
-                self.prefetch.listed(key, mode.prefetches_for());
+                self.prefetch.listed(key, context.prefetches_for());
                 let from = Arc::from(record.record.from.as_str());
                 Ok(self.answer(&record, cache, Some(from)))
             }
@@ -126,14 +125,14 @@ impl Engine {
     async fn landing(
         self: &Arc<Self>,
         key: &MetaKey,
-        errand: Errand,
+        context: &RequestContext,
         asked: Asked,
         flight: Outcome<MetaOutcome>,
     ) -> Option<MetaOutcome> {
         match outcome(flight).await {
             Some(Ok(meta)) if meta.validity.is_before(&asked.validity) => {
                 self.outwait(key).await;
-                match self.ask_again(key, errand, Some(asked.at)) {
+                match self.ask_again(key, context, Some(asked.at)) {
                     Some(flight) => outcome(flight).await,
                     None => Some(Err(EngineError::too_many())),
                 }
@@ -146,6 +145,7 @@ impl Engine {
     async fn new_answer(
         &self,
         key: &MetaKey,
+        context: &RequestContext,
         wait: Option<Duration>,
         landing: impl Future<Output = Option<MetaOutcome>>,
     ) -> MetaOutcome {
@@ -153,7 +153,8 @@ impl Engine {
             let landed = landing.await;
             landed.unwrap_or_else(|| Err(EngineError::ours("the fetch ended unexpectedly")))
         };
-        self.or_absence(&Key::Meta(key.clone()), wait, asking).await
+        self.or_absence(&Key::Meta(key.clone()), context, wait, asking)
+            .await
     }
 
     /// Waits until a flight that is under way has ended: it may have its answer from before this client asked.
@@ -165,7 +166,11 @@ impl Engine {
     }
 
     /// The current record, for other parts of the engine: asked for if it is not fresh, an old one if need be.
-    pub(super) async fn record(self: &Arc<Self>, key: &MetaKey, errand: Errand) -> MetaOutcome {
+    pub(super) async fn record(
+        self: &Arc<Self>,
+        key: &MetaKey,
+        context: &RequestContext,
+    ) -> MetaOutcome {
         let asked = self.asked(key);
         let kept = self.kept_meta(key).await?;
         if let Some(kept) = kept.as_ref().filter(|kept| self.is_fresh(kept)) {
@@ -174,8 +179,8 @@ impl Engine {
         if let Some(error) = self.negatives.get(&Key::Meta(key.clone())) {
             return kept.filter(|_| !error.is_absent()).ok_or(error);
         }
-        let flight = self.ask_again(key, errand.clone(), Some(asked.at));
-        let landing = flight.map(|flight| self.landing(key, errand, asked, flight));
+        let flight = self.ask_again(key, context, Some(asked.at));
+        let landing = flight.map(|flight| self.landing(key, context, asked, flight));
         let landed = match landing {
             // With an old copy at hand, a moment is enough.
             Some(landing) if kept.is_some() => timeout(self.settings.refresh_wait, landing)
@@ -183,7 +188,7 @@ impl Engine {
                 .unwrap_or(None),
             Some(landing) => {
                 let wait = Some(self.settings.refresh_wait);
-                Some(self.new_answer(key, wait, landing).await)
+                Some(self.new_answer(key, context, wait, landing).await)
             }
             None => Some(Err(EngineError::too_many())),
         };

@@ -1,11 +1,12 @@
 //! Verifies what is kept: content, records, and what the databases say.
 
 use super::OperateError;
+use crate::engine::context::RequestContext;
 use crate::engine::error::Class;
 use crate::engine::vouch::Refusal;
 use crate::engine::{Engine, EngineError};
-use crate::errand::Errand;
 use crate::gomod::H1;
+use crate::kit::FetchContext;
 use crate::protocol::{FileKey, Kind};
 use crate::store::{FileRecord, Verification, Verified, rebuild};
 use crate::sumdb::SumdbError;
@@ -42,8 +43,9 @@ impl Engine {
         let (Some(h1), false) = (&record.h1, key.kind == Kind::Info) else {
             return Ok(Finding::InOrder);
         };
-        let found = match self.voucher.covers(&key.module) {
-            true => self.verify_by_database(key, h1, &record).await,
+        let context = self.background(&key.module, FetchContext::default());
+        let found = match self.voucher.covers(&context.decision) {
+            true => self.verify_by_database(key, h1, &record, &context).await,
             false => self.verify_first_seen(key, h1, &record).await,
         };
         Ok(found?)
@@ -54,10 +56,10 @@ impl Engine {
         key: &FileKey,
         h1: &H1,
         record: &FileRecord,
+        context: &RequestContext,
     ) -> Result<Finding, EngineError> {
         let voucher = &self.voucher;
-        let errand = Errand::default();
-        let refusal = match voucher.ask(&key.module, &key.version, &errand).await {
+        let refusal = match voucher.ask(&key.module, &key.version, &context.fetch).await {
             Ok(said) => {
                 let vouched = match voucher.compare(key, h1, &record.from, &said) {
                     Ok(vouched) => vouched,

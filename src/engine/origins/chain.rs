@@ -196,7 +196,10 @@ impl<'a> Attempts<'a> {
         Attempts {
             chain,
             request,
-            until: request.errand.until.unwrap_or(Instant::now() + PATIENCE),
+            until: request
+                .context
+                .deadline
+                .unwrap_or(Instant::now() + PATIENCE),
             asked: 0,
             errors: Vec::new(),
             over: false,
@@ -217,7 +220,7 @@ impl<'a> Attempts<'a> {
         };
         let time = (left / self.chain.sharers(self.asked)).max(LEAST.min(left));
         self.asked += 1;
-        self.request.errand.asked.set(origin.label());
+        self.request.context.asking.set(origin.label());
         Some((&**origin, time))
     }
 

@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::error::{Class, EngineError};
-use crate::errand::Errand;
 use crate::gomod::Version;
+use crate::kit::FetchContext;
 use crate::protocol::{CheckedBody, Key, Kind, Meta};
 use crate::upstream::{Upstream, Validators, ZipStream};
 pub(super) use chain::PATIENCE;
@@ -93,7 +93,7 @@ pub struct FetchRequest<'a> {
     /// What it is.
     pub key: &'a Key,
     /// On whose behalf.
-    pub errand: &'a Errand,
+    pub context: &'a FetchContext,
     /// The largest body that is taken. Bytes.
     pub max: u64,
     /// The same of an origin that a stranger has named.
@@ -102,7 +102,7 @@ pub struct FetchRequest<'a> {
 
 impl<'a> FetchRequest<'a> {
     /// With the bounds that are usual for it.
-    pub fn new(key: &'a Key, errand: &'a Errand) -> Self {
+    pub fn new(key: &'a Key, context: &'a FetchContext) -> Self {
         let (max, max_of_strangers) = match key {
             Key::File(file) => match file.kind {
                 Kind::Info => (MAX_INFO, MAX_INFO_OF_STRANGERS),
@@ -116,7 +116,7 @@ impl<'a> FetchRequest<'a> {
         };
         FetchRequest {
             key,
-            errand,
+            context,
             max,
             max_of_strangers,
         }

@@ -98,7 +98,7 @@ fn asked<'a>(request: &FetchRequest<'a>, path: &'a str) -> UpstreamRequest<'a> {
         max: request.max,
         max_of_strangers: request.max_of_strangers,
         large: matches!(request.key, Key::File(file) if file.kind == Kind::Zip),
-        errand: request.errand,
+        context: request.context,
     }
 }
 

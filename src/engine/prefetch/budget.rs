@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::kit::ClientId as Client;
+use crate::kit::ClientId;
 use crate::protocol::{FileKey, Kind};
 use crate::telemetry::metrics::{PrefetchMetrics, PrefetchOutcome};
 
@@ -60,7 +60,7 @@ struct State {
 }
 
 struct Prefetch {
-    client: Client,
+    client: ClientId,
     at: Instant,
     bytes: u64,
 }
@@ -106,7 +106,7 @@ impl Budget {
     }
 
     /// A prefetch is made for this client.
-    pub(super) fn open(&self, key: &FileKey, client: Client, now: Instant) {
+    pub(super) fn open(&self, key: &FileKey, client: ClientId, now: Instant) {
         let mut state = self.state.lock();
         let prefetch = Prefetch {
             client,
@@ -150,7 +150,7 @@ impl Budget {
     }
 
     /// Somebody asks for it; gives for whom it was prefetched, if it was and this is the first time.
-    pub(super) fn used(&self, key: &FileKey) -> Option<Client> {
+    pub(super) fn used(&self, key: &FileKey) -> Option<ClientId> {
         if self.count.load(Ordering::Relaxed) == 0 {
             return None;
         }
@@ -224,20 +224,20 @@ mod tests {
         let mut now = Instant::now();
         let mut made = 0;
         while budget.allows(Kind::Zip) {
-            budget.open(&key(made, Kind::Zip), Client::number(1), now);
+            budget.open(&key(made, Kind::Zip), ClientId::number(1), now);
             budget.fetched(&key(made, Kind::Zip), 10);
             made += 1;
         }
         assert_eq!(budget.bytes(), made as u64 * 10);
         assert!(budget.allows(Kind::Mod), "each kind has its own");
-        assert_eq!(budget.used(&key(0, Kind::Zip)), Some(Client::number(1)));
+        assert_eq!(budget.used(&key(0, Kind::Zip)), Some(ClientId::number(1)));
         assert_eq!(budget.used(&key(0, Kind::Zip)), None, "only the first time");
         now += WASTED;
         budget.expire(now);
         assert_eq!(budget.bytes(), 0);
         let mut then = 0;
         while budget.allows(Kind::Zip) {
-            budget.open(&key(then, Kind::Zip), Client::number(1), now);
+            budget.open(&key(then, Kind::Zip), ClientId::number(1), now);
             then += 1;
         }
         assert_eq!((made, then), (12, 4));
@@ -255,7 +255,7 @@ mod tests {
         #[allow(clippy::disallowed_methods)]
         let now = Instant::now();
         let before = budget.state.lock().per_kind[1].1.now;
-        budget.open(&key(1, Kind::Mod), Client::number(1), now);
+        budget.open(&key(1, Kind::Mod), ClientId::number(1), now);
         budget.failed(&key(1, Kind::Mod));
         assert_eq!(budget.used(&key(1, Kind::Mod)), None);
         budget.expire(now + WASTED);

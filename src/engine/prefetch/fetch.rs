@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use crate::engine::context::RequestContext;
 use crate::gomod::ModulePath;
 use crate::protocol::FileKey;
 
@@ -14,17 +15,17 @@ pub(in crate::engine) trait Fetch: Send + Sync + 'static {
     /// Whether nothing more important is under way, so that a prefetch may begin.
     fn is_idle_enough(&self) -> bool;
 
-    /// Whether files of this module may be prefetched, and what its go.mod files require.
-    fn may_be_prefetched(&self, module: &ModulePath) -> bool;
+    /// For prefetches of files of this module, if there may be any.
+    fn context(&self, module: &ModulePath) -> Option<RequestContext>;
 
     /// What prefetching this file would come to.
-    async fn look_up(&self, key: &FileKey) -> Lookup;
+    async fn look_up(&self, key: &FileKey, context: &RequestContext) -> Lookup;
 
     /// Fetches an `.info` or `.mod`; its content, or none if nothing came of it.
-    async fn small(self: Arc<Self>, key: &FileKey) -> Option<Bytes>;
+    async fn small(self: Arc<Self>, key: &FileKey, context: &RequestContext) -> Option<Bytes>;
 
     /// Fetches a zip; its size in bytes, or none if nothing came of it.
-    async fn zip(self: Arc<Self>, key: &FileKey) -> Option<u64>;
+    async fn zip(self: Arc<Self>, key: &FileKey, context: &RequestContext) -> Option<u64>;
 }
 
 /// What prefetching a file would come to.

@@ -9,7 +9,6 @@ mod fetch;
 mod predictor;
 mod scheduler;
 
-pub use crate::kit::ClientId as Client;
 pub(super) use fetch::{Fetch, Lookup};
 pub use scheduler::PrefetchSettings;
 pub(super) use scheduler::Scheduler;

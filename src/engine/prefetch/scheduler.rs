@@ -12,8 +12,8 @@ use super::budget::Budget;
 use super::fetch::{Fetch, Lookup};
 use super::predictor::{GraphPredictor, Needs};
 use crate::clock::SharedClock;
-use crate::gomod::ModulePath;
-use crate::kit::ClientId as Client;
+use crate::engine::context::RequestContext;
+use crate::kit::ClientId;
 use crate::protocol::{FileKey, Kind, Meta, MetaKey};
 use crate::telemetry::metrics::PrefetchMetrics;
 
@@ -46,7 +46,7 @@ pub(in crate::engine) struct Scheduler {
 #[derive(Default)]
 struct State {
     /// Bounded by `CLIENTS`.
-    predictors: HashMap<Client, GraphPredictor>,
+    predictors: HashMap<ClientId, GraphPredictor>,
     /// Prefetches under way of `.info` and `.mod` files, and of zips.
     small: usize,
     zips: usize,
@@ -100,7 +100,7 @@ impl Scheduler {
 
     /// A client asks for something that is kept: that starts nothing, but goes on with what its own misses began. `client`
     /// is who asks, if prefetches may be made for them; here and below.
-    pub(in crate::engine) fn hit(self: &Arc<Self>, key: &FileKey, client: Option<Client>) {
+    pub(in crate::engine) fn hit(self: &Arc<Self>, key: &FileKey, client: Option<ClientId>) {
         let Some(owner) = self.budget.used(key) else {
             return;
         };
@@ -116,9 +116,9 @@ impl Scheduler {
     }
 
     /// A client asks for something that is missing, or on its way: whether it exists is not known yet.
-    pub(in crate::engine) fn missed(self: &Arc<Self>, key: &FileKey, client: Option<Client>) {
+    pub(in crate::engine) fn missed(self: &Arc<Self>, key: &FileKey, client: Option<ClientId>) {
         self.budget.used(key);
-        if let Some(client) = self.followed(&key.module, client) {
+        if let Some(client) = self.followed(client) {
             let now = self.clock.instant();
             self.tell(client, now, |predictor| predictor.asked(key, now));
             // That it asks for this says where in the graph it is.
@@ -131,9 +131,9 @@ impl Scheduler {
         self: &Arc<Self>,
         key: &FileKey,
         body: Option<&Bytes>,
-        client: Option<Client>,
+        client: Option<ClientId>,
     ) {
-        let Some(client) = self.followed(&key.module, client) else {
+        let Some(client) = self.followed(client) else {
             return;
         };
         let now = self.clock.instant();
@@ -145,20 +145,18 @@ impl Scheduler {
     }
 
     /// A client has been told which versions of a module there are, or the latest.
-    pub(in crate::engine) fn listed(&self, key: &MetaKey, client: Option<Client>) {
+    pub(in crate::engine) fn listed(&self, key: &MetaKey, client: Option<ClientId>) {
         if matches!(key.meta, Meta::List | Meta::Latest)
-            && let Some(client) = self.followed(&key.module, client)
+            && let Some(client) = self.followed(client)
         {
             let now = self.clock.instant();
             self.tell(client, now, |predictor| predictor.got_versions(&key.module));
         }
     }
 
-    /// A go.mod has arrived, and is still to be verified: time enough to ask for what it requires.
+    /// A go.mod of a module that may be prefetched has arrived, and is still to be verified: time enough to ask for what it
+    /// requires.
     pub(in crate::engine) fn arrived(self: &Arc<Self>, key: &FileKey, go_mod: &[u8]) {
-        if !self.may_be_prefetched(&key.module) {
-            return;
-        }
         for client in self.waiting_for(key) {
             self.learn(client, key, go_mod);
         }
@@ -174,18 +172,13 @@ impl Scheduler {
             .retain(|_, predictor| !predictor.is_over(now));
     }
 
-    fn may_be_prefetched(&self, module: &ModulePath) -> bool {
-        let fetch = self.fetch.upgrade().filter(|_| self.settings.enabled);
-        fetch.is_some_and(|fetch| fetch.may_be_prefetched(module))
-    }
-
-    /// Who asks, if a request of theirs about this module may start prefetches.
-    fn followed(&self, module: &ModulePath, client: Option<Client>) -> Option<Client> {
-        client.filter(|_| self.may_be_prefetched(module))
+    /// Who asks, if a request of theirs may start prefetches.
+    fn followed(&self, client: Option<ClientId>) -> Option<ClientId> {
+        client.filter(|_| self.settings.enabled)
     }
 
     /// Tells a client's predictor something; it begins with the first thing that is told.
-    fn tell(&self, client: Client, now: Instant, tell: impl FnOnce(&mut GraphPredictor)) {
+    fn tell(&self, client: ClientId, now: Instant, tell: impl FnOnce(&mut GraphPredictor)) {
         let mut state = self.state.lock();
         let predictors = &mut state.predictors;
         if predictors.get(&client).is_some_and(|it| it.is_over(now)) {
@@ -205,21 +198,21 @@ impl Scheduler {
     }
 
     /// Tells a client's predictor something, if it is still followed.
-    fn tell_known(&self, client: Client, tell: impl FnOnce(&mut GraphPredictor)) {
+    fn tell_known(&self, client: ClientId, tell: impl FnOnce(&mut GraphPredictor)) {
         if let Some(predictor) = self.state.lock().predictors.get_mut(&client) {
             tell(predictor);
         }
     }
 
     /// Who waits for a go.mod that is under way.
-    fn waiting_for(&self, key: &FileKey) -> Vec<Client> {
+    fn waiting_for(&self, key: &FileKey) -> Vec<ClientId> {
         let state = self.state.lock();
         let predictors = state.predictors.iter();
         let waiting = predictors.filter(|(_, predictor)| predictor.waits_for(key));
         waiting.map(|(client, _)| *client).collect()
     }
 
-    fn learn(self: &Arc<Self>, client: Client, key: &FileKey, go_mod: &[u8]) {
+    fn learn(self: &Arc<Self>, client: ClientId, key: &FileKey, go_mod: &[u8]) {
         let mut is_new = false;
         self.tell_known(client, |predictor| is_new = !predictor.knows(key));
         // Read while the predictors are not locked.
@@ -233,7 +226,7 @@ impl Scheduler {
     }
 
     /// The next prefetch and for whom, if another may be under way.
-    fn next(&self, now: Instant) -> Option<(Client, FileKey)> {
+    fn next(&self, now: Instant) -> Option<(ClientId, FileKey)> {
         self.budget.expire(now);
         let most_zips = (self.settings.requests / 8).max(1);
         let most_small = (self.settings.requests - most_zips).max(1);
@@ -284,12 +277,12 @@ impl Scheduler {
                 scheduler: Arc::clone(self),
                 kind: key.kind,
             };
-            if !self.may_be_prefetched(&key.module) {
+            let Some(context) = fetch.context(&key.module) else {
                 continue;
-            }
+            };
             let (scheduler, fetch) = (Arc::clone(self), Arc::clone(&fetch));
             tokio::spawn(async move {
-                let outcome = scheduler.prefetch(fetch, &key, client).await;
+                let outcome = scheduler.prefetch(fetch, &key, client, &context).await;
                 drop(slot);
                 if !matches!(outcome, Outcome::Fetched(_)) {
                     scheduler.tell_known(client, |predictor| predictor.given_up(&key));
@@ -305,8 +298,14 @@ impl Scheduler {
     }
 
     /// Fetches something that is not asked for yet.
-    async fn prefetch(&self, fetch: Arc<dyn Fetch>, key: &FileKey, client: Client) -> Outcome {
-        match fetch.look_up(key).await {
+    async fn prefetch(
+        &self,
+        fetch: Arc<dyn Fetch>,
+        key: &FileKey,
+        client: ClientId,
+        context: &RequestContext,
+    ) -> Outcome {
+        match fetch.look_up(key, context).await {
             Lookup::Kept(body) => return Outcome::Kept(body),
             Lookup::Unavailable => return Outcome::Failed,
             // What somebody fetches anyway counts for nobody.
@@ -314,8 +313,8 @@ impl Scheduler {
             Lookup::Missing => self.budget.open(key, client, self.clock.instant()),
         }
         let fetched = match key.kind {
-            Kind::Zip => fetch.zip(key).await.map(|size| (size, None)),
-            Kind::Info | Kind::Mod => fetch.small(key).await.map(|body| {
+            Kind::Zip => fetch.zip(key, context).await.map(|size| (size, None)),
+            Kind::Info | Kind::Mod => fetch.small(key, context).await.map(|body| {
                 let size = body.len() as u64;
                 (size, Some(body).filter(|_| key.kind == Kind::Mod))
             }),

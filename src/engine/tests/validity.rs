@@ -14,11 +14,12 @@ use super::{ROOMY, files_in, folder};
 use crate::clock::{Clock, SharedClock, Timestamp};
 use crate::engine::memory::{CachedFile, CachedMetadata};
 use crate::engine::{
-    Answer, CacheStatus, Chain, Chains, Content, Engine, Mode, PrefetchSettings, Reverified,
-    Settings, Validity, VouchSettings, Voucher,
+    Answer, CacheStatus, Chain, Chains, Content, Engine, PrefetchSettings, RequestContext,
+    Reverified, Settings, Validity, VouchSettings, Voucher,
 };
 use crate::gomod::dirhash::hash_go_mod;
 use crate::gomod::{H1, ModulePath, Patterns, Version};
+use crate::kit::FetchContext;
 use crate::policy::Policy;
 use crate::protocol::{FileKey, Key, Kind, Meta, MetaKey};
 use crate::store::{
@@ -69,7 +70,6 @@ impl World {
                 patience: Duration::from_secs(1),
             },
             Vec::new(),
-            policy.clone(),
             store.clone(),
             Arc::clone(&shared),
         );
@@ -134,22 +134,27 @@ impl World {
         kept.await.unwrap();
     }
 
+    fn context(&self, key: &Key) -> RequestContext {
+        self.engine
+            .background(key.module(), FetchContext::default())
+    }
+
     /// What a client of the cached responses would go by.
     fn holds(&self, validity: &Validity) -> bool {
         self.engine.validities.holds(validity, || self.clock.now())
     }
 
     async fn ask(&self, key: impl Into<Key>) -> Answer {
-        self.engine
-            .ask(&key.into(), &Mode::default())
-            .await
-            .unwrap()
+        let key = key.into();
+        let context = self.context(&key);
+        self.engine.ask(&key, &context).await.unwrap()
     }
 
     /// Looks a file up on a task of its own.
     fn looking_up(&self, key: &FileKey) -> tokio::task::JoinHandle<Option<CachedFile>> {
         let (engine, key) = (Arc::clone(&self.engine), key.clone());
-        tokio::spawn(async move { engine.lookup(&key).await.unwrap() })
+        let context = self.engine.background(&key.module, FetchContext::default());
+        tokio::spawn(async move { engine.lookup(&key, &context).await.unwrap() })
     }
 
     fn reading_list(&self, key: &MetaKey) -> tokio::task::JoinHandle<Option<CachedMetadata>> {
@@ -266,7 +271,10 @@ async fn a_file_that_changes_while_a_hit_is_assembled_enters_no_cache() {
         assert_eq!(was, Some(Verified::FirstSeen));
         assert!(!world.holds(&validity), "no cache takes it");
         assert!(world.engine.memory.lookup(&key).is_none());
-        let (is, validity) = verified(&world.engine.lookup(&key).await.unwrap().unwrap());
+        let context = world
+            .engine
+            .background(&key.module, FetchContext::default());
+        let (is, validity) = verified(&world.engine.lookup(&key, &context).await.unwrap().unwrap());
         assert_eq!(is, Some(Verified::Sumdb));
         assert!(world.holds(&validity));
     }
@@ -305,7 +313,10 @@ async fn a_file_revoked_after_it_was_cached_is_not_given_again() {
     world.engine.revoke(&key).await.unwrap();
     assert!(world.engine.memory.lookup(&key).is_none());
     assert!(!world.holds(&answer.validity.unwrap()));
-    assert!(world.engine.lookup(&key).await.unwrap().is_none());
+    let context = world
+        .engine
+        .background(&key.module, FetchContext::default());
+    assert!(world.engine.lookup(&key, &context).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -459,10 +470,11 @@ async fn a_list_asked_for_often_may_be_given_again_until_it_is_old() {
     assert!(world.holds(&validity));
     *world.clock.0.lock() = Timestamp(since.0 + TTL);
     assert!(!world.holds(&validity));
-    let mode = Mode {
+    let key = key.into();
+    let context = RequestContext {
         cached_only: true,
-        ..Mode::default()
+        ..world.context(&key)
     };
-    let old = world.engine.ask(&key.into(), &mode).await.unwrap();
+    let old = world.engine.ask(&key, &context).await.unwrap();
     assert_eq!(old.cache, CacheStatus::Stale(0));
 }

@@ -14,8 +14,8 @@ use tokio::time::timeout;
 use super::alarms::Alarms;
 use super::found::Found;
 use crate::clock::{SharedClock, Timestamp};
-use crate::errand::Errand;
 use crate::flights::{Flights, Outcome};
+use crate::kit::FetchContext;
 use crate::sumdb::alarm::AlarmKind;
 use crate::sumdb::error::SumdbError;
 use crate::sumdb::head::Head;
@@ -133,18 +133,18 @@ impl History {
     pub(super) async fn merge(
         self: &Arc<Self>,
         head: Head,
-        errand: &Errand,
+        context: &FetchContext,
     ) -> Result<Arc<Head>, SumdbError> {
         let head = Arc::new(head);
         loop {
             let latest = self.head();
             if let Some(latest) = latest.filter(|latest| head.size <= latest.size) {
-                return self.is_prefix(&head, latest, errand).await;
+                return self.is_prefix(&head, latest, context).await;
             }
             let latest = self.head();
             let edge = match &latest {
-                None => self.tiles.first(&head, errand).await.map(Some),
-                Some(latest) => self.tiles.continues(latest, &head, errand).await,
+                None => self.tiles.first(&head, context).await.map(Some),
+                Some(latest) => self.tiles.continues(latest, &head, context).await,
             };
             let Some(edge) = self.alarms.watched(edge).await? else {
                 let older = latest.unwrap_or_else(|| Arc::clone(&head));
@@ -189,16 +189,16 @@ impl History {
         self: &Arc<Self>,
         head: &Arc<Head>,
         latest: Arc<Head>,
-        errand: &Errand,
+        context: &FetchContext,
     ) -> Result<Arc<Head>, SumdbError> {
         let name = (head.size, head.root);
         if head.same_tree(&latest) || self.consistent.get(&name).is_some() {
             return Ok(latest);
         }
-        let hashes = self.tiles.hashes(&latest, &roots(head.size), errand).await;
+        let hashes = self.tiles.hashes(&latest, &roots(head.size), context).await;
         let hashes = match self.alarms.watched(hashes).await {
             Ok(hashes) => hashes,
-            Err(error) => return Err(self.other_tree(head, &latest, error, errand).await),
+            Err(error) => return Err(self.other_tree(head, &latest, error, context).await),
         };
         if fold(&hashes) != head.root {
             return Err(self.alarms.fork(&latest, head).await);
@@ -214,7 +214,7 @@ impl History {
         head: &Arc<Head>,
         latest: &Arc<Head>,
         error: SumdbError,
-        errand: &Errand,
+        context: &FetchContext,
     ) -> SumdbError {
         // Whoever does not answer will not answer more questions.
         let answers = error.is_grave()
@@ -225,7 +225,7 @@ impl History {
         if !answers {
             return error;
         }
-        let another = self.tiles.is_another(head, errand).await;
+        let another = self.tiles.is_another(head, context).await;
         match self.alarms.watched(another).await {
             Ok(true) => self.alarms.fork(latest, head).await,
             Ok(false) => error,
@@ -257,23 +257,26 @@ impl History {
     /// A head to verify with: the latest one, or the first that can be had.
     pub(super) async fn some_head(
         self: &Arc<Self>,
-        errand: &Errand,
+        context: &FetchContext,
     ) -> Result<Arc<Head>, SumdbError> {
         if let Some(head) = self.head() {
             return Ok(head);
         }
-        self.refresh(errand).await?;
+        self.refresh(context).await?;
         self.head()
             .ok_or_else(|| SumdbError::Fault("it has no tree head".into()))
     }
 
     /// Asks for the latest head and joins it with what is known.
-    pub(super) async fn refresh(self: &Arc<Self>, errand: &Errand) -> Result<(), SumdbError> {
+    pub(super) async fn refresh(
+        self: &Arc<Self>,
+        context: &FetchContext,
+    ) -> Result<(), SumdbError> {
         let flight = self.refreshes.outcome(&(), |place| {
             let (sender, receiver) = watch::channel(None);
-            let (history, errand) = (Arc::clone(self), errand.clone());
+            let (history, context) = (Arc::clone(self), context.clone());
             let work = async move {
-                let result = history.ask_latest(&errand).await;
+                let result = history.ask_latest(&context).await;
                 history.noted("latest", &result);
                 if result.is_err() {
                     place.leave();
@@ -288,17 +291,19 @@ impl History {
             .unwrap_or_else(|| Err(SumdbError::Fault("the fetch ended unexpectedly".into())))
     }
 
-    async fn ask_latest(self: &Arc<Self>, errand: &Errand) -> Result<(), SumdbError> {
+    async fn ask_latest(self: &Arc<Self>, context: &FetchContext) -> Result<(), SumdbError> {
         let ask = Ask {
             path: "latest".into(),
             lookup: None,
             max: MAX_NOTE,
-            errand: errand.clone(),
+            context: context.clone(),
         };
         let note = self.transport.get(&ask).await.map_err(SumdbError::needed)?;
         let head = Head::open(note, &self.key)
             .map_err(|error| SumdbError::Forged(format!("its latest tree head: {error}")))?;
-        self.merge(head, errand).await.map_err(SumdbError::needed)?;
+        self.merge(head, context)
+            .await
+            .map_err(SumdbError::needed)?;
         self.heard();
         Ok(())
     }
@@ -315,7 +320,7 @@ impl History {
     /// With `kept_only` that one without asking.
     pub(super) async fn latest(
         self: &Arc<Self>,
-        errand: &Errand,
+        context: &FetchContext,
         kept_only: bool,
     ) -> Result<Found, SumdbError> {
         let found = |head: &Head, kept| Found {
@@ -326,12 +331,12 @@ impl History {
             if kept_only {
                 return Err(SumdbError::not_kept());
             }
-            return Ok(found(&*self.some_head(errand).await?, false));
+            return Ok(found(&*self.some_head(context).await?, false));
         };
         if self.is_fresh() || kept_only || self.not_forked().is_err() {
             return Ok(found(&head, true));
         }
-        match timeout(REFRESH_WAIT, self.refresh(errand)).await {
+        match timeout(REFRESH_WAIT, self.refresh(context)).await {
             Ok(Err(error @ (SumdbError::Forged(_) | SumdbError::Inconsistent(_)))) => Err(error),
             Ok(Ok(())) => Ok(found(&self.head().unwrap_or(head), false)),
             Ok(Err(_)) | Err(_) => Ok(found(&self.head().unwrap_or(head), true)),
@@ -342,13 +347,13 @@ impl History {
     /// With `kept_only` nobody is asked.
     pub(super) async fn can_serve(
         self: &Arc<Self>,
-        errand: &Errand,
+        context: &FetchContext,
         kept_only: bool,
     ) -> Result<(), SumdbError> {
         if kept_only {
             return self.head().map(drop).ok_or_else(SumdbError::not_kept);
         }
-        self.some_head(errand).await.map(drop)
+        self.some_head(context).await.map(drop)
     }
 
     /// Whether the head was heard a moment ago.

@@ -25,8 +25,8 @@ use super::record::Sums;
 use super::seams::{State, StateError, Transport};
 use super::tile::TilePath;
 use crate::clock::{SharedClock, Timestamp};
-use crate::errand::Errand;
 use crate::gomod::{ModulePath, Version};
+use crate::kit::FetchContext;
 use crate::telemetry::metrics::SumdbMetrics;
 
 /// How long what is under way may take to end before everything is forgotten.
@@ -99,9 +99,9 @@ impl Database {
         &self,
         module: &ModulePath,
         version: &Version,
-        errand: &Errand,
+        context: &FetchContext,
     ) -> Result<Sums, SumdbError> {
-        self.records.sums(module, version, errand).await
+        self.records.sums(module, version, context).await
     }
 
     /// The body of a look-up, verified, as it came.
@@ -109,9 +109,9 @@ impl Database {
         &self,
         module: &ModulePath,
         version: &Version,
-        errand: &Errand,
+        context: &FetchContext,
     ) -> Result<Found, SumdbError> {
-        self.records.lookup(module, version, errand).await
+        self.records.lookup(module, version, context).await
     }
 
     /// The body of a look-up if it is kept; else unknown, without asking anybody.
@@ -126,19 +126,27 @@ impl Database {
 
     /// The latest head's note: at most five seconds old, or the last one verified while no newer one can be had.
     /// With `kept_only` that one without asking.
-    pub async fn latest(&self, errand: &Errand, kept_only: bool) -> Result<Found, SumdbError> {
-        self.history.latest(errand, kept_only).await
+    pub async fn latest(
+        &self,
+        context: &FetchContext,
+        kept_only: bool,
+    ) -> Result<Found, SumdbError> {
+        self.history.latest(context, kept_only).await
     }
 
     /// Whether clients may be told that this database is served here: then they ask nobody else.
     /// With `kept_only` nobody is asked.
-    pub async fn can_serve(&self, errand: &Errand, kept_only: bool) -> Result<(), SumdbError> {
-        self.history.can_serve(errand, kept_only).await
+    pub async fn can_serve(
+        &self,
+        context: &FetchContext,
+        kept_only: bool,
+    ) -> Result<(), SumdbError> {
+        self.history.can_serve(context, kept_only).await
     }
 
     /// A tile, verified; cut out of a wider one if that is kept.
-    pub async fn tile(&self, path: TilePath, errand: &Errand) -> Result<Found, SumdbError> {
-        self.tiles.tile(path, errand).await
+    pub async fn tile(&self, path: TilePath, context: &FetchContext) -> Result<Found, SumdbError> {
+        self.tiles.tile(path, context).await
     }
 
     /// A tile if it is kept; else unknown, without asking anybody.

@@ -11,9 +11,9 @@ use tokio::time::timeout;
 use super::found::Found;
 use super::history::History;
 use crate::clock::Timestamp;
-use crate::errand::Errand;
 use crate::flights::{Flights, Outcome};
 use crate::gomod::{ModulePath, Version};
+use crate::kit::FetchContext;
 use crate::sumdb::error::{SumdbError, both};
 use crate::sumdb::head::Head;
 use crate::sumdb::merkle::{Hash, Node};
@@ -67,9 +67,9 @@ impl Records {
         self: &Arc<Self>,
         module: &ModulePath,
         version: &Version,
-        errand: &Errand,
+        context: &FetchContext,
     ) -> Result<Sums, SumdbError> {
-        let body = self.lookup(module, version, errand).await?.body;
+        let body = self.lookup(module, version, context).await?.body;
         let record = Record::parse(&body).map_err(|error| SumdbError::Forged(error.to_string()))?;
         Ok(record.sums(module, version))
     }
@@ -79,7 +79,7 @@ impl Records {
         self: &Arc<Self>,
         module: &ModulePath,
         version: &Version,
-        errand: &Errand,
+        context: &FetchContext,
     ) -> Result<Found, SumdbError> {
         let key = format!("{}@{}", module.escaped(), version.escaped());
         if let Some(body) = self.kept_lookup(&key).await? {
@@ -93,11 +93,11 @@ impl Records {
         }
         let flight = self.lookups.outcome(&key, |place| {
             let (sender, receiver) = watch::channel(None);
-            let (records, key, errand) = (Arc::clone(self), key.clone(), errand.clone());
+            let (records, key, context) = (Arc::clone(self), key.clone(), context.clone());
             let (module, version) = (module.clone(), version.clone());
             let work = async move {
                 let history = &records.history;
-                let result = records.look_up(&key, &module, &version, &errand).await;
+                let result = records.look_up(&key, &module, &version, &context).await;
                 // A fork that was seen meanwhile counts for this look-up as well.
                 let result = result.and_then(|body| history.not_forked().map(|()| body));
                 history.noted(&key, &result);
@@ -165,16 +165,16 @@ impl Records {
         key: &str,
         module: &ModulePath,
         version: &Version,
-        errand: &Errand,
+        context: &FetchContext,
     ) -> Result<Bytes, SumdbError> {
         let ask = Ask {
             path: lookup_key(key),
             lookup: Some(module.clone()),
             max: MAX_RECORD,
-            errand: errand.clone(),
+            context: context.clone(),
         };
         // The newest head first: against it the heads of all the records are checked as prefixes.
-        let first = timeout(FIRST_HEAD, self.history.some_head(errand));
+        let first = timeout(FIRST_HEAD, self.history.some_head(context));
         let (body, first) = tokio::join!(self.history.transport.get(&ask), first);
         // Without a record there is nothing that could prove itself: then the graver one of both answers counts.
         let body = body.map_err(|error| match first {
@@ -195,20 +195,22 @@ impl Records {
         let (latest, hash) = match known {
             Some(known) => {
                 tokio::join!(
-                    self.history.merge(head, errand),
-                    self.leaf_hash(known, record.id, errand)
+                    self.history.merge(head, context),
+                    self.leaf_hash(known, record.id, context)
                 )
             }
             None => {
                 let latest = self
                     .history
-                    .merge(head, errand)
+                    .merge(head, context)
                     .await
                     .map_err(SumdbError::needed)?;
                 if record.id >= latest.size {
                     return Err(forged("its number lies beyond the tree".into()));
                 }
-                let hash = self.leaf_hash(Arc::clone(&latest), record.id, errand).await;
+                let hash = self
+                    .leaf_hash(Arc::clone(&latest), record.id, context)
+                    .await;
                 (Ok(latest), hash)
             }
         };
@@ -228,10 +230,10 @@ impl Records {
         self: &Arc<Self>,
         head: Arc<Head>,
         id: u64,
-        errand: &Errand,
+        context: &FetchContext,
     ) -> Result<Hash, SumdbError> {
         let place = Node { level: 0, n: id };
-        let hashes = self.history.tiles.hashes(&head, &[place], errand).await;
+        let hashes = self.history.tiles.hashes(&head, &[place], context).await;
         let hashes = self.history.alarms.watched(hashes).await?;
         hashes
             .first()

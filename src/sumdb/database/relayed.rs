@@ -7,8 +7,8 @@ use tokio::sync::watch;
 
 use super::found::Found;
 use super::history::History;
-use crate::errand::Errand;
 use crate::flights::{Flights, Outcome};
+use crate::kit::FetchContext;
 use crate::sumdb::error::{SumdbError, both};
 use crate::sumdb::head::Head;
 use crate::sumdb::merkle::leaf;
@@ -41,7 +41,7 @@ impl RelayedTiles {
     pub(super) async fn tile(
         self: &Arc<Self>,
         path: TilePath,
-        errand: &Errand,
+        context: &FetchContext,
     ) -> Result<Found, SumdbError> {
         match self.kept_tile(path).await {
             Err(SumdbError::Unknown { .. }) => {}
@@ -50,11 +50,11 @@ impl RelayedTiles {
         self.history.not_closed()?;
         let flight = self.flights.outcome(&path, |place| {
             let (sender, receiver) = watch::channel(None);
-            let (tiles, errand) = (Arc::clone(self), errand.clone());
+            let (tiles, context) = (Arc::clone(self), context.clone());
             let work = async move {
                 let result = match path.tile {
-                    Some(_) => tiles.hash_tile(path.id(), path.width, &errand).await,
-                    None => tiles.data_tile(path, &errand).await,
+                    Some(_) => tiles.hash_tile(path.id(), path.width, &context).await,
+                    None => tiles.data_tile(path, &context).await,
                 };
                 let result = tiles.history.alarms.watched(result).await;
                 if result.is_err() {
@@ -91,20 +91,20 @@ impl RelayedTiles {
         self: &Arc<Self>,
         id: TileId,
         width: u16,
-        errand: &Errand,
+        context: &FetchContext,
     ) -> Result<Bytes, SumdbError> {
-        let head = self.head_with(id, width, errand).await?;
+        let head = self.head_with(id, width, context).await?;
         let wide = id.width(head.size);
         // Narrower than the tree has it now: whether it is still there is the database's to say, and clients ask for the
         // full one if not.
         let exactly = match width < wide {
-            true => Some(self.history.tiles.fetch_exactly(id, width, errand).await?),
+            true => Some(self.history.tiles.fetch_exactly(id, width, context).await?),
             false => None,
         };
         let tile = self
             .history
             .tiles
-            .tile(&head, id, errand)
+            .tile(&head, id, context)
             .await?
             .narrowed(width);
         let tile = tile.ok_or_else(|| not_there(id, width))?;
@@ -123,9 +123,9 @@ impl RelayedTiles {
         self: &Arc<Self>,
         id: TileId,
         width: u16,
-        errand: &Errand,
+        context: &FetchContext,
     ) -> Result<Arc<Head>, SumdbError> {
-        let head = self.history.some_head(errand).await?;
+        let head = self.history.some_head(context).await?;
         if id.width(head.size) >= width {
             return Ok(head);
         }
@@ -133,7 +133,7 @@ impl RelayedTiles {
         if self.history.is_fresh() {
             return Err(not_there(id, width));
         }
-        self.history.refresh(errand).await?;
+        self.history.refresh(context).await?;
         self.history
             .head()
             .filter(|head| id.width(head.size) >= width)
@@ -144,17 +144,17 @@ impl RelayedTiles {
     async fn data_tile(
         self: &Arc<Self>,
         path: TilePath,
-        errand: &Errand,
+        context: &FetchContext,
     ) -> Result<Bytes, SumdbError> {
         let width = usize::from(path.width);
-        let head = self.head_with(path.id(), path.width, errand).await?;
+        let head = self.head_with(path.id(), path.width, context).await?;
         let ask = Ask {
             path: path.to_string(),
             lookup: None,
             max: MAX_DATA,
-            errand: errand.clone(),
+            context: context.clone(),
         };
-        let leaves = self.history.tiles.tile(&head, path.id(), errand);
+        let leaves = self.history.tiles.tile(&head, path.id(), context);
         let (body, leaves) = tokio::join!(self.history.transport.get(&ask), leaves);
         let (body, leaves) = both(body, leaves)?;
         let records = texts(&body).filter(|records| records.len() == width);

@@ -9,7 +9,7 @@ use super::super::testing::{Signer, TestLog};
 use super::records::{UNKNOWN_FOR, lookup_key};
 use super::*;
 use crate::clock::SystemClock;
-use crate::errand::Errand;
+use crate::kit::FetchContext;
 use crate::sumdb::alarm::AlarmKind;
 use crate::sumdb::seams::Ask;
 use crate::sumdb::tile::{FULL, TileId};
@@ -135,7 +135,9 @@ async fn fresh(server: &Arc<Server>) -> (Arc<Database>, Arc<Memory>) {
 async fn ask(database: &Arc<Database>, n: u64) -> Result<Sums, SumdbError> {
     let module = ModulePath::parse(&format!("a.com/m{n}")).unwrap();
     let version = Version::parse("v1.0.0").unwrap();
-    database.sums(&module, &version, &Errand::default()).await
+    database
+        .sums(&module, &version, &FetchContext::default())
+        .await
 }
 
 fn expected(n: u64, salt: &str) -> Sums {
@@ -184,7 +186,7 @@ async fn consistency_of_every_pair_of_sizes_below_300() {
         let head = server.log.lock().head(size);
         database
             .history
-            .merge(head, &Errand::default())
+            .merge(head, &FetchContext::default())
             .await
             .unwrap();
         assert_eq!(database.status().size, Some(size));
@@ -193,7 +195,7 @@ async fn consistency_of_every_pair_of_sizes_below_300() {
         let head = server.log.lock().head(size);
         database
             .history
-            .merge(head, &Errand::default())
+            .merge(head, &FetchContext::default())
             .await
             .unwrap();
         assert_eq!(database.status().size, Some(299));
@@ -208,7 +210,7 @@ async fn consistency_of_every_pair_of_sizes_below_300() {
             let head = server.log.lock().head(size);
             database
                 .history
-                .merge(head, &Errand::default())
+                .merge(head, &FetchContext::default())
                 .await
                 .unwrap();
         }
@@ -239,7 +241,7 @@ async fn tiles_are_fetched_once_ever_and_records_too() {
     assert!(server.asked.lock().is_empty());
     assert_eq!(
         database
-            .latest(&Errand::default(), false)
+            .latest(&FetchContext::default(), false)
             .await
             .unwrap()
             .body,
@@ -381,7 +383,7 @@ async fn c80_forks_raise_an_alarm_that_lasts() {
         assert_eq!(
             Some(
                 database
-                    .latest(&Errand::default(), false)
+                    .latest(&FetchContext::default(), false)
                     .await
                     .unwrap()
                     .body
@@ -592,7 +594,7 @@ async fn tiles_for_clients() {
     let (database, state) = fresh(&server).await;
     let get = async |path: &str| {
         database
-            .tile(TilePath::parse(path).unwrap(), &Errand::default())
+            .tile(TilePath::parse(path).unwrap(), &FetchContext::default())
             .await
             .map(|found| found.body)
     };
@@ -624,7 +626,7 @@ async fn tiles_for_clients() {
     let gone = other
         .tile(
             TilePath::parse("tile/8/0/000.p/7").unwrap(),
-            &Errand::default(),
+            &FetchContext::default(),
         )
         .await;
     assert!(matches!(gone, Err(SumdbError::Unknown { .. })), "{gone:?}");
@@ -691,7 +693,7 @@ async fn what_found_no_room_is_kept_once_there_is_room() {
     ask(&database, 300).await.unwrap();
     for path in ["tile/8/1/000.p/2", "tile/8/0/001", "tile/8/0/002.p/88"] {
         let tile = database
-            .tile(TilePath::parse(path).unwrap(), &Errand::default())
+            .tile(TilePath::parse(path).unwrap(), &FetchContext::default())
             .await;
         assert_eq!(tile.unwrap().body, server.answer(path).unwrap(), "{path}");
     }

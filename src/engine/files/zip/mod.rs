@@ -13,12 +13,12 @@ use parking_lot::Mutex;
 use super::flight::Flight;
 use crate::engine::Engine;
 use crate::engine::answer::{Answer, CacheStatus, Content};
+use crate::engine::context::RequestContext;
 use crate::engine::error::EngineError;
 use crate::engine::memory::CachedFile;
 use crate::engine::origins::FetchRequest;
 use crate::engine::slow::Look;
 use crate::engine::vouch::Vouching;
-use crate::errand::Errand;
 use crate::protocol::{FileKey, Key};
 use crate::store;
 use crate::upstream::ZipStream;
@@ -31,17 +31,17 @@ impl Engine {
     pub(super) async fn missed_zip(
         self: &Arc<Self>,
         key: &FileKey,
-        errand: &Errand,
+        context: &RequestContext,
     ) -> Result<Answer, EngineError> {
         let flight = self
-            .zip_flight(key, errand)
+            .zip_flight(key, context)
             .ok_or_else(EngineError::too_many)?;
         let mut progress = flight.follow();
         let (kept, end, from) = match progress.wait_for(Progress::may_begin).await {
             Ok(now) => (now.kept, now.end.clone(), now.from.clone()),
             Err(_) => return Err(EngineError::ours("the fetch ended unexpectedly")),
         };
-        if kept && let Some(file) = self.kept(key).await? {
+        if kept && let Some(file) = self.kept(key, context).await? {
             return Ok(file.answer(CacheStatus::Hit, None));
         }
         match end {
@@ -67,17 +67,18 @@ impl Engine {
     pub(in crate::engine) fn zip_flight(
         self: &Arc<Self>,
         key: &FileKey,
-        errand: &Errand,
+        context: &RequestContext,
     ) -> Option<Arc<ZipFlight>> {
-        self.zip_flights.join(key, &errand.priority, |place| {
-            let vouching = self.voucher.begin(key, errand);
-            let followed = ZipFlight::new(vouching.foresight());
-            let flight = FlyingZip {
-                followed: Arc::clone(&followed),
-                vouching: Mutex::new(Some(vouching)),
-            };
-            (followed, self.fly(key, errand, place, flight))
-        })
+        self.zip_flights
+            .join(key, &context.fetch.priority, |place| {
+                let vouching = self.voucher.begin(key, context);
+                let followed = ZipFlight::new(vouching.foresight());
+                let flight = FlyingZip {
+                    followed: Arc::clone(&followed),
+                    vouching: Mutex::new(Some(vouching)),
+                };
+                (followed, self.fly(key, context, place, flight))
+            })
     }
 
     /// Waits for a growing zip's end: for requests that need the whole before they can be answered.
@@ -97,14 +98,14 @@ impl Engine {
     async fn fetch_zip(
         &self,
         key: &FileKey,
-        errand: &Errand,
+        context: &RequestContext,
         vouching: Vouching,
         flight: &Arc<ZipFlight>,
     ) -> Result<Verdict, EngineError> {
         let as_key = Key::File(key.clone());
-        let mut request = FetchRequest::new(&as_key, errand);
+        let mut request = FetchRequest::new(&as_key, &context.fetch);
         let max = request.max;
-        if errand.priority.is_prefetch() {
+        if context.fetch.priority.is_prefetch() {
             request = request.at_most(self.prefetch.room());
         }
         let mut sink = StagingSink::new(
@@ -113,7 +114,7 @@ impl Engine {
             &self.hashers,
         );
         let mut stream = ZipStream::new(&mut sink, max);
-        let chain = self.chain_for(&key.module, errand).await;
+        let chain = self.chain_for(context).await;
         // What will be refused in the end need not be fetched to the end; but whether it exists is said first.
         let mut begun = flight.follow();
         if self.has_sibling(key).await {
@@ -192,13 +193,13 @@ impl Flight for FlyingZip {
         &self,
         engine: &Arc<Engine>,
         key: &FileKey,
-        errand: &Errand,
+        context: &RequestContext,
     ) -> Result<Verdict, EngineError> {
         let first = self.vouching.lock().take();
-        let vouching = first.unwrap_or_else(|| engine.voucher.begin(key, errand));
+        let vouching = first.unwrap_or_else(|| engine.voucher.begin(key, context));
         // Of a prefetch less is taken than of what is waited for.
-        let bounded = errand.priority.is_prefetch();
-        let fetched = engine.fetch_zip(key, errand, vouching, &self.followed);
+        let bounded = context.fetch.priority.is_prefetch();
+        let fetched = engine.fetch_zip(key, context, vouching, &self.followed);
         fetched.await.map_err(|mut error| {
             error.too_large &= !bounded;
             error
@@ -213,7 +214,13 @@ impl Flight for FlyingZip {
         self.followed.end(Err(error));
     }
 
-    async fn publish(&self, engine: &Engine, key: FileKey, mut verdict: Verdict) {
+    async fn publish(
+        &self,
+        engine: &Engine,
+        key: FileKey,
+        _: &RequestContext,
+        mut verdict: Verdict,
+    ) {
         verdict.stored &= engine.store.local().can_keep(&key);
         let verdict = Arc::new(verdict);
         self.followed.end(Ok(Arc::clone(&verdict)));

@@ -9,7 +9,7 @@ use tokio::time::{self, advance};
 
 use super::*;
 use crate::clock::{Clock, Timestamp};
-use crate::gomod::Version;
+use crate::gomod::{ModulePath, Version};
 use crate::telemetry::metrics::PrefetchOutcome;
 
 /// A fetch that has begun: it ends when it is told how.
@@ -41,20 +41,20 @@ impl Fetch for Fake {
         self.idle.load(Ordering::SeqCst)
     }
 
-    fn may_be_prefetched(&self, module: &ModulePath) -> bool {
-        !module.as_str().starts_with("corp.io/")
+    fn context(&self, module: &ModulePath) -> Option<RequestContext> {
+        (!module.as_str().starts_with("corp.io/")).then(RequestContext::default)
     }
 
-    async fn look_up(&self, key: &FileKey) -> Lookup {
+    async fn look_up(&self, key: &FileKey, _: &RequestContext) -> Lookup {
         let known = self.known.lock();
         known.get(&name(key)).cloned().unwrap_or(Lookup::Missing)
     }
 
-    async fn small(self: Arc<Self>, key: &FileKey) -> Option<Bytes> {
+    async fn small(self: Arc<Self>, key: &FileKey, _: &RequestContext) -> Option<Bytes> {
         self.call(key).await
     }
 
-    async fn zip(self: Arc<Self>, key: &FileKey) -> Option<u64> {
+    async fn zip(self: Arc<Self>, key: &FileKey, _: &RequestContext) -> Option<u64> {
         self.call(key).await.map(|body| body.len() as u64)
     }
 }
@@ -151,12 +151,12 @@ impl Rig {
     }
 
     fn misses(&self, client: u64, file: &str) {
-        self.scheduler
-            .missed(&key(file), Some(Client::number(client)));
+        self.scheduler.missed(&key(file), followed(client, file));
     }
 
     fn hits(&self, client: u64, file: &str) {
-        self.scheduler.hit(&key(file), Some(Client::number(client)));
+        self.scheduler
+            .hit(&key(file), Some(ClientId::number(client)));
     }
 
     /// A client asks for a go.mod that is missing, and gets it.
@@ -164,8 +164,8 @@ impl Rig {
         let file = format!("{module}@v1.0.0.mod");
         self.misses(client, &file);
         let body = go_mod(requires);
-        self.scheduler
-            .came(&key(&file), Some(&body), Some(Client::number(client)));
+        let client = followed(client, &file);
+        self.scheduler.came(&key(&file), Some(&body), client);
     }
 
     fn counted(&self, kind: &'static str, outcome: PrefetchOutcome) -> u64 {
@@ -176,6 +176,11 @@ impl Rig {
         let state = self.scheduler.state.lock();
         (state.small, state.zips)
     }
+}
+
+/// For whom prefetches may be made, as the context of a request has it.
+fn followed(client: u64, file: &str) -> Option<ClientId> {
+    (!file.starts_with("corp.io/")).then(|| ClientId::number(client))
 }
 
 /// `count` modules below `prefix`.
@@ -338,7 +343,7 @@ async fn what_another_takes_is_used_but_not_by_who_it_was_for() {
     rig.begun().await;
     let heard = |rig: &Rig| {
         let state = rig.scheduler.state.lock();
-        state.predictors[&Client::number(ALICE)].heard()
+        state.predictors[&ClientId::number(ALICE)].heard()
     };
     let before = heard(&rig);
     advance(Duration::from_secs(1)).await;
@@ -346,7 +351,7 @@ async fn what_another_takes_is_used_but_not_by_who_it_was_for() {
     assert_eq!(rig.counted("mod", PrefetchOutcome::Used), 1);
     assert_eq!(heard(&rig), before);
     let state = rig.scheduler.state.lock();
-    assert!(!state.predictors.contains_key(&Client::number(BOB)));
+    assert!(!state.predictors.contains_key(&ClientId::number(BOB)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -397,7 +402,7 @@ async fn what_must_not_be_prefetched_is_neither_followed_nor_fetched() {
         ..rig.scheduler.settings
     });
     for mut rig in [off, Rig::new()] {
-        let client = Some(Client::number(ALICE)).filter(|_| !rig.scheduler.settings.enabled);
+        let client = Some(ClientId::number(ALICE)).filter(|_| !rig.scheduler.settings.enabled);
         for module in ["a.io/a", "a.io/b"] {
             let key = key(&format!("{module}@v1.0.0.mod"));
             rig.scheduler.missed(&key, client);
@@ -439,8 +444,8 @@ async fn so_many_clients_are_followed_and_the_longest_silent_goes() {
     }
     let state = rig.scheduler.state.lock();
     assert_eq!(state.predictors.len(), CLIENTS);
-    assert!(!state.predictors.contains_key(&Client::number(0)));
-    assert!(state.predictors.contains_key(&Client::number(1)));
+    assert!(!state.predictors.contains_key(&ClientId::number(0)));
+    assert!(state.predictors.contains_key(&ClientId::number(1)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -457,6 +462,6 @@ async fn it_ends_with_who_fetches() {
     drop(fake);
     time::sleep(Duration::from_nanos(1)).await;
     assert!(gone.upgrade().is_none(), "no task holds it");
-    scheduler.missed(&key("a.io/c@v1.0.0.mod"), Some(Client::number(ALICE)));
+    scheduler.missed(&key("a.io/c@v1.0.0.mod"), Some(ClientId::number(ALICE)));
     assert_eq!(scheduler.state.lock().small, 0);
 }

@@ -11,8 +11,8 @@ async fn walked(text: &str, steps: &[(&str, Step)]) -> (String, Vec<(String, u64
         .collect();
     let refs: Vec<_> = origins.iter().collect();
     let chain = chain(text, &refs);
-    let (key, errand) = (key("example.com/m/@v/v1.0.0.mod"), Errand::default());
-    let result = chain.fetch_small(&FetchRequest::new(&key, &errand)).await;
+    let (key, context) = (key("example.com/m/@v/v1.0.0.mod"), FetchContext::default());
+    let result = chain.fetch_small(&FetchRequest::new(&key, &context)).await;
     let said = match result {
         Ok(reply) => reply.from.to_string(),
         Err(error) => match error.class {
@@ -100,8 +100,8 @@ async fn what_is_left_of_the_time_is_what_the_next_one_gets() {
     let b = FakeOrigin::new("b").says("", [module()]);
     let chain = chain("a|b", &[&a, &b]);
     let walk = tokio::spawn(async move {
-        let (key, errand) = (key("example.com/m/@v/v1.0.0.mod"), Errand::default());
-        chain.fetch_small(&FetchRequest::new(&key, &errand)).await
+        let (key, context) = (key("example.com/m/@v/v1.0.0.mod"), FetchContext::default());
+        chain.fetch_small(&FetchRequest::new(&key, &context)).await
     });
     gate.reached().await;
     tokio::time::advance(Duration::from_secs(20)).await;
@@ -115,14 +115,14 @@ async fn whoever_comes_last_gets_three_seconds_if_there_are_as_many() {
     let a = FakeOrigin::new("a").says("", [FAULT]);
     let b = FakeOrigin::new("b").says("", [FAULT]);
     let chain = chain("a|b", &[&a, &b]);
-    let errand = Errand {
-        until: Some(tokio::time::Instant::now() + Duration::from_secs(4)),
-        ..Errand::default()
+    let context = FetchContext {
+        deadline: Some(tokio::time::Instant::now() + Duration::from_secs(4)),
+        ..FetchContext::default()
     };
     let key = key("example.com/m/@v/v1.0.0.mod");
     assert!(
         chain
-            .fetch_small(&FetchRequest::new(&key, &errand))
+            .fetch_small(&FetchRequest::new(&key, &context))
             .await
             .is_err()
     );
@@ -135,9 +135,9 @@ async fn what_a_part_of_the_chain_says_is_not_said_by_all() {
     let a = FakeOrigin::new("a");
     let repo = FakeOrigin::new("repo").says("", [module()]);
     let part = chain("a,repo", &[&a, &repo]).proxies_only();
-    let (key, errand) = (key("example.com/m/@v/v1.0.0.mod"), Errand::default());
+    let (key, context) = (key("example.com/m/@v/v1.0.0.mod"), FetchContext::default());
     let error = part
-        .fetch_small(&FetchRequest::new(&key, &errand))
+        .fetch_small(&FetchRequest::new(&key, &context))
         .await
         .unwrap_err();
     assert!(error.is_absent() && !error.said_by_all);
@@ -165,13 +165,13 @@ async fn only_whoever_gave_something_is_asked_whether_it_has_changed() {
     let a = FakeOrigin::new("a");
     let b = FakeOrigin::new("b").says("", [Step::NotModified]);
     let chain = chain("a,b", &[&a, &b]);
-    let (key, errand) = (key("example.com/m/@v/list"), Errand::default());
+    let (key, context) = (key("example.com/m/@v/list"), FetchContext::default());
     let validators = Validators::default();
     let known = Known {
         from: "b",
         validators: &validators,
     };
-    let request = FetchRequest::new(&key, &errand);
+    let request = FetchRequest::new(&key, &context);
     let said = chain.revalidate(&request, &known).await;
     assert!(matches!(said, Ok(Revalidation::NotModified)));
     assert!(!a.calls()[0].conditional && b.calls()[0].conditional);

@@ -107,13 +107,9 @@ async fn who_wants_it_asked_for_again_is_not_answered_from_a_fetch_that_began_be
     let first = world.client(LIST);
     gate.reached().await;
     let engine = Arc::clone(&world.engine);
-    let anew = tokio::spawn(async move {
-        let mode = Mode {
-            no_cache: true,
-            ..Mode::default()
-        };
-        engine.ask(&key(LIST), &mode).await
-    });
+    let mut context = world.context(&key(LIST));
+    context.fetch.no_cache = true;
+    let anew = tokio::spawn(async move { engine.ask(&key(LIST), &context).await });
     world.stand().await;
     assert_eq!(origin.asked(), 1);
     gate.open();

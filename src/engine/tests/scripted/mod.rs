@@ -25,9 +25,9 @@ use crate::engine::origins::{
     Chain, ChainEntry, Chains, FetchRequest, Known, Origin, OriginError, Reply, Revalidation,
 };
 use crate::engine::*;
-use crate::errand::Errand;
 use crate::gomod::zip::ZipWriter;
 use crate::gomod::{ModulePath, Patterns, Version};
+use crate::kit::FetchContext;
 use crate::protocol::Kind;
 use crate::store::Catalog;
 use crate::store::catalog::memory::MemoryCatalog;
@@ -138,7 +138,7 @@ impl FakeOrigin {
         self.calls.lock().push(Call {
             path: path.clone(),
             time,
-            prefetch: request.errand.priority.is_prefetch(),
+            prefetch: request.context.priority.is_prefetch(),
             conditional,
         });
         let mut scripts = self.scripts.lock();
@@ -445,30 +445,38 @@ impl World {
         setup.build()
     }
 
+    /// Of somebody who asks for this.
+    fn context(&self, key: &Key) -> RequestContext {
+        self.engine
+            .background(key.module(), FetchContext::default())
+    }
+
     async fn ask(&self, path: &str) -> Result<Answer, EngineError> {
-        self.engine.ask(&key(path), &Mode::default()).await
+        let key = key(path);
+        self.engine.ask(&key, &self.context(&key)).await
     }
 
     async fn ask_anew(&self, path: &str) -> Result<Answer, EngineError> {
-        let mode = Mode {
-            no_cache: true,
-            ..Mode::default()
-        };
-        self.engine.ask(&key(path), &mode).await
+        let key = key(path);
+        let mut context = self.context(&key);
+        context.fetch.no_cache = true;
+        self.engine.ask(&key, &context).await
     }
 
     async fn ask_kept(&self, path: &str) -> Result<Answer, EngineError> {
-        let mode = Mode {
+        let key = key(path);
+        let context = RequestContext {
             cached_only: true,
-            ..Mode::default()
+            ..self.context(&key)
         };
-        self.engine.ask(&key(path), &mode).await
+        self.engine.ask(&key, &context).await
     }
 
     /// A client that waits in a task of its own.
     fn client(&self, path: &str) -> tokio::task::JoinHandle<Result<Answer, EngineError>> {
         let (engine, key) = (Arc::clone(&self.engine), key(path));
-        tokio::spawn(async move { engine.ask(&key, &Mode::default()).await })
+        let context = self.context(&key);
+        tokio::spawn(async move { engine.ask(&key, &context).await })
     }
 
     /// A prefetch has begun.
@@ -476,9 +484,12 @@ impl World {
         let Key::File(file) = key(path) else {
             panic!("only files are prefetched");
         };
+        let context = self
+            .engine
+            .background(&file.module, FetchContext::prefetch());
         match file.kind {
-            Kind::Zip => drop(self.engine.zip_flight(&file, &Errand::prefetch())),
-            Kind::Info | Kind::Mod => drop(self.engine.small_flight(&file, &Errand::prefetch())),
+            Kind::Zip => drop(self.engine.zip_flight(&file, &context)),
+            Kind::Info | Kind::Mod => drop(self.engine.small_flight(&file, &context)),
         }
     }
 

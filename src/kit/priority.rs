@@ -1,80 +1,11 @@
-//! On whose behalf something is done, and with which priority.
-//!
-//! There are two classes of work: what a client waits for (foreground), and what is fetched because one will probably
-//! want it (prefetch). The first overtakes the second wherever they meet; and a prefetch that somebody comes to wait for
-//! is raised to the foreground.
+//! With which priority something is done. There are two classes of work: what a client waits for (foreground), and what is
+//! fetched because one will probably want it (prefetch). The first overtakes the second wherever they meet; and a prefetch
+//! that somebody comes to wait for is raised to the foreground.
 
 use std::sync::{Arc, OnceLock};
 
-use http::HeaderValue;
-use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
-
-use crate::kit::ClientId;
-
-/// Somebody's wish, as it is passed on from room to room.
-#[derive(Clone, Debug, Default)]
-pub struct Errand {
-    /// The `Via` of the request that wants it, so that a loop through several servers is noticed.
-    pub via: Option<HeaderValue>,
-    /// The id of that request, for the log.
-    pub request_id: Option<Arc<str>>,
-    /// Whose request it is; nobody's if the work is done in the background.
-    pub client: Option<ClientId>,
-    /// Whether anybody waits for it.
-    pub priority: Priority,
-    /// When whoever waits must have an answer, if that is not counted from when it is begun.
-    pub until: Option<Instant>,
-    /// Who is being asked, for the log.
-    pub asked: Asked,
-    /// What is remembered does not count: it is to be asked for again.
-    pub anew: bool,
-}
-
-/// The source that was asked last on an errand.
-#[derive(Clone, Debug, Default)]
-pub struct Asked(Arc<Mutex<Option<Arc<str>>>>);
-
-impl Asked {
-    /// This one is asked now.
-    pub fn set(&self, source: &Arc<str>) {
-        *self.0.lock() = Some(Arc::clone(source));
-    }
-
-    /// Who was asked last.
-    pub fn get(&self) -> Option<Arc<str>> {
-        self.0.lock().clone()
-    }
-}
-
-impl Errand {
-    /// The same for a piece of work of its own: who is asked for that is told apart.
-    pub fn apart(&self) -> Self {
-        Errand {
-            asked: Asked::default(),
-            ..self.clone()
-        }
-    }
-
-    /// That of a prefetch.
-    pub fn prefetch() -> Self {
-        Errand {
-            priority: Priority::prefetch(),
-            ..Errand::default()
-        }
-    }
-}
-
-impl From<Option<HeaderValue>> for Errand {
-    /// Somebody waits, who has come through these servers.
-    fn from(via: Option<HeaderValue>) -> Self {
-        Errand {
-            via,
-            ..Errand::default()
-        }
-    }
-}
 
 /// How urgent a piece of work is. Clones are of the same piece of work: raising one raises all.
 #[derive(Clone, Debug, Default)]

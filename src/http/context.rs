@@ -1,0 +1,96 @@
+//! One context for each request, made here and nowhere else: who asks, and what the rules say of the module that it is
+//! about.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+
+use super::access;
+use super::caller::Head;
+use super::face::Face;
+use super::response_meta::RequestId;
+use super::via;
+use crate::engine::RequestContext;
+use crate::gomod::ModulePath;
+use crate::kit::{ClientId, FetchContext, TraceParent};
+use crate::policy::{Access, Caller, Decision, Standing};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const DISABLE_MODULE_FETCH: HeaderName = HeaderName::from_static("disable-module-fetch");
+
+impl Face {
+    /// Who makes a request, by the rules of the address that it came to.
+    pub fn caller(&self, access: Access, head: Head<'_>, remote: Option<IpAddr>) -> Caller {
+        Caller {
+            address: remote.map(|remote| self.from(remote, &hops(head.headers)).0),
+            standing: access::standing(access, &self.tokens, head, remote),
+        }
+    }
+
+    /// Of a request about a module, or about none.
+    pub fn context(
+        &self,
+        request: &Parts,
+        remote: Option<IpAddr>,
+        module: Option<&ModulePath>,
+        cached_only: bool,
+    ) -> RequestContext {
+        let headers = &request.headers;
+        let decision = match module {
+            Some(module) => self.engine.policy().decide(module),
+            None => Decision::default(),
+        };
+        // What is for everyone is asked for without a look at what most requests do not show.
+        let standing = match self.access.guards(&decision) {
+            true => access::standing(self.access, &self.tokens, request.into(), remote),
+            false => Standing::default(),
+        };
+        let hops = hops(headers);
+        let from = remote.map(|remote| self.from(remote, &hops));
+        let caller = Caller {
+            address: from.map(|(address, _)| address),
+            standing,
+        };
+        let id = request.extensions.get::<RequestId>();
+        let trace = headers.get(TRACEPARENT).and_then(|it| it.to_str().ok());
+        RequestContext {
+            cached_only: cached_only || has_word(headers, &DISABLE_MODULE_FETCH, "true"),
+            foresee: true,
+            fetch: FetchContext {
+                client: from.map(|(address, name)| ClientId::new(address, name)),
+                via: via::hops(headers),
+                request_id: id.map(|id| Arc::clone(&id.0)),
+                trace: trace.and_then(TraceParent::parse),
+                no_cache: has_word(headers, &CACHE_CONTROL, "no-cache"),
+                ..FetchContext::default()
+            },
+            decision,
+            caller,
+        }
+    }
+
+    /// Where a request comes from: what a front server says that is trusted, else the other end of the connection.
+    fn from<'a>(&self, remote: IpAddr, hops: &[&'a str]) -> (IpAddr, Option<&'a str>) {
+        self.trusted_proxies.client(remote, hops.iter().copied())
+    }
+}
+
+/// What front servers say of where a request comes from, the nearest one last.
+fn hops(headers: &HeaderMap) -> Vec<&str> {
+    let values = headers.get_all(X_FORWARDED_FOR).into_iter();
+    // What is no text is no address either.
+    let values = values.flat_map(|value| value.to_str().unwrap_or("?").split(','));
+    values.collect()
+}
+
+/// Whether a header with a list of words has this one.
+fn has_word(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
+    let values = headers.get_all(name).iter();
+    let mut words = values
+        .filter_map(|value: &HeaderValue| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    words.any(|part| part.trim().eq_ignore_ascii_case(word))
+}
