@@ -6,6 +6,7 @@ mod direct;
 mod egress;
 mod logins;
 mod routes;
+mod rules;
 mod serve;
 mod settings;
 mod signals;
@@ -19,6 +20,7 @@ pub use chain::{
 pub use compose::{assemble, databases, judge};
 pub use direct::left;
 pub use routes::routes;
+pub use rules::policy;
 pub use serve::serve;
 pub use settings::{blocking_threads, log_format, patterns};
 pub use start_error::StartError;

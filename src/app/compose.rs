@@ -1,18 +1,19 @@
 //! Joins the parts that a server and the commands that work without one have in common.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
 use super::chain::operators_chain;
 use super::routes::{Routes, routes};
+use super::rules::rules;
 use super::settings;
 use super::start_error::StartError;
 use super::upstreams::UpstreamMaker;
 use crate::clock::SharedClock;
-use crate::config::{Config, ConfigErrors, Loaded, OnUnavailable, OnUnknown};
-use crate::engine::{Chain, Engine, Kept, Network, Tokens, VouchSettings, Voucher, Ways};
-use crate::policy::Policy;
+use crate::config::{Config, ConfigErrors, Loaded};
+use crate::engine::{Chain, Engine, Kept, Network, Tokens, Voucher, Ways};
 use crate::store::{DataDir, TokenFile};
 use crate::sumdb::{Database, DatabaseSpec};
 use crate::telemetry::metrics::Metrics;
@@ -36,17 +37,12 @@ pub async fn assemble(
     routes: Routes,
     maker: UpstreamMaker,
     data: &DataDir,
+    listens: SocketAddr,
     clock: &SharedClock,
     metrics: &Metrics,
 ) -> Result<Assembled, StartError> {
     let (chain_sender, chain) = watch::channel(None);
-    let chains = maker.chains(&routes, chain);
-    let policy = Policy::new(
-        routes.rules,
-        settings::patterns(&config.modules.private),
-        settings::patterns(&config.sumdb.exclude),
-    )
-    .prefetching_private(config.prefetch.include_private);
+    let rules = rules(config, &routes, &maker, chain, listens);
     let failed =
         |error: &dyn std::fmt::Display| StartError::Ours(format!("the index failed: {error}"));
     let tokens = Tokens::load(
@@ -72,22 +68,12 @@ pub async fn assemble(
         databases.push(database.await.map_err(|error| failed(&error))?);
         ways.push((spec, sender));
     }
-    let voucher = Voucher::new(
-        VouchSettings {
-            serve_unverified: config.sumdb.on_unavailable == OnUnavailable::ServeUnverified,
-            first_seen_unknown: config.sumdb.on_unknown == OnUnknown::FirstSeen,
-            patience: config.sumdb.patience,
-        },
-        databases,
-        data.store.clone(),
-        Arc::clone(clock),
-    );
+    let voucher = Voucher::new(databases, data.store.clone(), Arc::clone(clock));
     let (text, chain) = watch::channel(None);
     let engine = Engine::new(
         settings::engine(config),
-        policy,
+        rules,
         data.store.clone(),
-        chains,
         voucher,
         Arc::clone(clock),
         metrics.engine.clone(),

@@ -20,9 +20,9 @@ use super::upstreams::UpstreamMaker;
 use crate::admin::{Service, SocketServer};
 use crate::clock::SharedClock;
 use crate::config::{Config, Environment, Loaded};
-use crate::engine::Tokens;
+use crate::engine::{Rules, Tokens};
 use crate::http::{ConnectionSettings, Connections, Face, Observer, ResponseCache, Site, bind};
-use crate::policy::{Access, Policy, RouteRule, TrustedProxies};
+use crate::policy::{Access, RouteRule};
 use crate::store::DataDir;
 use crate::telemetry::logs::LogSink;
 use crate::telemetry::metrics::Metrics;
@@ -78,7 +78,10 @@ pub async fn serve(
         tokens,
         chains,
         chain,
-    } = assemble(config, databases, routes, maker, &data, &clock, &metrics).await?;
+    } = assemble(
+        config, databases, routes, maker, &data, local, &clock, &metrics,
+    )
+    .await?;
     for text in chain_remarks(loaded) {
         tracing::warn!("{text}");
     }
@@ -123,11 +126,10 @@ pub async fn serve(
             .minor("looking at git", warn_of_git(git));
     }
 
+    warn_of_access(config, &engine.rules_now(), &tokens);
     let face = Arc::new(Face {
         engine: Arc::clone(&engine),
-        access: access(config, engine.policy(), local, &tokens),
         tokens: Arc::clone(&tokens),
-        trusted_proxies: TrustedProxies::new(&config.access.trusted_proxies),
         responses: ResponseCache::new(
             config.store.hot / 8 * 5,
             response_files(descriptors),
@@ -177,8 +179,7 @@ pub async fn serve(
         let address = admin.local_addr();
         let address = address.map_err(|error| StartError::Ours(error.to_string()))?;
         tracing::info!(%address, "administration listens");
-        let access = face.access.for_admin(address);
-        accept(admin, address, Arc::new(Site::admin(face, access)));
+        accept(admin, address, Arc::new(Site::admin(face, address)));
     }
     supervisor.watch_store(&data);
     supervisor.start_jobs(config, &data, &engine, &clock);
@@ -224,11 +225,11 @@ async fn warn_of_git(git: Git) {
     }
 }
 
-/// Who may have private modules; says so if nobody may, or if somebody may who is not meant.
-fn access(config: &Config, policy: &Policy, local: SocketAddr, tokens: &Tokens) -> Access {
+/// Says so if nobody may have private modules, or if somebody may who is not meant.
+fn warn_of_access(config: &Config, rules: &Rules, tokens: &Tokens) {
     let public_url = config.server.public_url.as_deref();
-    let access = crate::http::access(config.private.open, local, public_url);
-    match access {
+    let policy = &rules.policy;
+    match rules.access {
         Access::Tokens if policy.has_private() && tokens.count() == 0 => tracing::warn!(
             "private modules are served to those who have a token, and nobody has one: larder token new NAME"
         ),
@@ -237,7 +238,6 @@ fn access(config: &Config, policy: &Policy, local: SocketAddr, tokens: &Tokens) 
         ),
         _ => {}
     }
-    access
 }
 
 /// How many descriptors cached responses may hold: few where there are few.

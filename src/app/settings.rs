@@ -38,10 +38,6 @@ pub fn upstream(config: &Config) -> upstream::Settings {
 /// How the engine works.
 pub fn engine(config: &Config) -> Settings {
     Settings {
-        ttl: config.freshness.ttl,
-        negative_ttl: config.freshness.negative_ttl,
-        refused_ttl: config.freshness.refused_ttl,
-        refresh_wait: config.freshness.refresh_wait,
         // The rest is for cached responses.
         memory: config.store.hot / 8 * 3,
         max_flights: config.store.max_flights,
@@ -50,7 +46,6 @@ pub fn engine(config: &Config) -> Settings {
             enabled: config.prefetch.enabled,
             requests: config.prefetch.requests,
             bytes: config.prefetch.bytes,
-            include_private: config.prefetch.include_private,
         },
         reverify_every: config.sumdb.settle_every,
     }

@@ -1,14 +1,18 @@
 //! Who asks for something, and what the rules say of it: made once for a request, or for a piece of work in the
 //! background, and taken along through flights, verification and prefetching. Nobody decides again.
 
-use super::Engine;
-use crate::gomod::ModulePath;
+use std::sync::Arc;
+
+use super::rules::Rules;
+use super::validity::RulesGeneration;
 use crate::kit::{ClientId, FetchContext};
 use crate::policy::{Caller, Decision};
 
 /// A request, or what is done in the background as if it was one.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone)]
 pub struct RequestContext {
+    /// The rules that it goes by, to its end.
+    pub rules: Arc<Rules>,
     /// Who asks; nobody in the background.
     pub caller: Caller,
     /// What the rules say of the module that it is about.
@@ -21,7 +25,43 @@ pub struct RequestContext {
     pub fetch: FetchContext,
 }
 
+/// What flights are joined by: only requests under the same rules share one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct FlightKey<K> {
+    rules: RulesGeneration,
+    key: K,
+}
+
 impl RequestContext {
+    /// In the background, of a module of which the rules say this; nobody asks.
+    pub(super) fn in_background(
+        rules: Arc<Rules>,
+        decision: Decision,
+        fetch: FetchContext,
+    ) -> Self {
+        RequestContext {
+            rules,
+            caller: Caller::default(),
+            decision,
+            cached_only: false,
+            foresee: false,
+            fetch,
+        }
+    }
+
+    /// Which rules it goes by.
+    pub(super) fn generation(&self) -> RulesGeneration {
+        self.rules.generation()
+    }
+
+    /// The flight that brings this for it.
+    pub(super) fn flight<K: Clone>(&self, key: &K) -> FlightKey<K> {
+        FlightKey {
+            rules: self.generation(),
+            key: key.clone(),
+        }
+    }
+
     /// For whom prefetches may be made because of this request, if they may.
     pub(super) fn prefetches_for(&self) -> Option<ClientId> {
         let may = self.foresee && !self.cached_only && !self.fetch.no_cache;
@@ -44,17 +84,6 @@ impl RequestContext {
         RequestContext {
             fetch: self.fetch.forked(),
             ..self.clone()
-        }
-    }
-}
-
-impl Engine {
-    /// For work in the background about a module.
-    pub(super) fn background(&self, module: &ModulePath, fetch: FetchContext) -> RequestContext {
-        RequestContext {
-            decision: self.policy.decide(module),
-            fetch,
-            ..RequestContext::default()
         }
     }
 }

@@ -17,13 +17,14 @@ use crate::store::{Content, Room};
 #[async_trait]
 impl Fetch for Engine {
     fn is_idle_enough(&self) -> bool {
+        let rules = self.rules.peek();
         // What cannot be verified now is not fetched in stock.
         let verifiable = self.voucher.databases().is_empty() || self.voucher.answers();
         verifiable
             && self.store.local().room() == Room::Enough
             && self.small_flights.under_way() < self.settings.max_flights / 2
             && self.zip_flights.under_way() < self.settings.max_zip_flights / 2
-            && (self.settings.prefetch.include_private
+            && (rules.policy.prefetches_private()
                 || self
                     .known_chain()
                     .is_some_and(|chain| chain.proxies_only().welcomes_prefetches()))
@@ -50,14 +51,17 @@ impl Fetch for Engine {
             Ok(None) => {}
             Err(_) => return Lookup::Unavailable,
         }
-        if self.negatives.get(&Key::File(key.clone())).is_some()
-            || !self.chain_of(&context.decision).await.welcomes_prefetches()
+        if self
+            .negatives
+            .get(&Key::File(key.clone()), context)
+            .is_some()
+            || !self.chain_of(context).await.welcomes_prefetches()
         {
             return Lookup::Unavailable;
         }
         let under_way = match key.kind {
-            Kind::Zip => self.zip_flights.get(key).is_some(),
-            Kind::Info | Kind::Mod => self.small_flights.get(key).is_some(),
+            Kind::Zip => self.zip_flights.get(&context.flight(key)).is_some(),
+            Kind::Info | Kind::Mod => self.small_flights.get(&context.flight(key)).is_some(),
         };
         match under_way {
             true => Lookup::UnderWay,

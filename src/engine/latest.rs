@@ -45,7 +45,7 @@ impl Derivation<'_> {
         };
         let kept = match self.kept_only {
             true => {
-                let kept = self.engine.kept_meta(&list_key).await?;
+                let kept = self.engine.kept_meta(&list_key, self.context).await?;
                 kept.ok_or_else(|| EngineError::absent("no list of it is kept"))?
             }
             false => self.engine.record(&list_key, self.context).await?,

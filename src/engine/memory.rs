@@ -9,7 +9,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use super::answer::{Answer, CacheStatus, Content, etag};
-use super::validity::{Validities, Validity};
+use super::validity::{RulesGeneration, Validities, Validity};
 use crate::clock::Timestamp;
 use crate::gomod::Version;
 use crate::protocol::{FileKey, MetaKey};
@@ -226,14 +226,22 @@ impl MemoryCache {
         self.files.weight() + self.metadata.weight()
     }
 
-    /// A file's answer, if it may be given.
-    pub fn lookup(&self, key: &FileKey) -> Option<CachedFile> {
+    /// A file's answer, if it may be given to whoever goes by these rules.
+    pub fn lookup(&self, key: &FileKey, rules: RulesGeneration) -> Option<CachedFile> {
         let file = self.files.get(key)?;
-        let is_current = |validity| self.validities.is_current(validity);
+        let is_current =
+            |validity: &Validity| validity.rules() == rules && self.validities.is_current(validity);
         file.validity
             .as_ref()
             .is_some_and(is_current)
             .then_some(file)
+    }
+
+    /// Whether a file is here.
+    pub fn has(&self, key: &FileKey) -> bool {
+        let file = self.files.get(key);
+        let validity = file.and_then(|file| file.validity);
+        validity.is_some_and(|validity| self.validities.is_current(&validity))
     }
 
     /// Forgets a file, whose answers have been ended: its descriptor is given back.
@@ -271,6 +279,10 @@ impl MemoryCache {
     /// validity holds: nothing has outdated it meanwhile.
     pub fn put_fetched(&self, key: &MetaKey, mut fetched: CachedMetadata) -> CachedMetadata {
         let _one_at_a_time = self.inserting.lock();
+        if !self.validities.are_in_force(fetched.validity.rules()) {
+            // For those who asked under rules that are not in force any more.
+            return fetched;
+        }
         match self.validities.renew(fetched.validity) {
             Some(renewed) => fetched.validity = renewed,
             None => self.validities.end(key),
@@ -287,6 +299,7 @@ mod tests {
     use crate::protocol::{Kind, Meta};
     use proptest::prelude::*;
 
+    const FIRST: RulesGeneration = RulesGeneration::FIRST;
     const ROOM: u64 = 1 << 20;
 
     fn cache(bytes: u64) -> (Validities, MemoryCache) {
@@ -344,19 +357,19 @@ mod tests {
     fn a_file_revoked_before_between_or_after() {
         let (validities, memory) = cache(ROOM);
         let key = mod_of(1);
-        let read = |body| file(body, Verified::Sumdb, validities.of(&key));
+        let read = |body| file(body, Verified::Sumdb, validities.of(&key, FIRST));
         // Before it was read: what was read is what there is now.
         validities.end(&key);
         memory.put(key.clone(), read("now"));
-        assert_eq!(text(memory.lookup(&key)).as_deref(), Some("now"));
+        assert_eq!(text(memory.lookup(&key, FIRST)).as_deref(), Some("now"));
         // After it was put in.
         validities.end(&key);
-        assert_eq!(text(memory.lookup(&key)), None);
+        assert_eq!(text(memory.lookup(&key, FIRST)), None);
         // After it was read, before it is put in.
         let old = read("old");
         validities.end(&key);
         memory.put(key.clone(), old);
-        assert_eq!(text(memory.lookup(&key)), None);
+        assert_eq!(text(memory.lookup(&key, FIRST)), None);
         assert!(
             memory
                 .files
@@ -369,19 +382,19 @@ mod tests {
     fn what_is_pending_is_read_from_the_store_each_time() {
         let (validities, memory) = cache(ROOM);
         let key = mod_of(1);
-        let pending = file("pending", Verified::None, validities.of(&key));
+        let pending = file("pending", Verified::None, validities.of(&key, FIRST));
         let answer = pending.answer(CacheStatus::Hit, None);
         assert!(answer.validity.is_none(), "nor is it cached elsewhere");
         memory.put(key.clone(), pending);
-        assert!(memory.lookup(&key).is_none());
+        assert!(memory.lookup(&key, FIRST).is_none());
     }
 
     #[test]
     fn what_is_read_does_not_replace_what_has_landed() {
         let (validities, memory) = cache(ROOM);
         let key = list_of(1);
-        let read = list("old", validities.of(&key));
-        let landed = memory.put_fetched(&key, list("new", validities.of(&key)));
+        let read = list("old", validities.of(&key, FIRST));
+        let landed = memory.put_fetched(&key, list("new", validities.of(&key, FIRST)));
         assert!(validities.is_current(&landed.validity));
         assert_eq!(memory.put_read(&key, read.clone()).record.body, "new");
         assert_eq!(memory.metadata(&key).unwrap().record.body, "new");
@@ -390,7 +403,7 @@ mod tests {
         let given = memory.put_read(&key, read);
         assert!(!validities.is_current(&given.validity));
         assert!(memory.metadata(&key).is_none());
-        let again = list("new", validities.of(&key));
+        let again = list("new", validities.of(&key, FIRST));
         assert!(validities.is_current(&memory.put_read(&key, again).validity));
         assert_eq!(memory.metadata(&key).unwrap().record.body, "new");
     }
@@ -399,10 +412,10 @@ mod tests {
     fn a_list_that_is_outdated_on_its_way_is_known_but_not_fresh() {
         let (validities, memory) = cache(ROOM);
         let key = list_of(1);
-        let old = memory.put_fetched(&key, list("old", validities.of(&key)));
-        let begun = validities.of(&key);
+        let old = memory.put_fetched(&key, list("old", validities.of(&key, FIRST)));
+        let begun = validities.of(&key, FIRST);
         validities.end(&key);
-        let given_since = validities.of(&key);
+        let given_since = validities.of(&key, FIRST);
         let landed = memory.put_fetched(&key, list("new", begun));
         assert!(!validities.is_current(&landed.validity));
         assert_eq!(memory.metadata(&key).unwrap().record.body, "new");
@@ -421,7 +434,7 @@ mod tests {
             .map(|number| {
                 memory.put_fetched(
                     &list_of(number),
-                    list("v1.0.0\n", validities.of(&list_of(number))),
+                    list("v1.0.0\n", validities.of(&list_of(number), FIRST)),
                 )
             })
             .collect();
@@ -478,8 +491,8 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Read { reader, key } => {
-                        let of_file = validities.of(&mod_of(key));
-                        let of_list = validities.of(&list_of(key));
+                        let of_file = validities.of(&mod_of(key), FIRST);
+                        let of_list = validities.of(&list_of(key), FIRST);
                         read[reader] = Some((key, truth[key], of_file, of_list));
                     }
                     Step::Put { reader } => if let Some((key, seen, of_file, of_list)) = read[reader] {
@@ -509,7 +522,7 @@ mod tests {
                     }
                 }
                 for key in 0..KEYS {
-                    if let Some(given) = text(memory.lookup(&mod_of(key))) {
+                    if let Some(given) = text(memory.lookup(&mod_of(key), FIRST)) {
                         prop_assert_eq!(given, truth[key].to_string());
                     }
                     let list = memory.metadata(&list_of(key));

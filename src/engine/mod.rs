@@ -24,6 +24,7 @@ mod recent;
 mod refresh;
 mod relay;
 mod reverify;
+mod rules;
 mod slow;
 mod still_absent;
 #[cfg(test)]
@@ -32,6 +33,7 @@ mod tokens;
 mod validity;
 mod vouch;
 
+use std::ops::Deref;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -40,6 +42,7 @@ use tokio::sync::Semaphore;
 use absent::Absences;
 pub use answer::{Answer, CacheStatus, Content};
 use appeared::Appeared;
+use context::FlightKey;
 pub use context::RequestContext;
 pub use databases::{Kept, Network, Ways};
 pub use error::{Class, EngineError};
@@ -55,14 +58,17 @@ use prefetch::{Fetch, Scheduler};
 pub use refresh::Refresher;
 pub use relay::{Relayed, SumdbTarget};
 pub use reverify::Reverified;
+use rules::CurrentRules;
+pub use rules::{Freshness, Rules, VouchSettings};
 pub use tokens::{BadTokenName, MOST_TOKENS, TokenError, TokenName, Tokens};
-pub use validity::{Validities, Validity};
-pub use vouch::{Foresight, Refusal, Said, VouchSettings, Vouched, Voucher};
+pub use validity::{RulesGeneration, Validities, Validity};
+pub use vouch::{Foresight, Refusal, Said, Vouched, Voucher};
 
 use crate::clock::SharedClock;
 use crate::flights::{self, Flights};
 use crate::gomod::ModulePath;
-use crate::policy::{Decision, Policy, RouteDecision};
+use crate::kit::FetchContext;
+use crate::policy::RouteDecision;
 use crate::protocol::{FileKey, Key, Meta, MetaKey};
 use crate::store::Store;
 use crate::telemetry::metrics::EngineMetrics;
@@ -76,17 +82,9 @@ const PUBLISHING: usize = 512;
 /// Lists in files that are read at once.
 const LARGE_LISTS: usize = 4;
 
-/// How the engine behaves.
+/// How the engine behaves, from its start to its end. What can be changed while it runs is in [`Rules`].
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// How long a changing answer is fresh.
-    pub ttl: Duration,
-    /// How long a 404 or 410 is remembered.
-    pub negative_ttl: Duration,
-    /// How long a 403 is remembered.
-    pub refused_ttl: Duration,
-    /// How long a client waits for a refresh when there is an old copy.
-    pub refresh_wait: Duration,
     /// Bytes of the memory cache.
     pub memory: u64,
     /// Fetches of small things at once.
@@ -102,9 +100,8 @@ pub struct Settings {
 /// The engine.
 pub struct Engine {
     settings: Settings,
-    policy: Policy,
+    rules: CurrentRules,
     store: Store,
-    chains: Chains,
     prefetch: Arc<Scheduler>,
     voucher: Arc<Voucher>,
     clock: SharedClock,
@@ -121,9 +118,10 @@ pub struct Engine {
     tidying: Semaphore,
     /// So many large lists are read at once, to derive something from them.
     large_lists: Semaphore,
-    small_flights: Flights<FileKey, flights::Outcome<Result<fetched::FetchedFile, EngineError>>>,
-    zip_flights: Flights<FileKey, Arc<ZipFlight>>,
-    meta_flights: Flights<MetaKey, flights::Outcome<fetched::MetaOutcome>>,
+    small_flights:
+        Flights<FlightKey<FileKey>, flights::Outcome<Result<fetched::FetchedFile, EngineError>>>,
+    zip_flights: Flights<FlightKey<FileKey>, Arc<ZipFlight>>,
+    meta_flights: Flights<FlightKey<MetaKey>, flights::Outcome<fetched::MetaOutcome>>,
     slow: slow::SlowFetches,
     /// What hashes and checks zips.
     hashers: Arc<Hashers>,
@@ -133,9 +131,8 @@ impl Engine {
     /// Joins the parts. The chain may become known later: the default one is read while clients are served already.
     pub fn new(
         settings: Settings,
-        policy: Policy,
+        rules: Rules,
         store: Store,
-        chains: Chains,
         voucher: Arc<Voucher>,
         clock: SharedClock,
         metrics: EngineMetrics,
@@ -145,13 +142,10 @@ impl Engine {
         let validities = Validities::default();
         Arc::new_cyclic(|engine: &Weak<Engine>| Engine {
             memory: MemoryCache::new(settings.memory, validities.clone()),
+            rules: CurrentRules::new(rules, validities.clone()),
             validities,
             appeared: Appeared::default(),
-            negatives: Negatives::new(
-                settings.negative_ttl,
-                settings.refused_ttl,
-                Arc::clone(&clock),
-            ),
+            negatives: Negatives::new(Arc::clone(&clock)),
             absences: Absences::new(store.clone(), Arc::clone(&clock)),
             recent: Recent::default(),
             publishing: Semaphore::new(PUBLISHING),
@@ -163,9 +157,7 @@ impl Engine {
             slow: slow::SlowFetches::default(),
             hashers: Arc::new(Hashers::start()),
             settings,
-            policy,
             store,
-            chains,
             prefetch: Scheduler::new(
                 settings.prefetch,
                 Arc::clone(&clock),
@@ -215,27 +207,19 @@ impl Engine {
     }
 
     /// Where a module comes from; what is refused comes from nowhere.
-    async fn chain_of(&self, decision: &Decision) -> Chain {
-        match &decision.route {
-            RouteDecision::Upstream => self.public_chain().await,
-            RouteDecision::Route(number) => self.chains.route(*number),
-            RouteDecision::Private(_) => self.chains.private.clone(),
+    async fn chain_of(&self, context: &RequestContext) -> Chain {
+        let chains = &context.rules.chains;
+        match &context.decision.route {
+            RouteDecision::Upstream => chains.known_public().await,
+            RouteDecision::Route(number) => chains.route(*number),
+            RouteDecision::Private(_) => chains.private.clone(),
             RouteDecision::Refused(_) | RouteDecision::Nowhere => Chain::default(),
-        }
-    }
-
-    /// The chain of public modules, once it is known.
-    async fn public_chain(&self) -> Chain {
-        let mut chain = self.chains.public.clone();
-        match chain.wait_for(Option::is_some).await {
-            Ok(known) => known.clone().unwrap_or_default(),
-            Err(_) => Chain::default(),
         }
     }
 
     /// The chain of public modules, if it is known already.
     pub fn known_chain(&self) -> Option<Chain> {
-        self.chains.public.borrow().clone()
+        self.rules.peek().chains.public.borrow().clone()
     }
 
     /// The upstreams of routes whose modules are private, in the routes' order, each once. Their names are not for
@@ -256,8 +240,9 @@ impl Engine {
 
     fn upstreams_of_routes(&self, private: bool) -> Vec<Arc<str>> {
         let mut names: Vec<Arc<str>> = Vec::new();
-        for (number, chain) in self.chains.routes.iter().enumerate() {
-            if self.policy.is_private_route(number) != private {
+        let rules = self.rules();
+        for (number, chain) in rules.chains.routes.iter().enumerate() {
+            if rules.policy.is_private_route(number) != private {
                 continue;
             }
             for name in chain.iter().flat_map(Chain::proxies) {
@@ -269,9 +254,27 @@ impl Engine {
         names
     }
 
-    /// The rules in force.
-    pub fn policy(&self) -> &Policy {
-        &self.policy
+    /// The rules in force, for as long as somebody goes by them.
+    pub fn rules(&self) -> Arc<Rules> {
+        self.rules.load()
+    }
+
+    /// The rules in force, for a look at them.
+    pub fn rules_now(&self) -> impl Deref<Target = Arc<Rules>> {
+        self.rules.peek()
+    }
+
+    /// For work in the background about a module.
+    fn background(&self, module: &ModulePath, fetch: FetchContext) -> RequestContext {
+        let rules = self.rules();
+        let decision = rules.policy.decide(module);
+        RequestContext::in_background(rules, decision, fetch)
+    }
+
+    /// Puts other rules in force. When this returns, nothing is answered by the ones before any more but requests that
+    /// were made under them.
+    pub fn swap_rules(&self, rules: Rules) {
+        self.rules.swap(rules, self.clock.now());
     }
 
     /// What is kept.
@@ -326,11 +329,11 @@ impl Engine {
     }
 
     /// Remembers an answer that says "no" with authority.
-    fn remember_no(&self, key: &Key, error: &EngineError) {
+    fn remember_no(&self, key: &Key, error: &EngineError, context: &RequestContext) {
         if error.nobody_asked {
             return;
         }
-        self.negatives.put(key, error);
+        self.negatives.put(key, error, context);
         self.absences.note(key, error);
     }
 

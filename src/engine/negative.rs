@@ -1,12 +1,12 @@
 //! What does not exist, remembered for a short while, in which nobody is asked. What is left of it after that is in
 //! `absent.rs`.
 
-use std::time::Duration;
-
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
+use super::context::RequestContext;
 use super::error::{Class, EngineError};
+use super::validity::RulesGeneration;
 use crate::clock::{SharedClock, Timestamp};
 use crate::protocol::{FileKey, Key, Kind, Meta, MetaKey};
 
@@ -19,58 +19,67 @@ const OVERHEAD: usize = 512;
 #[derive(Clone)]
 struct Weigh;
 
-impl Weighter<Key, (Timestamp, EngineError)> for Weigh {
-    fn weight(&self, key: &Key, (_, error): &(Timestamp, EngineError)) -> u64 {
-        let words: usize = error.lines.iter().map(String::len).sum();
+/// What is remembered.
+#[derive(Clone)]
+struct Entry {
+    until: Timestamp,
+    /// Under which rules it was said.
+    rules: RulesGeneration,
+    error: EngineError,
+}
+
+impl Weighter<Key, Entry> for Weigh {
+    fn weight(&self, key: &Key, entry: &Entry) -> u64 {
+        let words: usize = entry.error.lines.iter().map(String::len).sum();
         (OVERHEAD + key.module().as_str().len() + words) as u64
     }
 }
 
 /// Authoritative "no"s.
 pub struct Negatives {
-    cache: Cache<Key, (Timestamp, EngineError), Weigh>,
-    ttl: Duration,
-    refused_ttl: Duration,
+    cache: Cache<Key, Entry, Weigh>,
     clock: SharedClock,
 }
 
 impl Negatives {
-    /// 404 and 410 hold for `ttl`, a 403 and what was too large for `refused_ttl`.
-    pub fn new(ttl: Duration, refused_ttl: Duration, clock: SharedClock) -> Self {
+    /// Of none yet.
+    pub fn new(clock: SharedClock) -> Self {
         Negatives {
             cache: Cache::with_weighter(ENTRIES, WEIGHT, Weigh),
-            ttl,
-            refused_ttl,
             clock,
         }
     }
 
     /// What is remembered and still holds for this client: one that has things asked for again does not have what was
     /// too large sent again.
-    pub fn get_for(&self, key: &Key, no_cache: bool) -> Option<EngineError> {
-        self.get(key).filter(|error| !no_cache || error.too_large)
+    pub fn get_for(&self, key: &Key, context: &RequestContext) -> Option<EngineError> {
+        let no_cache = context.fetch.no_cache;
+        self.get(key, context)
+            .filter(|error| !no_cache || error.too_large)
     }
 
     /// What is remembered, if it still holds.
-    pub fn get(&self, key: &Key) -> Option<EngineError> {
-        let (until, error) = self.cache.get(key)?;
-        if self.clock.now() < until {
-            return Some(error);
+    pub fn get(&self, key: &Key, context: &RequestContext) -> Option<EngineError> {
+        let entry = self.cache.get(key)?;
+        if self.clock.now() < entry.until {
+            return (entry.rules == context.generation()).then_some(entry.error);
         }
         self.cache.remove(key);
         None
     }
 
-    /// Remembers an answer that says "no" with authority. That of a canonical `.info` is not remembered: a new tag is
+    /// Remembers an answer that says "no" with authority: 404 and 410 for as long as the rules say, a 403 and what was too
+    /// large for less. That of a canonical `.info` is not remembered: a new tag is
     /// usable at once.
-    pub fn put(&self, key: &Key, error: &EngineError) {
+    pub fn put(&self, key: &Key, error: &EngineError, context: &RequestContext) {
         if error.stale.is_some() {
             return;
         }
+        let freshness = &context.rules.freshness;
         let ttl = match error.class {
-            Class::Absent { .. } => self.ttl,
-            Class::Refused => self.refused_ttl,
-            _ if error.too_large => self.refused_ttl,
+            Class::Absent { .. } => freshness.negative_ttl,
+            Class::Refused => freshness.refused_ttl,
+            _ if error.too_large => freshness.refused_ttl,
             _ => return,
         };
         if !error.too_large
@@ -90,7 +99,12 @@ impl Negatives {
                 .0
                 .saturating_add(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)),
         );
-        self.cache.insert(key.clone(), (until, error.clone()));
+        let entry = Entry {
+            until,
+            rules: context.generation(),
+            error: error.clone(),
+        };
+        self.cache.insert(key.clone(), entry);
     }
 
     /// A version exists after all: its other files may, too, and so does its module.

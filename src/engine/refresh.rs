@@ -48,7 +48,8 @@ impl Refresher {
     /// Looks for what is asked for often and soon gets old, and begins to renew it.
     pub fn look(&mut self) {
         let now = self.engine.clock.now().0;
-        let ttl = u64::try_from(self.engine.settings.ttl.as_millis()).unwrap_or(u64::MAX);
+        let ttl = self.engine.rules_now().freshness.ttl.as_millis();
+        let ttl = u64::try_from(ttl).unwrap_or(u64::MAX);
         let due = Timestamp(now.saturating_sub(ttl / 4 * 3));
         let old = Timestamp(now.saturating_sub(ttl));
         for key in self.engine.recent.take_due(due, old) {

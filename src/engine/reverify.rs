@@ -132,7 +132,11 @@ impl Engine {
                 }
                 Err(mismatch) => self.revoke_wrong(key, &h1, &mismatch).await,
             },
-            Err(refusal) => self.not_vouched(key, &file, &h1, record, refusal).await,
+            Err(refusal) => {
+                let first_seen = context.rules.verification.first_seen_unknown;
+                self.not_vouched(key, &file, &h1, record, refusal, first_seen)
+                    .await
+            }
         }
     }
 
@@ -181,12 +185,13 @@ impl Engine {
         h1: &H1,
         mut record: PendingRecord,
         refusal: Refusal,
+        first_seen_unknown: bool,
     ) -> Result<Step, EngineError> {
         let every = u64::try_from(self.settings.reverify_every.as_millis()).unwrap_or(u64::MAX / 8);
         let in_vain = refusal.error.is_unavailable();
         let unknown = matches!(refusal.error, SumdbError::Unknown { .. });
         record.unknown = if unknown { record.unknown + 1 } else { 0 };
-        let pause = if unknown && self.voucher.settings().first_seen_unknown {
+        let pause = if unknown && first_seen_unknown {
             let Some(first_seen) = self.first_seen(key, file, h1, true).await? else {
                 return Ok(Step::Revoked);
             };
@@ -264,6 +269,7 @@ impl Engine {
     /// Marks what was kept under other rules: what a database covers now, and
     /// none has vouched for yet, is asked about.
     pub async fn look_through_kept(&self, rules: &str) -> Result<(), EngineError> {
+        let in_force = self.rules();
         if self.store.rules().await?.as_deref() != Some(rules) {
             // Looking through millions takes a part of one core only.
             let mut walk = OverRecords::of(&self.store).resting(LOOK_REST);
@@ -271,7 +277,7 @@ impl Engine {
                 let unverified = page.files.into_iter().filter_map(|(key, record)| {
                     let open = key.kind != Kind::Info
                         && record.verified != Verified::Sumdb
-                        && self.voucher.covers(&self.policy.decide(&key.module));
+                        && self.voucher.covers(&in_force.policy.decide(&key.module));
                     open.then_some(key)
                 });
                 self.store

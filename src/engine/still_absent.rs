@@ -50,9 +50,14 @@ impl Engine {
                         break asked;
                     }
                     // It goes on without this client; unless somebody is slow rather than away.
-                    let chain = self.chain_of(&context.decision).await;
+                    let chain = self.chain_of(context).await;
                     if !chain.has_answered_since(begun) {
-                        return Err(self.still_absent(key, kept, "its sources do not answer"));
+                        return Err(self.still_absent(
+                            key,
+                            kept,
+                            context,
+                            "its sources do not answer",
+                        ));
                     }
                 }
             }
@@ -68,7 +73,7 @@ impl Engine {
         Err(match kept {
             Some(kept) => {
                 let why = error.lines.first().map_or("", String::as_str);
-                self.still_absent(key, &kept, why)
+                self.still_absent(key, &kept, context, why)
             }
             None => error,
         })
@@ -85,7 +90,13 @@ impl Engine {
         self.or_absence(&key, context, Some(SILENCE), asking).await
     }
 
-    fn still_absent(&self, key: &Key, kept: &AbsentRecord, why: &str) -> EngineError {
+    fn still_absent(
+        &self,
+        key: &Key,
+        kept: &AbsentRecord,
+        context: &RequestContext,
+        why: &str,
+    ) -> EngineError {
         let age = self.clock.now().since(kept.at);
         tracing::warn!(resource = %key, why, age = age.as_secs(), "answered with a kept \"not found\"");
         let class = Class::Absent { gone: kept.gone };
@@ -99,7 +110,7 @@ impl Engine {
         error.upstream = kept.from.clone();
         error.stale = Some(Stale {
             age,
-            over: age.saturating_sub(self.settings.negative_ttl),
+            over: age.saturating_sub(context.rules.freshness.negative_ttl),
         });
         error
     }

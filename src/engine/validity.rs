@@ -17,8 +17,8 @@
 //! was ended is still the last that is known of a list or a query: the memory cache keeps it, as one that is past its
 //! time.
 //!
-//! Rules that come from the configuration take part in the same way: whoever decides by a snapshot of them takes the
-//! validity first, and whoever puts another snapshot in its place moves every generation on after that.
+//! Rules that come from the configuration take part in the same way: a validity carries the number of the rules that the
+//! answer is made under ([`RulesGeneration`]), and holds only as long as these are in force.
 
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::Arc;
@@ -36,6 +36,30 @@ const NEVER: Timestamp = Timestamp(u64::MAX);
 pub struct Validities {
     slots: Arc<[AtomicU32]>,
     hasher: Arc<RandomState>,
+    /// The number of the rules in force.
+    rules: Arc<AtomicU32>,
+}
+
+/// Which rules something was made under: a number that grows by one whenever others are put in force. The default is that
+/// of the first ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct RulesGeneration(u32);
+
+impl RulesGeneration {
+    /// That of the first ones.
+    #[cfg(test)]
+    pub(crate) const FIRST: RulesGeneration = RulesGeneration(0);
+
+    /// As a number, for tests.
+    #[cfg(test)]
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+
+    /// That of the rules after these.
+    pub(super) fn next(self) -> Self {
+        RulesGeneration(self.0.wrapping_add(1))
+    }
 }
 
 /// How long an answer may be given: until what it was made of changes, or, if it gets old, until then.
@@ -43,10 +67,16 @@ pub struct Validities {
 pub struct Validity {
     slot: u32,
     generation: u32,
+    rules: RulesGeneration,
     until: Timestamp,
 }
 
 impl Validity {
+    /// The rules that the answer was made under.
+    pub fn rules(&self) -> RulesGeneration {
+        self.rules
+    }
+
     /// The same, but at the most until then.
     pub fn until(self, until: Timestamp) -> Self {
         Validity { until, ..self }
@@ -72,23 +102,39 @@ impl Validities {
         Validities {
             slots: (0..count).map(|_| AtomicU32::new(0)).collect(),
             hasher: Arc::default(),
+            rules: Arc::default(),
         }
     }
 
-    /// The validity of an answer about `key` that is made from now on. It does not get old.
-    pub fn of(&self, key: &impl Hash) -> Validity {
-        // Below the number of slots, so within u32 and usize.
-        let slot = (self.hasher.hash_one(key) % self.slots.len() as u64) as u32;
+    /// The validity of an answer about `key` that is made from now on under these rules. It does not get old.
+    pub fn of(&self, key: &impl Hash, rules: RulesGeneration) -> Validity {
+        let slot = self.slot(key);
         Validity {
             slot,
             generation: self.generation(slot),
+            rules,
             until: NEVER,
         }
     }
 
+    fn slot(&self, key: &impl Hash) -> u32 {
+        // Below the number of slots, so within u32 and usize.
+        (self.hasher.hash_one(key) % self.slots.len() as u64) as u32
+    }
+
+    /// Others are in force from now on: whatever was made under those before holds no more.
+    pub(super) fn rules_changed(&self, rules: RulesGeneration) {
+        self.rules.store(rules.0, Ordering::Release);
+    }
+
+    /// Whether these are in force.
+    pub(super) fn are_in_force(&self, rules: RulesGeneration) -> bool {
+        self.rules.load(Ordering::Acquire) == rules.0
+    }
+
     /// What answers about `key` are made of has changed: those made so far hold no more.
     pub fn end(&self, key: &impl Hash) {
-        let slot = self.of(key).slot;
+        let slot = self.slot(key);
         self.slots[slot as usize].fetch_add(1, Ordering::AcqRel);
     }
 
@@ -110,7 +156,7 @@ impl Validities {
 
     /// Whether it has not been ended, however old it is.
     pub fn is_current(&self, validity: &Validity) -> bool {
-        self.generation(validity.slot) == validity.generation
+        self.generation(validity.slot) == validity.generation && self.are_in_force(validity.rules)
     }
 
     /// Whether an answer may be given. The time is read only where it matters.
@@ -131,13 +177,16 @@ mod tests {
         move || Timestamp(now)
     }
 
+    const FIRST: RulesGeneration = RulesGeneration::FIRST;
+
     fn never() -> Timestamp {
         panic!("the time is not read where it does not matter")
     }
 
     /// Two keys that share no slot.
     fn two(validities: &Validities) -> (u32, u32) {
-        let other = (1..).find(|key| validities.of(key).slot != validities.of(&0_u32).slot);
+        let other =
+            (1..).find(|key| validities.of(key, FIRST).slot != validities.of(&0_u32, FIRST).slot);
         (0, other.unwrap())
     }
 
@@ -145,12 +194,12 @@ mod tests {
     fn a_change_ends_what_was_made_before_it() {
         let validities = Validities::default();
         let (key, other) = two(&validities);
-        let (before, others) = (validities.of(&key), validities.of(&other));
+        let (before, others) = (validities.of(&key, FIRST), validities.of(&other, FIRST));
         assert!(validities.holds(&before, never));
         validities.end(&key);
         assert!(!validities.holds(&before, never));
         assert!(validities.holds(&others, never), "another key's");
-        assert!(validities.holds(&validities.of(&key), never));
+        assert!(validities.holds(&validities.of(&key, FIRST), never));
         // Clones are the same.
         validities.clone().end(&other);
         assert!(!validities.holds(&others, never));
@@ -159,15 +208,34 @@ mod tests {
     #[test]
     fn what_shares_a_slot_ends_together() {
         let validities = Validities::with_slots(1);
-        let (one, two) = (validities.of(&"one"), validities.of(&"two"));
+        let (one, two) = (validities.of(&"one", FIRST), validities.of(&"two", FIRST));
         validities.end(&"one");
         assert!(!validities.holds(&one, never) && !validities.holds(&two, never));
     }
 
     #[test]
+    fn other_rules_end_everything() {
+        let validities = Validities::default();
+        let before = validities.of(&"list", FIRST);
+        let second = FIRST.next();
+        let after = validities.of(&"list", second);
+        assert!(validities.holds(&before, never) && !validities.holds(&after, never));
+        validities.rules_changed(second);
+        assert!(!validities.holds(&before, never) && validities.holds(&after, never));
+        // Whoever still works under the old ones.
+        assert!(!validities.holds(&validities.of(&"list", FIRST), never));
+        assert_eq!(
+            validities
+                .renew(before)
+                .map(|it| validities.is_current(&it)),
+            Some(false)
+        );
+    }
+
+    #[test]
     fn what_gets_old_holds_until_then() {
         let validities = Validities::default();
-        let list = validities.of(&"list").until(Timestamp(100));
+        let list = validities.of(&"list", FIRST).until(Timestamp(100));
         assert!(validities.holds(&list, at(99)));
         assert!(!validities.holds(&list, at(100)));
         assert!(validities.is_current(&list), "nothing has changed");
@@ -178,7 +246,7 @@ mod tests {
     #[test]
     fn only_what_holds_is_renewed() {
         let validities = Validities::default();
-        let (mine, others) = (validities.of(&"list"), validities.of(&"list"));
+        let (mine, others) = (validities.of(&"list", FIRST), validities.of(&"list", FIRST));
         let renewed = validities.renew(mine).unwrap();
         assert!(validities.is_current(&renewed));
         assert!(!validities.is_current(&mine) && !validities.is_current(&others));
@@ -191,6 +259,7 @@ mod tests {
         let validity = |generation| Validity {
             slot: 0,
             generation,
+            rules: FIRST,
             until: NEVER,
         };
         for (first, second) in [(0, 1), (7, 1000), (u32::MAX, 0), (u32::MAX - 3, 5)] {
@@ -205,9 +274,9 @@ mod tests {
     fn generations_go_round() {
         let validities = Validities::with_slots(1);
         validities.slots[0].store(u32::MAX, Ordering::Release);
-        let before = validities.of(&0);
+        let before = validities.of(&0, FIRST);
         validities.end(&0);
-        let after = validities.of(&0);
+        let after = validities.of(&0, FIRST);
         assert!(!validities.is_current(&before) && before.is_before(&after));
         validities.slots[0].store(u32::MAX, Ordering::Release);
         let renewed = validities.renew(before).unwrap();

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use super::context::RequestContext;
 use super::databases::database_error;
 use super::error::{Class, EngineError};
+use super::rules::VouchSettings;
 use crate::clock::SharedClock;
 use crate::gomod::{H1, ModulePath, Version};
 use crate::kit::{FetchContext, Priority};
@@ -26,20 +27,8 @@ const SHORT_PATIENCE: Duration = Duration::from_secs(2);
 const NO_PATIENCE: Duration = Duration::from_millis(100);
 const LATELY: Duration = Duration::from_secs(5);
 
-/// What to do where a database does not help.
-#[derive(Clone, Copy, Debug)]
-pub struct VouchSettings {
-    /// Serve what no database can be asked about; else refuse it.
-    pub serve_unverified: bool,
-    /// Hold what the databases do not know to the checksum seen first; else refuse it.
-    pub first_seen_unknown: bool,
-    /// How long a file waits for its look-up, from the beginning of its flight.
-    pub patience: Duration,
-}
-
 /// Vouches for files.
 pub struct Voucher {
-    settings: VouchSettings,
     databases: Vec<Arc<Database>>,
     store: Store,
     clock: SharedClock,
@@ -71,7 +60,7 @@ pub struct Vouched {
 pub struct Vouching {
     voucher: Arc<Voucher>,
     key: FileKey,
-    context: FetchContext,
+    context: RequestContext,
     asked: Option<Asked>,
     /// Where the answer of a look-up that has not begun yet will be told.
     answer_to: Mutex<Option<watch::Sender<LookUp>>>,
@@ -103,14 +92,8 @@ pub struct Refusal {
 
 impl Voucher {
     /// Databases are asked in this order; the first that knows a version decides.
-    pub fn new(
-        settings: VouchSettings,
-        databases: Vec<Arc<Database>>,
-        store: Store,
-        clock: SharedClock,
-    ) -> Arc<Self> {
+    pub fn new(databases: Vec<Arc<Database>>, store: Store, clock: SharedClock) -> Arc<Self> {
         Arc::new(Voucher {
-            settings,
             databases,
             store,
             clock,
@@ -121,11 +104,6 @@ impl Voucher {
     /// The databases.
     pub fn databases(&self) -> &[Arc<Database>] {
         &self.databases
-    }
-
-    /// How it behaves.
-    pub fn settings(&self) -> &VouchSettings {
-        &self.settings
     }
 
     /// Whether databases are asked about a module of which the rules say this.
@@ -148,11 +126,16 @@ impl Voucher {
     }
 
     /// Whether a kept file may be served as it is: under `refuse`, what could not be verified when it came may not.
-    pub fn allows(&self, key: &FileKey, verified: Verified, decision: &Decision) -> bool {
-        self.settings.serve_unverified
+    pub(super) fn allows(
+        &self,
+        key: &FileKey,
+        verified: Verified,
+        context: &RequestContext,
+    ) -> bool {
+        context.rules.verification.serve_unverified
             || verified != Verified::None
             || key.kind == Kind::Info
-            || !self.covers(decision)
+            || !self.covers(&context.decision)
     }
 
     /// Forgets that databases do not know a version, so that they are asked again.
@@ -170,13 +153,13 @@ impl Voucher {
 
     /// A flight for this `.mod` or `.zip` begins. Its look-up does as soon as the file is known to exist
     /// (`Vouching::found`): what nobody has is no business of a database.
-    pub fn begin(self: &Arc<Self>, key: &FileKey, context: &RequestContext) -> Vouching {
+    pub(super) fn begin(self: &Arc<Self>, key: &FileKey, context: &RequestContext) -> Vouching {
         let (sender, receiver) = watch::channel(None);
         let covered = self.covers(&context.decision);
         Vouching {
             voucher: Arc::clone(self),
             key: key.clone(),
-            context: context.fetch.clone(),
+            context: context.clone(),
             asked: covered.then_some(receiver),
             answer_to: Mutex::new(covered.then_some(sender)),
             since: Instant::now(),
@@ -185,11 +168,11 @@ impl Voucher {
     }
 
     /// Until when a file waits for a look-up that begins now, in a flight that began then.
-    fn waits_until(&self, since: Instant) -> Instant {
+    fn waits_until(&self, since: Instant, settings: &VouchSettings) -> Instant {
         let now = Instant::now();
-        let whole = self.settings.patience;
+        let whole = settings.patience;
         let in_vain = *self.in_vain.lock();
-        match in_vain.filter(|_| self.settings.serve_unverified) {
+        match in_vain.filter(|_| settings.serve_unverified) {
             Some(at) if at.elapsed() < LATELY => now + NO_PATIENCE.min(whole),
             Some(_) => now + SHORT_PATIENCE.min(whole),
             // The file itself may have used that up.
@@ -367,8 +350,8 @@ impl Vouching {
     /// The file exists: the databases are asked about it, if they are not already.
     pub fn found(&self) {
         self.begun.get_or_init(|| Begun {
-            until: self.voucher.waits_until(self.since),
-            for_a_prefetch: self.context.priority.is_prefetch(),
+            until: (self.voucher).waits_until(self.since, &self.context.rules.verification),
+            for_a_prefetch: self.context.fetch.priority.is_prefetch(),
         });
         let Some(answer_to) = self.answer_to.lock().take() else {
             return;
@@ -377,7 +360,7 @@ impl Vouching {
         // A look-up is small, and whoever comes to wait for a prefetch waits for it as well.
         let context = FetchContext {
             priority: Priority::Foreground,
-            ..self.context.clone()
+            ..self.context.fetch.clone()
         };
         tokio::spawn(async move {
             let said = voucher.ask(&key.module, &key.version, &context).await;
@@ -468,20 +451,19 @@ impl Vouching {
 
     fn judge(&self, refusal: &Refusal) -> Judgement {
         let (voucher, key) = (&self.voucher, &self.key);
+        let settings = &self.context.rules.verification;
         // The look-up may have ended before the alarm was raised, or not at all.
         let alarm = voucher.alarm().filter(|_| !refusal.error.is_grave());
         let refusal = alarm.as_ref().unwrap_or(refusal);
         match &refusal.error {
-            SumdbError::Unknown { .. } if voucher.settings.first_seen_unknown => {
-                Judgement::FirstSeen
-            }
+            SumdbError::Unknown { .. } if settings.first_seen_unknown => Judgement::FirstSeen,
             SumdbError::Unknown { text, .. } => {
                 Judgement::Refuse(voucher.not_known(key, &refusal.database, text))
             }
             error if error.is_grave() => {
                 Judgement::Refuse(database_error(&key.describe(), &refusal.database, error))
             }
-            _ if voucher.settings.serve_unverified => Judgement::Later,
+            _ if settings.serve_unverified => Judgement::Later,
             _ => Judgement::Refuse(voucher.unavailable(key, refusal)),
         }
     }

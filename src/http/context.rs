@@ -12,7 +12,7 @@ use super::caller::Head;
 use super::face::Face;
 use super::response_meta::RequestId;
 use super::via;
-use crate::engine::RequestContext;
+use crate::engine::{RequestContext, Rules};
 use crate::gomod::ModulePath;
 use crate::kit::{ClientId, FetchContext, TraceParent};
 use crate::policy::{Access, Caller, Decision, Standing};
@@ -23,9 +23,17 @@ const DISABLE_MODULE_FETCH: HeaderName = HeaderName::from_static("disable-module
 
 impl Face {
     /// Who makes a request, by the rules of the address that it came to.
-    pub fn caller(&self, access: Access, head: Head<'_>, remote: Option<IpAddr>) -> Caller {
+    pub fn caller(
+        &self,
+        rules: &Rules,
+        access: Access,
+        head: Head<'_>,
+        remote: Option<IpAddr>,
+    ) -> Caller {
+        let hops = hops(head.headers);
+        let proxies = &rules.trusted_proxies;
         Caller {
-            address: remote.map(|remote| self.from(remote, &hops(head.headers)).0),
+            address: remote.map(|remote| proxies.client(remote, hops.into_iter()).0),
             standing: access::standing(access, &self.tokens, head, remote),
         }
     }
@@ -39,17 +47,18 @@ impl Face {
         cached_only: bool,
     ) -> RequestContext {
         let headers = &request.headers;
+        let rules = self.engine.rules();
         let decision = match module {
-            Some(module) => self.engine.policy().decide(module),
+            Some(module) => rules.policy.decide(module),
             None => Decision::default(),
         };
         // What is for everyone is asked for without a look at what most requests do not show.
-        let standing = match self.access.guards(&decision) {
-            true => access::standing(self.access, &self.tokens, request.into(), remote),
+        let standing = match rules.access.guards(&decision) {
+            true => access::standing(rules.access, &self.tokens, request.into(), remote),
             false => Standing::default(),
         };
         let hops = hops(headers);
-        let from = remote.map(|remote| self.from(remote, &hops));
+        let from = remote.map(|remote| rules.trusted_proxies.client(remote, hops.into_iter()));
         let caller = Caller {
             address: from.map(|(address, _)| address),
             standing,
@@ -69,12 +78,8 @@ impl Face {
             },
             decision,
             caller,
+            rules,
         }
-    }
-
-    /// Where a request comes from: what a front server says that is trusted, else the other end of the connection.
-    fn from<'a>(&self, remote: IpAddr, hops: &[&'a str]) -> (IpAddr, Option<&'a str>) {
-        self.trusted_proxies.client(remote, hops.iter().copied())
     }
 }
 

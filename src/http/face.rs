@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::responses::ResponseCache;
 use crate::engine::{Engine, Tokens};
-use crate::policy::{Access, TrustedProxies};
 use crate::store::Disk;
 use crate::telemetry::logs::LogSink;
 use crate::telemetry::metrics::Metrics;
@@ -13,12 +12,8 @@ use crate::telemetry::metrics::Metrics;
 pub struct Face {
     /// Answers for modules.
     pub engine: Arc<Engine>,
-    /// Who may have private modules.
-    pub access: Access,
     /// Who is known by which token.
     pub tokens: Arc<Tokens>,
-    /// Whose word is taken for where a request comes from.
-    pub trusted_proxies: TrustedProxies,
     /// Cached responses.
     pub responses: ResponseCache,
     /// What is counted.

@@ -17,7 +17,7 @@ use super::peer::Peer;
 use super::response_meta::ResponseMeta;
 use super::responses::CachedResponse;
 use super::{access, body, error, sumdb, via};
-use crate::engine::{Answer, CacheStatus, Content, EngineError, RequestContext};
+use crate::engine::{Answer, CacheStatus, Content, EngineError, RequestContext, RulesGeneration};
 use crate::protocol::{self, Key, Kind, Lifetime, Meta, Target, cache_control};
 use crate::store::Verified;
 use crate::telemetry::metrics::{Endpoint, Outcome};
@@ -60,13 +60,15 @@ pub async fn answer(face: &Face, request: &Parts, peer: &Peer) -> Response<Body>
     };
     // Before anything is looked up: whether it exists is not for everyone either.
     let context = face.context(request, peer.address, Some(key.module()), cached_only);
-    let guarded = face.access.guards(&context.decision);
-    if let Err(error) = access::admit(face.access, guarded, key.module(), &context.caller) {
+    let access = context.rules.access;
+    let guarded = access.guards(&context.decision);
+    if let Err(error) = access::admit(access, guarded, key.module(), &context.caller) {
         return error::response(&error, endpoint(&key));
     }
     let question = Question {
         endpoint: endpoint(&key),
         guarded,
+        rules: context.rules.generation(),
         key,
     };
     let mut response = module(face, request, peer, &question, &context).await;
@@ -107,6 +109,8 @@ struct Question {
     endpoint: Endpoint,
     /// The answer is for some only.
     guarded: bool,
+    /// By which rules that was decided.
+    rules: RulesGeneration,
 }
 
 /// A growing zip cannot be answered piecemeal to a request that is about the whole: HEAD, a part, a condition, or an
@@ -225,7 +229,9 @@ fn cacheable(question: &Question, answer: &Answer, status: StatusCode) -> Option
         verified: verified(question, answer),
         private: question.guarded,
         fetched: answer.fetched,
-        validity: answer.validity?,
+        validity: answer
+            .validity
+            .filter(|validity| validity.rules() == question.rules)?,
         length: HeaderValue::from(body.len()),
         body: body.clone(),
         file: answer.file.clone(),
@@ -380,6 +386,7 @@ mod tests {
             endpoint: endpoint(&key),
             key,
             guarded: false,
+            rules: RulesGeneration::FIRST,
         };
         let answer = Answer {
             content: Content::Bytes(Bytes::from_static(b"module corp.example.com/a\n")),
@@ -388,7 +395,7 @@ mod tests {
             fetched: None,
             cache: CacheStatus::Hit,
             from: None,
-            validity: Some(Validities::default().of(&question.key)),
+            validity: Some(Validities::default().of(&question.key, RulesGeneration::FIRST)),
             file: None,
         };
         let open = cacheable(&question, &answer, StatusCode::OK).unwrap();

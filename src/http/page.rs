@@ -18,7 +18,8 @@ use super::face::Face;
 use super::response_meta::ResponseMeta;
 use crate::breaker::{BreakerState, Standing};
 use crate::clock::Timestamp;
-use crate::policy::{Access, Caller, Standing as CallerStanding};
+use crate::engine::Rules;
+use crate::policy::{Access, Caller, Policy, Standing as CallerStanding};
 use crate::store::{Health, Room};
 use crate::telemetry::metrics::{Endpoint, Outcome};
 
@@ -30,6 +31,7 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src dat
 pub async fn page(
     State(face): State<Arc<Face>>,
     Extension(caller): Extension<Caller>,
+    Extension(rules): Extension<Arc<Rules>>,
     headers: HeaderMap,
 ) -> Response<Body> {
     let address = match &face.public_url {
@@ -38,9 +40,9 @@ pub async fn page(
     };
     let html = TEMPLATE
         .replace("{{address}}", &escape(&address))
-        .replace("{{private}}", &private(&face, &caller, &address))
+        .replace("{{private}}", &private(&rules.policy, &caller, &address))
         .replace("{{version}}", env!("CARGO_PKG_VERSION"))
-        .replace("{{state}}", &state(&face, &caller));
+        .replace("{{state}}", &state(&face, &rules, &caller));
     let mut response = Response::new(Body::from(html));
     let out = response.headers_mut();
     out.insert(
@@ -72,8 +74,7 @@ pub async fn icon() -> Response<Body> {
 
 /// What clients of private modules set beside the address. Patterns can be whole paths, so they are for those alone who
 /// may have the modules.
-fn private(face: &Face, caller: &Caller, address: &str) -> String {
-    let policy = face.engine.policy();
+fn private(policy: &Policy, caller: &Caller, address: &str) -> String {
     if !policy.has_private() {
         return String::new();
     }
@@ -178,7 +179,7 @@ fn standing(standing: &Standing) -> (String, Light) {
 }
 
 /// The table of states.
-fn state(face: &Face, caller: &Caller) -> String {
+fn state(face: &Face, rules: &Rules, caller: &Caller) -> String {
     let mut rows = String::new();
     let mut row = |name: &str, value: &str, light: Light| {
         let class = match light {
@@ -257,10 +258,10 @@ fn state(face: &Face, caller: &Caller) -> String {
             }
         }
     }
-    if face.engine.policy().has_private() {
+    if rules.policy.has_private() {
         // The patterns may be whole paths.
-        let patterns = match (caller.sees_private(), face.access) {
-            (true, _) => face.engine.policy().private_text(),
+        let patterns = match (caller.sees_private(), rules.access) {
+            (true, _) => rules.policy.private_text(),
             (false, Access::ThisMachine) => {
                 "for programs on this machine, and for those who have a token".to_owned()
             }

@@ -266,8 +266,11 @@ impl ResponseCache {
 mod tests {
     use super::*;
     use crate::clock::Clock;
+    use crate::engine::RulesGeneration;
     use parking_lot::Mutex;
     use std::time::Instant;
+
+    const FIRST: RulesGeneration = RulesGeneration::FIRST;
 
     struct Hand(Mutex<Timestamp>);
 
@@ -305,7 +308,7 @@ mod tests {
     #[test]
     fn a_revoked_file_is_neither_given_nor_cached() {
         let (validities, cache, _) = cache();
-        let taken = validities.of(&"a");
+        let taken = validities.of(&"a", FIRST);
         cache.put("/a", response("old", taken));
         assert_eq!(cache.at("/a").unwrap().body, "old");
         // Whoever has looked it up before goes on giving it; nobody after.
@@ -314,7 +317,7 @@ mod tests {
         // Somebody had asked the engine before that.
         cache.put("/a", response("old", taken));
         assert!(cache.at("/a").is_none());
-        cache.put("/a", response("new", validities.of(&"a")));
+        cache.put("/a", response("new", validities.of(&"a", FIRST)));
         cache.put("/a", response("old", taken));
         assert_eq!(
             cache.at("/a").unwrap().body,
@@ -328,13 +331,13 @@ mod tests {
         let (validities, cache, _) = cache();
         let paths: Vec<_> = (0..100).map(|number| format!("/{number}")).collect();
         for path in &paths {
-            cache.put(path, response("x", validities.of(path)));
+            cache.put(path, response("x", validities.of(path, FIRST)));
         }
-        let changed = validities.of(&paths[0]);
+        let changed = validities.of(&paths[0], FIRST);
         validities.end(&paths[0]);
         for path in &paths {
             // Any that shares its slot ends as well.
-            let is_other = validities.of(path) != validities.of(&paths[0]);
+            let is_other = validities.of(path, FIRST) != validities.of(&paths[0], FIRST);
             assert_eq!(cache.at(path).is_some(), is_other, "{path}");
         }
         assert!(!validities.holds(&changed, || Timestamp(0)));
@@ -348,7 +351,10 @@ mod tests {
         let fetched = Timestamp(1000);
         let list = || CachedResponse {
             fetched: Some(fetched),
-            ..response("v1.0.0\n", validities.of(&"list").until(Timestamp(2000)))
+            ..response(
+                "v1.0.0\n",
+                validities.of(&"list", FIRST).until(Timestamp(2000)),
+            )
         };
         cache.put("/list", list());
         *hand.0.lock() = Timestamp(1999);
@@ -370,7 +376,7 @@ mod tests {
         let (validities, cache, _) = cache();
         let large = CachedResponse {
             file: Some(LocalFile::of(b"content")),
-            ..response("content", validities.of(&"a"))
+            ..response("content", validities.of(&"a", FIRST))
         };
         cache.put("/a", large.clone());
         for _ in 0..1000 {

@@ -1,6 +1,6 @@
 //! Which path goes where.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -21,6 +21,7 @@ use super::face::Face;
 use super::peer::Peer;
 use super::responses::CachedResponse;
 use super::{error, modules, page, status};
+use crate::engine::Rules;
 use crate::policy::{Access, Caller};
 
 /// Whether something follows the head of a request that belongs to it.
@@ -36,8 +37,15 @@ pub struct Site {
     face: Arc<Face>,
     /// Whether modules are served here: their requests need no routing.
     modules: bool,
-    /// Who may be told of private modules there.
-    access: Access,
+    address: Listens,
+}
+
+/// Which of our addresses clients come to.
+enum Listens {
+    /// The one for everybody.
+    Public,
+    /// That of administration.
+    Admin(SocketAddr),
 }
 
 /// The largest head of a request. Bytes.
@@ -48,17 +56,17 @@ impl Site {
     pub fn public(face: Arc<Face>) -> Self {
         Site {
             router: public_router(Arc::clone(&face)),
-            access: face.access,
+            address: Listens::Public,
             modules: true,
             face,
         }
     }
 
     /// What the operator's address answers when there is one.
-    pub fn admin(face: Arc<Face>, access: Access) -> Self {
+    pub fn admin(face: Arc<Face>, address: SocketAddr) -> Self {
         Site {
             router: admin_router(Arc::clone(&face)),
-            access,
+            address: Listens::Admin(address),
             modules: false,
             face,
         }
@@ -81,8 +89,11 @@ impl Site {
     pub fn cached<B>(&self, request: &Request<B>, remote: IpAddr) -> Option<Arc<CachedResponse>> {
         let face = self.modules()?;
         let response = face.responses.get(request)?;
-        let caller = || face.caller(self.access, request.into(), Some(remote));
-        let admitted = self.access.admits(response.private, caller);
+        let rules = face.engine.rules_now();
+        let access = self.access(&rules);
+        let caller = || face.caller(&rules, access, request.into(), Some(remote));
+        let same = response.validity.rules() == rules.generation();
+        let admitted = same && access.admits(response.private, caller);
         admitted.then_some(response)
     }
 
@@ -93,13 +104,26 @@ impl Site {
         host: &[u8],
         remote: IpAddr,
     ) -> Option<Arc<CachedResponse>> {
-        let response = self.modules()?.responses.at(path)?;
+        let face = self.modules()?;
+        let response = face.responses.at(path)?;
+        let rules = face.engine.rules_now();
+        let access = self.access(&rules);
         let caller = || Caller {
             address: Some(remote),
-            standing: access::standing_of_plain(self.access, host, remote),
+            standing: access::standing_of_plain(access, host, remote),
         };
-        let admitted = self.access.admits(response.private, caller);
+        // Others may have been put in force since it was looked up: then they decide.
+        let same = response.validity.rules() == rules.generation();
+        let admitted = same && access.admits(response.private, caller);
         admitted.then_some(response)
+    }
+
+    /// Who may be told of private modules here.
+    fn access(&self, rules: &Rules) -> Access {
+        match self.address {
+            Listens::Public => rules.access,
+            Listens::Admin(address) => rules.access.for_admin(address),
+        }
     }
 
     fn modules(&self) -> Option<&Arc<Face>> {
@@ -129,9 +153,10 @@ impl Site {
             }
             _ => {
                 let mut request = request.map(Body::new);
-                let caller = self
-                    .face
-                    .caller(self.access, (&request).into(), peer.address);
+                let rules = self.face.engine.rules();
+                let access = self.access(&rules);
+                let caller = (self.face).caller(&rules, access, (&request).into(), peer.address);
+                request.extensions_mut().insert(rules);
                 request.extensions_mut().insert(caller);
                 request.extensions_mut().insert(peer);
                 match self.router.clone().oneshot(request).await {

@@ -61,8 +61,9 @@ pub async fn answer(
     };
     let context = face.context(request, peer.address, module, cached_only);
     if let Some(module) = module {
-        let guarded = face.access.guards(&context.decision);
-        if let Err(error) = access::admit(face.access, guarded, module, &context.caller) {
+        let access = context.rules.access;
+        let guarded = access.guards(&context.decision);
+        if let Err(error) = access::admit(access, guarded, module, &context.caller) {
             return refused(error);
         }
     }

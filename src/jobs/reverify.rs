@@ -19,7 +19,7 @@ impl Job for Reverify {
     const NAME: &'static str = "reverify";
 
     async fn run(&self, stop: &CancellationToken) {
-        let unlisted = self.engine.policy().unlisted();
+        let unlisted = self.engine.rules_now().policy.unlisted();
         let rules = self.engine.voucher().rules(&unlisted);
         let looked = stop.run_until_cancelled(self.engine.look_through_kept(&rules));
         if let Some(Err(error)) = looked.await {

@@ -128,6 +128,11 @@ impl Policy {
         })
     }
 
+    /// Whether private modules may be prefetched.
+    pub fn prefetches_private(&self) -> bool {
+        self.prefetches_private
+    }
+
     /// All patterns that keep modules' names from checksum databases.
     pub fn unlisted(&self) -> String {
         let routes = self.routes.iter().filter(|route| route.is_private());

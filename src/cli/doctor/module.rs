@@ -11,7 +11,7 @@ use crate::clock::SharedClock;
 use crate::engine::{Chain, FetchRequest};
 use crate::gomod::ModulePath;
 use crate::kit::FetchContext;
-use crate::policy::{Policy, RouteDecision};
+use crate::policy::RouteDecision;
 use crate::protocol::{Key, Meta, MetaKey};
 use crate::upstream::ChainSpec;
 use crate::vcs::direct::{Lodging, Place, Question, Way};
@@ -32,11 +32,7 @@ pub async fn explain(
     let routes = app::routes(loaded)?;
     let (_sender, public) = tokio::sync::watch::channel(None);
     let own = maker.chains(&routes, public);
-    let policy = Policy::new(
-        routes.rules,
-        app::patterns(&config.modules.private),
-        app::patterns(&config.sumdb.exclude),
-    );
+    let policy = app::policy(config, &routes.rules);
     let decision = policy.decide(module);
     say!("\nModule {module}");
     match &decision.private {

@@ -16,7 +16,6 @@ use crate::clock::SharedClock;
 use crate::config::{Environment, Loaded};
 use crate::engine::Network;
 use crate::gomod::Patterns;
-use crate::policy::Policy;
 use crate::store::{DataDir, Disk, Room};
 use crate::sumdb::Head;
 use crate::upstream::{ChainSpec, Toolchain, Upstream};
@@ -326,8 +325,7 @@ fn clients(loaded: &Loaded, toolchain: &Toolchain) -> Result<(), app::StartError
     say!("  go env -w GOPROXY={url}");
     say!("  or, to go around larder for what it does not have: go env -w GOPROXY={url},direct");
     let rules = app::routes(loaded)?.rules;
-    let private = app::patterns(&config.modules.private);
-    let policy = Policy::new(rules, private, Patterns::default());
+    let policy = app::policy(config, &rules);
     if policy.has_private() {
         let patterns = policy.private_text();
         say!("  for private modules: go env -w GONOSUMDB={patterns}");

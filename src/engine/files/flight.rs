@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::engine::Engine;
-use crate::engine::context::RequestContext;
+use crate::engine::context::{FlightKey, RequestContext};
 use crate::engine::error::{Class, EngineError};
 use crate::engine::memory::CachedFile;
 use crate::engine::origins::PATIENCE;
@@ -94,7 +94,7 @@ impl Engine {
         self: &Arc<Self>,
         key: &FileKey,
         context: &RequestContext,
-        place: Place<FileKey, P>,
+        place: Place<FlightKey<FileKey>, P>,
         flight: F,
     ) -> impl Future<Output = ()> + Send + use<F, P> {
         let (engine, key, context) = (Arc::clone(self), key.clone(), context.forked());
@@ -109,7 +109,7 @@ impl Engine {
         self: &Arc<Self>,
         key: &FileKey,
         context: &RequestContext,
-        place: Place<FileKey, P>,
+        place: Place<FlightKey<FileKey>, P>,
         flight: &F,
     ) {
         // Another flight may have landed between this one's client's look at what is kept and its start.
@@ -136,7 +136,7 @@ impl Engine {
         match fetched {
             Ok(fetched) => flight.publish(self, key.clone(), context, fetched).await,
             Err(error) => {
-                self.remember_no(&Key::File(key.clone()), &error);
+                self.remember_no(&Key::File(key.clone()), &error, context);
                 self.noted(key, &error, context);
                 place.leave();
                 flight.failed(error);

@@ -18,7 +18,7 @@ impl Engine {
         key: &FileKey,
         context: &RequestContext,
     ) -> Result<Option<CachedFile>, EngineError> {
-        match self.memory.lookup(key) {
+        match self.memory.lookup(key, context.generation()) {
             Some(file) => Ok(Some(file)),
             None => self.kept(key, context).await,
         }
@@ -31,12 +31,12 @@ impl Engine {
         context: &RequestContext,
     ) -> Result<Option<CachedFile>, EngineError> {
         // A fault of the store is an error, not a miss: saying that a kept file is not there would send clients away.
-        let validity = self.validities.of(key);
+        let validity = self.validities.of(key, context.generation());
         let Some(kept) = self.store.file(key).await? else {
             return Ok(None);
         };
         let verified = kept.record.verified;
-        if !self.voucher.allows(key, verified, &context.decision) {
+        if !self.voucher.allows(key, verified, context) {
             return Ok(None);
         }
         let in_memory = matches!(kept.content, store::Content::Bytes(_));
@@ -61,8 +61,7 @@ impl Engine {
                 continue;
             }
             let sibling = key.sibling(kind);
-            if self.memory.lookup(&sibling).is_some()
-                || matches!(self.store.record(&sibling).await, Ok(Some(_)))
+            if self.memory.has(&sibling) || matches!(self.store.record(&sibling).await, Ok(Some(_)))
             {
                 return true;
             }
@@ -76,7 +75,8 @@ impl Engine {
         key: &FileKey,
         context: &RequestContext,
     ) -> Option<EngineError> {
-        let error = (!context.fetch.no_cache).then(|| self.negatives.get(&Key::File(key.clone())));
+        let error =
+            (!context.fetch.no_cache).then(|| self.negatives.get(&Key::File(key.clone()), context));
         error.flatten().map(Self::from_negative)
     }
 

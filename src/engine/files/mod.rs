@@ -32,7 +32,7 @@ impl Engine {
             return Err(EngineError::not_kept(&key.describe()));
         }
         let as_key = Key::File(key.clone());
-        if let Some(error) = self.negatives.get_for(&as_key, context.fetch.no_cache) {
+        if let Some(error) = self.negatives.get_for(&as_key, context) {
             return Err(Self::from_negative(error));
         }
         self.prefetch.missed(key, context.prefetches_for());
@@ -56,7 +56,7 @@ impl Engine {
 
     /// Where a module comes from; a prefetch of a public one goes to no repository.
     async fn chain_for(&self, context: &RequestContext) -> Chain {
-        let chain = self.chain_of(&context.decision).await;
+        let chain = self.chain_of(context).await;
         let is_prefetch = context.fetch.priority.is_prefetch();
         match is_prefetch && context.decision.is_public_route() {
             true => chain.proxies_only(),

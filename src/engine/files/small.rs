@@ -53,7 +53,7 @@ impl Engine {
         context: &RequestContext,
     ) -> Option<Outcome<Result<FetchedFile, EngineError>>> {
         self.small_flights
-            .join(key, &context.fetch.priority, |place| {
+            .join(&context.flight(key), &context.fetch.priority, |place| {
                 let (fetched, receiver) = watch::channel(None);
                 let flight = SmallFlight { fetched };
                 (receiver, self.fly(key, context, place, flight))
@@ -175,7 +175,7 @@ impl Flight for SmallFlight {
             companions,
             from,
         } = fetched;
-        let validity = engine.validities.of(&key);
+        let validity = engine.validities.of(&key, context.generation());
         let content = store::Content::Bytes(body.clone());
         let file = CachedFile::new(&record, content, Some(validity));
         // A disk that cannot keep up slows the answers down, for a moment; then they go out unkept.

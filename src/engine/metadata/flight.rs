@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::clock::Timestamp;
 use crate::engine::Engine;
-use crate::engine::context::RequestContext;
+use crate::engine::context::{FlightKey, RequestContext};
 use crate::engine::error::{Class, EngineError};
 use crate::engine::fetched::MetaOutcome;
 use crate::engine::latest::Derivation;
@@ -34,7 +34,7 @@ impl Engine {
         since: Option<Timestamp>,
     ) -> Option<Outcome<MetaOutcome>> {
         self.meta_flights
-            .join(key, &context.fetch.priority, |place| {
+            .join(&context.flight(key), &context.fetch.priority, |place| {
                 let (sender, receiver) = watch::channel(None);
                 let (engine, key) = (Arc::clone(self), key.clone());
                 let context = context.forked();
@@ -61,16 +61,17 @@ impl Engine {
         key: MetaKey,
         context: RequestContext,
         since: Option<Timestamp>,
-        place: Place<MetaKey, Outcome<MetaOutcome>>,
+        place: Place<FlightKey<MetaKey>, Outcome<MetaOutcome>>,
         landed: watch::Sender<Option<MetaOutcome>>,
     ) {
         let begun = Begun {
-            validity: self.validities.of(&key),
+            validity: self.validities.of(&key, context.generation()),
             appeared: self.appeared.count(),
         };
         // Another flight may have landed between this one's client's look at what is kept and its start.
         let new = |meta: &CachedMetadata| {
             since.is_some_and(|since| meta.record.fetched >= since)
+                && meta.validity.rules() == context.generation()
                 && self.validities.is_current(&meta.validity)
         };
         if let Some(meta) = self.memory.metadata(&key).filter(new) {
@@ -80,31 +81,34 @@ impl Engine {
         }
         let as_key = Key::Meta(key.clone());
         if since.is_some()
-            && let Some(error) = self.negatives.get(&as_key)
+            && let Some(error) = self.negatives.get(&as_key, &context)
         {
             place.leave();
             landed.send_replace(Some(Err(Self::from_negative(error))));
             return;
         }
         // A repository may have to be fetched first.
-        let patience = self.chain_of(&context.decision).await.patience();
+        let patience = self.chain_of(&context).await.patience();
         let whole = patience.map_or(WHOLE, |patience| WHOLE.max(patience));
         let request_id = context.fetch.request_id.clone();
         let fetched = timeout(whole, Box::pin(self.fetch_meta(&key, &context))).await;
         match fetched.unwrap_or_else(|_| Err(too_slow(&key))) {
             Ok(fresh) => {
                 let before = self.memory.metadata(&key);
-                let meta = self.made_ready(&key, fresh, begun).await;
+                let meta = self.made_ready(&key, fresh, begun, &context).await;
                 let meta = self.memory.put_fetched(&key, meta);
                 self.negatives.forget(&as_key);
                 landed.send_replace(Some(Ok(meta.clone())));
                 self.absences.appeared(&as_key).await;
                 let changed = before.is_none_or(|before| before.etag != meta.etag);
-                self.keep_meta(&key, &meta.record, changed).await;
+                // What was decided by rules that are not in force any more is for those who asked under them.
+                if self.validities.are_in_force(context.generation()) {
+                    self.keep_meta(&key, &meta.record, changed).await;
+                }
                 place.leave();
             }
             Err(error) => {
-                self.remember_no(&as_key, &error);
+                self.remember_no(&as_key, &error, &context);
                 if error.is_denied() {
                     self.validities.end(&key);
                 }
@@ -151,7 +155,7 @@ impl Engine {
         };
         match asked {
             // Nobody can be asked, and nothing is kept: then it is what follows from what is kept of the list.
-            Err(error) if !error.is_denied() && self.kept_meta(key).await?.is_none() => {
+            Err(error) if !error.is_denied() && self.kept_meta(key, context).await?.is_none() => {
                 let derivation = Derivation {
                     kept_only: true,
                     ..derivation
@@ -167,8 +171,8 @@ impl Engine {
     async fn fetch(&self, key: &MetaKey, context: &RequestContext) -> Result<Fresh, EngineError> {
         let as_key = Key::Meta(key.clone());
         let request = FetchRequest::new(&as_key, &context.fetch);
-        let chain = self.chain_of(&context.decision).await;
-        let kept = self.kept_meta(key).await?;
+        let chain = self.chain_of(context).await;
+        let kept = self.kept_meta(key, context).await?;
         let validators = |kept: CachedMetadata| {
             let validators = Validators {
                 etag: kept.record.etag.clone(),

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::flight::{Begun, Fresh};
 use crate::engine::Engine;
+use crate::engine::context::RequestContext;
 use crate::engine::memory::CachedMetadata;
 use crate::engine::validity::Validity;
 use crate::gomod::{Version, info};
@@ -23,11 +24,12 @@ impl Engine {
         key: &MetaKey,
         fresh: Fresh,
         begun: Begun,
+        context: &RequestContext,
     ) -> CachedMetadata {
-        let until = self.gets_old(&fresh.record);
+        let until = context.rules.fresh_until(fresh.record.fetched);
         let mut meta = self.in_its_place(key, fresh, begun.validity).await;
         // What has appeared meanwhile outdates a list only if it lacks it.
-        let now = self.validities.of(key);
+        let now = self.validities.of(key, context.generation());
         let lists = |version: &Version| meta.lists(version);
         if key.meta != Meta::List || (self.appeared).all_since(begun.appeared, &key.module, lists) {
             meta.validity = now;

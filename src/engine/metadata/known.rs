@@ -1,26 +1,31 @@
 //! What is known of a changing answer: in memory or kept, fresh or not.
 
-use crate::clock::Timestamp;
 use crate::engine::Engine;
+use crate::engine::context::RequestContext;
 use crate::engine::error::EngineError;
 use crate::engine::memory::CachedMetadata;
 use crate::protocol::{FileKey, Meta, MetaKey};
-use crate::store::MetaRecord;
 
 impl Engine {
     /// The last answer that is known, of whatever age.
     pub(in crate::engine) async fn kept_meta(
         &self,
         key: &MetaKey,
+        context: &RequestContext,
     ) -> Result<Option<CachedMetadata>, EngineError> {
-        let validity = self.validities.of(key);
+        let validity = self.validities.of(key, context.generation());
         if let Some(meta) = self.memory.metadata(key) {
             return Ok(Some(meta));
         }
         let Some(record) = self.store.metadata(key).await? else {
             return Ok(None);
         };
-        let validity = validity.until(self.gets_old(&record));
+        // Since what was read may be of those who go by the rules of a moment later.
+        let until = match self.validities.are_in_force(context.generation()) {
+            true => context.rules.fresh_until(record.fetched),
+            false => record.fetched,
+        };
+        let validity = validity.until(until);
         let meta = match &record.file {
             None => CachedMetadata::new(record, None, validity),
             Some(named) => match self.store.list(&key.module, named)? {
@@ -64,13 +69,9 @@ impl Engine {
         }
     }
 
-    pub(super) fn is_fresh(&self, meta: &CachedMetadata) -> bool {
-        self.validities.holds(&meta.validity, || self.clock.now())
-    }
-
-    /// When a record is not fresh any more, if nothing outdates it before.
-    pub(super) fn gets_old(&self, record: &MetaRecord) -> Timestamp {
-        let ttl = u64::try_from(self.settings.ttl.as_millis()).unwrap_or(u64::MAX);
-        Timestamp(record.fetched.0.saturating_add(ttl))
+    /// Whether it is the answer to whoever goes by these rules: those that it was made under.
+    pub(super) fn is_fresh(&self, meta: &CachedMetadata, context: &RequestContext) -> bool {
+        meta.validity.rules() == context.generation()
+            && self.validities.holds(&meta.validity, || self.clock.now())
     }
 }

@@ -24,7 +24,7 @@ use crate::protocol::{Key, MetaKey};
 
 /// When somebody asked, and what was known then.
 #[derive(Clone, Copy)]
-struct Asked {
+struct Question {
     at: Timestamp,
     validity: Validity,
 }
@@ -37,25 +37,26 @@ impl Engine {
         context: &RequestContext,
     ) -> Result<Answer, EngineError> {
         let no_cache = context.fetch.no_cache;
-        let asked = self.asked(key);
-        let kept = self.kept_meta(key).await?;
+        let ttl = context.rules.freshness.ttl;
+        let asked = self.asked(key, context);
+        let kept = self.kept_meta(key, context).await?;
         if context.cached_only {
             let kept = kept.ok_or_else(|| EngineError::not_kept(&key.describe()))?;
-            return Ok(self.kept_answer(&kept));
+            return Ok(self.kept_answer(&kept, context));
         }
-        let known_no = self.negatives.get_for(&Key::Meta(key.clone()), no_cache);
+        let known_no = self.negatives.get_for(&Key::Meta(key.clone()), context);
         if !no_cache || known_no.is_some() {
             if let Some(error) = known_no {
                 // Only "it does not exist" goes before a kept copy.
                 return match kept.filter(|_| !error.is_absent()) {
-                    Some(kept) if self.is_fresh(&kept) => {
+                    Some(kept) if self.is_fresh(&kept, context) => {
                         Ok(self.answer(&kept, CacheStatus::Hit, None))
                     }
-                    Some(kept) => Ok(self.stale(key, &kept, &error.to_string())),
+                    Some(kept) => Ok(self.stale(key, &kept, ttl, &error.to_string())),
                     None => Err(Self::from_negative(error)),
                 };
             }
-            if let Some(kept) = kept.as_ref().filter(|kept| self.is_fresh(kept)) {
+            if let Some(kept) = kept.as_ref().filter(|kept| self.is_fresh(kept, context)) {
                 let mut answer = self.answer(kept, CacheStatus::Hit, None);
                 // It is counted often enough to be asked for again in time.
                 if self.recent.asked(key, kept.record.fetched) {
@@ -71,7 +72,7 @@ impl Engine {
             (None, false) => CacheStatus::Miss { stored },
         };
         if no_cache {
-            self.outwait(key).await;
+            self.outwait(key, context).await;
         }
         let since = (!no_cache).then_some(asked.at);
         let flight = self.ask_again(key, context, since);
@@ -79,25 +80,30 @@ impl Engine {
             (None, _) => Some(Err(EngineError::too_many())),
             (Some(flight), Some(kept)) if !no_cache => {
                 let landing = self.landing(key, context, asked, flight);
-                match timeout(self.settings.refresh_wait, landing).await {
+                match timeout(context.rules.freshness.refresh_wait, landing).await {
                     Ok(landed) => landed,
                     // It goes on without this client.
                     Err(_) => {
-                        return Ok(self.stale(key, kept, "the refresh takes longer than a moment"));
+                        return Ok(self.stale(
+                            key,
+                            kept,
+                            ttl,
+                            "the refresh takes longer than a moment",
+                        ));
                     }
                 }
             }
             (Some(flight), Some(_)) => outcome(flight).await,
             (Some(flight), None) => {
-                let wait = (!no_cache).then_some(self.settings.refresh_wait);
+                let wait = (!no_cache).then_some(context.rules.freshness.refresh_wait);
                 let landing = self.landing(key, context, asked, flight);
                 Some(self.new_answer(key, context, wait, landing).await)
             }
         };
         match (landed, kept) {
             // Derived from something that is itself past its time.
-            (Some(Ok(record)), _) if asked.at.since(record.record.fetched) > self.settings.ttl => {
-                Ok(self.stale(key, &record, "derived from a stale list"))
+            (Some(Ok(record)), _) if asked.at.since(record.record.fetched) > ttl => {
+                Ok(self.stale(key, &record, ttl, "derived from a stale list"))
             }
             (Some(Ok(record)), _) => {
                 self.prefetch.listed(key, context.prefetches_for());
@@ -105,18 +111,18 @@ impl Engine {
                 Ok(self.answer(&record, cache, Some(from)))
             }
             (Some(Err(error)), _) if error.is_denied() => Err(error),
-            (Some(Err(error)), Some(kept)) => Ok(self.stale(key, &kept, &error.to_string())),
+            (Some(Err(error)), Some(kept)) => Ok(self.stale(key, &kept, ttl, &error.to_string())),
             (Some(Err(error)), None) => Err(error),
-            (None, Some(kept)) => Ok(self.stale(key, &kept, "the fetch ended unexpectedly")),
+            (None, Some(kept)) => Ok(self.stale(key, &kept, ttl, "the fetch ended unexpectedly")),
             (None, None) => Err(EngineError::ours("the fetch ended unexpectedly")),
         }
     }
 
     /// For whoever asks now.
-    fn asked(&self, key: &MetaKey) -> Asked {
-        Asked {
+    fn asked(&self, key: &MetaKey, context: &RequestContext) -> Question {
+        Question {
             at: self.clock.now(),
-            validity: self.validities.of(key),
+            validity: self.validities.of(key, context.generation()),
         }
     }
 
@@ -126,12 +132,12 @@ impl Engine {
         self: &Arc<Self>,
         key: &MetaKey,
         context: &RequestContext,
-        asked: Asked,
+        asked: Question,
         flight: Outcome<MetaOutcome>,
     ) -> Option<MetaOutcome> {
         match outcome(flight).await {
             Some(Ok(meta)) if meta.validity.is_before(&asked.validity) => {
-                self.outwait(key).await;
+                self.outwait(key, context).await;
                 match self.ask_again(key, context, Some(asked.at)) {
                     Some(flight) => outcome(flight).await,
                     None => Some(Err(EngineError::too_many())),
@@ -158,8 +164,8 @@ impl Engine {
     }
 
     /// Waits until a flight that is under way has ended: it may have its answer from before this client asked.
-    async fn outwait(&self, key: &MetaKey) {
-        if let Some(mut flight) = self.meta_flights.get(key) {
+    async fn outwait(&self, key: &MetaKey, context: &RequestContext) {
+        if let Some(mut flight) = self.meta_flights.get(&context.flight(key)) {
             // It leaves its place before it lets go of the other end.
             while flight.changed().await.is_ok() {}
         }
@@ -171,23 +177,25 @@ impl Engine {
         key: &MetaKey,
         context: &RequestContext,
     ) -> MetaOutcome {
-        let asked = self.asked(key);
-        let kept = self.kept_meta(key).await?;
-        if let Some(kept) = kept.as_ref().filter(|kept| self.is_fresh(kept)) {
+        let asked = self.asked(key, context);
+        let kept = self.kept_meta(key, context).await?;
+        if let Some(kept) = kept.as_ref().filter(|kept| self.is_fresh(kept, context)) {
             return Ok(kept.clone());
         }
-        if let Some(error) = self.negatives.get(&Key::Meta(key.clone())) {
+        if let Some(error) = self.negatives.get(&Key::Meta(key.clone()), context) {
             return kept.filter(|_| !error.is_absent()).ok_or(error);
         }
         let flight = self.ask_again(key, context, Some(asked.at));
         let landing = flight.map(|flight| self.landing(key, context, asked, flight));
         let landed = match landing {
             // With an old copy at hand, a moment is enough.
-            Some(landing) if kept.is_some() => timeout(self.settings.refresh_wait, landing)
-                .await
-                .unwrap_or(None),
+            Some(landing) if kept.is_some() => {
+                timeout(context.rules.freshness.refresh_wait, landing)
+                    .await
+                    .unwrap_or(None)
+            }
             Some(landing) => {
-                let wait = Some(self.settings.refresh_wait);
+                let wait = Some(context.rules.freshness.refresh_wait);
                 Some(self.new_answer(key, context, wait, landing).await)
             }
             None => Some(Err(EngineError::too_many())),
@@ -219,18 +227,19 @@ impl Engine {
     }
 
     /// What is kept, whatever its age.
-    fn kept_answer(&self, meta: &CachedMetadata) -> Answer {
-        let cache = match self.is_fresh(meta) {
+    fn kept_answer(&self, meta: &CachedMetadata, context: &RequestContext) -> Answer {
+        let ttl = context.rules.freshness.ttl;
+        let cache = match self.is_fresh(meta, context) {
             true => CacheStatus::Hit,
-            false => CacheStatus::Stale(self.age(meta).saturating_sub(self.settings.ttl).as_secs()),
+            false => CacheStatus::Stale(self.age(meta).saturating_sub(ttl).as_secs()),
         };
         self.answer(meta, cache, None)
     }
 
-    fn stale(&self, key: &MetaKey, meta: &CachedMetadata, why: &str) -> Answer {
+    fn stale(&self, key: &MetaKey, meta: &CachedMetadata, ttl: Duration, why: &str) -> Answer {
         let age = self.age(meta);
         tracing::warn!(resource = %key, why, age = age.as_secs(), "answered with a stale copy");
-        let over = age.saturating_sub(self.settings.ttl);
+        let over = age.saturating_sub(ttl);
         self.answer(meta, CacheStatus::Stale(over.as_secs()), None)
     }
 }

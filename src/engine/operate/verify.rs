@@ -80,7 +80,7 @@ impl Engine {
         let Refusal { database, error } = refusal;
         Ok(match error {
             SumdbError::Unknown { text, .. } => match self.store.first_seen(key).await? {
-                Some(first) if first.h1 == *h1 && voucher.settings().first_seen_unknown => {
+                Some(first) if first.h1 == *h1 && context.rules.verification.first_seen_unknown => {
                     Finding::FirstSeen
                 }
                 _ => Finding::Unknown(text),

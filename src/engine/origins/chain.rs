@@ -45,6 +45,15 @@ pub struct Chains {
 }
 
 impl Chains {
+    /// Of public modules, once it is known.
+    pub async fn known_public(&self) -> Chain {
+        let mut chain = self.public.clone();
+        match chain.wait_for(Option::is_some).await {
+            Ok(known) => known.clone().unwrap_or_default(),
+            Err(_) => Chain::default(),
+        }
+    }
+
     /// Of a route.
     pub fn route(&self, number: usize) -> Chain {
         let own = self.routes.get(number).cloned().flatten();

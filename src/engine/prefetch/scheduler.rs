@@ -29,8 +29,6 @@ pub struct PrefetchSettings {
     pub requests: usize,
     /// What prefetched files that nobody has asked for yet may take. Bytes.
     pub bytes: u64,
-    /// Private modules, too.
-    pub include_private: bool,
 }
 
 /// Follows what clients ask for, and has fetched what they will ask for next.

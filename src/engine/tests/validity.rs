@@ -14,8 +14,8 @@ use super::{ROOMY, files_in, folder};
 use crate::clock::{Clock, SharedClock, Timestamp};
 use crate::engine::memory::{CachedFile, CachedMetadata};
 use crate::engine::{
-    Answer, CacheStatus, Chain, Chains, Content, Engine, PrefetchSettings, RequestContext,
-    Reverified, Settings, Validity, VouchSettings, Voucher,
+    Answer, CacheStatus, Chain, Chains, Content, Engine, Freshness, PrefetchSettings,
+    RequestContext, Reverified, Rules, RulesGeneration, Settings, Validity, Voucher,
 };
 use crate::gomod::dirhash::hash_go_mod;
 use crate::gomod::{H1, ModulePath, Patterns, Version};
@@ -63,21 +63,8 @@ impl World {
         let catalog = Arc::new(HeldCatalog::new(&shared));
         let store = Store::new(catalog.clone(), files);
         let policy = Policy::new(Vec::new(), Patterns::parse(""), Patterns::parse(""));
-        let voucher = Voucher::new(
-            VouchSettings {
-                serve_unverified: true,
-                first_seen_unknown: false,
-                patience: Duration::from_secs(1),
-            },
-            Vec::new(),
-            store.clone(),
-            Arc::clone(&shared),
-        );
+        let voucher = Voucher::new(Vec::new(), store.clone(), Arc::clone(&shared));
         let settings = Settings {
-            ttl: Duration::from_millis(TTL),
-            negative_ttl: Duration::from_secs(60),
-            refused_ttl: Duration::from_secs(10),
-            refresh_wait: Duration::from_secs(1),
             memory: bytes,
             max_flights: 64,
             max_zip_flights: 8,
@@ -85,9 +72,14 @@ impl World {
                 enabled: false,
                 requests: 1,
                 bytes: 0,
-                include_private: false,
             },
             reverify_every: Duration::from_secs(15),
+        };
+        let freshness = Freshness {
+            ttl: Duration::from_millis(TTL),
+            negative_ttl: Duration::from_secs(60),
+            refused_ttl: Duration::from_secs(10),
+            refresh_wait: Duration::from_secs(1),
         };
         let nobody = Chain::default();
         let chains = Chains {
@@ -97,9 +89,8 @@ impl World {
         };
         let engine = Engine::new(
             settings,
-            policy,
+            Rules::for_tests(policy, freshness, chains),
             store,
-            chains,
             voucher,
             shared,
             EngineMetrics::default(),
@@ -159,7 +150,8 @@ impl World {
 
     fn reading_list(&self, key: &MetaKey) -> tokio::task::JoinHandle<Option<CachedMetadata>> {
         let (engine, key) = (Arc::clone(&self.engine), key.clone());
-        tokio::spawn(async move { engine.kept_meta(&key).await.unwrap() })
+        let context = self.engine.background(&key.module, FetchContext::default());
+        tokio::spawn(async move { engine.kept_meta(&key, &context).await.unwrap() })
     }
 
     fn list_record(&self, body: &str) -> MetaRecord {
@@ -183,7 +175,11 @@ impl World {
     /// A list that has just come.
     fn land(&self, key: &MetaKey, body: &str) -> CachedMetadata {
         let until = Timestamp(self.clock.now().0 + TTL);
-        let validity = self.engine.validities.of(key).until(until);
+        let validity = self
+            .engine
+            .validities
+            .of(key, RulesGeneration::FIRST)
+            .until(until);
         let list = CachedMetadata::new(self.list_record(body), None, validity);
         self.engine.memory.put_fetched(key, list)
     }
@@ -251,7 +247,13 @@ async fn a_file_revoked_before_it_is_read_is_not_there() {
     world.engine.revoke(&key).await.unwrap();
     hold.go_on();
     assert!(looking_up.await.unwrap().is_none());
-    assert!(world.engine.memory.lookup(&key).is_none());
+    assert!(
+        world
+            .engine
+            .memory
+            .lookup(&key, RulesGeneration::FIRST)
+            .is_none()
+    );
 }
 
 #[tokio::test]
@@ -270,7 +272,13 @@ async fn a_file_that_changes_while_a_hit_is_assembled_enters_no_cache() {
         let (was, validity) = verified(&looking_up.await.unwrap().unwrap());
         assert_eq!(was, Some(Verified::FirstSeen));
         assert!(!world.holds(&validity), "no cache takes it");
-        assert!(world.engine.memory.lookup(&key).is_none());
+        assert!(
+            world
+                .engine
+                .memory
+                .lookup(&key, RulesGeneration::FIRST)
+                .is_none()
+        );
         let context = world
             .engine
             .background(&key.module, FetchContext::default());
@@ -296,7 +304,13 @@ async fn a_file_revoked_while_a_hit_is_assembled_enters_no_cache() {
     hold.go_on();
     // The record does not fit the file: it is fetched.
     assert!(looking_up.await.unwrap().is_none());
-    assert!(world.engine.memory.lookup(&key).is_none());
+    assert!(
+        world
+            .engine
+            .memory
+            .lookup(&key, RulesGeneration::FIRST)
+            .is_none()
+    );
     let answer = world.ask(key.clone()).await;
     assert_eq!(body(&answer), b"module example.com/m\n");
     assert!(world.holds(&answer.validity.unwrap()));
@@ -308,10 +322,22 @@ async fn a_file_revoked_after_it_was_cached_is_not_given_again() {
     let key = file("example.com/m", "v1.0.0", Kind::Mod);
     world.keep(&key, &large(), Verified::Sumdb).await;
     let answer = world.ask(key.clone()).await;
-    assert!(world.engine.memory.lookup(&key).is_some());
+    assert!(
+        world
+            .engine
+            .memory
+            .lookup(&key, RulesGeneration::FIRST)
+            .is_some()
+    );
     assert!(world.holds(&answer.validity.unwrap()));
     world.engine.revoke(&key).await.unwrap();
-    assert!(world.engine.memory.lookup(&key).is_none());
+    assert!(
+        world
+            .engine
+            .memory
+            .lookup(&key, RulesGeneration::FIRST)
+            .is_none()
+    );
     assert!(!world.holds(&answer.validity.unwrap()));
     let context = world
         .engine
@@ -333,11 +359,11 @@ async fn re_verification_ends_the_answers_of_its_files_and_no_others() {
     }
     let slots: Vec<_> = pending
         .iter()
-        .map(|key| world.engine.validities.of(key))
+        .map(|key| world.engine.validities.of(key, RulesGeneration::FIRST))
         .collect();
     let others = (0..40).map(|n| file(&format!("example.com/m{n}"), "v1.0.0", Kind::Mod));
     let others: Vec<_> = others
-        .filter(|key| !slots.contains(&world.engine.validities.of(key)))
+        .filter(|key| !slots.contains(&world.engine.validities.of(key, RulesGeneration::FIRST)))
         .collect();
     assert!(others.len() > 30);
     let mut answers = Vec::new();

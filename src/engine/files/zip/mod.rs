@@ -70,7 +70,7 @@ impl Engine {
         context: &RequestContext,
     ) -> Option<Arc<ZipFlight>> {
         self.zip_flights
-            .join(key, &context.fetch.priority, |place| {
+            .join(&context.flight(key), &context.fetch.priority, |place| {
                 let vouching = self.voucher.begin(key, context);
                 let followed = ZipFlight::new(vouching.foresight());
                 let flight = FlyingZip {

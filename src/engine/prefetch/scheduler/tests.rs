@@ -9,7 +9,10 @@ use tokio::time::{self, advance};
 
 use super::*;
 use crate::clock::{Clock, Timestamp};
+use crate::engine::Rules;
 use crate::gomod::{ModulePath, Version};
+use crate::kit::FetchContext;
+use crate::policy::Decision;
 use crate::telemetry::metrics::PrefetchOutcome;
 
 /// A fetch that has begun: it ends when it is told how.
@@ -42,7 +45,11 @@ impl Fetch for Fake {
     }
 
     fn context(&self, module: &ModulePath) -> Option<RequestContext> {
-        (!module.as_str().starts_with("corp.io/")).then(RequestContext::default)
+        (!module.as_str().starts_with("corp.io/")).then(|| {
+            let rules = Arc::new(Rules::empty());
+            let fetch = FetchContext::prefetch();
+            RequestContext::in_background(rules, Decision::default(), fetch)
+        })
     }
 
     async fn look_up(&self, key: &FileKey, _: &RequestContext) -> Lookup {
@@ -128,7 +135,6 @@ impl Rig {
             enabled: true,
             requests: 8,
             bytes: 1000,
-            include_private: false,
         })
     }
 

@@ -278,13 +278,9 @@ async fn of_two_refreshes_the_one_that_began_last_is_what_is_kept() {
     hold.reached().await;
     // The first one has been answered and is being kept.
     let engine = Arc::clone(&world.engine);
-    let second = tokio::spawn(async move {
-        let mode = Mode {
-            no_cache: true,
-            ..Mode::default()
-        };
-        engine.ask(&key(LIST), &mode).await
-    });
+    let mut context = world.context(&key(LIST));
+    context.fetch.no_cache = true;
+    let second = tokio::spawn(async move { engine.ask(&key(LIST), &context).await });
     world.stand().await;
     assert_eq!(origin.asked(), 2);
     hold.go_on();

@@ -7,6 +7,7 @@ mod files;
 mod metadata;
 mod refresh;
 mod restart;
+mod rules;
 mod zips;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use crate::engine::*;
 use crate::gomod::zip::ZipWriter;
 use crate::gomod::{ModulePath, Patterns, Version};
 use crate::kit::FetchContext;
+use crate::policy::Policy;
 use crate::protocol::Kind;
 use crate::store::Catalog;
 use crate::store::catalog::memory::MemoryCatalog;
@@ -323,6 +325,7 @@ struct Setup {
     /// `private.example` is private, and comes by a chain of its own.
     private: Chain,
     settings: Settings,
+    freshness: Freshness,
     vouch: VouchSettings,
     database: Option<Arc<FakeDatabase>>,
     clock: Arc<TestClock>,
@@ -345,10 +348,6 @@ impl Setup {
             public,
             private: Chain::default(),
             settings: Settings {
-                ttl: Duration::from_secs(60),
-                negative_ttl: Duration::from_secs(60),
-                refused_ttl: Duration::from_secs(10),
-                refresh_wait: Duration::from_secs(1),
                 memory: 1 << 20,
                 max_flights: 64,
                 max_zip_flights: 64,
@@ -356,9 +355,14 @@ impl Setup {
                     enabled: false,
                     requests: 8,
                     bytes: 1 << 30,
-                    include_private: false,
                 },
                 reverify_every: Duration::from_secs(60),
+            },
+            freshness: Freshness {
+                ttl: Duration::from_secs(60),
+                negative_ttl: Duration::from_secs(60),
+                refused_ttl: Duration::from_secs(10),
+                refresh_wait: Duration::from_secs(1),
             },
             vouch: VouchSettings {
                 serve_unverified: true,
@@ -395,13 +399,8 @@ impl Setup {
         let database = self
             .database
             .map(|database| database.open(&store, shared.clone()));
-        let voucher = Voucher::new(
-            self.vouch,
-            database.into_iter().collect(),
-            policy.clone(),
-            store.clone(),
-            shared.clone(),
-        );
+        let databases = database.into_iter().collect();
+        let voucher = Voucher::new(databases, store.clone(), shared.clone());
         let (_, public) = watch::channel(Some(self.public));
         let chains = Chains {
             public,
@@ -409,15 +408,9 @@ impl Setup {
             routes: Vec::new(),
         };
         let metrics = Metrics::new().engine;
-        let engine = Engine::new(
-            self.settings,
-            policy,
-            store,
-            chains,
-            voucher,
-            shared,
-            metrics,
-        );
+        let mut rules = Rules::for_tests(policy, self.freshness, chains);
+        rules.verification = self.vouch;
+        let engine = Engine::new(self.settings, rules, store, voucher, shared, metrics);
         World {
             engine,
             clock: self.clock,
