@@ -132,8 +132,13 @@ impl EngineError {
     }
 
     /// The reason and the details.
-    fn happened(&self) -> &[String] {
+    pub fn happened(&self) -> &[String] {
         self.lines.get(..=self.details).unwrap_or(&self.lines)
+    }
+
+    /// What to do, and what goes on all the same.
+    pub fn advice(&self) -> &[String] {
+        self.lines.get(self.details + 1..).unwrap_or_default()
     }
 
     /// With one more line, for clients: what to do, what goes on.

@@ -7,6 +7,7 @@ use http::header::{
 };
 use http::{Response, StatusCode};
 
+use super::error_json::ErrorParts;
 use super::headers::{self, TEXT};
 use super::response_meta::ResponseMeta;
 use crate::engine::{Class, EngineError};
@@ -28,6 +29,23 @@ pub fn status(class: Class) -> StatusCode {
         Class::Timeout => StatusCode::GATEWAY_TIMEOUT,
         Class::Loop => StatusCode::LOOP_DETECTED,
         Class::Ours => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// What a class is called where programs read it; scripts rely on these.
+fn kind(class: Class) -> &'static str {
+    match class {
+        Class::Absent { .. } => "absent",
+        Class::Refused => "refused",
+        Class::Unauthorized => "unauthorized",
+        Class::Rejected => "verification_failed",
+        Class::Unvouched => "unknown_to_database",
+        Class::Upstream => "upstream_fault",
+        Class::Overloaded => "overloaded",
+        Class::Unavailable => "unavailable",
+        Class::Timeout => "timeout",
+        Class::Loop => "loop",
+        Class::Ours => "internal",
     }
 }
 
@@ -74,6 +92,13 @@ pub fn response(error: &EngineError, endpoint: Endpoint) -> Response<Body> {
     if let Some(stale) = error.stale {
         out.insert(AGE, HeaderValue::from(stale.age.as_secs()));
     }
+    let hint = error.advice().join("\n");
+    response.extensions_mut().insert(ErrorParts {
+        kind: kind(error.class),
+        message: error.happened().join("\n"),
+        upstream: error.upstream.clone(),
+        hint: (!hint.is_empty()).then_some(hint),
+    });
     response.extensions_mut().insert(ResponseMeta {
         endpoint,
         outcome: outcome(error),
@@ -108,6 +133,18 @@ pub fn bad_request(status: StatusCode, reason: &str) -> Response<Body> {
     response
         .headers_mut()
         .insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// The answer to a request that nobody is asked about; `text` is a line.
+pub fn refusal(status: StatusCode, kind: &'static str, text: &str) -> Response<Body> {
+    let mut response = self::text(status, format!("{text}\n"));
+    response.extensions_mut().insert(ErrorParts {
+        kind,
+        message: text.to_owned(),
+        upstream: None,
+        hint: None,
+    });
     response
 }
 

@@ -8,6 +8,7 @@ mod conditional;
 mod connection;
 mod context;
 mod error;
+mod error_json;
 mod face;
 mod headers;
 mod heads;

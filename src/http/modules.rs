@@ -16,7 +16,7 @@ use super::headers::{self, CACHE_STATUS, HIT, LARDER_VERIFIED, TEXT, content_typ
 use super::peer::Peer;
 use super::response_meta::ResponseMeta;
 use super::responses::CachedResponse;
-use super::{access, body, error, sumdb, via};
+use super::{access, body, error, error_json, sumdb, via};
 use crate::engine::{Answer, CacheStatus, Content, EngineError, RequestContext, RulesGeneration};
 use crate::protocol::{self, Key, Kind, Lifetime, Meta, Target, cache_control};
 use crate::store::Verified;
@@ -27,6 +27,11 @@ const CACHED_ONLY: &str = "/cached-only";
 
 /// Answers whatever is not one of the fixed routes.
 pub async fn answer(face: &Face, request: &Parts, peer: &Peer) -> Response<Body> {
+    error_json::as_wanted(request, answer_or_text(face, request, peer).await)
+}
+
+/// The same, with errors as text.
+async fn answer_or_text(face: &Face, request: &Parts, peer: &Peer) -> Response<Body> {
     if !matches!(request.method, Method::GET | Method::HEAD) {
         return method_not_allowed();
     }
@@ -35,9 +40,10 @@ pub async fn answer(face: &Face, request: &Parts, peer: &Peer) -> Response<Body>
         .scheme_str()
         .is_none_or(|scheme| matches!(scheme, "http" | "https"))
     {
-        return error::text(
+        return error::refusal(
             StatusCode::BAD_REQUEST,
-            "bad request: only http and https targets are served\n",
+            "bad_request",
+            "bad request: only http and https targets are served",
         );
     }
     let path = request.uri.path();
@@ -352,9 +358,10 @@ fn not_found(reason: &str) -> Response<Body> {
 
 /// Any method but GET and HEAD.
 pub fn method_not_allowed() -> Response<Body> {
-    let mut response = error::text(
+    let mut response = error::refusal(
         StatusCode::METHOD_NOT_ALLOWED,
-        "method not allowed: only GET and HEAD are served\n",
+        "method_not_allowed",
+        "method not allowed: only GET and HEAD are served",
     );
     response
         .headers_mut()

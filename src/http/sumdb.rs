@@ -48,7 +48,8 @@ pub async fn answer(
     let target = match target(rest) {
         Ok(target) => target,
         Err(BadPath::Syntax(text)) => {
-            return error::text(StatusCode::BAD_REQUEST, format!("bad request: {text}\n"));
+            let text = format!("bad request: {text}");
+            return error::refusal(StatusCode::BAD_REQUEST, "bad_request", &text);
         }
         Err(BadPath::Nothing) => {
             let text = "not found: a checksum database has supported, latest, lookup/MODULE@VERSION and tile/8/…";

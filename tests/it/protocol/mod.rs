@@ -3,6 +3,7 @@
 mod conditional;
 mod connections;
 mod endpoints;
+mod errors;
 mod hashes;
 mod headers;
 mod latest;
