@@ -72,14 +72,14 @@ impl Absences {
 
     /// Keeps what an error says, if it is that every source says "no".
     pub(super) fn note(self: &Arc<Self>, key: &Key, error: &EngineError) {
-        let Class::Absent { gone } = error.class else {
+        let Class::Absent { gone } = error.class() else {
             return;
         };
-        if !error.said_by_all || error.passing || self.store.local().room() == Room::Low {
+        if !error.is_said_by_all() || error.passing || self.store.local().room() == Room::Low {
             return;
         }
-        let from = error.upstream.as_deref();
-        let record = AbsentRecord::new(key, gone, &error.lines, from, self.clock.now());
+        let from = error.upstream();
+        let record = AbsentRecord::new(key, gone, &error.words(), from, self.clock.now());
         if let Some(record) = record {
             self.enqueue(key.to_string(), AbsentChange::Said(record));
         }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::error::{Class, EngineError};
+use super::error::{Cause, EngineError};
 use crate::flights::{Flights, Outcome, outcome};
 use crate::kit::{FetchContext, Priority};
 use crate::store::{DatabaseFacts, Store, StoreError};
@@ -264,58 +264,19 @@ impl State for Kept {
 }
 
 /// What a request to the relay, or a module that depends on the database, is answered.
-pub fn database_error(what: &str, database: &str, error: &SumdbError) -> EngineError {
-    let reason = |class, words: &str| {
-        EngineError::new(
-            class,
-            format!("{what}: the checksum database {database}: {words}"),
-        )
-    };
-    let again = "What is kept here goes on being served. Try again in a moment.";
-    match error {
-        SumdbError::Unknown { gone, text } => EngineError::new(
-            Class::Absent { gone: *gone },
-            format!("not found: {what}: {text}"),
-        ),
-        SumdbError::Refused(words) => reason(Class::Refused, words),
-        SumdbError::Timeout(words) => reason(Class::Timeout, words).and(again),
-        SumdbError::Unavailable { text, retry_after } => {
-            let mut refused = reason(Class::Unavailable, text).and(again);
-            let after = retry_after.unwrap_or(Duration::from_secs(5));
-            refused.retry_after = Some(after.min(Duration::from_secs(60)));
-            refused
-        }
-        SumdbError::Fault(words) => reason(Class::Upstream, words).and(again),
-        SumdbError::Forged(words) | SumdbError::Inconsistent(words) => {
-            let words = format!("what came failed verification: {words}");
-            EngineError::new(
-                Class::Rejected,
-                format!("SECURITY ERROR: {what}: the checksum database {database}: {words}"),
-            )
-            .and("Nothing of it was kept. Whoever is between larder and the database may be altering its answers; larder's log says more.")
-        }
-        SumdbError::Fork(words) => EngineError::new(
-            Class::Rejected,
-            format!("SECURITY ERROR: {what}: {words}; larder has raised an alarm and refuses what is new"),
-        )
-        .and("What is kept here goes on being served.")
-        .and(format!("Larder's operator looks into it (`larder sumdb status`) and ends the alarm with: larder sumdb acknowledge {database}")),
-        SumdbError::Alarmed(words) => EngineError::new(
-            Class::Rejected,
-            format!("SECURITY ERROR: {what}: {words}; larder has raised an alarm and takes nothing new on trust"),
-        )
-        .and("What is kept here goes on being served.")
-        .and(format!("Larder's operator looks into it (`larder sumdb status`) and ends the alarm with: larder sumdb acknowledge {database}")),
-        SumdbError::Overloaded => {
-            let mut refused = reason(Class::Overloaded, "larder asks it as much as it may already");
-            refused.retry_after = Some(Duration::from_secs(2));
-            refused
-        }
-        SumdbError::Store(text) => {
-            tracing::error!(%text, database, what, "the store failed");
-            EngineError::ours("larder's store failed")
-        }
-        SumdbError::Loop(words) => reason(Class::Upstream, words)
-            .and("Larder's operator must take it out of the chain of upstreams (--upstream)."),
+pub fn database_error(what: &str, database: &str, source: SumdbError) -> EngineError {
+    noted(what, database, &source);
+    Cause::Database {
+        what: what.to_owned(),
+        database: database.into(),
+        source,
+    }
+    .into()
+}
+
+/// A fault of ours is for the log.
+pub(super) fn noted(what: &str, database: &str, error: &SumdbError) {
+    if let SumdbError::Store(text) = error {
+        tracing::error!(%text, database, what, "the store failed");
     }
 }

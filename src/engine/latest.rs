@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::Engine;
 use super::answer::{CacheStatus, Content};
 use super::context::RequestContext;
-use super::error::{Class, EngineError};
+use super::error::{Cause, Class, EngineError};
 use crate::gomod::modfile::{self, Retract};
 use crate::gomod::{ModulePath, Version, list, version};
 use crate::protocol::{FileKey, Kind, Meta, MetaKey};
@@ -46,7 +46,7 @@ impl Derivation<'_> {
         let kept = match self.kept_only {
             true => {
                 let kept = self.engine.kept_meta(&list_key, self.context).await?;
-                kept.ok_or_else(|| EngineError::absent("no list of it is kept"))?
+                kept.ok_or(Cause::NoListKept)?
             }
             false => self.engine.record(&list_key, self.context).await?,
         };
@@ -72,10 +72,7 @@ impl Derivation<'_> {
             candidates.extend(newest_unlisted(&list.unlisted));
         }
         let tries = if self.kept_only { KEPT_TRIES } else { TRIES };
-        let mut last = EngineError::absent(format!(
-            "not found: {}: no version of it fits",
-            key.describe()
-        ));
+        let mut last = EngineError::from(Cause::NoVersionFits(key.describe()));
         for version in candidates.into_iter().take(tries) {
             match self.small(&version, Kind::Info).await {
                 Ok(Some(body)) => {
@@ -130,7 +127,7 @@ impl Derivation<'_> {
         match self.small(version, Kind::Mod).await {
             Err(error)
                 if matches!(
-                    error.class,
+                    error.class(),
                     Class::Absent { .. } | Class::Refused | Class::Rejected
                 ) =>
             {

@@ -45,7 +45,10 @@ use appeared::Appeared;
 use context::FlightKey;
 pub use context::RequestContext;
 pub use databases::{Kept, Network, Ways};
-pub use error::{Class, EngineError};
+pub use error::{
+    Cause, Class, EngineError, Failure, KnownSum, LINES, Lacking, SinkError, SourceError, Stale,
+    SumdbError,
+};
 use files::Hashers;
 pub use files::{Progress, ZipFlight};
 pub use operate::{
@@ -177,15 +180,11 @@ impl Engine {
         context: &RequestContext,
     ) -> Result<Answer, EngineError> {
         if let RouteDecision::Refused(pattern) = &context.decision.route {
-            return Err(EngineError::new(
-                Class::Refused,
-                format!(
-                    "{} is refused here, by the route for {pattern:?}",
-                    key.module()
-                ),
-            )
-            .and("Larder's operator has decided so; ask them whether the module may be used.")
-            .without_asking());
+            return Err(Cause::RefusedByRoute {
+                module: key.module().clone(),
+                pattern: Arc::clone(pattern),
+            }
+            .into());
         }
         match key {
             Key::File(file) => self.file(file, context).await,
@@ -330,7 +329,7 @@ impl Engine {
 
     /// Remembers an answer that says "no" with authority.
     fn remember_no(&self, key: &Key, error: &EngineError, context: &RequestContext) {
-        if error.nobody_asked {
+        if error.nobody_was_asked() {
             return;
         }
         self.negatives.put(key, error, context);
@@ -346,7 +345,7 @@ impl Engine {
         found: Result<T, EngineError>,
     ) -> Result<T, EngineError> {
         match found {
-            Err(error) if error.doubtful && error.is_absent() => {
+            Err(error) if error.is_doubtful() && error.is_absent() => {
                 let had = self.store.origins_of(module).await?;
                 match had.iter().all(|from| chain.has_proxy(from)) {
                     true => Err(error),

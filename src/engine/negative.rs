@@ -30,7 +30,7 @@ struct Entry {
 
 impl Weighter<Key, Entry> for Weigh {
     fn weight(&self, key: &Key, entry: &Entry) -> u64 {
-        let words: usize = entry.error.lines.iter().map(String::len).sum();
+        let words: usize = entry.error.words().iter().map(String::len).sum();
         (OVERHEAD + key.module().as_str().len() + words) as u64
     }
 }
@@ -55,7 +55,7 @@ impl Negatives {
     pub fn get_for(&self, key: &Key, context: &RequestContext) -> Option<EngineError> {
         let no_cache = context.fetch.no_cache;
         self.get(key, context)
-            .filter(|error| !no_cache || error.too_large)
+            .filter(|error| !no_cache || error.is_too_large())
     }
 
     /// What is remembered, if it still holds.
@@ -72,17 +72,17 @@ impl Negatives {
     /// large for less. That of a canonical `.info` is not remembered: a new tag is
     /// usable at once.
     pub fn put(&self, key: &Key, error: &EngineError, context: &RequestContext) {
-        if error.stale.is_some() {
+        if error.stale().is_some() {
             return;
         }
         let freshness = &context.rules.freshness;
-        let ttl = match error.class {
+        let ttl = match error.class() {
             Class::Absent { .. } => freshness.negative_ttl,
             Class::Refused => freshness.refused_ttl,
-            _ if error.too_large => freshness.refused_ttl,
+            _ if error.is_too_large() => freshness.refused_ttl,
             _ => return,
         };
-        if !error.too_large
+        if !error.is_too_large()
             && matches!(
                 key,
                 Key::File(FileKey {

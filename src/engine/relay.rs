@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::Engine;
 use super::context::RequestContext;
 use super::databases::database_error;
-use super::error::{Class, EngineError};
+use super::error::{Cause, EngineError};
 use crate::gomod::{ModulePath, Version};
 use crate::sumdb::{Database, SumdbError, TilePath};
 
@@ -60,11 +60,16 @@ impl Engine {
                 let able = able.unwrap_or_else(|_| {
                     Err(SumdbError::Timeout("it has not answered in time".into()))
                 });
-                return able.map(|()| Relayed { body: Bytes::new(), kept: true }).map_err(|error| {
-                    let mut absent = EngineError::absent(format!("not found: the checksum database {name} cannot be served at the moment: {error}"))
-                        .and("The go command then asks the next proxy, or the database itself.");
-                    absent.passing = true;
-                    absent
+                let served = able.map(|()| Relayed {
+                    body: Bytes::new(),
+                    kept: true,
+                });
+                return served.map_err(|source| {
+                    Cause::DatabaseNotServed {
+                        database: name.into(),
+                        source,
+                    }
+                    .into()
                 });
             }
             SumdbTarget::Latest => (
@@ -73,7 +78,11 @@ impl Engine {
             ),
             SumdbTarget::Lookup(module, version) => {
                 if let Some(pattern) = context.decision.unlisted() {
-                    return Err(excluded(module, pattern));
+                    return Err(Cause::Unlisted {
+                        module: module.clone(),
+                        pattern: pattern.into(),
+                    }
+                    .into());
                 }
                 let what = format!("{module}@{version}");
                 let result = match kept_only {
@@ -96,19 +105,10 @@ impl Engine {
                 kept: found.kept,
             }),
             Err(error) => {
-                let mut refused = database_error(&what, name, &error);
+                let mut refused = database_error(&what, name, error);
                 refused.passing = kept_only;
                 Err(refused)
             }
         }
     }
-}
-
-fn excluded(module: &ModulePath, pattern: &str) -> EngineError {
-    EngineError::new(
-        Class::Refused,
-        format!("{module} matches {pattern:?}, and so no checksum database is asked about it"),
-    )
-    .and(format!("Clients leave it out, too: add {pattern:?} to GONOSUMDB (or to GOPRIVATE if the module is private)."))
-    .without_asking()
 }

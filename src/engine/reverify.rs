@@ -1,6 +1,7 @@
 //! Re-verification: what was served although its database could not be asked is asked about again, until somebody has
 //! vouched for it; what proves wrong is revoked.
 
+use std::fmt::Display;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures_util::StreamExt;
@@ -150,7 +151,7 @@ impl Engine {
     ) -> Result<Option<Option<FirstSeenRecord>>, EngineError> {
         match self.voucher.first_seen(key, h1, &file.from, unknown).await {
             Ok(vouched) => Ok(Some(vouched.companions.first_seen)),
-            Err(mismatch) if mismatch.class == Class::Rejected => {
+            Err(mismatch) if mismatch.class() == Class::Rejected => {
                 self.revoke_wrong(key, h1, &mismatch).await?;
                 Ok(None)
             }
@@ -205,10 +206,10 @@ impl Engine {
             }
             UNKNOWN_PAUSE
         } else if unknown && record.unknown >= TIMES_UNKNOWN {
-            let why = EngineError::absent(format!(
+            let why = format!(
                 "the checksum database {} does not know it: {}",
                 refusal.database, refusal.error
-            ));
+            );
             return self.revoke_wrong(key, h1, &why).await;
         } else if unknown {
             // A new version may become known.
@@ -225,7 +226,7 @@ impl Engine {
         &self,
         key: &FileKey,
         h1: &H1,
-        why: &EngineError,
+        why: &(dyn Display + Sync),
     ) -> Result<Step, EngineError> {
         if self.store.record(key).await?.and_then(|it| it.h1).as_ref() != Some(h1) {
             // It has been fetched anew meanwhile.

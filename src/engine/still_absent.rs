@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::Engine;
 use super::context::RequestContext;
-use super::error::{Class, EngineError, Stale};
+use super::error::{Cause, EngineError, Stale};
 use crate::protocol::{FileKey, Key};
 use crate::store::AbsentRecord;
 
@@ -72,8 +72,8 @@ impl Engine {
         };
         Err(match kept {
             Some(kept) => {
-                let why = error.lines.first().map_or("", String::as_str);
-                self.still_absent(key, &kept, context, why)
+                let why = error.cause().to_string();
+                self.still_absent(key, &kept, context, &why)
             }
             None => error,
         })
@@ -99,29 +99,16 @@ impl Engine {
     ) -> EngineError {
         let age = self.clock.now().since(kept.at);
         tracing::warn!(resource = %key, why, age = age.as_secs(), "answered with a kept \"not found\"");
-        let class = Class::Absent { gone: kept.gone };
-        let mut words = kept.words.iter();
-        let first = words.next().map_or("not found", String::as_str);
-        let error = words.fold(EngineError::new(class, first), EngineError::and);
-        let mut error = error.and(format!(
-            "That was the answer {} ago. Larder cannot ask again now: {why}",
-            about(age)
-        ));
-        error.upstream = kept.from.clone();
-        error.stale = Some(Stale {
-            age,
-            over: age.saturating_sub(context.rules.freshness.negative_ttl),
-        });
-        error
-    }
-}
-
-/// A time span, for people.
-fn about(age: Duration) -> String {
-    match age.as_secs() {
-        seconds @ ..120 => format!("{seconds} s"),
-        seconds @ ..7200 => format!("{} min", seconds / 60),
-        seconds @ ..172_800 => format!("{} h", seconds / 3600),
-        seconds => format!("{} days", seconds / 86_400),
+        Cause::StillAbsent {
+            words: kept.words.clone(),
+            gone: kept.gone,
+            from: kept.from.clone(),
+            stale: Stale {
+                age,
+                over: age.saturating_sub(context.rules.freshness.negative_ttl),
+            },
+            why: why.to_owned(),
+        }
+        .into()
     }
 }

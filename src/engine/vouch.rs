@@ -9,8 +9,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::context::RequestContext;
-use super::databases::database_error;
-use super::error::{Class, EngineError};
+use super::databases::{database_error, noted};
+use super::error::{Cause, EngineError, KnownSum};
 use super::rules::VouchSettings;
 use crate::clock::SharedClock;
 use crate::gomod::{H1, ModulePath, Version};
@@ -245,20 +245,16 @@ impl Voucher {
                 companions: Companions::default(),
             });
         }
-        let mut mismatch = EngineError::new(
-            Class::Rejected,
-            format!(
-                "SECURITY ERROR: {}: checksum mismatch: {from} serves something else than the checksum database {} has recorded",
-                key.describe(),
-                said.by
-            ),
-        )
-        .detail(format!("downloaded: {h1}"))
-        .detail(format!("recorded:   {}", recorded.join(" ")))
-        .and("It was not kept. It may have been replaced at its origin, or altered on the way; do not work around this.")
-        .and("Ask the module's authors and whoever runs that upstream. An honest answer is taken as soon as it comes.");
-        mismatch.upstream = Some(from.to_owned());
-        Err(mismatch)
+        Err(Cause::Mismatch {
+            what: key.describe(),
+            from: from.to_owned(),
+            downloaded: *h1,
+            known: KnownSum::Recorded {
+                database: Arc::clone(&said.by),
+                sums: recorded.clone(),
+            },
+        }
+        .into())
     }
 
     /// Holds a file that no database covers to the h1 it had when it was first seen.
@@ -308,16 +304,16 @@ impl Voucher {
         match expected {
             Some(expected) if expected != *h1 => {
                 let version = format!("{}@{}", key.module, key.version);
-                let mut mismatch = EngineError::new(
-                    Class::Rejected,
-                    format!("SECURITY ERROR: {}: checksum mismatch: {from} serves something else than was first seen here", key.describe()),
-                )
-                .detail(format!("downloaded: {h1}"))
-                .detail(format!("first seen: {expected}"))
-                .and("It was not kept. Somebody has replaced the version, or is altering it on the way.")
-                .and(format!("If the change is right, larder's operator accepts it with: larder first-seen accept {version}"));
-                mismatch.upstream = Some(from.to_owned());
-                Err(mismatch)
+                Err(Cause::Mismatch {
+                    what: key.describe(),
+                    from: from.to_owned(),
+                    downloaded: *h1,
+                    known: KnownSum::FirstSeen {
+                        h1: expected,
+                        version,
+                    },
+                }
+                .into())
             }
             _ => Ok(()),
         }
@@ -325,24 +321,24 @@ impl Voucher {
 
     /// What is said of a version that the databases do not know.
     fn not_known(&self, key: &FileKey, database: &str, text: &str) -> EngineError {
-        let module = &key.module;
-        EngineError::new(
-            Class::Unvouched,
-            format!("{}: not served, because the checksum database {database} does not know this version ({text})", key.describe()),
-        )
-        .and(format!("If {module} is private, larder's operator names it in --private or sumdb.exclude, and clients in GOPRIVATE or GONOSUMDB."))
-        .and("A version tagged only now may be known in a few minutes.")
+        Cause::UnknownToDatabase {
+            what: key.describe(),
+            module: key.module.clone(),
+            database: database.into(),
+            text: text.to_owned(),
+        }
+        .into()
     }
 
     fn unavailable(&self, key: &FileKey, refusal: &Refusal) -> EngineError {
-        let mut refused = database_error(&key.describe(), &refusal.database, &refusal.error).and(
-            "Larder is set to serve nothing that it could not verify (sumdb.on_unavailable = \"refuse\").",
-        );
-        if refused.class == Class::Refused {
-            // It is the database that is refused, not the module.
-            refused.class = Class::Upstream;
+        let (what, source) = (key.describe(), refusal.error.clone());
+        noted(&what, &refusal.database, &source);
+        Cause::Unverifiable {
+            what,
+            database: Arc::clone(&refusal.database),
+            source,
         }
-        refused
+        .into()
     }
 }
 
@@ -460,9 +456,11 @@ impl Vouching {
             SumdbError::Unknown { text, .. } => {
                 Judgement::Refuse(voucher.not_known(key, &refusal.database, text))
             }
-            error if error.is_grave() => {
-                Judgement::Refuse(database_error(&key.describe(), &refusal.database, error))
-            }
+            error if error.is_grave() => Judgement::Refuse(database_error(
+                &key.describe(),
+                &refusal.database,
+                error.clone(),
+            )),
             _ if settings.serve_unverified => Judgement::Later,
             _ => Judgement::Refuse(voucher.unavailable(key, refusal)),
         }

@@ -15,7 +15,7 @@ use http::{HeaderValue, Response};
 use url::{Host, Url};
 
 use super::caller::{self, Head};
-use crate::engine::{Class, Engine, EngineError, Tokens};
+use crate::engine::{Cause, Engine, EngineError, Lacking, Tokens};
 use crate::gomod::ModulePath;
 use crate::policy::{Access, Caller, Standing};
 use crate::protocol;
@@ -93,7 +93,16 @@ pub fn admit(
         return Ok(());
     }
     let showed = caller.standing == Standing::Stranger { showed: true };
-    Err(refusal(module, showed, access == Access::ThisMachine))
+    let lacking = match (showed, access) {
+        (true, _) => Lacking::KnownToken,
+        (false, Access::ThisMachine) => Lacking::TokenOrThisMachine,
+        (false, Access::Open | Access::Tokens) => Lacking::Token,
+    };
+    Err(Cause::Unauthorized {
+        module: module.clone(),
+        lacking,
+    }
+    .into())
 }
 
 /// Whether nobody but programs on this machine is expected at an address.
@@ -127,23 +136,6 @@ fn token(value: &HeaderValue) -> Option<String> {
         Some(token.to_owned())
     });
     Some(token.unwrap_or_default())
-}
-
-fn refusal(module: &ModulePath, showed: bool, here: bool) -> EngineError {
-    let reason = match (showed, here) {
-        (true, _) => "the token that was sent is not known to this larder",
-        (false, false) => "this larder serves private modules only to those who have a token",
-        (false, true) => {
-            "without a token it is served only to programs on this machine that ask for localhost, with no other server in between"
-        }
-    };
-    EngineError::new(
-        Class::Unauthorized,
-        format!("unauthorized: {module} is private here, and {reason}"),
-    )
-    .and("Put the token as the password for this host into .netrc (over https), or into GOPROXY=https://anything:TOKEN@host; larder's operator makes one with: larder token new NAME")
-    .and("To serve private modules to everyone who reaches the port: [private] open = true")
-    .without_asking()
 }
 
 /// A guarded answer may be kept by its reader, but by no cache in between, which would give it to everyone.
@@ -294,8 +286,8 @@ mod tests {
                 assert_eq!(caller.standing, Standing::Stranger { showed });
                 assert!(admit(access, false, &private, &caller).is_ok());
                 let error = admit(access, true, &private, &caller).unwrap_err();
-                assert_eq!(error.class, Class::Unauthorized);
-                assert!(error.lines[0].contains(reason), "{:?}", error.lines);
+                assert_eq!(error.class(), crate::engine::Class::Unauthorized);
+                assert!(error.to_string().contains(reason), "{error}");
                 assert!(!error.to_string().contains(&token[4..]));
             }
         }

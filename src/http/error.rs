@@ -7,6 +7,7 @@ use http::header::{
 };
 use http::{Response, StatusCode};
 
+use super::advice;
 use super::error_json::ErrorParts;
 use super::headers::{self, TEXT};
 use super::response_meta::ResponseMeta;
@@ -50,8 +51,8 @@ fn kind(class: Class) -> &'static str {
 }
 
 fn outcome(error: &EngineError) -> Outcome {
-    match error.class {
-        Class::Absent { .. } if error.stale.is_some() => Outcome::Stale,
+    match error.class() {
+        Class::Absent { .. } if error.stale().is_some() => Outcome::Stale,
         Class::Absent { .. } | Class::Refused if error.cached => Outcome::Negative,
         Class::Absent { .. } => Outcome::Absent,
         Class::Refused => Outcome::Refused,
@@ -69,40 +70,40 @@ fn outcome(error: &EngineError) -> Outcome {
 
 /// An error as an answer.
 pub fn response(error: &EngineError, endpoint: Endpoint) -> Response<Body> {
-    let status = status(error.class);
-    let mut response = text(status, printable(&error.lines));
+    let status = status(error.class());
+    let mut response = text(status, printable(&advice::lines(error)));
     let out = response.headers_mut();
-    if let Some(after) = error.retry_after {
+    if let Some(after) = error.retry_after() {
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
         out.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     }
-    if error.class == Class::Unauthorized {
+    if error.class() == Class::Unauthorized {
         out.insert(WWW_AUTHENTICATE, CHALLENGE);
     }
     if error.passing {
         out.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
-    let cache = match error.stale {
+    let cache = match error.stale() {
         Some(stale) => headers::stale(stale.over.as_secs()),
         None if error.cached => HeaderValue::from_static("larder; hit; detail=negative"),
-        None if error.unasked => HeaderValue::from_static("larder; detail=not-forwarded"),
+        None if error.is_unasked() => HeaderValue::from_static("larder; detail=not-forwarded"),
         None => HeaderValue::from_static("larder; fwd=miss"),
     };
     out.insert(headers::CACHE_STATUS, cache);
-    if let Some(stale) = error.stale {
+    if let Some(stale) = error.stale() {
         out.insert(AGE, HeaderValue::from(stale.age.as_secs()));
     }
-    let hint = error.advice().join("\n");
+    let hint = advice::hint(error).join("\n");
     response.extensions_mut().insert(ErrorParts {
-        kind: kind(error.class),
+        kind: kind(error.class()),
         message: error.happened().join("\n"),
-        upstream: error.upstream.clone(),
+        upstream: error.upstream().map(str::to_owned),
         hint: (!hint.is_empty()).then_some(hint),
     });
     response.extensions_mut().insert(ResponseMeta {
         endpoint,
         outcome: outcome(error),
-        upstream: error.upstream.as_deref().map(std::sync::Arc::from),
+        upstream: error.upstream().map(std::sync::Arc::from),
     });
     response
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod address;
+mod advice;
 mod body;
 mod caller;
 mod conditional;
@@ -31,6 +32,7 @@ mod write_buffer;
 
 pub use access::{access, is_for_this_machine};
 pub use address::for_clients;
+pub use advice::lines as error_lines;
 pub use connection::{BindError, bind, port_holder, raise_descriptor_limit};
 pub use face::Face;
 pub use listener::{ConnectionSettings, Connections, serve};

@@ -17,7 +17,9 @@ use super::peer::Peer;
 use super::response_meta::ResponseMeta;
 use super::responses::CachedResponse;
 use super::{access, body, error, error_json, sumdb, via};
-use crate::engine::{Answer, CacheStatus, Content, EngineError, RequestContext, RulesGeneration};
+use crate::engine::{
+    Answer, CacheStatus, Cause, Content, EngineError, RequestContext, RulesGeneration,
+};
 use crate::protocol::{self, Key, Kind, Lifetime, Meta, Target, cache_control};
 use crate::store::Verified;
 use crate::telemetry::metrics::{Endpoint, Outcome};
@@ -351,7 +353,7 @@ fn cache_status(cache: CacheStatus) -> (HeaderValue, Outcome) {
 /// A path that names nothing; nobody is question.
 fn not_found(reason: &str) -> Response<Body> {
     error::response(
-        &EngineError::absent(format!("not found: {reason}")).without_asking(),
+        &Cause::NoSuchPath(reason.to_owned()).into(),
         Endpoint::Other,
     )
 }

@@ -12,7 +12,7 @@ use super::headers::{CACHE_STATUS, HIT};
 use super::peer::Peer;
 use super::response_meta::ResponseMeta;
 use super::{access, error, via};
-use crate::engine::{EngineError, SumdbTarget};
+use crate::engine::{Cause, EngineError, SumdbTarget};
 use crate::gomod::{ModulePath, Rev};
 use crate::protocol::{Lifetime, cache_control};
 use crate::sumdb::TilePath;
@@ -39,11 +39,7 @@ pub async fn answer(
     });
     // Names may contain slashes, so one may begin with another.
     let Some((database, rest)) = named.min_by_key(|(_, rest)| rest.len()) else {
-        return refused(
-            EngineError::absent("not found: this larder serves no checksum database of that name")
-                .and("The go command then asks the next proxy, or the database itself.")
-                .without_asking(),
-        );
+        return refused(Cause::NoSuchDatabase.into());
     };
     let target = match target(rest) {
         Ok(target) => target,
@@ -52,8 +48,9 @@ pub async fn answer(
             return error::refusal(StatusCode::BAD_REQUEST, "bad_request", &text);
         }
         Err(BadPath::Nothing) => {
-            let text = "not found: a checksum database has supported, latest, lookup/MODULE@VERSION and tile/8/…";
-            return refused(EngineError::absent(text).without_asking());
+            let text =
+                "a checksum database has supported, latest, lookup/MODULE@VERSION and tile/8/…";
+            return refused(Cause::NoSuchPath(text.to_owned()).into());
         }
     };
     let module = match &target {

@@ -5,7 +5,7 @@ use http::Response;
 use http::header::{HeaderMap, HeaderValue, VIA};
 
 use super::error;
-use crate::engine::{Class, EngineError};
+use crate::engine::Cause;
 use crate::telemetry::metrics::Endpoint;
 
 /// The servers that this request has come through, in one line; of very many, the last ones.
@@ -38,11 +38,5 @@ pub fn leads_to(own: &str, headers: &HeaderMap) -> bool {
 }
 
 pub fn loop_detected() -> Response<Body> {
-    let error = EngineError::new(
-        Class::Loop,
-        "loop detected: this request was made by this very server",
-    )
-    .and("An upstream in larder's chain leads back to it; its operator must take that out (--upstream).")
-    .without_asking();
-    error::response(&error, Endpoint::Other)
+    error::response(&Cause::Loop.into(), Endpoint::Other)
 }

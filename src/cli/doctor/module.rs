@@ -158,7 +158,7 @@ async fn by_chain(chain: &Chain, module: &ModulePath, wanted: Option<&str>) -> b
             true
         }
         Err(error) => {
-            let text = error.lines.join("\n");
+            let text = crate::http::error_lines(&error).join("\n");
             // It is the module that was asked about; its list is only the means.
             let text = text.replace(&key.describe(), module.as_str());
             trouble("answered by", &format!("nobody: {text}"))

@@ -73,7 +73,7 @@ impl RetryDecision {
         };
         let until = since + PATIENCE;
         // Its content would be the same.
-        let is_judged = matches!(error.class, Class::Rejected | Class::Unvouched);
+        let is_judged = matches!(error.class(), Class::Rejected | Class::Unvouched);
         if is_judged || until < Instant::now() + Self::LEAST {
             return RetryDecision::Final;
         }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::Engine;
 use super::answer::{Answer, CacheStatus, Content};
 use super::context::RequestContext;
-use super::error::{Class, EngineError};
+use super::error::{Cause, Class, EngineError};
 use super::origins::Chain;
 use crate::protocol::{FileKey, Key, Kind};
 pub use zip::{Hashers, Progress, ZipFlight};
@@ -29,7 +29,7 @@ impl Engine {
             return Ok(file.answer(CacheStatus::Hit, None));
         }
         if context.cached_only {
-            return Err(EngineError::not_kept(&key.describe()));
+            return Err(Cause::NotKept(key.describe()).into());
         }
         let as_key = Key::File(key.clone());
         if let Some(error) = self.negatives.get_for(&as_key, context) {
@@ -68,14 +68,14 @@ impl Engine {
     fn noted(&self, key: &FileKey, error: &EngineError, context: &RequestContext) {
         // Of whoever came first; others may wait as well.
         let request_id = context.fetch.request_id.as_deref();
-        match error.class {
+        match error.class() {
             Class::Unvouched => {
                 self.metrics.rejected.inc();
                 tracing::warn!(file = %key, %error, request_id, "refused: no checksum database knows it");
             }
             Class::Rejected => {
                 self.metrics.rejected.inc();
-                tracing::error!(file = %key, %error, upstream = error.upstream, request_id, "a fetched file failed verification");
+                tracing::error!(file = %key, %error, upstream = error.upstream(), request_id, "a fetched file failed verification");
             }
             Class::Absent { .. } | Class::Refused => {
                 tracing::debug!(file = %key, %error, request_id, "not to be had")

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::engine::context::{FlightKey, RequestContext};
-use crate::engine::error::{Class, EngineError};
+use crate::engine::error::{Cause, EngineError};
 use crate::engine::fetched::MetaOutcome;
 use crate::engine::latest::Derivation;
 use crate::engine::memory::CachedMetadata;
@@ -92,7 +92,7 @@ impl Engine {
         let whole = patience.map_or(WHOLE, |patience| WHOLE.max(patience));
         let request_id = context.fetch.request_id.clone();
         let fetched = timeout(whole, Box::pin(self.fetch_meta(&key, &context))).await;
-        match fetched.unwrap_or_else(|_| Err(too_slow(&key))) {
+        match fetched.unwrap_or_else(|_| Err(Cause::DerivedTooSlowly(key.describe()).into())) {
             Ok(fresh) => {
                 let before = self.memory.metadata(&key);
                 let meta = self.made_ready(&key, fresh, begun, &context).await;
@@ -144,7 +144,7 @@ impl Engine {
                     let derived = derivation.run(key, None).await;
                     match derived {
                         // Why it was not found in the first place says more.
-                        Err(derived) if derived.is_absent() && derived.stale.is_none() => {
+                        Err(derived) if derived.is_absent() && derived.stale().is_none() => {
                             (Err(error), None)
                         }
                         other => (other.map(Fresh::from), None),
@@ -229,15 +229,6 @@ impl Engine {
             },
         })
     }
-}
-
-fn too_slow(key: &MetaKey) -> EngineError {
-    let what = key.describe();
-    EngineError::new(
-        Class::Timeout,
-        format!("{what}: what it is derived from did not come in time"),
-    )
-    .and("Try again in a moment.")
 }
 
 /// What was known when a flight began.

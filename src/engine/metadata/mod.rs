@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::Engine;
 use super::answer::{Answer, CacheStatus};
 use super::context::RequestContext;
-use super::error::EngineError;
+use super::error::{Cause, EngineError};
 use super::fetched::MetaOutcome;
 use super::memory::CachedMetadata;
 use super::validity::Validity;
@@ -41,7 +41,7 @@ impl Engine {
         let asked = self.asked(key, context);
         let kept = self.kept_meta(key, context).await?;
         if context.cached_only {
-            let kept = kept.ok_or_else(|| EngineError::not_kept(&key.describe()))?;
+            let kept = kept.ok_or_else(|| Cause::NotKept(key.describe()))?;
             return Ok(self.kept_answer(&kept, context));
         }
         let known_no = self.negatives.get_for(&Key::Meta(key.clone()), context);

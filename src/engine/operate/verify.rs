@@ -98,7 +98,7 @@ impl Engine {
     ) -> Result<Finding, EngineError> {
         let vouched = match self.voucher.first_seen(key, h1, &record.from, false).await {
             Ok(vouched) => vouched,
-            Err(mismatch) if mismatch.class == Class::Rejected => {
+            Err(mismatch) if mismatch.class() == Class::Rejected => {
                 return Ok(Finding::Wrong(mismatch.to_string()));
             }
             Err(error) => return Err(error),

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::{FetchRequest, Known, Origin, OriginError, Reply, Revalidation};
-use crate::engine::error::{Class, EngineError};
+use crate::engine::error::{Cause, EngineError};
 use crate::gomod::Version;
 use crate::upstream::{OnFailure, Upstream, ZipStream};
 
@@ -250,41 +250,25 @@ impl<'a> Attempts<'a> {
             Some(at) => self.errors.swap_remove(at).error,
             None => self.absent(),
         };
-        answer.said_by_all &= !self.chain.partial;
+        answer.partial = self.chain.partial;
         answer
     }
 
-    fn absent(&self) -> EngineError {
+    fn absent(&mut self) -> EngineError {
         let what = self.request.describe();
-        let some = !self.errors.is_empty();
-        let class = Class::Absent {
-            gone: some && self.errors.iter().all(OriginError::is_gone),
-        };
-        let mut answer = match self.errors.as_slice() {
-            [] if self.off => EngineError::new(
-                class,
-                format!("not found: {what} is not kept here, and the chain of upstreams is off"),
-            ),
-            [] => EngineError::new(
-                class,
-                format!("not found: {what} is not kept here, and the chain names no upstream"),
-            ),
-            [only] => only.error.clone(),
-            several => {
-                let start = EngineError::new(class, format!("not found: {what}: no source has it"));
-                let briefs = several.iter().map(|failed| failed.brief.as_str());
-                let answer = briefs.fold(start, EngineError::detail);
-                let advice = several
-                    .iter()
-                    .flat_map(|failed| failed.error.lines.iter().skip(1));
-                advice.fold(answer, EngineError::and)
+        let mut errors = std::mem::take(&mut self.errors);
+        match errors.len() {
+            0 => Cause::NobodyToAsk {
+                what,
+                off: self.off,
             }
-        };
-        let errors = || self.errors.iter().map(|failed| &failed.error);
-        answer.doubtful = errors().any(|error| error.doubtful);
-        answer.upstream = errors().rev().find_map(|error| error.upstream.clone());
-        answer.nobody_asked = !some;
-        answer.said_by_all = some && errors().all(|error| error.said_by_all);
-        answer
+            .into(),
+            1 => errors.swap_remove(0).error,
+            _ => Cause::NoSource {
+                what,
+                each: errors.into(),
+            }
+            .into(),
+        }
     }
 }

@@ -11,20 +11,16 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use super::{FetchRequest, Known, Origin, OriginError, PATIENCE, Reply, Revalidation};
-use crate::engine::error::{Class, EngineError};
+use crate::engine::error::{Cause, EngineError};
 use crate::gomod::Version;
 use crate::protocol::{FileKey, Key, Kind, Meta, MetaKey};
 use crate::upstream::{Failure, SinkError, Upstream, Validators, ZipStream};
 use crate::vcs::direct::{DirectError, Lodging, Place, Question, Way};
 use crate::vcs::pack::PackError;
 use crate::vcs::party::Party;
-use crate::vcs::resolve::ResolveError;
-use crate::vcs::{NoVersion, RepoError};
 
 /// Module proxies that pages name and that are remembered, at the most.
 const PROXIES: usize = 64;
-/// When what had no room here may be asked for again.
-const NO_ROOM: Duration = Duration::from_secs(60);
 /// Pieces of a zip in the making.
 const AHEAD: usize = 4;
 
@@ -70,10 +66,12 @@ impl DirectOrigin {
                 };
                 let proxy = self.proxies.get_or_insert_with(&url.to_string(), make);
                 proxy.map(Found::Proxy).map_err(|why| {
-                    let what = request.describe();
-                    failed(EngineError::absent(format!(
-                        "not found: {what}: its page names the module proxy {url}: {why}"
-                    )))
+                    let barred = Cause::BarredProxy {
+                        what: request.describe(),
+                        url: url.to_string(),
+                        why,
+                    };
+                    failed(barred.into())
                 })
             }
         }
@@ -149,7 +147,7 @@ impl Origin for DirectOrigin {
 
 /// How an error is told beside those of other origins.
 fn failed(error: EngineError) -> OriginError {
-    let line = error.lines.first().map_or("", String::as_str);
+    let line = error.cause().to_string();
     let brief = format!("direct: {}", line.trim_start_matches("not found: "));
     OriginError { error, brief }
 }
@@ -164,17 +162,14 @@ async fn small(
     let body: Bytes = body.map_err(|error| verdict(request, error))?;
     let what = request.describe();
     if let Some(max) = max.filter(|max| body.len() as u64 > *max) {
-        let url = lodging.url();
-        let text = format!("{what}: what {url} has of it is larger than {max} bytes");
-        let mut error = EngineError::new(Class::Upstream, text);
-        error.too_large = true;
-        return Err(error);
+        let url = lodging.url().to_string();
+        return Err(Cause::TooLargeThere { what, url, max }.into());
     }
-    let content = request.check(&body).map_err(|why| {
-        EngineError::absent(format!(
-            "not found: {what}: what {} has of it is not to be used: {why}",
-            lodging.url()
-        ))
+    let url = || lodging.url().to_string();
+    let content = request.check(&body).map_err(|why| Cause::UnusableThere {
+        what,
+        url: url(),
+        why,
     })?;
     Ok(Reply {
         content,
@@ -207,10 +202,7 @@ async fn zip(
                 "{what}: larder could not store what it made"
             )))
         }
-        Err(failure) => Err(EngineError::new(
-            Class::Upstream,
-            format!("{what}: the zip made from {from} cannot be used: {failure}"),
-        )),
+        Err(source) => Err(Cause::UnusableZip { what, from, source }.into()),
     }
 }
 
@@ -234,90 +226,13 @@ fn question(key: &Key) -> Question<'_> {
     }
 }
 
-/// Why there is no answer, with its class (protocol.md 6.1.7).
-fn verdict(request: &FetchRequest<'_>, error: DirectError) -> EngineError {
+/// Why there is no answer.
+fn verdict(request: &FetchRequest<'_>, source: DirectError) -> EngineError {
     let what = request.describe();
-    let text = error.to_string();
-    let class = match &error {
-        DirectError::Resolve(error) => of_resolving(error),
-        DirectError::Layout(_) => Class::Absent { gone: false },
-        DirectError::Version(NoVersion::Repo(error)) => of_repository(error),
-        DirectError::Version(_) => Class::Absent { gone: false },
-        DirectError::Pack(error) => match &**error {
-            PackError::Rule(_) | PackError::TooLarge { .. } | PackError::TooMany => {
-                Class::Absent { gone: false }
-            }
-            PackError::NoRoom => Class::Unavailable,
-            PackError::Git(_) | PackError::Archive(_) | PackError::List => Class::Upstream,
-            PackError::Disk(_) | PackError::Gone => {
-                tracing::error!(%error, what, "a zip could not be made");
-                Class::Ours
-            }
-        },
-    };
-    if class == Class::Ours {
-        return EngineError::ours(format!("{what}: larder could not make the zip"));
+    if let DirectError::Pack(error) = &source
+        && matches!(**error, PackError::Disk(_) | PackError::Gone)
+    {
+        tracing::error!(%error, what, "a zip could not be made");
     }
-    let said_by_all = is_said(&error);
-    let too_large = matches!(
-        &error,
-        DirectError::Version(NoVersion::Repo(RepoError::TooLarge(_)))
-    );
-    let mut lines = text.lines();
-    let first = lines.next().unwrap_or_default();
-    let first = match class {
-        Class::Absent { .. } => format!("not found: {what}: {first}"),
-        _ => format!("{what}: {first}"),
-    };
-    let mut verdict = lines.fold(EngineError::new(class, first), EngineError::and);
-    verdict.said_by_all = said_by_all;
-    verdict.doubtful = matches!(
-        &error,
-        DirectError::Resolve(ResolveError::Untagged { .. } | ResolveError::Closed(_))
-    );
-    if class == Class::Unavailable {
-        verdict.retry_after = Some(NO_ROOM);
-    }
-    verdict.too_large = too_large;
-    verdict
-}
-
-/// Whether it is known of the module or its repository that there is no such thing. A repository that is not there may
-/// only want a login, and what the rules in force forbid says nothing of what there is.
-fn is_said(error: &DirectError) -> bool {
-    match error {
-        DirectError::Resolve(error) => matches!(
-            error,
-            ResolveError::None(_) | ResolveError::Untagged { known: false, .. }
-        ),
-        DirectError::Layout(_) => true,
-        DirectError::Version(error) => !matches!(error, NoVersion::Repo(_)),
-        DirectError::Pack(_) => false,
-    }
-}
-
-fn of_resolving(error: &ResolveError) -> Class {
-    match error {
-        ResolveError::None(_) | ResolveError::Barred(_) | ResolveError::Closed(_) => {
-            Class::Absent { gone: false }
-        }
-        // A sign-in page looks like that.
-        ResolveError::Untagged { known: true, .. } => Class::Upstream,
-        ResolveError::Untagged { known: false, .. } => Class::Absent { gone: false },
-        ResolveError::Timeout(_) => Class::Timeout,
-        ResolveError::Fault(_) => Class::Upstream,
-    }
-}
-
-fn of_repository(error: &RepoError) -> Class {
-    match error {
-        RepoError::Missing(_) => Class::Absent { gone: false },
-        RepoError::Timeout(_) => Class::Timeout,
-        RepoError::NoRoom(_) => Class::Unavailable,
-        RepoError::Refused(_)
-        | RepoError::Unreachable(_)
-        | RepoError::Moved(_)
-        | RepoError::TooLarge(_)
-        | RepoError::Broken(_) => Class::Upstream,
-    }
+    Cause::Direct { what, source }.into()
 }

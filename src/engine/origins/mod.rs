@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::error::{Class, EngineError};
+pub use super::error::OriginError;
 use crate::gomod::Version;
 use crate::kit::FetchContext;
 use crate::protocol::{CheckedBody, Key, Kind, Meta};
@@ -168,33 +168,4 @@ pub enum Revalidation {
     NotModified,
     /// This is right now.
     New(Reply),
-}
-
-/// Why an origin has not brought something.
-#[derive(Clone, Debug)]
-pub struct OriginError {
-    /// The answer, if no other origin has a better one.
-    pub error: EngineError,
-    /// Of an absence: what is said of it beside that of other origins.
-    pub brief: String,
-}
-
-impl OriginError {
-    /// It is not absent, or nobody else need say why.
-    pub fn new(error: EngineError) -> Self {
-        OriginError {
-            error,
-            brief: String::new(),
-        }
-    }
-
-    /// What larder cannot store from one origin it cannot store from another.
-    fn is_ours(&self) -> bool {
-        self.error.class == Class::Ours
-    }
-
-    /// Whether it was there once, and will not be again.
-    fn is_gone(&self) -> bool {
-        self.error.class == Class::Absent { gone: true }
-    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::flight::{Verdict, ZipFlight};
 use super::hashers::Hashers;
 use super::sink::StagingSink;
-use crate::engine::error::{Class, EngineError};
+use crate::engine::error::{Cause, EngineError};
 use crate::engine::vouch::Vouching;
 use crate::gomod::zip::{self as gozip, CheckedZip};
 use crate::protocol::FileKey;
@@ -80,8 +80,10 @@ pub async fn check(
 }
 
 fn rejected(what: &str, from: &str, why: &str) -> EngineError {
-    let mut error = EngineError::new(Class::Rejected, format!("{what}: the zip from {from} failed verification: {why}"))
-        .and("It was not kept and will be asked for again. If it stays so, that upstream serves a broken or forged file.");
-    error.upstream = Some(from.to_owned());
-    error
+    Cause::BadZip {
+        what: what.to_owned(),
+        from: from.to_owned(),
+        why: why.to_owned(),
+    }
+    .into()
 }

@@ -201,7 +201,7 @@ impl Flight for FlyingZip {
         let bounded = context.fetch.priority.is_prefetch();
         let fetched = engine.fetch_zip(key, context, vouching, &self.followed);
         fetched.await.map_err(|mut error| {
-            error.too_large &= !bounded;
+            error.bounded |= bounded;
             error
         })
     }

@@ -15,10 +15,10 @@ async fn walked(text: &str, steps: &[(&str, Step)]) -> (String, Vec<(String, u64
     let result = chain.fetch_small(&FetchRequest::new(&key, &context)).await;
     let said = match result {
         Ok(reply) => reply.from.to_string(),
-        Err(error) => match error.class {
+        Err(error) => match error.class() {
             Class::Absent { gone: true } => "gone".into(),
-            Class::Absent { .. } if error.nobody_asked => "nobody asked".into(),
-            Class::Absent { .. } if error.said_by_all => "absent, say all".into(),
+            Class::Absent { .. } if error.nobody_was_asked() => "nobody asked".into(),
+            Class::Absent { .. } if error.is_said_by_all() => "absent, say all".into(),
             class => format!("{class:?}"),
         },
     };
@@ -140,7 +140,7 @@ async fn what_a_part_of_the_chain_says_is_not_said_by_all() {
         .fetch_small(&FetchRequest::new(&key, &context))
         .await
         .unwrap_err();
-    assert!(error.is_absent() && !error.said_by_all);
+    assert!(error.is_absent() && !error.is_said_by_all());
     assert_eq!(repo.asked(), 0);
 }
 

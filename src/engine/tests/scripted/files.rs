@@ -57,7 +57,7 @@ async fn a_failure_is_for_those_who_wait_and_not_for_who_comes_next() {
     world.stand().await;
     gate.open();
     for client in clients {
-        assert_eq!(client.await.unwrap().unwrap_err().class, Class::Upstream);
+        assert_eq!(client.await.unwrap().unwrap_err().class(), Class::Upstream);
     }
     assert_eq!(origin.asked(), 1);
     assert_eq!(world.ask(MOD).await.unwrap().cache, STORED);
@@ -90,8 +90,8 @@ async fn with_too_many_fetches_under_way_a_miss_is_refused_and_a_hit_is_not() {
     let slow = world.client("example.com/m/@v/v1.1.0.mod");
     gate.reached().await;
     let refused = world.ask("example.com/m/@v/v1.2.0.mod").await.unwrap_err();
-    assert_eq!(refused.class, Class::Overloaded);
-    assert!(refused.retry_after.is_some());
+    assert_eq!(refused.class(), Class::Overloaded);
+    assert!(refused.retry_after().is_some());
     assert_eq!(world.ask(MOD).await.unwrap().cache, CacheStatus::Hit);
     gate.open();
     assert!(slow.await.unwrap().is_ok());
@@ -128,7 +128,7 @@ async fn the_second_trial_has_what_is_left_of_the_clients_time() {
     let (world, client) = raised(&origin, &gate).await;
     world.pass(Duration::from_secs(32)).await;
     gate.open();
-    assert_eq!(client.await.unwrap().unwrap_err().class, Class::Upstream);
+    assert_eq!(client.await.unwrap().unwrap_err().class(), Class::Upstream);
     assert_eq!(origin.calls()[1].time.as_secs(), 10);
 }
 
@@ -139,7 +139,7 @@ async fn there_is_no_second_trial_without_time_for_it() {
     let (world, client) = raised(&origin, &gate).await;
     world.pass(Duration::from_millis(41_600)).await;
     gate.open();
-    assert_eq!(client.await.unwrap().unwrap_err().class, Class::Upstream);
+    assert_eq!(client.await.unwrap().unwrap_err().class(), Class::Upstream);
     assert_eq!(origin.asked(), 1);
 }
 
@@ -150,7 +150,7 @@ async fn what_failed_verification_is_not_tried_again() {
     let origin = FakeOrigin::new("a").says(".mod", [after(&gate, rejected), module()]);
     let (_world, client) = raised(&origin, &gate).await;
     gate.open();
-    assert_eq!(client.await.unwrap().unwrap_err().class, Class::Rejected);
+    assert_eq!(client.await.unwrap().unwrap_err().class(), Class::Rejected);
     assert_eq!(origin.asked(), 1);
 }
 
@@ -285,7 +285,7 @@ async fn who_wants_only_what_is_kept_asks_nobody() {
     let origin = FakeOrigin::new("a").says(".mod", [module()]);
     let world = World::of(&origin);
     let error = world.ask_kept(MOD).await.unwrap_err();
-    assert!(error.is_absent() && error.passing && error.unasked);
+    assert!(error.is_absent() && error.passing && error.is_unasked());
     assert_eq!(origin.asked(), 0);
     world.ask(MOD).await.unwrap();
     world.quiet().await;
@@ -316,7 +316,7 @@ async fn on_a_full_disk_a_file_is_held_to_what_it_was_all_the_same() {
     assert_eq!(world.ask(MOD).await.unwrap().cache, PASSED_ON);
     world.quiet().await;
     let error = world.ask(MOD).await.unwrap_err();
-    assert_eq!(error.class, Class::Rejected);
+    assert_eq!(error.class(), Class::Rejected);
 }
 
 #[tokio::test(start_paused = true)]
@@ -335,11 +335,11 @@ async fn what_cannot_be_kept_is_served_all_the_same() {
 async fn what_all_have_denied_is_denied_when_nobody_can_be_asked() {
     let origin = FakeOrigin::new("a").says(".mod", [Step::Absent, FAULT]);
     let world = World::of(&origin);
-    assert!(world.ask(MOD).await.unwrap_err().stale.is_none());
+    assert!(world.ask(MOD).await.unwrap_err().stale().is_none());
     world.pass(Duration::from_secs(3600)).await;
     let error = world.ask(MOD).await.unwrap_err();
     assert!(error.is_absent());
-    assert_eq!(error.stale.unwrap().age.as_secs(), 3600);
+    assert_eq!(error.stale().unwrap().age.as_secs(), 3600);
     assert_eq!(origin.asked(), 2);
 }
 
@@ -349,7 +349,7 @@ async fn what_not_all_have_denied_is_a_fault_when_nobody_can_be_asked() {
     let world = World::of(&origin);
     assert!(world.ask(MOD).await.is_err());
     world.pass(Duration::from_secs(3600)).await;
-    assert_eq!(world.ask(MOD).await.unwrap_err().class, Class::Upstream);
+    assert_eq!(world.ask(MOD).await.unwrap_err().class(), Class::Upstream);
 }
 
 #[tokio::test(start_paused = true)]
@@ -377,7 +377,7 @@ async fn private_modules_are_never_asked_of_the_public_chain() {
 async fn a_body_that_cannot_be_right_is_a_fault_and_not_kept() {
     let origin = FakeOrigin::new("a").says(".mod", [body("<html>"), module()]);
     let world = World::of(&origin);
-    assert_eq!(world.ask(MOD).await.unwrap_err().class, Class::Upstream);
+    assert_eq!(world.ask(MOD).await.unwrap_err().class(), Class::Upstream);
     assert_eq!(world.ask(MOD).await.unwrap().cache, STORED);
 }
 

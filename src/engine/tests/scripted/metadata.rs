@@ -202,7 +202,7 @@ async fn without_anybody_to_ask_latest_follows_from_what_is_kept() {
 async fn a_list_without_a_version_in_it_is_a_fault() {
     let origin = FakeOrigin::new("a").says("/list", [body("<html>")]);
     let world = World::of(&origin);
-    assert_eq!(world.ask(LIST).await.unwrap_err().class, Class::Upstream);
+    assert_eq!(world.ask(LIST).await.unwrap_err().class(), Class::Upstream);
 }
 
 #[tokio::test(start_paused = true)]
@@ -210,7 +210,7 @@ async fn an_info_of_a_version_that_cannot_be_this_modules_is_a_fault() {
     let origin = FakeOrigin::new("a").says("main.info", [info("v3.0.0")]);
     let world = World::of(&origin);
     let error = world.ask("example.com/m/@v/main.info").await.unwrap_err();
-    assert_eq!(error.class, Class::Upstream);
+    assert_eq!(error.class(), Class::Upstream);
 }
 
 fn list_key() -> MetaKey {

@@ -157,24 +157,23 @@ impl FakeOrigin {
     fn failed(&self, request: &FetchRequest<'_>, step: &Step) -> OriginError {
         let (what, label) = (request.describe(), &self.label);
         let brief = format!("{label} says 404");
-        let absent = |gone| {
-            let text = format!("not found: {what}: {brief}");
-            let mut error = EngineError::new(Class::Absent { gone }, text);
-            error.said_by_all = true;
-            error
-        };
-        let mut error = match step {
-            Step::Absent => absent(false),
-            Step::Gone => absent(true),
-            Step::Fails(class) => EngineError::new(*class, format!("{what}: {label} failed")),
-            Step::TooLarge => {
-                let mut error = EngineError::new(Class::Upstream, format!("{what}: too large"));
-                error.too_large = true;
-                error
+        let (class, text, too_large) = match step {
+            Step::Absent | Step::Gone => {
+                let gone = matches!(step, Step::Gone);
+                let text = format!("not found: {what}: {brief}");
+                (Class::Absent { gone }, text, false)
             }
+            Step::Fails(class) => (*class, format!("{what}: {label} failed"), false),
+            Step::TooLarge => (Class::Upstream, format!("{what}: too large"), true),
             _ => panic!("{label} was asked for {what} in another way than its script expects"),
         };
-        error.upstream = Some(label.to_string());
+        let cause = Cause::Scripted {
+            class,
+            text,
+            from: Some(label.to_string()),
+            too_large,
+        };
+        let error = cause.into();
         OriginError { error, brief }
     }
 

@@ -42,7 +42,7 @@ async fn told(engine: &Arc<Engine>, context: &RequestContext) -> (String, String
     for (path, told) in [LIST, BRANCH].into_iter().zip(&mut told) {
         *told = match engine.ask(&key(path), context).await {
             Ok(answer) => text(&answer),
-            Err(error) => format!("{:?}", error.class),
+            Err(error) => format!("{:?}", error.class()),
         };
     }
     let [list, branch] = told;

@@ -53,11 +53,11 @@ async fn a_zip_that_turns_out_wrong_is_never_released_whole() {
                 panic!("{answer:?}");
             };
             let error = world.engine.landed(flight).await.unwrap_err();
-            assert_eq!(error.class, Class::Rejected);
+            assert_eq!(error.class(), Class::Rejected);
             let now = flight.follow().borrow().clone();
             assert_eq!(now.released(), now.written - (68 << 10));
         }
-        Err(error) => assert_eq!(error.class, Class::Rejected),
+        Err(error) => assert_eq!(error.class(), Class::Rejected),
     }
     world.quiet().await;
     let again = world.ask(ZIP).await.unwrap();
@@ -68,7 +68,7 @@ async fn a_zip_that_turns_out_wrong_is_never_released_whole() {
 async fn what_is_no_zip_is_given_up_at_its_first_bytes() {
     let origin = FakeOrigin::new("a").says(".zip", [body("<html>not found</html>")]);
     let world = World::of(&origin);
-    assert_eq!(world.ask(ZIP).await.unwrap_err().class, Class::Upstream);
+    assert_eq!(world.ask(ZIP).await.unwrap_err().class(), Class::Upstream);
     world.quiet().await;
     assert!(world.ask_kept(ZIP).await.is_err());
 }
@@ -100,7 +100,7 @@ async fn a_zip_that_breaks_off_fails_for_all_and_is_fetched_anew_for_who_comes_n
     world.stand().await;
     gate.open();
     for client in clients {
-        assert_eq!(client.await.unwrap().unwrap_err().class, Class::Upstream);
+        assert_eq!(client.await.unwrap().unwrap_err().class(), Class::Upstream);
     }
     let answer = world.ask(ZIP).await.unwrap();
     assert_eq!(landed(&world, answer).await.unwrap().cache, STORED);
@@ -146,7 +146,7 @@ async fn a_prefetched_zip_of_which_somebody_has_seen_a_part_is_not_begun_again()
     };
     gate.open();
     assert_eq!(
-        world.engine.landed(flight).await.unwrap_err().class,
+        world.engine.landed(flight).await.unwrap_err().class(),
         Class::Rejected
     );
     assert_eq!(origin.asked(), 1);
@@ -175,7 +175,7 @@ async fn a_zip_is_held_to_what_it_was_when_it_was_first_seen() {
     landed(&world, answer).await.unwrap();
     world.quiet().await;
     let other = world.ask(ZIP).await;
-    assert_eq!(other.unwrap_err().class, Class::Rejected);
+    assert_eq!(other.unwrap_err().class(), Class::Rejected);
 }
 
 #[tokio::test(start_paused = true)]
@@ -190,7 +190,7 @@ async fn with_too_many_zips_under_way_small_files_are_fetched() {
     let slow = world.client(ZIP);
     gate.reached().await;
     let refused = world.ask("example.com/m/@v/v1.1.0.zip").await.unwrap_err();
-    assert_eq!(refused.class, Class::Overloaded);
+    assert_eq!(refused.class(), Class::Overloaded);
     assert!(world.ask("example.com/m/@v/v1.0.0.mod").await.is_ok());
     gate.open();
     assert!(slow.await.unwrap().is_ok());
