@@ -1,6 +1,5 @@
 //! Joins the parts that a server and the commands that work without one have in common.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -37,12 +36,11 @@ pub async fn assemble(
     routes: Routes,
     maker: UpstreamMaker,
     data: &DataDir,
-    listens: SocketAddr,
     clock: &SharedClock,
     metrics: &Metrics,
 ) -> Result<Assembled, StartError> {
     let (chain_sender, chain) = watch::channel(None);
-    let rules = rules(config, &routes, &maker, chain, listens);
+    let rules = rules(config, &routes, &maker, chain);
     let failed =
         |error: &dyn std::fmt::Display| StartError::Ours(format!("the index failed: {error}"));
     let tokens = Tokens::load(

@@ -1,7 +1,5 @@
 //! The rules in force, from the configuration: as a whole or not at all.
 
-use std::net::SocketAddr;
-
 use tokio::sync::watch;
 
 use super::routes::Routes;
@@ -21,19 +19,18 @@ pub fn policy(config: &Config, routes: &[RouteRule]) -> Policy {
     .prefetching_private(config.prefetch.include_private)
 }
 
-/// Everything that a configuration says of modules and callers. Its `routes` have been judged; `maker` makes the sources,
-/// `public` tells the chain of public modules, and clients reach the server at `listens`.
+/// Everything that a configuration says of modules and callers. Its `routes` have been judged; `maker` makes the sources, and
+/// `public` tells the chain of public modules.
 pub fn rules(
     config: &Config,
     routes: &Routes,
     maker: &UpstreamMaker,
     public: watch::Receiver<Option<Chain>>,
-    listens: SocketAddr,
 ) -> Rules {
     let public_url = config.server.public_url.as_deref();
     Rules::new(
         policy(config, &routes.rules),
-        crate::http::access(config.private.open, listens, public_url),
+        crate::http::access(config.private.open, config.server.listen, public_url),
         TrustedProxies::new(&config.access.trusted_proxies),
         Freshness {
             ttl: config.freshness.ttl,

@@ -78,10 +78,7 @@ pub async fn serve(
         tokens,
         chains,
         chain,
-    } = assemble(
-        config, databases, routes, maker, &data, local, &clock, &metrics,
-    )
-    .await?;
+    } = assemble(config, databases, routes, maker, &data, &clock, &metrics).await?;
     for text in chain_remarks(loaded) {
         tracing::warn!("{text}");
     }

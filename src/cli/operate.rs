@@ -211,17 +211,7 @@ async fn assembled(
         Arc::clone(clock),
         Arc::clone(&metrics),
     )?;
-    let assembled = app::assemble(
-        config,
-        databases,
-        routes,
-        maker,
-        &data,
-        config.server.listen,
-        clock,
-        &metrics,
-    )
-    .await?;
+    let assembled = app::assemble(config, databases, routes, maker, &data, clock, &metrics).await?;
     assembled.chains.set(&chain);
     let service = Service::new(assembled.engine, assembled.tokens);
     Ok(Ok((service, data)))

@@ -283,9 +283,9 @@ mod tests {
         assert_eq!(token.len(), LENGTH);
         assert!(tokens.name_of(&token).is_some() && tokens.name_of(&other).is_some());
         for wrong in ["", "lrd_", &token[..LENGTH - 1], &format!("{token}A")] {
-            assert!(!tokens.name_of(wrong).is_some(), "{wrong}");
+            assert!(tokens.name_of(wrong).is_none(), "{wrong}");
         }
-        assert!(!tokens.name_of(&token.to_ascii_uppercase()).is_some());
+        assert!(tokens.name_of(&token.to_ascii_uppercase()).is_none());
         assert!(matches!(
             tokens.make(&ci).await,
             Err(TokenError::Taken(name)) if name == ci
@@ -299,14 +299,14 @@ mod tests {
         let tokens = load().await.unwrap();
         assert!(tokens.name_of(&token).is_some() && tokens.name_of(&other).is_some());
         tokens.revoke(&ci).await.unwrap();
-        assert!(!tokens.name_of(&token).is_some() && tokens.name_of(&other).is_some());
+        assert!(tokens.name_of(&token).is_none() && tokens.name_of(&other).is_some());
         assert!(matches!(
             tokens.revoke(&ci).await,
             Err(TokenError::Unknown(_))
         ));
         let again = tokens.make(&ci).await.unwrap();
         let tokens = load().await.unwrap();
-        assert!(tokens.name_of(&again).is_some() && !tokens.name_of(&token).is_some());
+        assert!(tokens.name_of(&again).is_some() && tokens.name_of(&token).is_none());
         assert_eq!(tokens.count(), 2);
 
         // The index is lost: what is in the copy is there, and what was revoked is not.
@@ -320,7 +320,7 @@ mod tests {
         assert!(
             tokens.name_of(&again).is_some()
                 && tokens.name_of(&other).is_some()
-                && !tokens.name_of(&token).is_some()
+                && tokens.name_of(&token).is_none()
         );
         assert_eq!(tokens.list().await.unwrap().len(), 2);
         // The copy is lost: it is made again.

@@ -5,12 +5,25 @@ use std::sync::Arc;
 use super::flight::{Verdict, ZipFlight};
 use super::hashers::Hashers;
 use super::sink::StagingSink;
+use crate::clock::Timestamp;
 use crate::engine::error::{Cause, EngineError};
 use crate::engine::vouch::Vouching;
 use crate::gomod::zip::{self as gozip, CheckedZip};
 use crate::protocol::FileKey;
 use crate::store::FileRecord;
 use crate::upstream::SinkError;
+
+/// What has arrived whole.
+pub struct Arrived<'a> {
+    /// Bytes.
+    pub size: u64,
+    /// Of all of them.
+    pub sha256: [u8; 32],
+    /// Who has sent it.
+    pub from: &'a str,
+    /// When.
+    pub at: Timestamp,
+}
 
 /// A zip that has arrived whole: checks it by all rules, then asks who vouches for it. The verdict on its content
 /// comes from the central directory; what was hashed on the way only saves doing it again.
@@ -19,11 +32,15 @@ pub async fn check(
     flight: &Arc<ZipFlight>,
     hashers: &Hashers,
     sink: StagingSink,
-    (size, sha256): (u64, [u8; 32]),
+    arrived: Arrived<'_>,
     vouching: Vouching,
-    from: &str,
-    now: crate::clock::Timestamp,
 ) -> Result<Verdict, EngineError> {
+    let Arrived {
+        size,
+        sha256,
+        from,
+        at,
+    } = arrived;
     let what = format!("{}@{}", key.module, key.version);
     // Of an unknown size the hasher waits for more: tell it that this is all.
     flight.has_arrived(size);
@@ -66,7 +83,7 @@ pub async fn check(
         sha256: sha256.into(),
         h1: Some(checked.h1),
         from: from.to_owned(),
-        seen: now,
+        seen: at,
         verified: vouched.verified,
         by: vouched.by,
     };

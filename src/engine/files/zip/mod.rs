@@ -134,18 +134,14 @@ impl Engine {
             }
             error = doomed => return Err(error),
         };
-        let arrived = stream.finish();
-        check::check(
-            key,
-            flight,
-            &self.hashers,
-            sink,
-            arrived,
-            vouching,
-            &from,
-            self.clock.now(),
-        )
-        .await
+        let (size, sha256) = stream.finish();
+        let arrived = check::Arrived {
+            size,
+            sha256,
+            from: &from,
+            at: self.clock.now(),
+        };
+        check::check(key, flight, &self.hashers, sink, arrived, vouching).await
     }
 }
 
