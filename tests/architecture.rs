@@ -43,7 +43,7 @@ const ROOMS: &[(&str, &str)] = &[
 ];
 
 /// The one file that may say `unsafe`.
-const UNSAFE: &str = "src/http/mapped.rs";
+const UNSAFE: &str = "src/http/connection/mapped.rs";
 
 /// Hosts of module mirrors and package registries, in two parts so that this file does not name them either. Where
 /// modules come from is the operator's business, or that of the Go toolchain.

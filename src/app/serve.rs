@@ -21,7 +21,9 @@ use crate::admin::{Service, SocketServer};
 use crate::clock::SharedClock;
 use crate::config::{Config, Environment, Loaded};
 use crate::engine::{Rules, Tokens};
-use crate::http::{ConnectionSettings, Connections, Face, Observer, ResponseCache, Site, bind};
+use crate::http::{
+    BEYOND, ConnectionSettings, Connections, Face, Observer, ResponseCache, Site, bind,
+};
 use crate::policy::{Access, RouteRule};
 use crate::store::DataDir;
 use crate::telemetry::logs::LogSink;
@@ -151,32 +153,41 @@ pub async fn serve(
         format,
         config.log.access,
     ));
-    let connections = Connections::default();
+    let connections = Connections::new(metrics.requests.connections.clone());
     let limits = ConnectionSettings {
         max: match config.server.max_connections {
             0 => {
-                (descriptors - DESCRIPTORS_KEPT.min(descriptors / 4) - response_files(descriptors))
-                    .clamp(64, 1 << 20)
+                let left = descriptors
+                    - DESCRIPTORS_KEPT.min(descriptors / 4)
+                    - response_files(descriptors);
+                // Those that wait for a slot have a descriptor, too.
+                (left - (left / 5).min(BEYOND)).clamp(64, 1 << 20)
             }
             given => given,
         },
+        max_per_address: match config.server.max_connections_per_address {
+            0 => None,
+            given => Some(given),
+        },
         header_timeout: config.server.request_header_timeout,
+        write_timeout: config.server.write_timeout,
     };
 
     let accept = |listener: TcpListener, address: SocketAddr, site| {
-        let (observer, connections) = (Arc::clone(&observer), connections.clone());
+        let service = Arc::new(crate::http::Service::new(site, Arc::clone(&observer)));
+        let connections = connections.clone();
         supervisor
             .listeners
             .essential(format!("the listener at {address}"), |stop| {
-                crate::http::serve(listener, site, observer, limits, connections, stop)
+                crate::http::serve(listener, service, limits, connections, stop)
             });
     };
-    accept(listener, local, Arc::new(Site::public(Arc::clone(&face))));
+    accept(listener, local, Site::public(Arc::clone(&face)));
     if let Some(admin) = admin {
         let address = admin.local_addr();
         let address = address.map_err(|error| StartError::Ours(error.to_string()))?;
         tracing::info!(%address, "administration listens");
-        accept(admin, address, Arc::new(Site::admin(face, address)));
+        accept(admin, address, Site::admin(face, address));
     }
     supervisor.watch_store(&data);
     supervisor.start_jobs(config, &data, &engine, &clock);

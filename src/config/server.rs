@@ -25,9 +25,14 @@ section! {
         /// X-Forwarded-Host or Forwarded tell it.
         public_url: Option<String> = "" => optional(public_url());
 
-        /// The most connections at a time; further ones wait. 0: as many as the descriptors of this
-        /// process allow.
+        /// The most connections at a time; further ones wait, but for /healthz and /readyz. 0: as many
+        /// as the descriptors of this process allow.
         max_connections: usize = 0 => count(0, 10_000_000);
+
+        /// The most of one address (of IPv6 a /64 network); loopback addresses are not counted. 0: half
+        /// of them, but only while fewer than an eighth is free, since many clients may come through
+        /// one address. A server in front, which passes on what all of them ask, is one address.
+        max_connections_per_address: usize = 0 => count(0, 10_000_000);
 
         /// How long answers under way may take to end after the order to stop.
         shutdown_grace: Duration = "30s"
@@ -37,5 +42,9 @@ section! {
         /// next request is closed after the same time.
         request_header_timeout: Duration = "75s"
             => duration().between(Duration::from_millis(1), Duration::from_mins(10));
+
+        /// How long a client may take nothing of an answer that it is being sent.
+        write_timeout: Duration = "60s"
+            => duration().between(Duration::from_millis(100), Duration::from_hours(1));
     }
 }

@@ -12,11 +12,6 @@ mod error;
 mod error_json;
 mod face;
 mod headers;
-mod heads;
-mod io;
-mod keep_alive;
-mod listener;
-mod mapped;
 mod modules;
 mod observe;
 mod page;
@@ -24,18 +19,20 @@ mod peer;
 mod response_meta;
 mod responses;
 mod router;
-mod shortcut;
+mod service;
 mod status;
 mod sumdb;
 mod via;
-mod write_buffer;
 
 pub use access::{access, is_for_this_machine};
 pub use address::for_clients;
 pub use advice::lines as error_lines;
-pub use connection::{BindError, bind, port_holder, raise_descriptor_limit};
+pub use connection::{
+    BEYOND, BindError, ConnectionSettings, Connections, bind, port_holder, raise_descriptor_limit,
+    serve,
+};
 pub use face::Face;
-pub use listener::{ConnectionSettings, Connections, serve};
 pub use observe::Observer;
 pub use responses::ResponseCache;
 pub use router::Site;
+pub use service::Service;

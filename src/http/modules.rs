@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use http::header::{
-    ACCEPT_RANGES, AGE, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
-    HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderValue,
 };
 use http::request::Parts;
 use http::{Method, Response, StatusCode, Version};
 
 use super::conditional::{self, Part};
 use super::face::Face;
-use super::headers::{self, CACHE_STATUS, HIT, LARDER_VERIFIED, TEXT, content_type};
+use super::headers::{self, AnswerHeaders, HIT, MISS, MISS_STORED, TEXT};
 use super::peer::Peer;
 use super::response_meta::ResponseMeta;
 use super::responses::CachedResponse;
@@ -165,44 +164,31 @@ fn respond(
         Key::File(_) | Key::Meta(_) => Lifetime::Changing,
     };
     let is_zip = matches!(key, Key::File(file) if file.kind == Kind::Zip);
+    let (cache_status, outcome) = cache_status(answer.cache);
+    let changed = !conditional::not_modified(&request.headers, answer.etag.as_ref());
+    let headers = AnswerHeaders {
+        endpoint,
+        cache_control: cache_control(StatusCode::OK, lifetime),
+        cache_status: &cache_status,
+        etag: answer.etag.as_ref(),
+        verified,
+        age: answer
+            .fetched
+            .map(|fetched| face.responses.age(fetched).as_secs()),
+        has_content: changed,
+        // Depends on the part that is wanted.
+        length: None,
+    };
     let mut response = Response::new(Body::empty());
-    *response.headers_mut() = HeaderMap::with_capacity(headers::HEADERS);
-    let (cache_text, outcome) = cache_status(answer.cache);
-    {
-        let headers = response.headers_mut();
-        headers.insert(
-            CACHE_CONTROL,
-            HeaderValue::from_static(cache_control(StatusCode::OK, lifetime)),
-        );
-        headers.insert(CACHE_STATUS, cache_text);
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        if let Some(etag) = &answer.etag {
-            headers.insert(ETAG, etag.clone());
-        }
-        if let Some(verified) = verified {
-            headers.insert(LARDER_VERIFIED, HeaderValue::from_static(verified.as_str()));
-        }
-        if let Some(fetched) = answer.fetched {
-            let age = face.responses.age(fetched);
-            headers.insert(AGE, HeaderValue::from(age.as_secs()));
-        }
-    }
+    *response.headers_mut() = headers.map();
     response.extensions_mut().insert(ResponseMeta {
         endpoint,
         outcome,
         upstream: answer.from.clone(),
     });
-    if conditional::not_modified(&request.headers, answer.etag.as_ref()) {
+    if !changed {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return response;
-    }
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, content_type(endpoint));
-    if is_zip {
-        response
-            .headers_mut()
-            .insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     }
     match fill(face, request, peer, is_zip, &answer, &mut response) {
         Ok(()) => {
@@ -255,7 +241,7 @@ fn fill(
     answer: &Answer,
     response: &mut Response<Body>,
 ) -> std::io::Result<()> {
-    let regions = &peer.regions;
+    let files = &peer.files;
     let size = match &answer.content {
         Content::Bytes(bytes) => bytes.len() as u64,
         Content::File(file) => file.size(),
@@ -265,7 +251,7 @@ fn fill(
                     .headers_mut()
                     .insert(CONTENT_LENGTH, HeaderValue::from(total));
             }
-            *response.body_mut() = body::growing(regions, flight, &face.engine.metrics().followers);
+            *response.body_mut() = body::growing(files, flight, &face.engine.metrics().followers);
             return Ok(());
         }
     };
@@ -320,7 +306,7 @@ fn fill(
             // In memory, so within usize.
             Body::from(bytes.slice(range.start as usize..range.end as usize))
         }
-        Content::File(file) => body::file(regions, file, range)?,
+        Content::File(file) => Body::new(files.body(file, range)?),
         Content::Growing(_) => Body::empty(),
     };
     Ok(())
@@ -329,9 +315,9 @@ fn fill(
 fn cache_status(cache: CacheStatus) -> (HeaderValue, Outcome) {
     let fixed = HeaderValue::from_static;
     match cache {
-        CacheStatus::Hit => (fixed(HIT), Outcome::Hit),
-        CacheStatus::Miss { stored: true } => (fixed("larder; fwd=miss; stored"), Outcome::Miss),
-        CacheStatus::Miss { stored: false } => (fixed("larder; fwd=miss"), Outcome::Miss),
+        CacheStatus::Hit => (HIT.clone(), Outcome::Hit),
+        CacheStatus::Miss { stored: true } => (MISS_STORED.clone(), Outcome::Miss),
+        CacheStatus::Miss { stored: false } => (MISS.clone(), Outcome::Miss),
         CacheStatus::Refreshed { stored } => {
             let text = match stored {
                 true => "larder; fwd=stale; stored",

@@ -16,11 +16,10 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body::{Frame, SizeHint};
 use httpdate::HttpDate;
 
+use super::connection::WriteBuffer;
 use super::headers::X_REQUEST_ID;
-use super::keep_alive::InFlightGuard;
 use super::response_meta::{RequestId, ResponseMeta};
 use super::responses::CachedResponse;
-use super::write_buffer::WriteBuffer;
 use crate::clock::{SharedClock, Timestamp};
 use crate::telemetry::access::{self, AccessLine, Weight};
 use crate::telemetry::logs::{Format, LogSink};
@@ -60,11 +59,6 @@ impl Observer {
         }
     }
 
-    /// Metrics of the face.
-    pub fn metrics(&self) -> &Arc<RequestMetrics> {
-        &self.metrics
-    }
-
     /// A request has come in that will take a while.
     pub fn begin<B>(self: &Arc<Self>, request: &Request<B>, remote: SocketAddr) -> Pending {
         Pending {
@@ -77,48 +71,6 @@ impl Observer {
             id: self.id(request.headers()),
             noted: false,
         }
-    }
-
-    /// A request has come in whose response is cached.
-    pub fn at_once<B>(
-        &self,
-        request: &Request<B>,
-        remote: SocketAddr,
-        cached: &CachedResponse,
-    ) -> Option<Response<Out>> {
-        let began = self.clock.instant();
-        let content = cached.content()?;
-        let id = self.id(request.headers());
-        let mut headers = cached.headers(self.clock.now());
-        headers.insert(X_REQUEST_ID, id.clone());
-        let body = if request.method() == Method::HEAD {
-            Bytes::new()
-        } else {
-            content
-        };
-        let bytes = body.len() as u64;
-        let mut response = Response::new(Out::Ready(body));
-        *response.headers_mut() = headers;
-        let line = Line {
-            began,
-            method: request.method().as_str(),
-            path: request.uri().path(),
-            agent: request
-                .headers()
-                .get(USER_AGENT)
-                .map_or(&[], HeaderValue::as_bytes),
-            remote,
-            id: id.to_str().unwrap_or_default(),
-        };
-        self.note(
-            &line,
-            StatusCode::OK,
-            cached.endpoint,
-            Outcome::Hit,
-            None,
-            bytes,
-        );
-        Some(response)
     }
 
     /// A plain GET has come in whose response is cached: writes that. Gives where its body begins; `None`, and
@@ -341,47 +293,8 @@ impl Drop for Pending {
     }
 }
 
-/// The body of an answer on its way out, and whoever is told when it is over.
-pub struct Outgoing {
-    out: Out,
-    /// Dropped with it.
-    _answering: InFlightGuard,
-}
-
-impl Outgoing {
-    /// The body of this answer.
-    pub fn new(out: Out, answering: InFlightGuard) -> Self {
-        Outgoing {
-            out,
-            _answering: answering,
-        }
-    }
-}
-
-impl http_body::Body for Outgoing {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.get_mut().out).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.out.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.out.size_hint()
-    }
-}
-
 /// The body of an answer.
 pub enum Out {
-    /// In memory, from the ready answers; empty once it has been taken.
-    Ready(Bytes),
     /// A handler's, noted already.
     Body(Body),
     /// A handler's, noted when it ends.
@@ -397,8 +310,6 @@ impl http_body::Body for Out {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         match self.get_mut() {
-            Out::Ready(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Out::Ready(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Out::Body(body) => Pin::new(body).poll_frame(cx),
             Out::Observed(body) => Pin::new(body.as_mut()).poll_frame(cx),
         }
@@ -406,7 +317,6 @@ impl http_body::Body for Out {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Out::Ready(bytes) => bytes.is_empty(),
             Out::Body(body) => body.is_end_stream(),
             Out::Observed(body) => body.is_end_stream(),
         }
@@ -414,7 +324,6 @@ impl http_body::Body for Out {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Out::Ready(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Out::Body(body) => body.size_hint(),
             Out::Observed(body) => body.size_hint(),
         }

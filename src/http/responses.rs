@@ -7,15 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{
-    ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RANGE,
-    TRANSFER_ENCODING, VIA, X_CONTENT_TYPE_OPTIONS,
-};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http::{HeaderValue, StatusCode};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use super::headers::{CACHE_STATUS, HEADERS, HIT, LARDER_VERIFIED, content_type};
+use super::headers::{AnswerHeaders, HIT};
 use crate::clock::{SharedClock, Timestamp};
 use crate::engine::{Validities, Validity};
 use crate::protocol::{Lifetime, cache_control, for_its_reader};
@@ -53,15 +49,25 @@ pub struct CachedResponse {
 }
 
 impl CachedResponse {
-    fn cache_control(&self) -> &'static str {
+    /// Its headers, but for the request's id.
+    fn headers(&self, now: Timestamp) -> AnswerHeaders<'_> {
         let lifetime = match self.fetched {
             None => Lifetime::Immutable,
             Some(_) => Lifetime::Changing,
         };
         let value = cache_control(StatusCode::OK, lifetime);
-        match self.private {
-            true => for_its_reader(value),
-            false => value,
+        AnswerHeaders {
+            endpoint: self.endpoint,
+            cache_control: match self.private {
+                true => for_its_reader(value),
+                false => value,
+            },
+            cache_status: &HIT,
+            etag: self.etag.as_ref(),
+            verified: self.verified,
+            age: self.fetched.map(|fetched| now.since(fetched).as_secs()),
+            has_content: true,
+            length: Some(&self.length),
         }
     }
 
@@ -75,44 +81,12 @@ impl CachedResponse {
     /// Writes its head, but for the request's id and the date.
     pub fn write_head(&self, now: Timestamp, out: &mut Vec<u8>) {
         self.touch(now);
-        let mut line = |name: &[u8], value: &[u8]| {
-            out.extend_from_slice(name);
-            out.extend_from_slice(value);
-            out.extend_from_slice(b"\r\n");
-        };
-        line(b"HTTP/1.1 ", b"200 OK");
-        line(b"cache-control: ", self.cache_control().as_bytes());
-        line(b"cache-status: ", HIT.as_bytes());
-        line(b"x-content-type-options: ", b"nosniff");
-        if let Some(etag) = &self.etag {
-            line(b"etag: ", etag.as_bytes());
-        }
-        if let Some(verified) = self.verified {
-            line(b"larder-verified: ", verified.as_str().as_bytes());
-        }
-        if let Some(fetched) = self.fetched {
-            let age = now.since(fetched).as_secs();
-            line(b"age: ", HeaderValue::from(age).as_bytes());
-        }
-        line(b"content-type: ", content_type(self.endpoint).as_bytes());
-        if self.endpoint == Endpoint::Zip {
-            line(b"accept-ranges: ", b"bytes");
-        }
-        line(b"content-length: ", self.length.as_bytes());
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        self.headers(now).write_to(out);
     }
 
-    /// The body, if it is at hand: a file is read only as far as that needs no waiting for the disk.
-    pub fn content(&self) -> Option<Bytes> {
-        let (Some(file), true) = (&self.file, self.body.is_empty()) else {
-            return Some(self.body.clone());
-        };
-        let length = self.length.to_str().ok()?.parse().ok()?;
-        let mut body = vec![0; length];
-        file.read_at_once(&mut body).then(|| body.into())
-    }
-
-    /// As `content`, appended to `out` if it is small, else to be sent from where it is; false, and nothing is, if it is
-    /// not at hand.
+    /// The body, appended to `out` if it is small, else to be sent from where it is; false, and nothing is, if it is not at
+    /// hand: a file is read only as far as that needs no waiting for the disk.
     pub fn write_content(&self, length: usize, out: &mut Vec<u8>, rest: &mut Bytes) -> bool {
         let (Some(file), true) = (&self.file, self.body.is_empty()) else {
             if length > COPIED {
@@ -124,37 +98,11 @@ impl CachedResponse {
         };
         let start = out.len();
         out.resize(start + length, 0);
-        let read = file.read_at_once(&mut out[start..]);
+        let read = file.read_at_once(&mut out[start..], 0);
         if !read {
             out.truncate(start);
         }
         read
-    }
-
-    /// Its headers, but for the request's id.
-    pub fn headers(&self, now: Timestamp) -> HeaderMap {
-        self.touch(now);
-        let fixed = HeaderValue::from_static;
-        let mut headers = HeaderMap::with_capacity(HEADERS);
-        headers.insert(CACHE_CONTROL, fixed(self.cache_control()));
-        headers.insert(CACHE_STATUS, fixed(HIT));
-        headers.insert(X_CONTENT_TYPE_OPTIONS, fixed("nosniff"));
-        if let Some(etag) = &self.etag {
-            headers.insert(ETAG, etag.clone());
-        }
-        if let Some(verified) = self.verified {
-            headers.insert(LARDER_VERIFIED, fixed(verified.as_str()));
-        }
-        if let Some(fetched) = self.fetched {
-            let age = now.since(fetched).as_secs();
-            headers.insert(AGE, HeaderValue::from(age));
-        }
-        headers.insert(CONTENT_TYPE, content_type(self.endpoint));
-        if self.endpoint == Endpoint::Zip {
-            headers.insert(ACCEPT_RANGES, fixed("bytes"));
-        }
-        headers.insert(CONTENT_LENGTH, self.length.clone());
-        headers
     }
 }
 
@@ -192,23 +140,6 @@ impl ResponseCache {
         }
     }
 
-    /// The answer to a request that asks for nothing special.
-    pub fn get<B>(&self, request: &Request<B>) -> Option<Arc<CachedResponse>> {
-        let headers = request.headers();
-        let special = [IF_NONE_MATCH, RANGE, VIA, CONTENT_LENGTH, TRANSFER_ENCODING]
-            .iter()
-            .any(|name| headers.contains_key(name));
-        let plain = matches!(*request.method(), Method::GET | Method::HEAD)
-            && request.uri().scheme().is_none();
-        if special || !plain {
-            return None;
-        }
-        let response = self.at(request.uri().path())?;
-        // Of what changes a client may want the newest.
-        let fresh = response.fetched.is_some() && headers.contains_key(CACHE_CONTROL);
-        (!fresh).then_some(response)
-    }
-
     /// The answer to a plain GET of this path.
     pub fn at(&self, path: &str) -> Option<Arc<CachedResponse>> {
         let response = self.bodies.get(path).or_else(|| self.files.get(path))?;
@@ -225,9 +156,11 @@ impl ResponseCache {
         self.clock.now().since(fetched)
     }
 
-    /// Keeps a response to requests for this path, if it may still be given.
+    /// Keeps a response to requests for this path, if it may still be given and there is none by the same rules.
     pub fn put(&self, path: &str, response: CachedResponse) {
-        if !self.holds(&response) {
+        let rules = response.validity.rules();
+        let same = |kept: Arc<CachedResponse>| kept.validity.rules() == rules;
+        if !self.holds(&response) || self.at(path).is_some_and(same) {
             return;
         }
         if response.file.is_some() {
@@ -359,8 +292,8 @@ mod tests {
         cache.put("/list", list());
         *hand.0.lock() = Timestamp(1999);
         let given = cache.at("/list").unwrap();
-        assert_eq!(given.headers(Timestamp(1999)).get(AGE).unwrap(), "0");
-        assert_eq!(given.headers(Timestamp(9999)).get(AGE).unwrap(), "8");
+        assert_eq!(given.headers(Timestamp(1999)).age, Some(0));
+        assert_eq!(given.headers(Timestamp(9999)).age, Some(8));
         *hand.0.lock() = Timestamp(2000);
         assert!(cache.at("/list").is_none());
         cache.put("/new", list());

@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::routing::get;
 use futures_util::FutureExt;
-use http::header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS};
+use http::header::{HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tower::ServiceExt;
@@ -17,19 +17,13 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::access;
 use super::caller::Head;
+use super::connection::HEAD;
 use super::face::Face;
 use super::peer::Peer;
 use super::responses::CachedResponse;
 use super::{error, modules, page, status};
 use crate::engine::Rules;
 use crate::policy::{Access, Caller};
-
-/// Whether something follows the head of a request that belongs to it.
-pub fn has_body<B>(request: &Request<B>) -> bool {
-    let headers = request.headers();
-    let lengths = headers.get_all(CONTENT_LENGTH).iter();
-    headers.contains_key(TRANSFER_ENCODING) || lengths.into_iter().any(|length| length != "0")
-}
 
 /// Everything that one address answers.
 pub struct Site {
@@ -47,9 +41,6 @@ enum Listens {
     /// That of administration.
     Admin(SocketAddr),
 }
-
-/// The largest head of a request. Bytes.
-pub const HEAD: usize = 64 << 10;
 
 impl Site {
     /// What clients reach.
@@ -85,19 +76,7 @@ impl Site {
         })
     }
 
-    /// The cached response to a request, if it is for whoever makes it.
-    pub fn cached<B>(&self, request: &Request<B>, remote: IpAddr) -> Option<Arc<CachedResponse>> {
-        let face = self.modules()?;
-        let response = face.responses.get(request)?;
-        let rules = face.engine.rules_now();
-        let access = self.access(&rules);
-        let caller = || face.caller(&rules, access, request.into(), Some(remote));
-        let same = response.validity.rules() == rules.generation();
-        let admitted = same && access.admits(response.private, caller);
-        admitted.then_some(response)
-    }
-
-    /// The same for a plain GET of this path with this `Host`.
+    /// The cached response to a plain GET of this path with this `Host`, if it is for whoever makes it.
     pub fn cached_at(
         &self,
         path: &str,

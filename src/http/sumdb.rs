@@ -8,7 +8,7 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 
 use super::face::Face;
-use super::headers::{CACHE_STATUS, HIT};
+use super::headers::{CACHE_STATUS, HIT, MISS, MISS_STORED};
 use super::peer::Peer;
 use super::response_meta::ResponseMeta;
 use super::{access, error, via};
@@ -89,11 +89,11 @@ pub async fn answer(
             headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
             headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
             let (cache, outcome) = match found.kept {
-                true => (HIT, Outcome::Hit),
-                false if face.engine.store().keeps() => ("larder; fwd=miss; stored", Outcome::Miss),
-                false => ("larder; fwd=miss", Outcome::Miss),
+                true => (HIT.clone(), Outcome::Hit),
+                false if face.engine.store().keeps() => (MISS_STORED.clone(), Outcome::Miss),
+                false => (MISS.clone(), Outcome::Miss),
             };
-            headers.insert(CACHE_STATUS, HeaderValue::from_static(cache));
+            headers.insert(CACHE_STATUS, cache);
             response.extensions_mut().insert(ResponseMeta {
                 endpoint: Endpoint::SumDb,
                 outcome,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::imports::Files;
+use super::imports::{File, Files};
 
 /// Rooms under reconstruction: what stands in them is not looked at yet.
 const WAITS: &[&str] = &[];
@@ -25,8 +25,6 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("src/admin/socket/server.rs", "the socket is a file of the data directory"),
     ("src/gomod/zip/source.rs", "zips are checked where they lie"),
     ("src/gomod/zip/write.rs", "writes to anything that can be interrupted"),
-    ("src/http/io.rs", "moves to http/connection"),
-    ("src/http/listener.rs", "moves to http/connection"),
     ("src/store/dir.rs", "joins the folders of the data directory"),
     ("src/store/keeper.rs", "joins the folders of the data directory"),
     ("src/telemetry/logs/sink.rs", "standard error as a file"),
@@ -62,6 +60,31 @@ fn no_circle_of_files_stands_inside_a_room() {
         ));
     }
     assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+}
+
+/// Connections can be read, and replaced, without the rest of `http`.
+#[test]
+fn connections_know_nothing_of_what_is_asked() {
+    let files = Files::read();
+    let below = |file: &&File| file.name.starts_with("src/http/connection/");
+    let mut seen = 0;
+    for file in files.files.iter().filter(below) {
+        for (line, path) in &file.uses {
+            let path: Vec<_> = path.iter().map(String::as_str).collect();
+            let inside = path.starts_with(&["http", "connection"]);
+            seen += usize::from(inside);
+            let outside = matches!(
+                path.as_slice(),
+                [
+                    "http" | "engine" | "policy" | "protocol" | "gomod" | "app" | "config",
+                    ..
+                ]
+            );
+            let shown = path.join("::");
+            assert!(inside || !outside, "{}:{line}: {shown}", file.name);
+        }
+    }
+    assert!(seen > 10, "the folder was not read");
 }
 
 #[test]

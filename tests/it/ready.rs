@@ -259,3 +259,145 @@ fn a_connection_that_is_used_stays_open_and_an_idle_one_does_not() {
     conn.write(b"GET /example.com/m/@v/v1.0.0.info HT").unwrap();
     assert!(conn.is_closed());
 }
+
+/// Requests as clients may send them, plain and not.
+struct Requests {
+    random: fastrand::Rng,
+    paths: Vec<String>,
+    etag: String,
+}
+
+impl Requests {
+    /// A method, and a head without its last line.
+    fn next(&mut self) -> (bool, String) {
+        let random = &mut self.random;
+        let any = |random: &mut fastrand::Rng, of: &[&str]| of[random.usize(..of.len())].to_owned();
+        let is_head = random.u8(..8) == 0;
+        let mut path = self.paths[random.usize(..self.paths.len())].clone();
+        match random.u8(..40) {
+            0 => path.push_str("?go-get=1"),
+            1 => path = format!("http://larder{path}"),
+            2 => path = path.replace("example.com", "example%2Ecom"),
+            _ => {}
+        }
+        let mut headers = vec!["Host: larder".to_owned()];
+        for _ in 0..random.usize(..4) {
+            headers.push(any(
+                random,
+                &[
+                    "User-Agent: Go-http-client/1.1",
+                    "user-agent:   x",
+                    "Accept: */*",
+                    "ACCEPT-ENCODING: gzip, br",
+                    "Accept-Language: de",
+                    "Connection: Keep-Alive",
+                    "Accept:",
+                ],
+            ));
+        }
+        if random.u8(..4) == 0 {
+            let odd = any(
+                random,
+                &[
+                    "X-Nothing: 1",
+                    "Range: bytes=0-9",
+                    "Range: bytes=999999999-",
+                    "Via: 1.1 other",
+                    "Authorization: Basic eDp5",
+                    "Content-Length: 0",
+                    "Accept: \u{e9}",
+                    "Accept: a\tb",
+                    "If-None-Match: \"other\"",
+                    "If-None-Match: @",
+                    "If-Modified-Since: Thu, 01 Jan 1970 00:00:00 GMT",
+                    "Expect: 100-continue",
+                    "Disable-Module-Fetch: true",
+                ],
+            );
+            headers.push(odd.replace('@', &self.etag));
+        }
+        random.shuffle(&mut headers);
+        let method = if is_head { "HEAD" } else { "GET" };
+        let head = format!("{method} {path} HTTP/1.1\r\n{}\r\n", headers.join("\r\n"));
+        (is_head, head)
+    }
+}
+
+/// Sends so many requests at random, in pieces and several at once; each also so that it cannot take the short way.
+fn both_ways_say_the_same_at_random(requests: usize) {
+    let module = sized("example.com/m", 4096).file("large.bin", vec![7; 300_000]);
+    let tiny = sized("example.com/tiny", 0);
+    let up = FakeUpstream::serving(&[module.clone(), tiny.clone()]);
+    let larder = larder()
+        .of(&up)
+        .set("prefetch.enabled", "false")
+        .set("freshness.ttl", "1h")
+        .start();
+    let mut paths = Vec::new();
+    for module in [&module, &tiny] {
+        paths.extend(["info", "mod", "zip"].map(|kind| module.url(kind)));
+        paths.extend([module.list_url(), module.latest_url()]);
+    }
+    let etag = larder.get(&paths[1]).header("etag").unwrap().to_owned();
+    // The fourth time everything is ready that ever is.
+    for path in paths.iter().cycle().take(4 * paths.len()) {
+        larder.get(path).ok();
+    }
+    paths.push("/example.com/none/@v/v1.0.0.mod".to_owned());
+    larder.get(paths.last().unwrap());
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut source = Requests {
+        random: fastrand::Rng::with_seed(seed),
+        paths,
+        etag,
+    };
+    let mut pieces = fastrand::Rng::with_seed(!seed);
+    let mut short = Conn::open(larder.addr()).unwrap();
+    let mut long = Conn::open(larder.addr()).unwrap();
+    let mut sent = 0;
+    while sent < requests {
+        let together = match pieces.u8(..4) {
+            0 => 1 + pieces.usize(..4),
+            _ => 1,
+        };
+        let batch: Vec<_> = (0..together).map(|_| source.next()).collect();
+        let bytes: String = batch
+            .iter()
+            .map(|(_, head)| format!("{head}\r\n"))
+            .collect();
+        let mut rest = bytes.as_bytes();
+        while !rest.is_empty() {
+            let piece = match pieces.u8(..8) {
+                0 => 1 + pieces.usize(..rest.len()),
+                _ => rest.len(),
+            };
+            short.write(&rest[..piece]).unwrap();
+            rest = &rest[piece..];
+        }
+        for (is_head, head) in &batch {
+            long.write(format!("{head}X-Long-Way: 1\r\n\r\n").as_bytes())
+                .unwrap();
+            let expected = long.response(*is_head).unwrap();
+            let answer = short.response(*is_head).unwrap();
+            let shown = || format!("seed {seed}, of {bytes:?}: {head:?}");
+            assert!(answer.complete && expected.complete, "{}", shown());
+            assert_eq!(answer.status, expected.status, "{}", shown());
+            assert_eq!(lasting(&answer), lasting(&expected), "{}", shown());
+            assert_eq!(answer.body, expected.body, "{}", shown());
+        }
+        sent += together;
+    }
+    assert!(up.total() <= source.paths.len() + 1, "all of it was kept");
+}
+
+#[test]
+fn both_ways_say_the_same_to_a_thousand_requests() {
+    both_ways_say_the_same_at_random(1_000);
+}
+
+#[test]
+#[ignore = "slow: 20,000 requests, each twice"]
+fn both_ways_say_the_same_to_twenty_thousand_requests() {
+    both_ways_say_the_same_at_random(20_000);
+}

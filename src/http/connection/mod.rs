@@ -1,9 +1,30 @@
-//! Connections below HTTP: addresses and descriptors.
+//! Connections: accepting them, their time-outs, HTTP below the requests, and how bodies reach the socket. This folder
+//! knows of the rest of `http` only what [`Handler`] says.
 
 mod bind;
 mod descriptors;
+mod fast;
+mod files;
+mod first;
+mod handler;
+mod heads;
 mod holder;
+mod http2;
+mod io;
+mod keep_alive;
+mod listener;
+mod mapped;
+mod outgoing;
+mod serve;
+mod slots;
+mod stream;
+mod streams;
 
 pub use bind::{BindError, bind};
 pub use descriptors::{open_descriptors, raise_descriptor_limit};
+pub use fast::{PlainRequest, WriteBuffer};
+pub use files::FileBodies;
+pub use handler::{ConnectionInfo, Handler};
 pub use holder::port_holder;
+pub use listener::{BEYOND, Connections, serve};
+pub use serve::{ConnectionSettings, HEAD};

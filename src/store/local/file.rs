@@ -75,18 +75,23 @@ impl LocalFile {
         self.open.file.read_exact_at(buffer, offset)
     }
 
-    /// Fills the buffer from the beginning, if that is in the page cache; false if it is not.
+    /// Fills the buffer from `offset` on, if that is in the page cache; false if it is not.
     #[cfg(target_os = "linux")]
-    pub fn read_at_once(&self, buffer: &mut [u8]) -> bool {
+    pub fn read_at_once(&self, buffer: &mut [u8], offset: u64) -> bool {
         use rustix::io::{ReadWriteFlags, preadv2};
         let length = buffer.len();
         let mut buffers = [io::IoSliceMut::new(buffer)];
-        preadv2(&self.open.file, &mut buffers, 0, ReadWriteFlags::NOWAIT) == Ok(length)
+        preadv2(
+            &self.open.file,
+            &mut buffers,
+            offset,
+            ReadWriteFlags::NOWAIT,
+        ) == Ok(length)
     }
 
     /// Elsewhere nobody can promise not to wait.
     #[cfg(not(target_os = "linux"))]
-    pub fn read_at_once(&self, _buffer: &mut [u8]) -> bool {
+    pub fn read_at_once(&self, _buffer: &mut [u8], _offset: u64) -> bool {
         false
     }
 }

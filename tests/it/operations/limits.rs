@@ -110,3 +110,155 @@ fn a_client_that_sends_nothing_holds_nobody_up() {
     }
     assert_eq!(larder.get(&module().url("zip")).ok(), module().zip_bytes());
 }
+
+/// A module whose zip fits into no buffer on the way.
+fn large() -> Module {
+    Module::new("example.com/large", "v1.0.0").file("data", zip::noise(24 << 20, 1))
+}
+
+fn asks(larder: &Larder, path: &str) -> Conn {
+    let mut conn = Conn::open(larder.addr()).unwrap();
+    conn.small_window();
+    conn.write(&Request::get(path).bytes(larder.addr()))
+        .unwrap();
+    conn
+}
+
+fn open_connections(larder: &Larder) -> u64 {
+    let metrics = larder.metrics();
+    let line = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("larder_connections "));
+    line.unwrap().parse().unwrap()
+}
+
+#[test]
+fn who_reads_nothing_of_an_answer_ends_and_who_reads_slowly_does_not() {
+    let module = large();
+    let up = FakeUpstream::serving(std::slice::from_ref(&module));
+    let larder = larder().of(&up).set("server.write_timeout", "1s").start();
+    let path = module.url("zip");
+    larder.get_hit(&path);
+    let mut nothing: Vec<Conn> = (0..3).map(|_| asks(&larder, &path)).collect();
+    // One that follows small answers, which it does not read either.
+    let small = Request::get("/healthz").bytes(larder.addr());
+    let mut many = Conn::open(larder.addr()).unwrap();
+    many.small_window();
+    many.deadline(Duration::from_millis(500));
+    while many.write(&small.repeat(1000)).is_ok() {}
+    nothing.push(many);
+    let mut slow = asks(&larder, &path);
+    slow.head().unwrap();
+    let whole = module.zip_bytes();
+    let began = std::time::Instant::now();
+    let mut read = 0;
+    // Far longer than anybody may read nothing.
+    while began.elapsed() < Duration::from_secs(4) {
+        let part = slow.read_exact(512 << 10);
+        assert_eq!(part, whole[read..read + part.len()]);
+        read += part.len();
+        std::thread::sleep(Duration::from_millis(100)); // Its pace.
+    }
+    until("only the slow one to be there", || {
+        (open_connections(&larder) == 2).then_some(())
+    });
+    let rest = &whole[read..];
+    assert_eq!(slow.compare(rest), rest.len());
+    for mut conn in nothing {
+        let mut got = 0;
+        while let Ok(bytes) = conn.read(1 << 20) {
+            if bytes.is_empty() {
+                break;
+            }
+            got += bytes.len();
+        }
+        assert!(got < whole.len());
+    }
+}
+
+#[test]
+fn probes_are_answered_although_all_slots_are_taken_and_others_wait() {
+    let (module, large) = (module(), large());
+    let up = FakeUpstream::serving(&[module.clone(), large.clone()]);
+    let larder = larder()
+        .of(&up)
+        .set("server.max_connections", "4")
+        .set("server.write_timeout", "60s")
+        .start();
+    larder.get_hit(&large.url("zip"));
+    larder.get_hit(&module.url("mod"));
+    until("their connections to be over", || {
+        (open_connections(&larder) == 1).then_some(())
+    });
+    let mut held: Vec<Conn> = (0..4).map(|_| asks(&larder, &large.url("zip"))).collect();
+    for conn in &mut held {
+        conn.head().unwrap();
+    }
+    for _ in 0..40 {
+        for path in ["/healthz", "/readyz"] {
+            let mut conn = Conn::open(larder.addr()).unwrap();
+            let request = Request::get(path).bytes(larder.addr());
+            conn.write(&request.repeat(2)).unwrap();
+            let answer = conn.response(false).unwrap();
+            answer.ok();
+            assert_eq!(answer.header("connection"), Some("close"));
+            assert!(answer.elapsed < Duration::from_secs(1));
+            assert!(conn.response(false).is_err(), "one answer only");
+        }
+    }
+    // Among those who say nothing, which are not waited for.
+    let silent: Vec<Conn> = (0..8).map(|_| Conn::open(larder.addr()).unwrap()).collect();
+    Request::get("/healthz").send(larder.addr()).ok();
+    drop(silent);
+    let path = module.url("mod");
+    std::thread::scope(|scope| {
+        let waiting: Vec<_> = (0..10).map(|_| scope.spawn(|| larder.get(&path))).collect();
+        // Whatever they wait for, it is not time.
+        Request::get("/healthz").send(larder.addr()).ok();
+        assert!(waiting.iter().all(|waiting| !waiting.is_finished()));
+        held.pop();
+        for waiting in waiting {
+            assert_eq!(waiting.join().unwrap().ok(), module.mod_bytes());
+        }
+    });
+    // There is an end to waiting, too.
+    let full = asks(&larder, &large.url("zip"));
+    let last = Request::get(&path).header("Connection", "close");
+    let one_more = || {
+        let mut conn = Conn::open(larder.addr()).unwrap();
+        conn.write(&last.bytes(larder.addr())).unwrap();
+        conn
+    };
+    let mut waiting: Vec<_> = (0..16).map(|_| one_more()).collect();
+    let refused = until("one to be refused", || {
+        let mut conn = one_more();
+        conn.deadline(Duration::from_millis(300));
+        let answer = conn.response(false);
+        waiting.push(conn);
+        answer.ok()
+    });
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    refused.refuses(&[503]);
+    Request::get("/healthz").send(larder.addr()).ok();
+    drop((held, full));
+    assert_eq!(waiting[0].response(false).unwrap().ok(), module.mod_bytes());
+}
+
+#[test]
+fn clients_that_read_nothing_do_not_keep_others_out() {
+    let (module, large) = (module(), large());
+    let up = FakeUpstream::serving(&[module.clone(), large.clone()]);
+    let larder = larder()
+        .of(&up)
+        .set("server.max_connections", "40")
+        .set("server.write_timeout", "2s")
+        .start();
+    larder.get_hit(&large.url("zip"));
+    let mut held: Vec<Conn> = (0..40).map(|_| asks(&larder, &large.url("zip"))).collect();
+    for conn in held.iter_mut().take(30) {
+        conn.head().unwrap();
+    }
+    let answer = Request::get(&module.url("zip")).send(larder.addr());
+    assert_eq!(answer.ok(), module.zip_bytes());
+    assert!(answer.elapsed < Duration::from_secs(20));
+}

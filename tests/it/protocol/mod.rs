@@ -6,5 +6,6 @@ mod endpoints;
 mod errors;
 mod hashes;
 mod headers;
+mod http2;
 mod latest;
 mod zips;

@@ -1,8 +1,8 @@
 //! Parts of files as memory that is not read: the one place of `unsafe` in this program.
 //!
 //! A response's body is `Bytes` over a mapped part of a file. The connection (`io.rs`) recognises such a slice by its
-//! address and hands the file to `sendfile(2)` in its place, so the mapping's pages are never touched; where there is
-//! no `sendfile`, the bytes are read from the mapping.
+//! address and hands the file to `sendfile(2)` in its place, so the mapping's pages are never touched. Streams that
+//! cannot do that get no such slices (`files.rs`).
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};

@@ -1,4 +1,4 @@
-//! A client's connection: a TCP stream whose writes know `sendfile`.
+//! A client's end: what HTTP reads from and writes to, with the fast path in between.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -7,13 +7,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::fast::{FastPath, WriteBuffer};
+use super::handler::Handler;
 use super::heads::Heads;
+use super::keep_alive::KeepAlive;
 use super::mapped::Regions;
-use super::shortcut::Shortcut;
-use super::write_buffer::WriteBuffer;
+use super::stream::Stream;
 
 /// Read at once, so that the head of a request can be larger than it may by no more than this. Bytes.
 const AT_ONCE: usize = 16 << 10;
@@ -21,27 +22,41 @@ const AT_ONCE: usize = 16 << 10;
 /// asked, and wait for the answer all the same.
 const LEFT: Duration = Duration::from_secs(1);
 
-/// A TCP stream and the mapped files that its answers are made of; plain requests are answered here.
-pub struct Connection {
-    stream: TcpStream,
-    shortcut: Shortcut,
-    /// What the short way has still to send.
+/// A stream to a client, and the mapped files that its answers are made of.
+pub struct ClientStream<S: Stream, H> {
+    stream: S,
+    /// Read already, and not given to the library yet.
+    unread: Vec<u8>,
+    http1: Option<Http1<H>>,
+    /// What the fast path has still to send.
     out: WriteBuffer,
-    heads: Heads,
+    keep_alive: Arc<KeepAlive>,
     /// Set once the client has closed its side: when it counts as gone.
     left: Option<Pin<Box<Sleep>>>,
-    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     regions: Arc<Regions>,
 }
 
-impl Connection {
-    /// Over an accepted stream.
-    pub fn new(stream: TcpStream, regions: Arc<Regions>, shortcut: Shortcut) -> Self {
-        Connection {
+/// What stands between a stream and the library where HTTP/1.1 is spoken.
+pub struct Http1<H> {
+    pub fast: Option<FastPath<H>>,
+    pub heads: Heads,
+}
+
+impl<S: Stream, H: Handler> ClientStream<S, H> {
+    /// Over an accepted stream, of which `unread` has been read. Without `http1` the client speaks HTTP/2.
+    pub fn new(
+        stream: S,
+        unread: Vec<u8>,
+        http1: Option<Http1<H>>,
+        keep_alive: Arc<KeepAlive>,
+        regions: Arc<Regions>,
+    ) -> Self {
+        ClientStream {
             stream,
-            shortcut,
+            unread,
+            http1,
             out: WriteBuffer::default(),
-            heads: Heads::default(),
+            keep_alive,
             left: None,
             regions,
         }
@@ -52,17 +67,24 @@ impl Connection {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        #[cfg(target_os = "linux")]
-        if let Some((at, part)) = self.regions.first_in(bufs) {
-            return match at {
-                0 => linux::poll_sendfile(&self.stream, cx, &part),
-                _ => linux::poll_send_with_more(&self.stream, cx, &bufs[..at]),
-            };
+        if S::SENDS_FILES
+            && let Some((at, part)) = self.regions.first_in(bufs)
+        {
+            return self.stream.poll_write_file(cx, bufs, at, &part);
         }
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
     fn poll_stream(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.unread.is_empty() {
+            let count = self.unread.len().min(buf.remaining());
+            buf.put_slice(&self.unread[..count]);
+            self.unread.drain(..count);
+            if self.unread.is_empty() {
+                self.unread = Vec::new();
+            }
+            return Poll::Ready(Ok(()));
+        }
         if buf.remaining() <= AT_ONCE {
             return Pin::new(&mut self.stream).poll_read(cx, buf);
         }
@@ -76,21 +98,32 @@ impl Connection {
     /// The client has closed its side: waits until it counts as gone. The library ends the connection then, and with it
     /// whatever is only done for it.
     fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.shortcut.is_idle() {
+        // Who speaks HTTP/2 needs its side to take the answers.
+        if self.http1.is_none() || self.keep_alive.is_idle() {
             return Poll::Ready(());
         }
         let left = self.left.get_or_insert_with(|| Box::pin(sleep(LEFT)));
         left.as_mut().poll(cx)
     }
 
-    /// Something has been sent.
-    fn progress(&mut self) {
-        if let Some(left) = &mut self.left {
-            left.as_mut().reset(Instant::now() + LEFT);
+    fn fast(&mut self) -> Option<&mut FastPath<H>> {
+        self.http1.as_mut()?.fast.as_mut()
+    }
+
+    /// Notes whether the client takes what it is sent.
+    fn note<T>(&mut self, written: &Poll<io::Result<T>>) {
+        match written {
+            Poll::Pending => self.keep_alive.stall(),
+            Poll::Ready(_) => {
+                self.keep_alive.took();
+                if let Some(left) = &mut self.left {
+                    left.as_mut().reset(Instant::now() + LEFT);
+                }
+            }
         }
     }
 
-    /// Sends what the short way has to send.
+    /// Sends what the fast path has to send.
     fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.out.is_sent() {
             let stream = Pin::new(&mut self.stream);
@@ -99,19 +132,20 @@ impl Connection {
                 true => stream.poll_write(cx, &left[0]),
                 false => stream.poll_write_vectored(cx, &left),
             };
+            self.note(&written);
             match ready!(written)? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 count => self.out.advance(count),
             }
             if self.out.is_sent() {
-                self.shortcut.sent();
+                self.keep_alive.wait();
             }
         }
         Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncRead for Connection {
+impl<S: Stream, H: Handler> AsyncRead for ClientStream<S, H> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -126,8 +160,13 @@ impl AsyncRead for Connection {
                 ready!(this.poll_left(cx));
                 return Poll::Ready(Ok(()));
             }
-            if !this.shortcut.take(&buf.filled()[before..], &mut this.out) {
-                this.heads.check(&mut buf.filled_mut()[before..]);
+            let Some(http1) = &mut this.http1 else {
+                return Poll::Ready(Ok(()));
+            };
+            let read = &mut buf.filled_mut()[before..];
+            let fast = http1.fast.as_mut();
+            if !fast.is_some_and(|fast| fast.take(read, &mut this.out)) {
+                http1.heads.check(read);
                 return Poll::Ready(Ok(()));
             }
             buf.set_filled(before);
@@ -135,7 +174,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl<S: Stream, H: Handler> AsyncWrite for ClientStream<S, H> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -151,10 +190,12 @@ impl AsyncWrite for Connection {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         ready!(this.poll_out(cx))?;
-        this.shortcut.wrote();
-        let written = ready!(this.poll_write_parts(cx, bufs));
-        this.progress();
-        Poll::Ready(written)
+        if let Some(fast) = this.fast() {
+            fast.wrote();
+        }
+        let written = this.poll_write_parts(cx, bufs);
+        this.note(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -165,7 +206,10 @@ impl AsyncWrite for Connection {
         let this = self.get_mut();
         ready!(this.poll_out(cx))?;
         ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
-        this.shortcut.flushed();
+        this.keep_alive.flushed();
+        if let Some(fast) = this.fast() {
+            fast.flushed();
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -176,69 +220,11 @@ impl AsyncWrite for Connection {
     }
 }
 
-#[cfg(target_os = "linux")]
-mod linux {
-    use std::io::{self, IoSlice};
-    use std::task::{Context, Poll, ready};
-
-    use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
-    use tokio::io::Interest;
-    use tokio::net::TcpStream;
-
-    use crate::http::mapped::FilePart;
-
-    /// Given to the kernel at once. Bytes.
-    const AT_ONCE: usize = 1 << 20;
-
-    /// Runs a write when the socket takes one.
-    fn poll_writable(
-        stream: &TcpStream,
-        cx: &mut Context<'_>,
-        mut write: impl FnMut() -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(stream.poll_write_ready(cx))?;
-            match stream.try_io(Interest::WRITABLE, &mut write) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
-            }
+impl<S: Stream, H> Drop for ClientStream<S, H> {
+    /// What a client has not taken is not kept for it by the system either.
+    fn drop(&mut self) {
+        if self.keep_alive.stalled_since().is_some() {
+            self.stream.abort();
         }
-    }
-
-    /// Sends part of a file without reading it here.
-    pub fn poll_sendfile(
-        stream: &TcpStream,
-        cx: &mut Context<'_>,
-        part: &FilePart,
-    ) -> Poll<io::Result<usize>> {
-        poll_writable(stream, cx, || {
-            let mut offset = part.offset;
-            match rustix::fs::sendfile(stream, &part.file, Some(&mut offset), part.len.min(AT_ONCE))
-            {
-                Ok(0) => Err(io::Error::new(
-                    io::ErrorKind::UnexpectedEof,
-                    "a kept file is shorter than it was",
-                )),
-                Ok(sent) => Ok(sent),
-                Err(error) => Err(error.into()),
-            }
-        })
-    }
-
-    /// Sends what precedes a file, telling the kernel that more follows, so that both share packets.
-    pub fn poll_send_with_more(
-        stream: &TcpStream,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        poll_writable(stream, cx, || {
-            let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
-            Ok(sendmsg(
-                stream,
-                bufs,
-                &mut SendAncillaryBuffer::default(),
-                flags,
-            )?)
-        })
     }
 }

@@ -1,0 +1,129 @@
+//! What connections run over.
+
+use std::io::{self, IoSlice};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+use super::mapped::FilePart;
+
+/// A stream of bytes to a client and back.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {
+    /// Whether it sends files without reading them. Where it does not, nothing that it is given to write is a mapped
+    /// file: reading one can block, and a disk that fails would end the process.
+    const SENDS_FILES: bool;
+
+    /// Writes the beginning of some buffers, of which that at `at` is this part of a file, whose memory is not touched.
+    fn poll_write_file(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+        at: usize,
+        part: &FilePart,
+    ) -> Poll<io::Result<usize>>;
+
+    /// Makes it end at once when it is dropped, with nothing sent of what waits.
+    fn abort(&self);
+}
+
+impl Stream for TcpStream {
+    const SENDS_FILES: bool = cfg!(target_os = "linux");
+
+    #[cfg(target_os = "linux")]
+    fn poll_write_file(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+        at: usize,
+        part: &FilePart,
+    ) -> Poll<io::Result<usize>> {
+        match at {
+            0 => linux::poll_sendfile(self, cx, part),
+            _ => linux::poll_send_with_more(self, cx, &bufs[..at]),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn poll_write_file(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+        _at: usize,
+        _part: &FilePart,
+    ) -> Poll<io::Result<usize>> {
+        std::pin::Pin::new(self).poll_write_vectored(cx, bufs)
+    }
+
+    fn abort(&self) {
+        // A socket that cannot even do that is gone.
+        let _ = self.set_zero_linger();
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::io::{self, IoSlice};
+    use std::task::{Context, Poll, ready};
+
+    use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+    use tokio::io::Interest;
+    use tokio::net::TcpStream;
+
+    use super::super::mapped::FilePart;
+
+    /// Given to the kernel at once. Bytes.
+    const AT_ONCE: usize = 1 << 20;
+
+    /// Runs a write when the socket takes one.
+    fn poll_writable(
+        stream: &TcpStream,
+        cx: &mut Context<'_>,
+        mut write: impl FnMut() -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(stream.poll_write_ready(cx))?;
+            match stream.try_io(Interest::WRITABLE, &mut write) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
+    /// Sends part of a file without reading it here.
+    pub fn poll_sendfile(
+        stream: &TcpStream,
+        cx: &mut Context<'_>,
+        part: &FilePart,
+    ) -> Poll<io::Result<usize>> {
+        poll_writable(stream, cx, || {
+            let mut offset = part.offset;
+            match rustix::fs::sendfile(stream, &part.file, Some(&mut offset), part.len.min(AT_ONCE))
+            {
+                Ok(0) => Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    "a kept file is shorter than it was",
+                )),
+                Ok(sent) => Ok(sent),
+                Err(error) => Err(error.into()),
+            }
+        })
+    }
+
+    /// Sends what precedes a file, telling the kernel that more follows, so that both share packets.
+    pub fn poll_send_with_more(
+        stream: &TcpStream,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        poll_writable(stream, cx, || {
+            let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+            Ok(sendmsg(
+                stream,
+                bufs,
+                &mut SendAncillaryBuffer::default(),
+                flags,
+            )?)
+        })
+    }
+}

@@ -1,0 +1,72 @@
+//! What connections ask: the routes of one address, and the note that is made of every request.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use futures_util::future::{self, Either};
+use http::{Request, Response};
+use hyper::body::Incoming;
+
+use super::caller::is_host;
+use super::connection::{ConnectionInfo, Handler, PlainRequest, WriteBuffer};
+use super::observe::{Observer, Out};
+use super::peer::Peer;
+use super::router::Site;
+
+/// Answers the requests that come to one address, and notes them.
+pub struct Service {
+    site: Site,
+    observer: Arc<Observer>,
+}
+
+impl Service {
+    /// What this site answers, noted by this observer.
+    pub fn new(site: Site, observer: Arc<Observer>) -> Self {
+        Service { site, observer }
+    }
+}
+
+impl Handler for Service {
+    type Body = Out;
+
+    fn ready(&self, request: &PlainRequest<'_>, remote: SocketAddr, out: &mut WriteBuffer) -> bool {
+        let PlainRequest { path, host, agent } = *request;
+        if !is_host(host) {
+            return false;
+        }
+        let Some(response) = self.site.cached_at(path, host, remote.ip()) else {
+            return false;
+        };
+        let written = self
+            .observer
+            .answer_at_once(path, agent, remote, &response, out);
+        if let Some(body) = written
+            && response.file.is_some()
+        {
+            self.site.was_read(path, &response, &out.bytes[body..]);
+        }
+        written.is_some()
+    }
+
+    fn answer(
+        self: Arc<Self>,
+        mut request: Request<Incoming>,
+        connection: &ConnectionInfo,
+    ) -> impl Future<Output = Response<Out>> + Send + use<> {
+        let remote = connection.remote;
+        if let Some(refusal) = self.site.refuse(&request) {
+            let response = self.observer.begin(&request, remote).answered(refusal);
+            return Either::Left(future::ready(response));
+        }
+        let pending = self.observer.begin(&request, remote);
+        request.extensions_mut().insert(pending.request_id());
+        let peer = Peer {
+            files: connection.files.clone(),
+            address: Some(remote.ip()),
+        };
+        // Boxed, so that an idle connection does not hold room for it.
+        Either::Right(Box::pin(async move {
+            pending.answered(self.site.answer(request, peer).await)
+        }))
+    }
+}
