@@ -391,7 +391,7 @@ fn a_server_of_another_version_is_told_plainly() {
     assert!(said.stderr.contains("99.0.0"), "{said:?}");
     let said = against("{\"larder\":\"99.0.0\",\"protocol\":1}\n{\"done\":7}\n").expect(1);
     assert!(said.stderr.contains("99.0.0"), "{said:?}");
-    let said = against(concat!("{\"larder\":\"99.0.0\",\"protocol\":1}\n")).expect(1);
+    let said = against("{\"larder\":\"99.0.0\",\"protocol\":1}\n").expect(1);
     assert!(
         said.stderr
             .contains("the server ended before the command did"),
