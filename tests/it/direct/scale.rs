@@ -120,7 +120,8 @@ fn six_hundred_slow_zips_hold_up_nobody() {
         .larder()
         // By its name, which has to be looked up.
         .upstream(&format!("http://localhost:{}", scene.up.port()))
-        .set("upstream.concurrency", "1024")
+        // A client has at most three quarters of the slots for zips, which are three quarters of all.
+        .set("upstream.concurrency", "1280")
         .set("upstream.idle_timeout", "120s")
         .start();
     let slow: Vec<_> = (0..SLOW)
