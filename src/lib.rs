@@ -29,15 +29,19 @@
 //!
 //! `cli → app → http, jobs, admin → engine → {policy, upstream, vcs, sumdb, store} → {gomod, protocol}`; `kit`, `flights`,
 //! `credentials`, `breaker`, `proxies`, `telemetry` and `clock` serve all. `upstream`, `vcs`, `sumdb` and `store` do not know each
-//! other: `engine` joins them. `tests/architecture.rs` fails on any other edge.
+//! other: `engine` joins them. `tests/architecture` fails on any other edge.
 //!
 //! # The life of a request
 //!
-//! `GET /<module>/@v/<version>.zip`: `http::listener` reads it, `http::modules` parses the path once into a
-//! [`protocol::Key`], `engine` asks `policy`, its memory tier and the `store`. A miss joins or starts a flight, a task
-//! that no client owns: it fetches through the chain of `upstream`s into a staged file, hashing while bytes arrive, and
-//! clients follow the growing file, all but its last part. The zip is checked by `gomod::zip`, vouched for by the
-//! verifier, released, and published: file first, record last.
+//! `GET /<module>/@v/<version>.zip`, in six files:
+//!
+//! 1. [`http`] `connection/serve.rs`: reads it, or answers a plain hit at once by `connection/fast`.
+//! 2. `http/modules.rs`: parses the path once into a [`protocol::Key`], makes its `RequestContext`, asks the engine.
+//! 3. [`engine`] `files/lookup.rs`: the memory cache, then the [`store`]: fact first, then file.
+//! 4. `engine/files/flight.rs`: a miss joins or starts a flight, a task that no client owns.
+//! 5. `engine/files/zip/mod.rs`: fetches through the chain of origins into a staged file, hashing while bytes arrive;
+//!    checks it, waits for the checksum database's word, releases the last part, publishes: file first, fact last.
+//! 6. `http/body.rs`: sends a kept file, or follows a growing one, all but its last part until it is released.
 
 pub mod admin;
 pub mod app;

@@ -180,6 +180,7 @@ fn documents_name_metrics_that_exist() {
     for file in [
         "README.md",
         "ARCHITECTURE.md",
+        "docs/limits.md",
         "config/observability/README.md",
         "config/observability/alerts.yml",
     ] {

@@ -1,7 +1,7 @@
 //! Other GOPROXY servers: the chain of them, and for each its client, credentials, limits, retries and breaker.
 //!
 //! An answer is classified here, once: found, absent (404, 410), refused (403) or a fault. Who asked decides what is
-//! done about it. See design section 4 in ARCHITECTURE.md for the numbers.
+//! done about it. `docs/limits.md` has the numbers, ARCHITECTURE.md section 4 the reasons.
 
 mod budget;
 mod chain;

@@ -214,6 +214,7 @@ mod tests {
         for file in [
             "README.md",
             "ARCHITECTURE.md",
+            "docs/limits.md",
             "config/observability/README.md",
             "config/observability/alerts.yml",
         ] {

@@ -2,7 +2,7 @@
 //! sees it. Everything else, and everything in doubt, goes the long way.
 //!
 //! A connection is on the fast path only while the library is between two requests: it has seen none, or all that it was
-//! handed were whole, single requests, each answered and flushed. See ARCHITECTURE.md section 8.
+//! handed were whole, single requests, each answered and flushed. See ARCHITECTURE.md section 7.
 
 mod request;
 mod write_buffer;
