@@ -140,6 +140,10 @@ async fn beyond<S: Stream, H: Handler>(
     let Some(first) = connection.first(ASKED_FOR).await else {
         return;
     };
+    // Who has left without a word waits for nothing.
+    if first.0.is_empty() {
+        return;
+    }
     if first.are_a_probe() {
         connection.settings.header_timeout = ASKED_FOR;
         connection.settings.write_timeout = ASKED_FOR;

@@ -41,7 +41,11 @@ impl H2Client {
         let (send, connection) = runtime.block_on(async {
             let stream = TcpStream::connect(addr).await.unwrap();
             stream.set_nodelay(true).unwrap();
-            let (send, connection) = h2::client::handshake(stream).await.unwrap();
+            // As Go's client has it: what one stream does not read holds up no other.
+            let client = h2::client::Builder::new()
+                .initial_connection_window_size(1 << 30)
+                .handshake(stream);
+            let (send, connection) = client.await.unwrap();
             (send, tokio::spawn(connection))
         });
         H2Client {
