@@ -136,7 +136,7 @@ fn open_connections(larder: &Larder) -> u64 {
 fn who_reads_nothing_of_an_answer_ends_and_who_reads_slowly_does_not() {
     let module = large();
     let up = FakeUpstream::serving(std::slice::from_ref(&module));
-    let larder = larder().of(&up).set("server.write_timeout", "1s").start();
+    let larder = larder().of(&up).set("server.write_timeout", "3s").start();
     let path = module.url("zip");
     larder.get_hit(&path);
     let mut nothing: Vec<Conn> = (0..3).map(|_| asks(&larder, &path)).collect();
