@@ -1,6 +1,6 @@
 //! What a client sends first: by that it is known which HTTP it speaks, and whether it is a probe.
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
@@ -33,6 +33,16 @@ impl FirstBytes {
                 return Ok(FirstBytes(first));
             }
         }
+    }
+
+    /// Waits until the client leaves, and keeps what it sends until then. One that has sent much is not looked at any more.
+    pub async fn until_gone(&mut self, stream: &mut (impl AsyncRead + Unpin)) {
+        while self.0.len() < AT_FIRST {
+            if !read_some(stream, &mut self.0).await.unwrap_or_default() {
+                return;
+            }
+        }
+        pending().await
     }
 
     /// Whether the client speaks HTTP/2 without having asked.
@@ -97,6 +107,18 @@ mod tests {
             assert_eq!(first.0, sent.concat()[..taken]);
             assert_eq!(first.are_http2(), http2);
         }
+    }
+
+    #[tokio::test]
+    async fn who_leaves_is_noticed_and_what_was_sent_is_kept() {
+        let mut first = FirstBytes(b"GET / ".to_vec());
+        let mut stream = Pieces([b"HTTP/1.1\r\n".to_vec(), b"\r\n".to_vec()].into());
+        first.until_gone(&mut stream).await;
+        assert_eq!(first.0, b"GET / HTTP/1.1\r\n\r\n");
+        let mut much = FirstBytes(vec![b'x'; AT_FIRST]);
+        let gone = much.until_gone(&mut stream);
+        let limit = std::time::Duration::from_millis(1);
+        assert!(tokio::time::timeout(limit, gone).await.is_err());
     }
 
     #[test]

@@ -137,7 +137,7 @@ async fn beyond<S: Stream, H: Handler>(
     slots: &Arc<Slots>,
     waiting: Arc<Semaphore>,
 ) {
-    let Some(first) = connection.first(ASKED_FOR).await else {
+    let Some(mut first) = connection.first(ASKED_FOR).await else {
         return;
     };
     // Who has left without a word waits for nothing.
@@ -160,6 +160,7 @@ async fn beyond<S: Stream, H: Handler>(
     );
     let slot = tokio::select! {
         slot = slot => slot,
+        () = first.until_gone(&mut connection.stream) => return,
         () = stop.cancelled() => return,
     };
     drop(waits);
