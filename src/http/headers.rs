@@ -77,7 +77,7 @@ impl AnswerHeaders<'_> {
             out.fixed(LARDER_VERIFIED, verified.as_str());
         }
         if let Some(age) = self.age {
-            out.value(AGE, &HeaderValue::from(age));
+            out.number(AGE, age);
         }
         if !self.has_content {
             return;
@@ -105,6 +105,8 @@ pub trait HeaderSink {
 
     /// A value that is known to be one.
     fn fixed(&mut self, name: HeaderName, value: &'static str);
+
+    fn number(&mut self, name: HeaderName, value: u64);
 }
 
 impl HeaderSink for HeaderMap {
@@ -114,6 +116,10 @@ impl HeaderSink for HeaderMap {
 
     fn fixed(&mut self, name: HeaderName, value: &'static str) {
         self.insert(name, HeaderValue::from_static(value));
+    }
+
+    fn number(&mut self, name: HeaderName, value: u64) {
+        self.insert(name, HeaderValue::from(value));
     }
 }
 
@@ -125,6 +131,10 @@ impl HeaderSink for Vec<u8> {
 
     fn fixed(&mut self, name: HeaderName, value: &'static str) {
         line(self, &name, value.as_bytes());
+    }
+
+    fn number(&mut self, name: HeaderName, value: u64) {
+        line(self, &name, itoa::Buffer::new().format(value).as_bytes());
     }
 }
 

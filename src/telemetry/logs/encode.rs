@@ -216,9 +216,7 @@ fn harmless<W: Write>(out: &mut W, character: char) -> fmt::Result {
 
 /// Writes a number.
 pub(in crate::telemetry) fn number<W: Out>(out: &mut W, number: u64) -> fmt::Result {
-    let mut digits = [0; 20];
-    let start = decimal(&mut digits, number);
-    out.ascii(&digits[start..])
+    out.ascii(itoa::Buffer::new().format(number).as_bytes())
 }
 
 /// Writes a duration in milliseconds, with three places: `12.345`.
@@ -228,12 +226,10 @@ pub(in crate::telemetry) fn millis<W: Out>(out: &mut W, duration: Duration) -> f
         .as_secs()
         .saturating_mul(1_000)
         .saturating_add(u64::from(micros / 1_000));
-    let mut digits = [0; 24];
-    let (number, places) = digits.split_at_mut(20);
-    let start = decimal(number, whole);
-    places[0] = b'.';
-    fixed(&mut places[1..4], u64::from(micros % 1_000));
-    out.ascii(&digits[start..])
+    let mut places = *b".000";
+    fixed(&mut places[1..], u64::from(micros % 1_000));
+    number(out, whole)?;
+    out.ascii(&places)
 }
 
 /// Writes a time (milliseconds since 1970) as RFC 3339 has it: `2026-11-21T16:04:05.123Z`. Times
@@ -242,19 +238,6 @@ pub(in crate::telemetry) fn timestamp<W: Out>(out: &mut W, millis: u64) -> fmt::
     let millis = i64::try_from(millis).unwrap_or(i64::MAX);
     let time = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
     write!(out, "{time:.3}")
-}
-
-/// Puts the digits of a number at the end of a buffer of at least 20 bytes; gives their start.
-fn decimal(digits: &mut [u8], mut number: u64) -> usize {
-    let mut start = digits.len();
-    loop {
-        start -= 1;
-        digits[start] = digit(number % 10);
-        number /= 10;
-        if number == 0 {
-            return start;
-        }
-    }
 }
 
 /// Fills a buffer with the last digits of a number.
