@@ -15,7 +15,7 @@ mod supervise;
 mod upstreams;
 
 pub use chain::{
-    Chosen, Ourselves, Weight, chain_remarks, choose_chain, memory_file, operators_chain,
+    Chosen, NoteLevel, Ourselves, chain_remarks, choose_chain, memory_file, operators_chain,
 };
 pub use compose::{assemble, databases, judge};
 pub use direct::left;

@@ -127,7 +127,7 @@ pub enum Stopped {
 
 /// How an upstream is, for people and metrics.
 #[derive(Clone, Debug)]
-pub struct Standing {
+pub struct BreakerReport {
     /// Whether requests are let through.
     pub breaker: BreakerState,
     /// For how long it wants to be left alone, if it does.
@@ -141,7 +141,7 @@ pub struct Standing {
     pub failing: bool,
 }
 
-impl Standing {
+impl BreakerReport {
     /// All of it in a word.
     pub fn word(&self) -> &'static str {
         match self.breaker {
@@ -383,7 +383,7 @@ impl Breaker {
     }
 
     /// At the moment, and what led to it.
-    pub fn standing(&self) -> Standing {
+    pub fn standing(&self) -> BreakerReport {
         let now = self.clock.instant();
         let wall = self.clock.now();
         let state = self.state.lock();
@@ -392,7 +392,7 @@ impl Breaker {
             .map(|until| until.saturating_duration_since(now))
             .filter(|left| !left.is_zero());
         let millis = |left: Duration| u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
-        Standing {
+        BreakerReport {
             breaker: state.breaker(now),
             paused,
             paused_until: paused.map(|left| Timestamp(wall.0.saturating_add(millis(left)))),

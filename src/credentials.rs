@@ -37,11 +37,11 @@ pub struct CredentialRule {
 
 /// All that is known, as it is now, with what has been renewed since.
 #[derive(Debug, Default)]
-pub struct Credentials(Renewed<Known>);
+pub struct Credentials(Renewed<KnownCredentials>);
 
 impl Credentials {
     /// What is known, and how that is found out again.
-    pub fn new(known: Known, read: Option<Read<Known>>) -> Self {
+    pub fn new(known: KnownCredentials, read: Option<Read<KnownCredentials>>) -> Self {
         Credentials(match read {
             Some(read) => Renewed::new(known, read),
             None => Renewed::fixed(known),
@@ -49,7 +49,7 @@ impl Credentials {
     }
 
     /// As last read.
-    pub fn known(&self) -> std::sync::Arc<Known> {
+    pub fn known(&self) -> std::sync::Arc<KnownCredentials> {
         self.0.known()
     }
 
@@ -78,14 +78,14 @@ impl Credentials {
 
 /// All that is known, in the order in which it is tried.
 #[derive(Clone, Default)]
-pub struct Known {
+pub struct KnownCredentials {
     /// From the configuration.
     pub rules: Vec<CredentialRule>,
     /// From netrc.
     pub netrc: Vec<netrc::Machine>,
 }
 
-impl Known {
+impl KnownCredentials {
     /// The `Authorization` header for requests below `base`, if there is one.
     pub fn authorization(&self, base: &Url) -> Option<HeaderValue> {
         self.login(base)?.header()
@@ -235,7 +235,7 @@ pub mod netrc {
 mod tests {
     use super::*;
 
-    fn sent(credentials: &Known, url: &str) -> Option<String> {
+    fn sent(credentials: &KnownCredentials, url: &str) -> Option<String> {
         let header = credentials.authorization(&Url::parse(url).unwrap())?;
         assert!(header.is_sensitive());
         let text = header.to_str().unwrap().to_owned();
@@ -252,7 +252,7 @@ mod tests {
             path: path.into(),
             login: Login::Bearer(token.into()),
         };
-        let credentials = Known {
+        let credentials = KnownCredentials {
             rules: vec![
                 rule("a.example.com", "/team", "t"),
                 rule("a.example.com", "", "all"),
@@ -343,11 +343,11 @@ mod tests {
 
     #[test]
     fn a_user_in_the_address_chooses_the_login() {
-        let credentials = Known {
+        let credentials = KnownCredentials {
             netrc: netrc::parse(
                 "machine a.example.com login one password p machine a.example.com login two password q",
             ),
-            ..Known::default()
+            ..KnownCredentials::default()
         };
         let url = Url::parse("https://a.example.com/x").unwrap();
         for (user, expected) in [(None, "one"), (Some("two"), "two"), (Some("three"), "one")] {

@@ -33,13 +33,13 @@ struct Flight<F> {
 }
 
 /// A flight's place among those that can be joined.
-pub struct Place<K: Eq + Hash, F> {
+pub struct FlightEntry<K: Eq + Hash, F> {
     map: Map<K, F>,
     key: K,
     number: u64,
 }
 
-impl<K: Eq + Hash, F> Place<K, F> {
+impl<K: Eq + Hash, F> FlightEntry<K, F> {
     /// Nobody can join any more. To be called before an outcome is told that holds only for those who are waiting: who
     /// comes after a failure wants another try.
     pub fn leave(&self) {
@@ -55,7 +55,7 @@ impl<K: Eq + Hash, F> Place<K, F> {
 
 /// Takes a flight out of the map when its task ends, however it ends.
 struct Landed<K: Eq + Hash, F> {
-    place: Place<K, F>,
+    place: FlightEntry<K, F>,
     gauge: Gauge,
 }
 
@@ -89,7 +89,7 @@ where
         &self,
         key: &K,
         priority: &Priority,
-        start: impl FnOnce(Place<K, F>) -> (F, W),
+        start: impl FnOnce(FlightEntry<K, F>) -> (F, W),
     ) -> Option<F>
     where
         W: Future<Output = ()> + Send + 'static,
@@ -105,7 +105,7 @@ where
             return None;
         }
         let number = self.count.fetch_add(1, Ordering::Relaxed);
-        let place = || Place {
+        let place = || FlightEntry {
             map: Arc::clone(&self.map),
             key: key.clone(),
             number,
@@ -148,7 +148,7 @@ where
     }
 }
 
-impl<K, T, E> Flights<K, Outcome<Result<T, E>>>
+impl<K, T, E> Flights<K, FlightOutcome<Result<T, E>>>
 where
     K: Eq + Hash + Clone + Send + 'static,
     T: Clone + Send + Sync + 'static,
@@ -159,7 +159,9 @@ where
     pub async fn outcome<W>(
         &self,
         key: &K,
-        start: impl FnOnce(Place<K, Outcome<Result<T, E>>>) -> (Outcome<Result<T, E>>, W),
+        start: impl FnOnce(
+            FlightEntry<K, FlightOutcome<Result<T, E>>>,
+        ) -> (FlightOutcome<Result<T, E>>, W),
     ) -> Option<Option<Result<T, E>>>
     where
         W: Future<Output = ()> + Send + 'static,
@@ -169,10 +171,10 @@ where
 }
 
 /// What followers of a flight with a single outcome hold.
-pub type Outcome<T> = watch::Receiver<Option<T>>;
+pub type FlightOutcome<T> = watch::Receiver<Option<T>>;
 
 /// Waits for a flight's outcome; `None` if its task died.
-pub async fn outcome<T: Clone>(mut flight: Outcome<T>) -> Option<T> {
+pub async fn outcome<T: Clone>(mut flight: FlightOutcome<T>) -> Option<T> {
     flight.wait_for(Option::is_some).await.ok()?.clone()
 }
 
@@ -184,7 +186,7 @@ mod tests {
 
     #[tokio::test]
     async fn c49_c50_one_run_for_all_and_nobody_owns_it() {
-        let flights: Flights<&str, Outcome<u32>> = Flights::new(1, Gauge::default());
+        let flights: Flights<&str, FlightOutcome<u32>> = Flights::new(1, Gauge::default());
         let runs = Arc::new(AtomicU32::new(0));
         let go = Arc::new(Notify::new());
         let join = || {
@@ -219,7 +221,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_prefetch_is_raised_by_who_waits_and_not_by_another_prefetch() {
-        let flights: Flights<u8, Outcome<u32>> = Flights::new(1, Gauge::default());
+        let flights: Flights<u8, FlightOutcome<u32>> = Flights::new(1, Gauge::default());
         let prefetch = Priority::prefetch();
         let join = |priority: &Priority| {
             flights.join(&1, priority, |_| {
@@ -237,7 +239,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_comes_after_a_failure_starts_anew() {
-        let flights: Flights<u8, Outcome<u32>> = Flights::new(2, Gauge::default());
+        let flights: Flights<u8, FlightOutcome<u32>> = Flights::new(2, Gauge::default());
         let go = Arc::new(Notify::new());
         let join = |outcome: u32| {
             flights.join(&1, &Priority::Foreground, |place| {
@@ -262,7 +264,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_flight_that_dies_is_taken_out() {
-        let flights: Flights<u8, Outcome<u32>> = Flights::new(1, Gauge::default());
+        let flights: Flights<u8, FlightOutcome<u32>> = Flights::new(1, Gauge::default());
         let flight = flights.join(&1, &Priority::Foreground, |_| {
             let (sender, receiver) = watch::channel(None);
             let work = async move {

@@ -506,8 +506,13 @@ fn paths_are_read_in_all_their_forms() {
             ],
         ),
         (
-            "fn f(a: &crate::http::Face) -> Vec<crate::cli::X> { crate::app::go::<u8>(&*self.x) }",
-            &["1 http::Face", "1 cli::X", "1 app::go", "1 engine::files"],
+            "fn f(a: &crate::http::AppState) -> Vec<crate::cli::X> { crate::app::go::<u8>(&*self.x) }",
+            &[
+                "1 http::AppState",
+                "1 cli::X",
+                "1 app::go",
+                "1 engine::files",
+            ],
         ),
         (
             "use super::super::config; use super::zip;",

@@ -2,7 +2,7 @@
 //! to its host alone and never without TLS.
 #![no_main]
 
-use larder::credentials::{Known, netrc};
+use larder::credentials::{KnownCredentials, netrc};
 use libfuzzer_sys::fuzz_target;
 use url::Url;
 
@@ -15,9 +15,9 @@ fuzz_target!(|text: &str| {
     }
     // `Machine` does not show what it holds.
     assert!(netrc::parse(&text.replace('\n', "\r\n")) == machines);
-    let known = Known {
+    let known = KnownCredentials {
         netrc: machines,
-        ..Known::default()
+        ..KnownCredentials::default()
     };
     for machine in &known.netrc {
         let Ok(url) = Url::parse(&format!("https://{}/", machine.name)) else {

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::error::AdminError;
 use super::module_version::ModuleVersion;
-use super::operation::{Listed, Never, Operation, Out};
-use super::service::Service;
+use super::operation::{EventSink, Listed, Never, Operation};
+use super::service::AdminService;
 use super::time::Time;
 use crate::protocol::Kind;
 
@@ -34,11 +34,11 @@ pub struct HeldFile {
 
 impl Operation for FirstSeenList {
     const NAME: &'static str = "first-seen/list";
-    type On = Service;
+    type On = AdminService;
     type Item = HeldFile;
     type Output = Listed;
 
-    async fn run(self, on: &Service, out: &Out<Self>) -> Result<Listed, AdminError> {
+    async fn run(self, on: &AdminService, out: &EventSink<Self>) -> Result<Listed, AdminError> {
         let mut count = 0;
         let mut pages = on.engine.all_first_seen();
         while let Some(page) = pages.next().await? {
@@ -88,7 +88,7 @@ pub struct FirstSeenAccept {
 
 impl Operation for FirstSeenAccept {
     const NAME: &'static str = "first-seen/accept";
-    type On = Service;
+    type On = AdminService;
     type Item = Never;
     type Output = ChangedVersion;
 
@@ -96,7 +96,11 @@ impl Operation for FirstSeenAccept {
         false
     }
 
-    async fn run(self, on: &Service, _: &Out<Self>) -> Result<ChangedVersion, AdminError> {
+    async fn run(
+        self,
+        on: &AdminService,
+        _: &EventSink<Self>,
+    ) -> Result<ChangedVersion, AdminError> {
         let ModuleVersion { module, version } = &self.version;
         let files = on.engine.accept_change(module, version).await?;
         Ok(ChangedVersion::of(&self.version, files))
@@ -111,7 +115,7 @@ pub struct FirstSeenRemove {
 
 impl Operation for FirstSeenRemove {
     const NAME: &'static str = "first-seen/remove";
-    type On = Service;
+    type On = AdminService;
     type Item = Never;
     type Output = ChangedVersion;
 
@@ -119,7 +123,11 @@ impl Operation for FirstSeenRemove {
         false
     }
 
-    async fn run(self, on: &Service, _: &Out<Self>) -> Result<ChangedVersion, AdminError> {
+    async fn run(
+        self,
+        on: &AdminService,
+        _: &EventSink<Self>,
+    ) -> Result<ChangedVersion, AdminError> {
         let ModuleVersion { module, version } = &self.version;
         let files = on.engine.forget_first_seen(module, version).await?;
         Ok(ChangedVersion::of(&self.version, files))

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::error::AdminError;
-use super::operation::{Listed, Operation, Out, Progress};
+use super::operation::{EventSink, Listed, Operation, OperationProgress};
 use crate::engine::Inventory;
 
 /// Everything known, or what of it has names that begin so.
@@ -32,7 +32,7 @@ impl Operation for IndexDump {
     type Item = DumpedFact;
     type Output = Listed;
 
-    async fn run(self, on: &Inventory, out: &Out<Self>) -> Result<Listed, AdminError> {
+    async fn run(self, on: &Inventory, out: &EventSink<Self>) -> Result<Listed, AdminError> {
         const TOTALS: &str = "totals";
         let mut count = 0;
         let mut facts = on.facts(&self.prefix);
@@ -103,7 +103,7 @@ impl Operation for IndexVerify {
         found.not_in_order == 0 || found.repaired
     }
 
-    async fn run(self, on: &Inventory, out: &Out<Self>) -> Result<VerifiedIndex, AdminError> {
+    async fn run(self, on: &Inventory, out: &EventSink<Self>) -> Result<VerifiedIndex, AdminError> {
         let totals = on.totals();
         let mut done = VerifiedIndex {
             files: totals.files,
@@ -116,7 +116,7 @@ impl Operation for IndexVerify {
             if checked.is_file {
                 files += 1;
                 bytes += checked.bytes;
-                out.progress(Progress {
+                out.progress(OperationProgress {
                     files,
                     files_in_all: Some(totals.files),
                     bytes: Some(bytes),
@@ -185,14 +185,14 @@ impl Operation for IndexRebuild {
         done.recorded > 0 || done.unknown == 0
     }
 
-    async fn run(self, on: &Inventory, out: &Out<Self>) -> Result<RebuiltIndex, AdminError> {
+    async fn run(self, on: &Inventory, out: &EventSink<Self>) -> Result<RebuiltIndex, AdminError> {
         let rebuilt = on
             .rebuild(|seen| {
-                out.progress(Progress {
+                out.progress(OperationProgress {
                     files: seen.files,
                     bytes: Some(seen.bytes),
                     current: seen.current.clone(),
-                    ..Progress::default()
+                    ..OperationProgress::default()
                 });
             })
             .await?;

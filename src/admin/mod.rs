@@ -22,12 +22,14 @@ pub use index::{
     VerifiedIndex,
 };
 pub use module_version::ModuleVersion;
-pub use operation::{BEHIND, Event, EventOf, Listed, Never, Operation, Out, Progress, perform};
-pub use service::Service;
-pub use socket::{AskError, Asked, SocketServer, ask, is_served, listen};
+pub use operation::{
+    BEHIND, Event, EventOf, EventSink, Listed, Never, Operation, OperationProgress, perform,
+};
+pub use service::AdminService;
+pub use socket::{AskError, PendingReply, SocketServer, ask, is_served, listen};
 pub use sumdb::{
-    AcknowledgedDatabase, AlarmState, DatabaseState, DatabaseStates, DoubtfulFile,
-    SumdbAcknowledge, SumdbStatus, SumdbVerify, Verdict, VerifiedFiles,
+    AcknowledgedDatabase, AlarmState, DatabaseState, DatabaseStates, DoubtfulFile, RecordVerdict,
+    SumdbAcknowledge, SumdbStatus, SumdbVerify, VerifiedFiles,
 };
 pub use time::Time;
-pub use token::{MadeToken, RevokedToken, TokenInfo, TokenList, TokenNew, TokenRevoke, Tokens};
+pub use token::{MadeToken, RevokedToken, TokenInfo, TokenList, TokenNew, TokenRevoke, TokenTable};

@@ -37,7 +37,7 @@ pub trait Operation: Serialize + DeserializeOwned + Send + Sync + 'static {
     fn run(
         self,
         on: &Self::On,
-        out: &Out<Self>,
+        out: &EventSink<Self>,
     ) -> impl Future<Output = Result<Self::Output, AdminError>> + Send
     where
         Self: Sized;
@@ -50,7 +50,7 @@ pub enum Event<I, D> {
     /// Something that it found.
     Item(I),
     /// How far it is.
-    Progress(Progress),
+    OperationProgress(OperationProgress),
     /// It has been carried out.
     Done(D),
     /// It has not.
@@ -62,7 +62,7 @@ pub type EventOf<O> = Event<<O as Operation>::Item, <O as Operation>::Output>;
 
 /// How far an operation is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
+pub struct OperationProgress {
     /// Files looked at.
     pub files: u64,
     /// Files in all, if that is known.
@@ -87,24 +87,24 @@ pub struct Listed {
 }
 
 /// Where the events of an operation go. Whoever reads may have gone; the work goes on.
-pub struct Out<O: Operation>(mpsc::Sender<EventOf<O>>);
+pub struct EventSink<O: Operation>(mpsc::Sender<EventOf<O>>);
 
-impl<O: Operation> Out<O> {
+impl<O: Operation> EventSink<O> {
     /// Tells something that was found.
     pub async fn item(&self, item: O::Item) {
         let _ = self.0.send(Event::Item(item)).await;
     }
 
     /// Tells how far it is.
-    pub fn progress(&self, progress: Progress) {
+    pub fn progress(&self, progress: OperationProgress) {
         // Whoever is behind can do without.
-        let _ = self.0.try_send(Event::Progress(progress));
+        let _ = self.0.try_send(Event::OperationProgress(progress));
     }
 }
 
 /// Carries an operation out and tells what comes of it.
 pub async fn perform<O: Operation>(operation: O, on: O::On, events: mpsc::Sender<EventOf<O>>) {
-    let out = Out(events);
+    let out = EventSink(events);
     let end = match operation.run(&on, &out).await {
         Ok(output) => Event::Done(output),
         Err(error) => Event::Failed(error),

@@ -6,7 +6,7 @@ use crate::engine::{self, Engine, Inventory};
 
 /// A whole server, or what would be one.
 #[derive(Clone)]
-pub struct Service {
+pub struct AdminService {
     /// What is kept.
     pub inventory: Inventory,
     /// Who serves from it.
@@ -15,10 +15,10 @@ pub struct Service {
     pub tokens: Arc<engine::Tokens>,
 }
 
-impl Service {
+impl AdminService {
     /// Of an engine and its tokens.
     pub fn new(engine: Arc<Engine>, tokens: Arc<engine::Tokens>) -> Self {
-        Service {
+        AdminService {
             inventory: Inventory::from(&engine),
             engine,
             tokens,
@@ -26,13 +26,13 @@ impl Service {
     }
 }
 
-impl AsRef<Service> for Service {
-    fn as_ref(&self) -> &Service {
+impl AsRef<AdminService> for AdminService {
+    fn as_ref(&self) -> &AdminService {
         self
     }
 }
 
-impl AsRef<Inventory> for Service {
+impl AsRef<Inventory> for AdminService {
     fn as_ref(&self) -> &Inventory {
         &self.inventory
     }

@@ -4,8 +4,8 @@ use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 use super::error::AdminError;
-use super::operation::{Never, Operation, Out, Progress};
-use super::service::Service;
+use super::operation::{EventSink, Never, Operation, OperationProgress};
+use super::service::AdminService;
 use super::time::Time;
 use crate::engine::{DatabaseStatus, Finding};
 use crate::protocol::FileKey;
@@ -70,11 +70,15 @@ impl From<DatabaseStatus> for DatabaseState {
 
 impl Operation for SumdbStatus {
     const NAME: &'static str = "sumdb/status";
-    type On = Service;
+    type On = AdminService;
     type Item = Never;
     type Output = DatabaseStates;
 
-    async fn run(self, on: &Service, _: &Out<Self>) -> Result<DatabaseStates, AdminError> {
+    async fn run(
+        self,
+        on: &AdminService,
+        _: &EventSink<Self>,
+    ) -> Result<DatabaseStates, AdminError> {
         let databases = on.engine.databases().into_iter();
         Ok(DatabaseStates {
             databases: databases.map(DatabaseState::from).collect(),
@@ -92,7 +96,7 @@ pub struct SumdbVerify {
 /// What is the matter with a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Verdict {
+pub enum RecordVerdict {
     /// It is not what it should be.
     Wrong,
     /// A database cannot be trusted as it is.
@@ -110,7 +114,7 @@ pub struct DoubtfulFile {
     pub file: String,
     pub module: String,
     pub version: String,
-    pub verdict: Verdict,
+    pub verdict: RecordVerdict,
     /// Why, for people.
     pub reason: String,
     /// It was taken back.
@@ -138,7 +142,7 @@ pub struct VerifiedFiles {
 
 impl Operation for SumdbVerify {
     const NAME: &'static str = "sumdb/verify";
-    type On = Service;
+    type On = AdminService;
     type Item = DoubtfulFile;
     type Output = VerifiedFiles;
 
@@ -153,7 +157,11 @@ impl Operation for SumdbVerify {
             && (found.wrong == 0 || found.repaired)
     }
 
-    async fn run(self, on: &Service, out: &Out<Self>) -> Result<VerifiedFiles, AdminError> {
+    async fn run(
+        self,
+        on: &AdminService,
+        out: &EventSink<Self>,
+    ) -> Result<VerifiedFiles, AdminError> {
         let engine = &on.engine;
         let in_all = on.inventory.totals().files;
         let names = engine.databases().into_iter().map(|it| it.name);
@@ -171,16 +179,16 @@ impl Operation for SumdbVerify {
             let mut checks = checks.buffer_unordered(AT_ONCE);
             while let Some((key, found)) = checks.next().await {
                 done.files += 1;
-                out.progress(Progress {
+                out.progress(OperationProgress {
                     files: done.files,
                     files_in_all: Some(in_all),
                     current: key.to_string(),
-                    ..Progress::default()
+                    ..OperationProgress::default()
                 });
                 let Some((verdict, reason)) = done.count(found?) else {
                     continue;
                 };
-                let removed = verdict == Verdict::Wrong && self.repair;
+                let removed = verdict == RecordVerdict::Wrong && self.repair;
                 out.item(doubtful(&key, verdict, reason, removed)).await;
                 if removed {
                     engine.revoke(&key).await?;
@@ -193,22 +201,25 @@ impl Operation for SumdbVerify {
 
 impl VerifiedFiles {
     /// Counts what was found of a file; gives what is to be told of it.
-    fn count(&mut self, found: Finding) -> Option<(Verdict, String)> {
+    fn count(&mut self, found: Finding) -> Option<(RecordVerdict, String)> {
         let (count, told) = match found {
             Finding::InOrder => return None,
             Finding::Verified => (&mut self.verified, None),
             Finding::FirstSeen => (&mut self.first_seen, None),
-            Finding::Wrong(why) => (&mut self.wrong, Some((Verdict::Wrong, why))),
-            Finding::Untrusted(why) => (&mut self.untrusted, Some((Verdict::Untrusted, why))),
-            Finding::Unknown(why) => (&mut self.unknown, Some((Verdict::Unknown, why))),
-            Finding::Unavailable(why) => (&mut self.unavailable, Some((Verdict::Unavailable, why))),
+            Finding::Wrong(why) => (&mut self.wrong, Some((RecordVerdict::Wrong, why))),
+            Finding::Untrusted(why) => (&mut self.untrusted, Some((RecordVerdict::Untrusted, why))),
+            Finding::Unknown(why) => (&mut self.unknown, Some((RecordVerdict::Unknown, why))),
+            Finding::Unavailable(why) => (
+                &mut self.unavailable,
+                Some((RecordVerdict::Unavailable, why)),
+            ),
         };
         *count += 1;
         told
     }
 }
 
-fn doubtful(key: &FileKey, verdict: Verdict, reason: String, removed: bool) -> DoubtfulFile {
+fn doubtful(key: &FileKey, verdict: RecordVerdict, reason: String, removed: bool) -> DoubtfulFile {
     DoubtfulFile {
         file: key.to_string(),
         module: key.module.to_string(),
@@ -239,7 +250,7 @@ pub struct AcknowledgedDatabase {
 
 impl Operation for SumdbAcknowledge {
     const NAME: &'static str = "sumdb/acknowledge";
-    type On = Service;
+    type On = AdminService;
     type Item = Never;
     type Output = AcknowledgedDatabase;
 
@@ -247,7 +258,11 @@ impl Operation for SumdbAcknowledge {
         false
     }
 
-    async fn run(self, on: &Service, _: &Out<Self>) -> Result<AcknowledgedDatabase, AdminError> {
+    async fn run(
+        self,
+        on: &AdminService,
+        _: &EventSink<Self>,
+    ) -> Result<AcknowledgedDatabase, AdminError> {
         let alarms = on.engine.acknowledge(&self.name, self.begin_anew).await?;
         Ok(AcknowledgedDatabase {
             name: self.name,

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::{AdminError, ErrorKind};
-use super::operation::{Never, Operation, Out};
-use super::service::Service;
+use super::operation::{EventSink, Never, Operation};
+use super::service::AdminService;
 use super::time::Time;
 use crate::engine::TokenName;
 
@@ -24,7 +24,7 @@ pub struct MadeToken {
 
 impl Operation for TokenNew {
     const NAME: &'static str = "token/new";
-    type On = Service;
+    type On = AdminService;
     type Item = Never;
     type Output = MadeToken;
 
@@ -32,7 +32,7 @@ impl Operation for TokenNew {
         false
     }
 
-    async fn run(self, on: &Service, _: &Out<Self>) -> Result<MadeToken, AdminError> {
+    async fn run(self, on: &AdminService, _: &EventSink<Self>) -> Result<MadeToken, AdminError> {
         let token = on.tokens.make(&self.name).await?;
         let name = self.name.into();
         Ok(MadeToken { name, token })
@@ -45,7 +45,7 @@ pub struct TokenList {}
 
 /// Which tokens there are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tokens {
+pub struct TokenTable {
     pub tokens: Vec<TokenInfo>,
 }
 
@@ -59,18 +59,18 @@ pub struct TokenInfo {
 
 impl Operation for TokenList {
     const NAME: &'static str = "token/list";
-    type On = Service;
+    type On = AdminService;
     type Item = Never;
-    type Output = Tokens;
+    type Output = TokenTable;
 
-    async fn run(self, on: &Service, _: &Out<Self>) -> Result<Tokens, AdminError> {
+    async fn run(self, on: &AdminService, _: &EventSink<Self>) -> Result<TokenTable, AdminError> {
         let known = on.tokens.list().await;
         let known = known.map_err(|error| AdminError::new(ErrorKind::Internal, error))?;
         let tokens = known.into_iter().map(|(name, record)| TokenInfo {
             name,
             created: record.map(|record| record.created.into()),
         });
-        Ok(Tokens {
+        Ok(TokenTable {
             tokens: tokens.collect(),
         })
     }
@@ -90,7 +90,7 @@ pub struct RevokedToken {
 
 impl Operation for TokenRevoke {
     const NAME: &'static str = "token/revoke";
-    type On = Service;
+    type On = AdminService;
     type Item = Never;
     type Output = RevokedToken;
 
@@ -98,7 +98,7 @@ impl Operation for TokenRevoke {
         false
     }
 
-    async fn run(self, on: &Service, _: &Out<Self>) -> Result<RevokedToken, AdminError> {
+    async fn run(self, on: &AdminService, _: &EventSink<Self>) -> Result<RevokedToken, AdminError> {
         on.tokens.revoke(&self.name).await?;
         let name = self.name.into();
         Ok(RevokedToken { name })

@@ -12,7 +12,7 @@ use super::start_error::StartError;
 use super::upstreams::UpstreamMaker;
 use crate::clock::SharedClock;
 use crate::config::{Config, ConfigErrors, Loaded};
-use crate::engine::{Chain, Engine, Kept, Network, Tokens, Voucher, Ways};
+use crate::engine::{Chain, Engine, Network, SumdbRoutes, SumdbState, Tokens, Verifier};
 use crate::store::{DataDir, TokenFile};
 use crate::sumdb::{Database, DatabaseSpec};
 use crate::telemetry::metrics::Metrics;
@@ -24,7 +24,7 @@ pub struct Assembled {
     /// Who may have private modules.
     pub tokens: Arc<Tokens>,
     /// To be told the chain once it is known.
-    pub chains: Chains,
+    pub chains: ChainSet,
     /// The chain, for people.
     pub chain: watch::Receiver<Option<String>>,
 }
@@ -42,7 +42,7 @@ pub async fn assemble(
     let (chain_sender, chain) = watch::channel(None);
     let rules = rules(config, &routes, &maker, chain);
     let failed =
-        |error: &dyn std::fmt::Display| StartError::Ours(format!("the index failed: {error}"));
+        |error: &dyn std::fmt::Display| StartError::Internal(format!("the index failed: {error}"));
     let tokens = Tokens::load(
         data.store.clone(),
         TokenFile::new(&config.store.data_dir),
@@ -58,7 +58,7 @@ pub async fn assemble(
         let database = Database::open(
             spec.key.clone(),
             Arc::new(network),
-            Kept::new(&data.store, spec.name()),
+            SumdbState::new(&data.store, spec.name()),
             Arc::clone(clock),
             config.freshness.negative_ttl,
             metrics.sumdb(spec.name()),
@@ -66,17 +66,17 @@ pub async fn assemble(
         databases.push(database.await.map_err(|error| failed(&error))?);
         ways.push((spec, sender));
     }
-    let voucher = Voucher::new(databases, data.store.clone(), Arc::clone(clock));
+    let verifier = Verifier::new(databases, data.store.clone(), Arc::clone(clock));
     let (text, chain) = watch::channel(None);
     let engine = Engine::new(
         settings::engine(config),
         rules,
         data.store.clone(),
-        voucher,
+        verifier,
         Arc::clone(clock),
         metrics.engine.clone(),
     );
-    let chains = Chains {
+    let chains = ChainSet {
         maker,
         text,
         made: chain_sender,
@@ -91,18 +91,18 @@ pub async fn assemble(
 }
 
 /// Whoever wants to know the chain.
-pub struct Chains {
+pub struct ChainSet {
     maker: UpstreamMaker,
     text: watch::Sender<Option<String>>,
     made: watch::Sender<Option<Chain>>,
-    ways: Vec<(DatabaseSpec, watch::Sender<Option<Ways>>)>,
+    ways: Vec<(DatabaseSpec, watch::Sender<Option<SumdbRoutes>>)>,
 }
 
-impl Chains {
+impl ChainSet {
     pub fn set(&self, chain: &ChainSpec) {
         self.text.send_replace(Some(chain.to_string()));
         for (spec, ways) in &self.ways {
-            ways.send_replace(Some(self.maker.ways(chain, spec)));
+            ways.send_replace(Some(self.maker.profiles(chain, spec)));
         }
         let way = self.maker.direct().of_chain();
         self.made.send_replace(Some(self.maker.chain(chain, &way)));

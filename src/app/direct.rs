@@ -16,11 +16,11 @@ use crate::store::Disk;
 use crate::telemetry::metrics::DirectMetrics;
 use crate::upstream::Trust;
 use crate::vcs::certificates;
-use crate::vcs::direct::{Direct, DirectSettings, Way};
+use crate::vcs::direct::{Direct, DirectProfile, DirectSettings};
 use crate::vcs::git::Git;
 use crate::vcs::github::{AppError, GithubApp};
 use crate::vcs::hosts::{HostSettings, Hosts, Sides};
-use crate::vcs::rules::{RouteLogin, Rules, Ssh};
+use crate::vcs::rules::{HostLogin, HostRules, Ssh};
 use crate::vcs::workspace::{Folders, Left, Workspace};
 
 /// What git takes for home: nothing of anybody's settings is there.
@@ -39,9 +39,9 @@ pub fn left(disk: &Arc<Disk>) -> Left {
 /// What makes ways.
 pub struct DirectParts {
     direct: Arc<Direct>,
-    chain: Rules,
-    private: Rules,
-    routes: Vec<Rules>,
+    chain: HostRules,
+    private: HostRules,
+    routes: Vec<HostRules>,
 }
 
 impl DirectParts {
@@ -80,9 +80,9 @@ impl DirectParts {
         let hosts = Hosts::new(
             git,
             Sides {
-                public: egress.public.side(config),
-                routes: egress.routes.side(config),
-                private: egress.private.side(config),
+                public: egress.public.client(config),
+                routes: egress.routes.client(config),
+                private: egress.private.client(config),
             },
             Arc::clone(&egress.private.credentials),
             HostSettings {
@@ -100,11 +100,11 @@ impl DirectParts {
             refs_ttl: direct.refs_ttl,
             insecure: settings::patterns(&direct.insecure),
         };
-        let rules = |name: &str| Rules {
+        let rules = |name: &str| HostRules {
             name: name.to_owned(),
             timeout: direct.timeout,
             max_repository: direct.max_repository,
-            ..Rules::default()
+            ..HostRules::default()
         };
         let app = |id: &str, installation: &str, key: &str, api: &str| {
             GithubApp::new(
@@ -121,7 +121,7 @@ impl DirectParts {
         Ok(DirectParts {
             routes: routes.collect::<Result<_, _>>()?,
             chain: rules("\"direct\" in the chain"),
-            private: Rules {
+            private: HostRules {
                 private: true,
                 ssh: Some(Ssh::default()),
                 ..rules("the private patterns")
@@ -136,26 +136,26 @@ impl DirectParts {
     }
 
     /// The way of `direct` in the chain of upstreams.
-    pub fn of_chain(&self) -> Arc<Way> {
-        Way::new(0, &self.direct, self.chain.clone())
+    pub fn of_chain(&self) -> Arc<DirectProfile> {
+        DirectProfile::new(0, &self.direct, self.chain.clone())
     }
 
     /// The way of private modules.
-    pub fn of_private(&self) -> Arc<Way> {
-        Way::new(1, &self.direct, self.private.clone())
+    pub fn of_private(&self) -> Arc<DirectProfile> {
+        DirectProfile::new(1, &self.direct, self.private.clone())
     }
 
     /// The way of a route, by its number.
-    pub fn of_route(&self, number: usize) -> Arc<Way> {
+    pub fn of_route(&self, number: usize) -> Arc<DirectProfile> {
         let rules = self.routes.get(number).cloned().unwrap_or_default();
-        Way::new(2 + number, &self.direct, rules)
+        DirectProfile::new(2 + number, &self.direct, rules)
     }
 }
 
 /// Makes a GitHub App of its id, installation, key and API.
 type MakeApp<'a> = &'a dyn Fn(&str, &str, &str, &str) -> Result<Arc<GithubApp>, AppError>;
 
-fn of_route(route: &Route, rules: Rules, app: MakeApp<'_>) -> Result<Rules, ConfigErrors> {
+fn of_route(route: &Route, rules: HostRules, app: MakeApp<'_>) -> Result<HostRules, ConfigErrors> {
     let login = match &route.login {
         None => None,
         Some(config::RouteLogin::Basic { username, password }) => {
@@ -169,7 +169,7 @@ fn of_route(route: &Route, rules: Rules, app: MakeApp<'_>) -> Result<Rules, Conf
                     Renewed::new(login, Arc::new(move |known: &Login| in_file(&file, known)))
                 }
             };
-            Some(RouteLogin::Fixed(Arc::new(renewed)))
+            Some(HostLogin::Fixed(Arc::new(renewed)))
         }
         Some(config::RouteLogin::GithubApp {
             id,
@@ -179,10 +179,10 @@ fn of_route(route: &Route, rules: Rules, app: MakeApp<'_>) -> Result<Rules, Conf
         }) => {
             let app = app(id, installation, key.expose(), api);
             let app = app.map_err(|error| route.refuse("github_app_id", error.to_string()))?;
-            Some(RouteLogin::App(app))
+            Some(HostLogin::App(app))
         }
     };
-    Ok(Rules {
+    Ok(HostRules {
         name: format!("the route for {:?}", route.patterns),
         private: rule(route).is_private(),
         route: true,

@@ -6,11 +6,11 @@ use super::routes::rule;
 use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::upstream::{ChainSpec, ClientSettings, Guarded, Pool, SourceSpec};
-use crate::vcs::guard::{Guard, Resolver, named_host};
-use crate::vcs::hosts::Side;
+use crate::vcs::guard::{Guard, GuardedResolver, named_host};
+use crate::vcs::hosts::HostClient;
 use crate::vcs::reserved::Reserved;
-use crate::vcs::rules::Rules;
-use crate::vcs::web::{Connections, MakeClient, Web, judge_redirect};
+use crate::vcs::rules::HostRules;
+use crate::vcs::web::{HostConnections, MakeClient, Web, judge_redirect};
 
 /// Of a page as much is read: tags stand in its head. Bytes.
 const MAX_PAGE: usize = 4 << 20;
@@ -87,7 +87,7 @@ impl Egress {
     }
 
     /// For modules under these rules.
-    pub fn of(&self, rules: &Rules) -> &EgressProfile {
+    pub fn of(&self, rules: &HostRules) -> &EgressProfile {
         match (rules.private, rules.route) {
             (true, _) => &self.private,
             (false, true) => &self.routes,
@@ -108,7 +108,7 @@ impl EgressProfile {
         let barred = Arc::clone(reserved);
         let settings = ClientSettings {
             guarded: Some(Guarded {
-                resolver: Arc::new(Resolver(Arc::clone(&guard))),
+                resolver: Arc::new(GuardedResolver(Arc::clone(&guard))),
                 judge: Arc::new(move |url| judge_redirect(&judge, &barred, url)),
             }),
             ..plain
@@ -125,17 +125,17 @@ impl EgressProfile {
         }
     }
 
-    pub fn side(&self, config: &Config) -> Side {
+    pub fn client(&self, config: &Config) -> HostClient {
         let pool = Arc::clone(&self.pool);
         let client: MakeClient = Arc::new(move || {
             let pool = pool()?;
             let (generation, client) = pool.client();
-            Ok(Connections {
+            Ok(HostConnections {
                 client,
                 leave_behind: Box::new(move || pool.renew(generation)),
             })
         });
-        Side {
+        HostClient {
             guard: Arc::clone(&self.guard),
             web: Web::new(
                 client,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::{Auth, Config, Environment, NetrcFile, SecretFile};
-use crate::credentials::{CredentialRule, Credentials, Known, Login, Read, netrc};
+use crate::credentials::{CredentialRule, Credentials, KnownCredentials, Login, Read, netrc};
 
 /// Who we are to whom: what the configuration says, and a netrc.
 pub fn credentials(config: &Config, env: &Environment) -> Credentials {
@@ -22,14 +22,14 @@ pub fn credentials(config: &Config, env: &Environment) -> Credentials {
     let files = files.map(|credential| credential.secret_file());
     let files: Vec<_> = files.collect();
     let path = config.upstream.netrc_file(env);
-    let known = Known {
+    let known = KnownCredentials {
         rules: rules.collect(),
         netrc: path
             .as_ref()
             .map_or_else(Vec::new, |file| machines(file, &[])),
     };
     let in_files = path.is_some() || files.iter().any(Option::is_some);
-    let read: Read<Known> = Arc::new(move |old: &Known| {
+    let read: Read<KnownCredentials> = Arc::new(move |old: &KnownCredentials| {
         let mut now = old.clone();
         for (rule, file) in now.rules.iter_mut().zip(&files) {
             if let Some(file) = file {

@@ -17,12 +17,12 @@ use super::signals;
 use super::start_error::StartError;
 use super::supervise::Supervisor;
 use super::upstreams::UpstreamMaker;
-use crate::admin::{Service, SocketServer};
+use crate::admin::{AdminService, SocketServer};
 use crate::clock::SharedClock;
 use crate::config::{Config, Environment, Loaded};
 use crate::engine::{Rules, Tokens};
 use crate::http::{
-    BEYOND, ConnectionSettings, Connections, Face, Observer, ResponseCache, Site, bind,
+    AddressRouter, AppState, BEYOND, ConnectionSettings, Connections, Observer, ResponseCache, bind,
 };
 use crate::policy::{Access, RouteRule};
 use crate::store::DataDir;
@@ -45,7 +45,7 @@ pub async fn serve(
     let metrics = Arc::new(Metrics::new());
     let supervisor = Supervisor::new(metrics.jobs.clone());
     // First of all: however long it takes to open what is kept.
-    let others = signals::note_others().map_err(|error| StartError::Ours(error.to_string()))?;
+    let others = signals::note_others().map_err(|error| StartError::Internal(error.to_string()))?;
     supervisor.background.minor("what notes signals", others);
     let descriptors = crate::http::raise_descriptor_limit();
     judge(loaded)?;
@@ -58,7 +58,7 @@ pub async fn serve(
     let listener = bind(config.server.listen).await?;
     let local = listener
         .local_addr()
-        .map_err(|error| StartError::Ours(error.to_string()))?;
+        .map_err(|error| StartError::Internal(error.to_string()))?;
     let admin = match config.admin.listen {
         Some(address) => Some(bind(address).await?),
         None => None,
@@ -126,7 +126,7 @@ pub async fn serve(
     }
 
     warn_of_access(config, &engine.rules_now(), &tokens);
-    let face = Arc::new(Face {
+    let state = Arc::new(AppState {
         engine: Arc::clone(&engine),
         tokens: Arc::clone(&tokens),
         responses: ResponseCache::new(
@@ -173,8 +173,8 @@ pub async fn serve(
         write_timeout: config.server.write_timeout,
     };
 
-    let accept = |listener: TcpListener, address: SocketAddr, site| {
-        let service = Arc::new(crate::http::Service::new(site, Arc::clone(&observer)));
+    let accept = |listener: TcpListener, address: SocketAddr, router| {
+        let service = Arc::new(crate::http::Service::new(router, Arc::clone(&observer)));
         let connections = connections.clone();
         supervisor
             .listeners
@@ -182,16 +182,16 @@ pub async fn serve(
                 crate::http::serve(listener, service, limits, connections, stop)
             });
     };
-    accept(listener, local, Site::public(Arc::clone(&face)));
+    accept(listener, local, AddressRouter::public(Arc::clone(&state)));
     if let Some(admin) = admin {
         let address = admin.local_addr();
-        let address = address.map_err(|error| StartError::Ours(error.to_string()))?;
+        let address = address.map_err(|error| StartError::Internal(error.to_string()))?;
         tracing::info!(%address, "administration listens");
-        accept(admin, address, Site::admin(face, address));
+        accept(admin, address, AddressRouter::admin(state, address));
     }
     supervisor.watch_store(&data);
     supervisor.start_jobs(config, &data, &engine, &clock);
-    let service = Service::new(Arc::clone(&engine), tokens);
+    let service = AdminService::new(Arc::clone(&engine), tokens);
     // Without it the server serves all the same.
     match crate::admin::listen(&store.data_dir) {
         Ok(socket) => supervisor.start_commands(SocketServer { socket, service }),
@@ -200,7 +200,7 @@ pub async fn serve(
         }
     }
     let mut signals =
-        signals::Signals::new().map_err(|error| StartError::Ours(error.to_string()))?;
+        signals::Signals::new().map_err(|error| StartError::Internal(error.to_string()))?;
     announce(local, loaded);
     let grace = config.server.shutdown_grace;
     let end = supervisor.until_the_end(&mut signals, &connections, &engine, &data, grace);

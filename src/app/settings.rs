@@ -23,9 +23,9 @@ pub fn breaker(config: &Config) -> BreakerSettings {
 }
 
 /// How upstreams are used.
-pub fn upstream(config: &Config) -> upstream::Settings {
+pub fn upstream(config: &Config) -> upstream::UpstreamSettings {
     let upstream = &config.upstream;
-    upstream::Settings {
+    upstream::UpstreamSettings {
         first_byte_timeout: upstream.first_byte_timeout,
         idle_timeout: upstream.idle_timeout,
         attempts: upstream.attempts,

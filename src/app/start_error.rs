@@ -27,5 +27,5 @@ pub enum StartError {
     Died(Death),
     /// Anything else: exit code 1.
     #[error("{0}")]
-    Ours(String),
+    Internal(String),
 }

@@ -11,7 +11,7 @@ use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::http::Connections;
-use crate::jobs::{Rebuild, Refresh, Reverify, Room, Tidy};
+use crate::jobs::{Rebuild, Refresh, Reverify, RoomWatch, Tidy};
 use crate::kit::tasks::{Death, Deaths, Job, Tasks};
 use crate::store::DataDir;
 use crate::telemetry::metrics::JobMetrics;
@@ -77,7 +77,7 @@ impl Supervisor {
         };
         self.start(&self.jobs, tidy);
         let keeper = data.keeper.clone();
-        self.start(&self.jobs, Room { keeper });
+        self.start(&self.jobs, RoomWatch { keeper });
         engine.show_totals();
         if data.needs_rebuild {
             let rebuild = Rebuild {

@@ -14,16 +14,16 @@ use super::{logins, settings};
 use crate::clock::SharedClock;
 use crate::config::{Config, Environment, read_certificates};
 use crate::credentials::Credentials;
-use crate::engine::{Chain, ChainEntry, Chains, DirectOrigin, MakeProxy, Ways};
+use crate::engine::{Chain, ChainEntry, Chains, DirectOrigin, MakeProxy, SumdbRoutes};
 use crate::proxies::Proxies;
 use crate::sumdb::DatabaseSpec;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{
     ChainSpec, ClientSettings, Pool, Roster, Share, SourceSpec, Trust, Upstream,
 };
-use crate::vcs::direct::Way;
-use crate::vcs::party::Party;
-use crate::vcs::rules::Rules;
+use crate::vcs::direct::DirectProfile;
+use crate::vcs::rules::HostRules;
+use crate::vcs::tenant::Tenant;
 use crate::vcs::web::judge_redirect;
 use crate::vcs::workspace::Folders;
 
@@ -45,7 +45,7 @@ struct Parts {
     egress: Egress,
     credentials: Arc<Credentials>,
     via: HeaderValue,
-    settings: crate::upstream::Settings,
+    settings: crate::upstream::UpstreamSettings,
     /// What all upstreams share that the operator has named, or whom the operator trusts.
     share: Arc<Share>,
     /// What all share that strangers have named.
@@ -97,7 +97,7 @@ impl UpstreamMaker {
         };
         let pool = Pool::new(plain.clone()).map_err(StartError::Files)?;
         let via = HeaderValue::try_from(format!("1.1 {via}"))
-            .map_err(|error| StartError::Ours(error.to_string()))?;
+            .map_err(|error| StartError::Internal(error.to_string()))?;
         let credentials = Arc::new(logins::credentials(config, env));
         let apis = pool.client().1;
         let egress = Egress::new(config, &plain, tls(None)?, apis, &credentials);
@@ -140,11 +140,11 @@ impl UpstreamMaker {
     }
 
     /// Straight from git, by the rules of a way.
-    pub fn by_way(&self, way: &Arc<Way>) -> Arc<DirectOrigin> {
+    pub fn by_way(&self, profile: &Arc<DirectProfile>) -> Arc<DirectOrigin> {
         let parts = Arc::clone(&self.parts);
-        let rules = way.rules().clone();
+        let rules = profile.rules().clone();
         let make: MakeProxy = Arc::new(move |url| parts.named_by_a_page(url, &rules));
-        DirectOrigin::new(Arc::clone(way), make)
+        DirectOrigin::new(Arc::clone(profile), make)
     }
 
     /// What makes direct mode.
@@ -153,10 +153,10 @@ impl UpstreamMaker {
     }
 
     /// A chain with its origins made; `direct` in it goes that way.
-    pub fn chain(&self, chain: &ChainSpec, way: &Arc<Way>) -> Chain {
+    pub fn chain(&self, chain: &ChainSpec, profile: &Arc<DirectProfile>) -> Chain {
         let made = chain.sources().iter().map(|(source, on_failure)| {
             let entry = match source {
-                SourceSpec::Direct => ChainEntry::Origin(self.by_way(way)),
+                SourceSpec::Direct => ChainEntry::Origin(self.by_way(profile)),
                 SourceSpec::Off => ChainEntry::Off,
                 SourceSpec::Proxy(url) => ChainEntry::Origin(self.parts.upstream(url, None)),
             };
@@ -168,8 +168,8 @@ impl UpstreamMaker {
     /// The chains of public modules, of private ones and of routes.
     pub fn chains(&self, routes: &Routes, public: watch::Receiver<Option<Chain>>) -> Chains {
         let of_route = |(number, chain): (usize, &Option<ChainSpec>)| {
-            let way = self.direct.of_route(number);
-            Some(self.chain(chain.as_ref()?, &way))
+            let profile = self.direct.of_route(number);
+            Some(self.chain(chain.as_ref()?, &profile))
         };
         Chains {
             public,
@@ -179,15 +179,15 @@ impl UpstreamMaker {
     }
 
     /// The ways to a checksum database.
-    pub fn ways(&self, chain: &ChainSpec, spec: &DatabaseSpec) -> Ways {
+    pub fn profiles(&self, chain: &ChainSpec, spec: &DatabaseSpec) -> SumdbRoutes {
         let made = |url: &Url| self.parts.upstream(url, Some(spec.name()));
         if let Some(url) = &spec.url {
-            return Ways {
+            return SumdbRoutes {
                 proxies: Vec::new(),
                 direct: Some(made(url)),
             };
         }
-        let mut ways = Ways::default();
+        let mut profiles = SumdbRoutes::default();
         let mut direct = true;
         for (source, on_failure) in chain.sources() {
             match source {
@@ -196,15 +196,15 @@ impl UpstreamMaker {
                     let path =
                         format!("{}/sumdb/{}", url.path().trim_end_matches('/'), spec.name());
                     below.set_path(&path);
-                    ways.proxies.push((made(&below), *on_failure));
+                    profiles.proxies.push((made(&below), *on_failure));
                 }
                 SourceSpec::Direct => {}
                 // The operator wants nobody asked.
                 SourceSpec::Off => direct = false,
             }
         }
-        ways.direct = spec.own_url().filter(|_| direct).map(|url| made(&url));
-        ways
+        profiles.direct = spec.own_url().filter(|_| direct).map(|url| made(&url));
+        profiles
     }
 }
 
@@ -226,16 +226,16 @@ impl Parts {
     }
 
     /// One that a module's page has named. All of them are one in the metrics: there can be any number.
-    fn named_by_a_page(&self, url: &Url, rules: &Rules) -> Result<Arc<Upstream>, String> {
+    fn named_by_a_page(&self, url: &Url, rules: &HostRules) -> Result<Arc<Upstream>, String> {
         let reach = self.egress.of(rules);
         judge_redirect(&reach.guard, &reach.reserved, url)?;
         let mut settings = self.settings;
-        let share = match rules.party() {
-            Party::Strangers => {
+        let share = match rules.tenant() {
+            Tenant::Strangers => {
                 settings.concurrency = settings.concurrency.min(STRANGERS_SLOTS);
                 Arc::clone(&self.share_of_strangers)
             }
-            Party::Own => Arc::clone(&self.share),
+            Tenant::Own => Arc::clone(&self.share),
         };
         Ok(Upstream::new(
             url,

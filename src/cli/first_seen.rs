@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::flags::Flags;
-use super::operate::{World, run};
+use super::operate::{OperateContext, run};
 use super::show::{Form, Show};
 use crate::admin::{
     ChangedVersion, FirstSeenAccept, FirstSeenList, FirstSeenRemove, HeldFile, Listed,
@@ -44,7 +44,7 @@ impl FirstSeenCommand {
         }
     }
 
-    pub fn run(self, world: &World<'_>) -> ExitCode {
+    pub fn run(self, world: &OperateContext<'_>) -> ExitCode {
         match self {
             FirstSeenCommand::List(flags) => run(FirstSeenList {}, &flags, world),
             FirstSeenCommand::Accept { flags, version } => {

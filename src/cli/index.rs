@@ -6,7 +6,7 @@ use clap::Subcommand;
 
 use super::flags::Flags;
 use super::grouped::Grouped;
-use super::operate::{World, run, run_alone};
+use super::operate::{OperateContext, run, run_alone};
 use super::show::{Form, Show};
 use crate::admin::{
     DumpedFact, FlawedFile, IndexDump, IndexRebuild, IndexVerify, LeftOutFile, Listed,
@@ -46,7 +46,7 @@ impl IndexCommand {
         }
     }
 
-    pub fn run(self, world: &World<'_>) -> ExitCode {
+    pub fn run(self, world: &OperateContext<'_>) -> ExitCode {
         match self {
             IndexCommand::Rebuild(flags) => run_alone(IndexRebuild {}, &flags, world),
             IndexCommand::Verify { flags, repair } => run(IndexVerify { repair }, &flags, world),

@@ -39,7 +39,7 @@ use std::sync::Arc;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::Environment;
 use command::{Cli, Command};
-use operate::World;
+use operate::OperateContext;
 
 /// Reads the command line of this process and does what it says.
 pub fn main() -> ExitCode {
@@ -59,7 +59,7 @@ fn run(cli: Cli) -> ExitCode {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
     let clock: SharedClock = Arc::new(SystemClock);
-    let world = World {
+    let world = OperateContext {
         env: &env,
         clock: &clock,
     };

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::flags::Flags;
 use super::show::{Show, told};
 use super::{exit, runtime, whereabouts};
-use crate::admin::{self, BEHIND, Service};
+use crate::admin::{self, AdminService, BEHIND};
 use crate::app::{self, Ourselves, StartError, UpstreamMaker};
 use crate::clock::SharedClock;
 use crate::config::{Environment, Loaded, load};
@@ -20,13 +20,13 @@ use crate::telemetry::metrics::Metrics;
 use crate::vcs::workspace::Folders;
 
 /// The world that a command finds.
-pub struct World<'a> {
+pub struct OperateContext<'a> {
     pub env: &'a Environment,
     pub clock: &'a SharedClock,
 }
 
 /// Carries an operation out, by the server if there is one.
-pub fn run<O>(operation: O, flags: &Flags, world: &World<'_>) -> ExitCode
+pub fn run<O>(operation: O, flags: &Flags, world: &OperateContext<'_>) -> ExitCode
 where
     O: Show,
     O::On: Here,
@@ -60,7 +60,7 @@ where
 }
 
 /// Carries out an operation that no server may be in the way of.
-pub fn run_alone<O>(operation: O, flags: &Flags, world: &World<'_>) -> ExitCode
+pub fn run_alone<O>(operation: O, flags: &Flags, world: &OperateContext<'_>) -> ExitCode
 where
     O: Show,
     O::On: Here,
@@ -73,7 +73,7 @@ where
 /// Reads the configuration, and goes on if there is a data directory.
 fn start(
     flags: &Flags,
-    world: &World<'_>,
+    world: &OperateContext<'_>,
     work: impl AsyncFnOnce(&Loaded) -> ExitCode,
 ) -> ExitCode {
     let loaded = match load(&flags.overrides, world.env) {
@@ -93,7 +93,12 @@ fn start(
 }
 
 /// No server holds the data directory: does the work here.
-async fn alone<O>(operation: O, flags: &Flags, loaded: &Loaded, world: &World<'_>) -> ExitCode
+async fn alone<O>(
+    operation: O,
+    flags: &Flags,
+    loaded: &Loaded,
+    world: &OperateContext<'_>,
+) -> ExitCode
 where
     O: Show,
     O::On: Here,
@@ -119,7 +124,7 @@ pub trait Here: Sized {
     /// Opens it, or says why not and gives the exit code.
     async fn open(
         loaded: &Loaded,
-        world: &World<'_>,
+        world: &OperateContext<'_>,
         only_reads: bool,
     ) -> Result<(Self, DataDir), ExitCode>;
 }
@@ -127,7 +132,7 @@ pub trait Here: Sized {
 impl Here for Inventory {
     async fn open(
         loaded: &Loaded,
-        world: &World<'_>,
+        world: &OperateContext<'_>,
         only_reads: bool,
     ) -> Result<(Self, DataDir), ExitCode> {
         let data = data_dir(loaded, world, only_reads)?;
@@ -139,10 +144,10 @@ impl Here for Inventory {
     }
 }
 
-impl Here for Service {
+impl Here for AdminService {
     async fn open(
         loaded: &Loaded,
-        world: &World<'_>,
+        world: &OperateContext<'_>,
         only_reads: bool,
     ) -> Result<(Self, DataDir), ExitCode> {
         let assembled = assembled(loaded, world, only_reads).await;
@@ -150,7 +155,11 @@ impl Here for Service {
     }
 }
 
-fn data_dir(loaded: &Loaded, world: &World<'_>, only_reads: bool) -> Result<DataDir, ExitCode> {
+fn data_dir(
+    loaded: &Loaded,
+    world: &OperateContext<'_>,
+    only_reads: bool,
+) -> Result<DataDir, ExitCode> {
     let open = match only_reads {
         true => DataDir::open,
         false => DataDir::open_to_change,
@@ -172,9 +181,9 @@ fn data_dir(loaded: &Loaded, world: &World<'_>, only_reads: bool) -> Result<Data
 
 async fn assembled(
     loaded: &Loaded,
-    world: &World<'_>,
+    world: &OperateContext<'_>,
     only_reads: bool,
-) -> Result<Result<(Service, DataDir), ExitCode>, StartError> {
+) -> Result<Result<(AdminService, DataDir), ExitCode>, StartError> {
     let (env, clock) = (world.env, world.clock);
     let config = &loaded.config;
     let databases = app::databases(loaded)?;
@@ -213,6 +222,6 @@ async fn assembled(
     )?;
     let assembled = app::assemble(config, databases, routes, maker, &data, clock, &metrics).await?;
     assembled.chains.set(&chain);
-    let service = Service::new(assembled.engine, assembled.tokens);
+    let service = AdminService::new(assembled.engine, assembled.tokens);
     Ok(Ok((service, data)))
 }

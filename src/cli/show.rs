@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::exit;
-use crate::admin::{Event, EventOf, Operation, Progress};
+use crate::admin::{Event, EventOf, Operation, OperationProgress};
 
 /// Programs are told how far it is so often.
 const TOLD_EVERY: Duration = Duration::from_secs(1);
@@ -63,7 +63,7 @@ pub async fn told<O: Show>(
                 return ExitCode::from(code);
             }
             Event::Failed(error) => return exit::fail(exit::OURS, &error),
-            Event::Item(_) | Event::Progress(_) => {}
+            Event::Item(_) | Event::OperationProgress(_) => {}
         }
         if events.is_empty() && printer.flush().is_err() && only_reads {
             return ExitCode::SUCCESS;
@@ -103,7 +103,7 @@ impl<O: Show> Printer<O> {
                 Some(line) => self.line(&line),
                 None => Ok(()),
             },
-            Event::Progress(progress) => self.progress(progress),
+            Event::OperationProgress(progress) => self.progress(progress),
             Event::Done(output) => {
                 self.end_bar();
                 let printed = match (self.json, O::FORM) {
@@ -147,7 +147,7 @@ impl<O: Show> Printer<O> {
         self.out.flush().map_err(|_| Gone)
     }
 
-    fn progress(&mut self, progress: &Progress) -> Result<(), Gone> {
+    fn progress(&mut self, progress: &OperationProgress) -> Result<(), Gone> {
         if self.json {
             let due = self.told.is_none_or(|told| told.elapsed() >= TOLD_EVERY);
             if O::FORM != Form::Report || !due {
@@ -187,7 +187,7 @@ impl<O: Show> Drop for Printer<O> {
     }
 }
 
-fn bar(progress: &Progress) -> ProgressBar {
+fn bar(progress: &OperationProgress) -> ProgressBar {
     let in_all = match progress.bytes {
         Some(_) => progress.bytes_in_all,
         None => progress.files_in_all,

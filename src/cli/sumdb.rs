@@ -6,11 +6,11 @@ use clap::Subcommand;
 
 use super::flags::Flags;
 use super::grouped::Grouped;
-use super::operate::{World, run};
+use super::operate::{OperateContext, run};
 use super::show::{Form, Show};
 use crate::admin::{
-    AcknowledgedDatabase, DatabaseState, DatabaseStates, DoubtfulFile, Never, SumdbAcknowledge,
-    SumdbStatus, SumdbVerify, Verdict, VerifiedFiles,
+    AcknowledgedDatabase, DatabaseState, DatabaseStates, DoubtfulFile, Never, RecordVerdict,
+    SumdbAcknowledge, SumdbStatus, SumdbVerify, VerifiedFiles,
 };
 use crate::config::Overrides;
 
@@ -47,7 +47,7 @@ impl SumdbCommand {
         }
     }
 
-    pub fn run(self, world: &World<'_>) -> ExitCode {
+    pub fn run(self, world: &OperateContext<'_>) -> ExitCode {
         match self {
             SumdbCommand::Verify { flags, repair } => run(SumdbVerify { repair }, &flags, world),
             SumdbCommand::Status(flags) => run(SumdbStatus {}, &flags, world),
@@ -117,10 +117,10 @@ impl Show for SumdbVerify {
 
     fn item(seen: &mut Grouped, doubtful: &DoubtfulFile) -> Option<String> {
         let word = match doubtful.verdict {
-            Verdict::Wrong => "WRONG",
-            Verdict::Untrusted => "NOT TRUSTED",
-            Verdict::Unknown => "not known",
-            Verdict::Unavailable => "not verified",
+            RecordVerdict::Wrong => "WRONG",
+            RecordVerdict::Untrusted => "NOT TRUSTED",
+            RecordVerdict::Unknown => "not known",
+            RecordVerdict::Unavailable => "not verified",
         };
         // The version, as in requests and as people write it.
         let escaped = doubtful.file.replacen("/@v/", "@", 1);

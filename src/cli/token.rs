@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::flags::Flags;
-use super::operate::{World, run};
+use super::operate::{OperateContext, run};
 use super::show::{Form, Show};
-use crate::admin::{MadeToken, Never, RevokedToken, TokenList, TokenNew, TokenRevoke, Tokens};
+use crate::admin::{MadeToken, Never, RevokedToken, TokenList, TokenNew, TokenRevoke, TokenTable};
 use crate::config::Overrides;
 use crate::engine::TokenName;
 
@@ -40,7 +40,7 @@ impl TokenCommand {
         }
     }
 
-    pub fn run(self, world: &World<'_>) -> ExitCode {
+    pub fn run(self, world: &OperateContext<'_>) -> ExitCode {
         match self {
             TokenCommand::New { flags, name } => run(TokenNew { name }, &flags, world),
             TokenCommand::List(flags) => run(TokenList {}, &flags, world),
@@ -75,7 +75,7 @@ impl Show for TokenList {
         match *never {}
     }
 
-    fn done((): &(), known: &Tokens) -> Vec<String> {
+    fn done((): &(), known: &TokenTable) -> Vec<String> {
         if known.tokens.is_empty() {
             return vec!["there are no tokens".to_owned()];
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::codec::{Checked, host_port, text};
 use super::files::{SecretFile, one_line};
-use super::origin::Source;
+use super::origin::ValueSource;
 use super::raw::RawTable;
 use super::reader::Reader;
 use super::secret::Secret;
@@ -84,7 +84,7 @@ pub struct Credential {
     /// What to send.
     pub auth: Auth,
     /// Where the table stands.
-    pub source: Source,
+    pub source: ValueSource,
     origin: Origin,
 }
 

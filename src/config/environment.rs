@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::origin::Source;
+use super::origin::ValueSource;
 use super::raw::Raw;
 use super::reader::Reader;
 use super::section::{Key, Section};
@@ -30,7 +30,7 @@ pub(super) fn read(sections: &[Section], reader: &mut Reader<'_>) {
         // The short one last, so that it goes before the other.
         for (name, value) in [(Some(long.as_str()), long_value), (short, short_value)] {
             if let (Some(name), Some(value)) = (name, value) {
-                reader.put(key.path(), Raw::Word(value), Source::Env(name.into()));
+                reader.put(key.path(), Raw::Word(value), ValueSource::Env(name.into()));
             }
         }
     }

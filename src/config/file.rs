@@ -7,8 +7,8 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::origin::Source;
-use super::problem::{Cause, Problem};
+use super::origin::ValueSource;
+use super::problem::{Problem, ProblemKind};
 use super::raw::{RawArrays, RawField, RawTable, raw};
 use super::reader::Reader;
 use super::section::Section;
@@ -28,12 +28,12 @@ pub(super) fn read(
 ) -> Result<RawArrays, Vec<Problem>> {
     let text = text(path).map_err(|message| {
         vec![Problem {
-            source: Source::File {
+            source: ValueSource::File {
                 path: path.into(),
                 line: 1,
             },
             key: String::new(),
-            cause: Cause::Unreadable,
+            cause: ProblemKind::Unreadable,
             message,
         }]
     })?;
@@ -95,12 +95,12 @@ fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> Problem {
         format!("not valid TOML\n{}", error.to_string().trim_end())
     };
     Problem {
-        source: Source::File {
+        source: ValueSource::File {
             path: path.into(),
             line: number,
         },
         key: String::new(),
-        cause: Cause::Syntax,
+        cause: ProblemKind::Syntax,
         message,
     }
 }
@@ -141,11 +141,11 @@ impl Walk<'_, '_> {
                     if let Some(path) = self.elsewhere(name) {
                         message.push_str(&format!(", or did you mean {path}?"));
                     }
-                    self.problem(at, name, Cause::BadValue, message);
+                    self.problem(at, name, ProblemKind::BadValue, message);
                 }
                 (None, value) => {
                     let message = self.unknown_at_root(name, value);
-                    self.problem(at, name, Cause::UnknownKey, message);
+                    self.problem(at, name, ProblemKind::UnknownKey, message);
                 }
             }
         }
@@ -161,7 +161,7 @@ impl Walk<'_, '_> {
                 self.reader.put(path, raw(value.get_ref()), source);
             } else {
                 let message = self.unknown_key(section, name);
-                self.problem(at, &path, Cause::UnknownKey, message);
+                self.problem(at, &path, ProblemKind::UnknownKey, message);
             }
         }
     }
@@ -174,7 +174,7 @@ impl Walk<'_, '_> {
                 self.problem(
                     at,
                     name,
-                    Cause::BadValue,
+                    ProblemKind::BadValue,
                     format!(
                         "is a list of tables; write each one as [[{name}]] with its keys below"
                     ),
@@ -187,7 +187,7 @@ impl Walk<'_, '_> {
                 self.problem(
                     element.span().start,
                     name,
-                    Cause::BadValue,
+                    ProblemKind::BadValue,
                     format!("every element is a table; write it as [[{name}]]"),
                 );
                 continue;
@@ -260,14 +260,14 @@ impl Walk<'_, '_> {
         keys.find(|key| key.name == name).map(|key| key.path())
     }
 
-    fn source(&self, at: usize) -> Source {
-        Source::File {
+    fn source(&self, at: usize) -> ValueSource {
+        ValueSource::File {
             path: self.path.into(),
             line: line(self.text, at),
         }
     }
 
-    fn problem(&mut self, at: usize, key: &str, cause: Cause, message: String) {
+    fn problem(&mut self, at: usize, key: &str, cause: ProblemKind, message: String) {
         let source = self.source(at);
         self.reader.problems.push(Problem {
             source,

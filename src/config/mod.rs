@@ -59,11 +59,11 @@ pub use files::{NetrcFile, SecretFile, read_certificates};
 pub use freshness::Freshness;
 pub use log::{Log, LogFormat};
 pub use modules::Modules;
-pub use origin::{Source, Sources};
+pub use origin::{Sources, ValueSource};
 pub use overrides::Overrides;
 pub use prefetch::Prefetch;
 pub use private::Private;
-pub use problem::{Cause, ConfigErrors, Problem};
+pub use problem::{ConfigErrors, Problem, ProblemKind};
 pub use raw::Environment;
 pub use routes::{Route, RouteLogin};
 pub use secret::Secret;
@@ -127,9 +127,13 @@ impl Loaded {
     /// say), in the same words as ours: `larder.toml:7: upstream.chain: <message>`.
     pub fn refuse(&self, key: &str, message: impl Into<String>) -> ConfigErrors {
         ConfigErrors::new(vec![Problem {
-            source: self.sources.get(key).cloned().unwrap_or(Source::Default),
+            source: self
+                .sources
+                .get(key)
+                .cloned()
+                .unwrap_or(ValueSource::Default),
             key: key.into(),
-            cause: Cause::BadValue,
+            cause: ProblemKind::BadValue,
             message: message.into(),
         }])
     }

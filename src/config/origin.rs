@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// Where a value comes from. `Display` is what `config show --sources` prints.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum ValueSource {
     /// Nobody wrote it.
     Default,
     /// Nobody wrote it, and it was worked out from what is named here (`HOME`, say).
@@ -23,7 +23,7 @@ pub enum Source {
     Flag(&'static str),
 }
 
-impl Source {
+impl ValueSource {
     /// Whether somebody wrote the value (in a file, the environment or on the command line).
     pub fn is_explicit(&self) -> bool {
         !matches!(self, Self::Default | Self::Derived(_))
@@ -40,7 +40,7 @@ impl Source {
     }
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for ValueSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
@@ -66,7 +66,7 @@ pub(super) struct Value {
     pub key: String,
     /// As TOML, credentials masked.
     pub toml: String,
-    pub source: Source,
+    pub source: ValueSource,
 }
 
 /// Where every value in effect comes from, in the order of the default file.
@@ -81,7 +81,7 @@ impl Sources {
     }
 
     /// The source of a key (`freshness.ttl`); nothing if there is no such key.
-    pub fn get(&self, key: &str) -> Option<&Source> {
+    pub fn get(&self, key: &str) -> Option<&ValueSource> {
         self.values
             .iter()
             .find(|value| value.key == key)
@@ -89,7 +89,7 @@ impl Sources {
     }
 
     /// Every key with its value in TOML (credentials masked) and its source.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str, &Source)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str, &ValueSource)> {
         self.values
             .iter()
             .map(|value| (value.key.as_str(), value.toml.as_str(), &value.source))

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::origin::Source;
+use super::origin::ValueSource;
 use super::raw::Raw;
 use super::reader::Reader;
 use super::secret::mask_user_info;
@@ -72,12 +72,20 @@ impl Overrides {
             ("modules.private", "--private", &self.private),
         ] {
             if let Some(value) = value {
-                reader.put(key.into(), Raw::Word(value.clone()), Source::Flag(flag));
+                reader.put(
+                    key.into(),
+                    Raw::Word(value.clone()),
+                    ValueSource::Flag(flag),
+                );
             }
         }
         if !self.sumdb.is_empty() {
             let words = Raw::Words(self.sumdb.clone());
-            reader.put("sumdb.databases".into(), words, Source::Flag("--sumdb"));
+            reader.put(
+                "sumdb.databases".into(),
+                words,
+                ValueSource::Flag("--sumdb"),
+            );
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use super::origin::Source;
+use super::origin::ValueSource;
 
 /// What kind of fault a [`Problem`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
+pub enum ProblemKind {
     /// The configuration file cannot be read.
     Unreadable,
     /// The configuration file is not TOML.
@@ -24,11 +24,11 @@ pub enum Cause {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// Where it was written.
-    pub source: Source,
+    pub source: ValueSource,
     /// The key (`freshness.ttl`); empty when the fault is not that of one key.
     pub key: String,
     /// What kind of fault it is.
-    pub cause: Cause,
+    pub cause: ProblemKind,
     /// What is wrong and what is allowed instead.
     pub message: String,
 }
@@ -37,7 +37,9 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.source, self.cause) {
             // The file as a whole is at fault: there is no line to name.
-            (Source::File { path, .. }, Cause::Unreadable) => write!(f, "{}: ", path.display())?,
+            (ValueSource::File { path, .. }, ProblemKind::Unreadable) => {
+                write!(f, "{}: ", path.display())?
+            }
             (source, _) if source.is_explicit() => write!(f, "{source}: ")?,
             _ => {}
         }
@@ -91,26 +93,26 @@ fn blocks(problems: &[Problem]) -> String {
 mod tests {
     use super::*;
 
-    fn problem(source: Source, key: &str) -> Problem {
+    fn problem(source: ValueSource, key: &str) -> Problem {
         Problem {
             source,
             key: key.into(),
-            cause: Cause::BadValue,
+            cause: ProblemKind::BadValue,
             message: "is wrong".into(),
         }
     }
 
     #[test]
     fn problems_are_told_in_the_order_of_the_file() {
-        let line = |line| Source::File {
+        let line = |line| ValueSource::File {
             path: "larder.toml".into(),
             line,
         };
         let errors = ConfigErrors::new(vec![
-            problem(Source::Default, "store.data_dir"),
-            problem(Source::Flag("--listen"), "server.listen"),
+            problem(ValueSource::Default, "store.data_dir"),
+            problem(ValueSource::Flag("--listen"), "server.listen"),
             problem(line(30), "log.level"),
-            problem(Source::Env("LARDER_LOG__FORMAT".into()), "log.format"),
+            problem(ValueSource::Env("LARDER_LOG__FORMAT".into()), "log.format"),
             problem(line(4), "freshness.ttl"),
         ]);
         assert_eq!(
@@ -125,9 +127,12 @@ mod tests {
 
     #[test]
     fn sources_say_whether_somebody_wrote_them() {
-        assert!(!Source::Default.is_explicit());
-        assert!(!Source::Derived("HOME").is_explicit());
-        assert!(Source::Flag("--upstream").is_explicit());
-        assert_eq!(Source::Derived("HOME").to_string(), "default, from HOME");
+        assert!(!ValueSource::Default.is_explicit());
+        assert!(!ValueSource::Derived("HOME").is_explicit());
+        assert!(ValueSource::Flag("--upstream").is_explicit());
+        assert_eq!(
+            ValueSource::Derived("HOME").to_string(),
+            "default, from HOME"
+        );
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::codec::{Codec, Context};
-use super::origin::{Source, Sources, Value};
-use super::problem::{Cause, Problem};
+use super::origin::{Sources, Value, ValueSource};
+use super::problem::{Problem, ProblemKind};
 use super::raw::{Environment, Raw, parse_default};
 use super::secret::mask_user_info;
 
@@ -13,7 +13,7 @@ use super::secret::mask_user_info;
 #[derive(Debug)]
 struct Written {
     raw: Raw,
-    source: Source,
+    source: ValueSource,
 }
 
 /// The layers of a configuration, and what was found while reading them.
@@ -42,7 +42,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Lays a value over what is there for this key (`freshness.ttl`).
-    pub(super) fn put(&mut self, key: String, raw: Raw, source: Source) {
+    pub(super) fn put(&mut self, key: String, raw: Raw, source: ValueSource) {
         self.layers
             .entry(key)
             .or_default()
@@ -63,7 +63,7 @@ impl<'a> Reader<'a> {
         let written = layers.pop();
         let (raw, source) = match written {
             Some(Written { raw, source }) => (raw, source),
-            None => (parse_default(default), Source::Default),
+            None => (parse_default(default), ValueSource::Default),
         };
         for hidden in layers {
             // Not what counts, so not worth refusing to start; but it will be one day.
@@ -78,7 +78,7 @@ impl<'a> Reader<'a> {
         match codec.read(&raw, context) {
             Ok(value) => {
                 let source = match (source, codec.derived(context)) {
-                    (Source::Default, Some(from)) => Source::Derived(from),
+                    (ValueSource::Default, Some(from)) => ValueSource::Derived(from),
                     (source, _) => source,
                 };
                 let toml = mask_user_info(&codec.show(&raw, &value));
@@ -89,7 +89,7 @@ impl<'a> Reader<'a> {
                 self.problems.push(Problem {
                     source,
                     key,
-                    cause: Cause::BadValue,
+                    cause: ProblemKind::BadValue,
                     message,
                 });
                 None
@@ -98,9 +98,9 @@ impl<'a> Reader<'a> {
     }
 
     /// What a codec may look at for a value of this source.
-    pub(super) fn context(&self, source: &Source) -> Context<'_> {
+    pub(super) fn context(&self, source: &ValueSource) -> Context<'_> {
         let base = match source {
-            Source::File { .. } => self.base.as_deref(),
+            ValueSource::File { .. } => self.base.as_deref(),
             _ => None,
         };
         Context {
@@ -110,8 +110,11 @@ impl<'a> Reader<'a> {
     }
 
     /// Where the value of a key came from that has been read.
-    pub(super) fn source(&self, key: &str) -> Source {
-        self.values.get(key).cloned().unwrap_or(Source::Default)
+    pub(super) fn source(&self, key: &str) -> ValueSource {
+        self.values
+            .get(key)
+            .cloned()
+            .unwrap_or(ValueSource::Default)
     }
 
     /// Reports a value that is right alone and does not go with another.
@@ -119,7 +122,7 @@ impl<'a> Reader<'a> {
         self.problems.push(Problem {
             source: self.source(key),
             key: key.into(),
-            cause: Cause::Conflict,
+            cause: ProblemKind::Conflict,
             message: message.into(),
         });
     }

@@ -10,8 +10,8 @@ use super::codec::{
 };
 use super::direct;
 use super::files::{SecretFile, one_line};
-use super::origin::Source;
-use super::problem::{Cause, ConfigErrors, Problem};
+use super::origin::ValueSource;
+use super::problem::{ConfigErrors, Problem, ProblemKind};
 use super::raw::RawTable;
 use super::reader::Reader;
 use super::secret::{Secret, mask_user_info};
@@ -186,7 +186,7 @@ pub struct Route {
     /// Instead of `direct.max_repository`. Bytes.
     pub max_repository: Option<u64>,
     /// Where the table stands.
-    pub source: Source,
+    pub source: ValueSource,
     /// How the secret of `login` was given.
     origin: Option<Origin>,
 }
@@ -226,7 +226,7 @@ impl Route {
         ConfigErrors::new(vec![Problem {
             source: self.source.clone(),
             key: tables::key(&ARRAY, field),
-            cause: Cause::BadValue,
+            cause: ProblemKind::BadValue,
             message: message.into(),
         }])
     }
@@ -687,7 +687,7 @@ mod tests {
         );
         let plain = |mut routes: Vec<Route>| {
             for route in &mut routes {
-                route.source = Source::Default;
+                route.source = ValueSource::Default;
             }
             routes
         };

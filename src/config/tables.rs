@@ -6,8 +6,8 @@ use std::path::Path;
 
 use super::codec::{Checked, Codec, Raw, path, quote, text};
 use super::files::in_file;
-use super::origin::Source;
-use super::problem::{Cause, Problem};
+use super::origin::ValueSource;
+use super::problem::{Problem, ProblemKind};
 use super::raw::{RawField, RawTable};
 use super::reader::Reader;
 use super::secret::Secret;
@@ -130,13 +130,13 @@ impl<'t, 'a> Table<'t, 'a> {
                     names().collect::<Vec<_>>().join(", ")
                 ),
             };
-            table.tell_at(field.line, &field.name, Cause::UnknownKey, message);
+            table.tell_at(field.line, &field.name, ProblemKind::UnknownKey, message);
         }
         table
     }
 
     /// Where the table stands.
-    pub(super) fn source(&self) -> Source {
+    pub(super) fn source(&self) -> ValueSource {
         self.source_at(self.line)
     }
 
@@ -147,7 +147,7 @@ impl<'t, 'a> Table<'t, 'a> {
 
     /// Tells a fault of the table; `field` may be empty, for the table as a whole.
     pub(super) fn tell(&mut self, field: &str, message: impl Into<String>) {
-        self.tell_at(self.line, field, Cause::Conflict, message);
+        self.tell_at(self.line, field, ProblemKind::Conflict, message);
     }
 
     /// Tells that of these keys only one may be there.
@@ -190,7 +190,7 @@ impl<'t, 'a> Table<'t, 'a> {
         match codec.read(&field.raw, self.reader.context(&source)) {
             Ok(value) => Some(value),
             Err(message) => {
-                self.tell_at(line, name, Cause::BadValue, message);
+                self.tell_at(line, name, ProblemKind::BadValue, message);
                 None
             }
         }
@@ -231,20 +231,26 @@ impl<'t, 'a> Table<'t, 'a> {
             Ok(secret) => Some(secret),
             Err(message) => {
                 let line = self.fields.get(name).map_or(self.line, |field| field.line);
-                self.tell_at(line, name, Cause::BadValue, message);
+                self.tell_at(line, name, ProblemKind::BadValue, message);
                 None
             }
         }
     }
 
-    fn source_at(&self, line: usize) -> Source {
-        Source::File {
+    fn source_at(&self, line: usize) -> ValueSource {
+        ValueSource::File {
             path: self.file.into(),
             line,
         }
     }
 
-    fn tell_at(&mut self, line: usize, field: &str, cause: Cause, message: impl Into<String>) {
+    fn tell_at(
+        &mut self,
+        line: usize,
+        field: &str,
+        cause: ProblemKind,
+        message: impl Into<String>,
+    ) {
         self.reader.problems.push(Problem {
             source: self.source_at(line),
             key: key(self.array, field),
@@ -280,7 +286,7 @@ pub(super) struct Shown(String);
 
 impl Shown {
     /// The head of the table, with its source as a comment if `sources` is set.
-    pub(super) fn new(array: &Array, source: &Source, sources: bool) -> Self {
+    pub(super) fn new(array: &Array, source: &ValueSource, sources: bool) -> Self {
         let mut toml = format!("[[{}]]", array.name);
         if sources {
             let _ = write!(toml, "   # {source}");

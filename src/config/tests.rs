@@ -57,7 +57,10 @@ fn the_default_file_changes_nothing_and_has_every_key() {
     assert_eq!(with.warnings, Vec::<String>::new());
     for (key, _, source) in with.sources.iter() {
         let expected = !matches!(key, "store.data_dir" | "upstream.netrc");
-        assert!(matches!(source, Source::File { .. }) || !expected, "{key}");
+        assert!(
+            matches!(source, ValueSource::File { .. }) || !expected,
+            "{key}"
+        );
     }
     assert_eq!(
         with.sources.iter().count(),
@@ -127,7 +130,7 @@ fn the_defaults_are_those_promised() {
         (4096, 1024)
     );
     assert_eq!(config.upstream.chain, None);
-    assert_eq!(config.upstream.chain_source, Source::Default);
+    assert_eq!(config.upstream.chain_source, ValueSource::Default);
     assert_eq!(config.upstream.connect_timeout, Duration::from_secs(5));
     assert_eq!(config.upstream.first_byte_timeout, Duration::from_secs(20));
     assert_eq!(config.upstream.idle_timeout, Duration::from_secs(20));
@@ -232,13 +235,13 @@ fn every_flag_and_every_short_name_works() {
     let mut by_env = load(&Overrides::default(), &env).expect("by the environment");
     assert_eq!(
         by_env.config.upstream.chain_source,
-        Source::Env("LARDER_UPSTREAM".into())
+        ValueSource::Env("LARDER_UPSTREAM".into())
     );
     assert_eq!(
         by_flag.config.upstream.chain_source,
-        Source::Flag("--upstream")
+        ValueSource::Flag("--upstream")
     );
-    by_env.config.upstream.chain_source = Source::Flag("--upstream");
+    by_env.config.upstream.chain_source = ValueSource::Flag("--upstream");
     assert_eq!(by_flag.config, by_env.config);
     assert_eq!(by_env.warnings, Vec::<String>::new());
     assert_eq!(by_flag.config.store.data_dir, PathBuf::from(data));

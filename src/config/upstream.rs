@@ -7,7 +7,7 @@ use super::codec::{
     Codec, Context, Raw, count, duration, flag, home, list, optional, path, readable, text,
 };
 use super::files::NetrcFile;
-use super::origin::Source;
+use super::origin::ValueSource;
 use super::raw::Environment;
 use super::reader::Reader;
 use super::section::section;
@@ -56,9 +56,9 @@ section! {
     derived {
         /// Where `chain` comes from, if it is set: an operator's chain is taken at its word, the
         /// toolchain's is not.
-        chain_source: Source = |reader: &Reader<'_>| match &chain {
+        chain_source: ValueSource = |reader: &Reader<'_>| match &chain {
             Some(Some(_)) => reader.source("upstream.chain"),
-            _ => Source::Default,
+            _ => ValueSource::Default,
         };
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::error::{Cause, EngineError};
-use crate::flights::{Flights, Outcome, outcome};
+use crate::flights::{FlightOutcome, Flights, outcome};
 use crate::kit::{FetchContext, Priority};
 use crate::store::{DatabaseFacts, Store, StoreError};
 use crate::sumdb::{Ask, State, StateError, SumdbError, Transport};
@@ -29,7 +29,7 @@ const MAX_SUPPORTED: u64 = 64 << 10;
 
 /// The ways to one database.
 #[derive(Clone, Default)]
-pub struct Ways {
+pub struct SumdbRoutes {
     /// Through upstreams that serve it, in the order of the chain; each at `<upstream>/sumdb/<name>`.
     pub proxies: Vec<(Arc<Upstream>, OnFailure)>,
     /// The database itself.
@@ -39,15 +39,15 @@ pub struct Ways {
 /// The way to a database over the network: the first upstream in the chain that says it serves the database, else the
 /// database itself, as the `go` command chooses (protocol.md 4.6.2).
 pub struct Network {
-    ways: watch::Receiver<Option<Ways>>,
+    ways: watch::Receiver<Option<SumdbRoutes>>,
     lookup_time: Duration,
     chosen: Mutex<Option<(Arc<Upstream>, Instant)>>,
-    choosing: Flights<(), Outcome<Result<Arc<Upstream>, SumdbError>>>,
+    choosing: Flights<(), FlightOutcome<Result<Arc<Upstream>, SumdbError>>>,
 }
 
 impl Network {
     /// `ways` may become known later. A look-up may take `lookup_time`.
-    pub fn new(ways: watch::Receiver<Option<Ways>>, lookup_time: Duration) -> Arc<Self> {
+    pub fn new(ways: watch::Receiver<Option<SumdbRoutes>>, lookup_time: Duration) -> Arc<Self> {
         Arc::new(Network {
             ways,
             lookup_time,
@@ -108,7 +108,7 @@ impl Network {
         let mut ways = self.ways.clone();
         let ways = match ways.wait_for(Option::is_some).await {
             Ok(known) => known.clone().unwrap_or_default(),
-            Err(_) => Ways::default(),
+            Err(_) => SumdbRoutes::default(),
         };
         for (upstream, on_failure) in &ways.proxies {
             let request = UpstreamRequest {
@@ -212,15 +212,15 @@ fn trouble(upstream: &Upstream, error: &SourceError) -> SumdbError {
 }
 
 /// What is kept of a database, in the store.
-pub struct Kept {
+pub struct SumdbState {
     facts: DatabaseFacts,
     store: Store,
 }
 
-impl Kept {
+impl SumdbState {
     /// Of the database `name`.
     pub fn new(store: &Store, name: &str) -> Arc<Self> {
-        Arc::new(Kept {
+        Arc::new(SumdbState {
             facts: store.database(name),
             store: store.clone(),
         })
@@ -232,7 +232,7 @@ fn failed(error: StoreError) -> StateError {
 }
 
 #[async_trait]
-impl State for Kept {
+impl State for SumdbState {
     async fn get(&self, key: &str) -> Result<Option<Bytes>, StateError> {
         self.facts.get(key).await.map_err(failed)
     }

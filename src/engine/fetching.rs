@@ -12,14 +12,14 @@ use crate::flights::outcome;
 use crate::gomod::ModulePath;
 use crate::kit::FetchContext;
 use crate::protocol::{FileKey, Key, Kind};
-use crate::store::{Content, Room};
+use crate::store::{KeptContent, Room};
 
 #[async_trait]
 impl Fetch for Engine {
     fn is_idle_enough(&self) -> bool {
         let rules = self.rules.peek();
         // What cannot be verified now is not fetched in stock.
-        let verifiable = self.voucher.databases().is_empty() || self.voucher.answers();
+        let verifiable = self.verifier.databases().is_empty() || self.verifier.answers();
         verifiable
             && self.store.local().room() == Room::Enough
             && self.small_flights.under_way() < self.settings.max_flights / 2
@@ -41,8 +41,8 @@ impl Fetch for Engine {
             Ok(Some(_)) if key.kind == Kind::Mod => {
                 return match self.store.file(key).await {
                     Ok(Some(file)) => Lookup::Kept(match file.content {
-                        Content::Bytes(body) => Some(body),
-                        Content::File(_) => None,
+                        KeptContent::Bytes(body) => Some(body),
+                        KeptContent::File(_) => None,
                     }),
                     Ok(None) | Err(_) => Lookup::Kept(None),
                 };

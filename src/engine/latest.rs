@@ -128,7 +128,7 @@ impl Derivation<'_> {
             Err(error)
                 if matches!(
                     error.class(),
-                    Class::Absent { .. } | Class::Refused | Class::Rejected
+                    Class::Absent { .. } | Class::Refused | Class::VerificationFailed
                 ) =>
             {
                 Ok(None)

@@ -39,10 +39,14 @@ enum CachedContent {
 
 impl CachedFile {
     /// As kept, or about to be, read after its validity was taken; with none it is not given again.
-    pub fn new(record: &FileRecord, content: store::Content, validity: Option<Validity>) -> Self {
+    pub fn new(
+        record: &FileRecord,
+        content: store::KeptContent,
+        validity: Option<Validity>,
+    ) -> Self {
         let content = match content {
-            store::Content::Bytes(bytes) => CachedContent::Bytes(bytes),
-            store::Content::File(file) => CachedContent::File(file),
+            store::KeptContent::Bytes(bytes) => CachedContent::Bytes(bytes),
+            store::KeptContent::File(file) => CachedContent::File(file),
         };
         // An `.info` has no checksum that anybody could vouch for.
         let is_final = record.verified != Verified::None || record.h1.is_none();
@@ -336,7 +340,7 @@ mod tests {
             verified,
             by: None,
         };
-        let content = store::Content::Bytes(Bytes::copy_from_slice(body.as_bytes()));
+        let content = store::KeptContent::Bytes(Bytes::copy_from_slice(body.as_bytes()));
         CachedFile::new(&record, content, Some(validity))
     }
 

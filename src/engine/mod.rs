@@ -31,7 +31,7 @@ mod still_absent;
 mod tests;
 mod tokens;
 mod validity;
-mod vouch;
+mod verifier;
 
 use std::ops::Deref;
 use std::sync::{Arc, Weak};
@@ -44,13 +44,13 @@ pub use answer::{Answer, CacheStatus, Content};
 use appeared::Appeared;
 use context::FlightKey;
 pub use context::RequestContext;
-pub use databases::{Kept, Network, Ways};
+pub use databases::{Network, SumdbRoutes, SumdbState};
 pub use error::{
     Cause, Class, EngineError, Failure, KnownSum, LINES, Lacking, SinkError, SourceError, Stale,
     SumdbError,
 };
 use files::Hashers;
-pub use files::{Progress, ZipFlight};
+pub use files::{ZipFlight, ZipProgress};
 pub use operate::{
     Checked, Checks, DatabaseStatus, Facts, Finding, FirstSeen, FirstSeenPages, Inventory,
     KeptFiles, KnownFact, OperateError, Rebuilt,
@@ -65,7 +65,7 @@ use rules::CurrentRules;
 pub use rules::{Freshness, Rules, VouchSettings};
 pub use tokens::{BadTokenName, MOST_TOKENS, TokenError, TokenName, Tokens};
 pub use validity::{RulesGeneration, Validities, Validity};
-pub use vouch::{Foresight, Refusal, Said, Vouched, Voucher};
+pub use verifier::{FileVerification, ProvisionalVerdict, Refusal, Said, Verifier};
 
 use crate::clock::SharedClock;
 use crate::flights::{self, Flights};
@@ -106,7 +106,7 @@ pub struct Engine {
     rules: CurrentRules,
     store: Store,
     prefetch: Arc<Scheduler>,
-    voucher: Arc<Voucher>,
+    verifier: Arc<Verifier>,
     clock: SharedClock,
     metrics: EngineMetrics,
     validities: Validities,
@@ -121,10 +121,12 @@ pub struct Engine {
     tidying: Semaphore,
     /// So many large lists are read at once, to derive something from them.
     large_lists: Semaphore,
-    small_flights:
-        Flights<FlightKey<FileKey>, flights::Outcome<Result<fetched::FetchedFile, EngineError>>>,
+    small_flights: Flights<
+        FlightKey<FileKey>,
+        flights::FlightOutcome<Result<fetched::FetchedFile, EngineError>>,
+    >,
     zip_flights: Flights<FlightKey<FileKey>, Arc<ZipFlight>>,
-    meta_flights: Flights<FlightKey<MetaKey>, flights::Outcome<fetched::MetaOutcome>>,
+    meta_flights: Flights<FlightKey<MetaKey>, flights::FlightOutcome<fetched::MetaOutcome>>,
     slow: slow::SlowFetches,
     /// What hashes and checks zips.
     hashers: Arc<Hashers>,
@@ -136,7 +138,7 @@ impl Engine {
         settings: Settings,
         rules: Rules,
         store: Store,
-        voucher: Arc<Voucher>,
+        verifier: Arc<Verifier>,
         clock: SharedClock,
         metrics: EngineMetrics,
     ) -> Arc<Self> {
@@ -167,7 +169,7 @@ impl Engine {
                 metrics.prefetch.clone(),
                 engine.clone() as Weak<dyn Fetch>,
             ),
-            voucher,
+            verifier,
             clock,
             metrics,
         })
@@ -282,8 +284,8 @@ impl Engine {
     }
 
     /// Who vouches for files.
-    pub fn voucher(&self) -> &Arc<Voucher> {
-        &self.voucher
+    pub fn verifier(&self) -> &Arc<Verifier> {
+        &self.verifier
     }
 
     /// Whether answers may be given again that were cached elsewhere.

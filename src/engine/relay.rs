@@ -41,7 +41,7 @@ pub struct Relayed {
 impl Engine {
     /// The database with this name.
     pub fn database(&self, name: &str) -> Option<&Arc<Database>> {
-        let mut databases = self.voucher.databases().iter();
+        let mut databases = self.verifier.databases().iter();
         databases.find(|database| database.name() == name)
     }
 

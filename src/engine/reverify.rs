@@ -9,7 +9,7 @@ use futures_util::stream;
 
 use super::Engine;
 use super::error::{Class, EngineError};
-use super::vouch::Refusal;
+use super::verifier::Refusal;
 use crate::clock::Timestamp;
 use crate::gomod::H1;
 use crate::kit::FetchContext;
@@ -111,7 +111,7 @@ impl Engine {
             return Ok(Step::Verified);
         };
         let context = self.background(&key.module, FetchContext::default());
-        if !self.voucher.covers(&context.decision) {
+        if !self.verifier.covers(&context.decision) {
             return match self.first_seen(key, &file, &h1, false).await? {
                 Some(first_seen) => {
                     self.verified(key, &h1, Verified::FirstSeen, None, first_seen)
@@ -120,13 +120,13 @@ impl Engine {
                 None => Ok(Step::Revoked),
             };
         }
-        self.voucher.forget_unknown(key);
+        self.verifier.forget_unknown(key);
         match self
-            .voucher
+            .verifier
             .ask(&key.module, &key.version, &context.fetch)
             .await
         {
-            Ok(said) => match self.voucher.compare(key, &h1, &file.from, &said) {
+            Ok(said) => match self.verifier.compare(key, &h1, &file.from, &said) {
                 Ok(vouched) => {
                     self.verified(key, &h1, vouched.verified, vouched.by, None)
                         .await
@@ -149,9 +149,9 @@ impl Engine {
         h1: &H1,
         unknown: bool,
     ) -> Result<Option<Option<FirstSeenRecord>>, EngineError> {
-        match self.voucher.first_seen(key, h1, &file.from, unknown).await {
+        match self.verifier.first_seen(key, h1, &file.from, unknown).await {
             Ok(vouched) => Ok(Some(vouched.companions.first_seen)),
-            Err(mismatch) if mismatch.class() == Class::Rejected => {
+            Err(mismatch) if mismatch.class() == Class::VerificationFailed => {
                 self.revoke_wrong(key, h1, &mismatch).await?;
                 Ok(None)
             }
@@ -278,7 +278,7 @@ impl Engine {
                 let unverified = page.files.into_iter().filter_map(|(key, record)| {
                     let open = key.kind != Kind::Info
                         && record.verified != Verified::Sumdb
-                        && self.voucher.covers(&in_force.policy.decide(&key.module));
+                        && self.verifier.covers(&in_force.policy.decide(&key.module));
                     open.then_some(key)
                 });
                 self.store

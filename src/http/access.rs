@@ -14,7 +14,7 @@ use http::header::{AUTHORIZATION, CACHE_CONTROL};
 use http::{HeaderValue, Response};
 use url::{Host, Url};
 
-use super::caller::{self, Head};
+use super::caller::{self, RequestHead};
 use crate::engine::{Cause, Engine, EngineError, Lacking, Tokens};
 use crate::gomod::ModulePath;
 use crate::policy::{Access, Caller, Standing};
@@ -48,7 +48,7 @@ pub fn access(open: bool, listens: SocketAddr, public_url: Option<&str>) -> Acce
 pub fn standing(
     access: Access,
     tokens: &Tokens,
-    head: Head<'_>,
+    head: RequestHead<'_>,
     remote: Option<IpAddr>,
 ) -> Standing {
     match access {
@@ -254,7 +254,7 @@ mod tests {
                 request = request.header(AUTHORIZATION, *value);
             }
             let request = request.body(()).unwrap();
-            let head = Head::from(&request);
+            let head = RequestHead::from(&request);
             Caller {
                 address: None,
                 standing: standing(access, &tokens, head, Some([127, 0, 0, 1].into())),
@@ -306,7 +306,7 @@ mod tests {
                 .header("host", host)
                 .body(())
                 .unwrap();
-            let head = Head::from(&request);
+            let head = RequestHead::from(&request);
             for (access, trusted) in [(Access::ThisMachine, local), (Access::Tokens, false)] {
                 let long = standing(access, &tokens, head, Some(loopback));
                 let plain = standing_of_plain(access, host.as_bytes(), loopback);

@@ -87,7 +87,7 @@ fn advice(error: &EngineError) -> Vec<String> {
             lines.push("Larder has had the module from there: what is kept goes on being served.".to_owned());
             lines
         }
-        _ if error.class() == Class::Ours => line(OURS),
+        _ if error.class() == Class::Internal => line(OURS),
         _ => Vec::new(),
     }
 }

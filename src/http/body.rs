@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::connection::FileBodies;
-use crate::engine::{Progress, ZipFlight};
+use crate::engine::{ZipFlight, ZipProgress};
 
 /// Where more than so many follow a zip, they take it in larger parts: …
 const CROWD: usize = 8;
@@ -24,7 +24,7 @@ const GATHERING: Duration = Duration::from_millis(10);
 /// One reader of a growing zip.
 struct Follower {
     flight: Arc<ZipFlight>,
-    progress: watch::Receiver<Progress>,
+    progress: watch::Receiver<ZipProgress>,
     files: FileBodies,
     position: u64,
     /// Counts it, for as long as it lives.
@@ -66,12 +66,12 @@ impl Follower {
         let position = self.position;
         if position > 0 && self.flight.followers() > CROWD {
             let enough =
-                |now: &Progress| now.released() >= position + GATHERED || now.end.is_some();
+                |now: &ZipProgress| now.released() >= position + GATHERED || now.end.is_some();
             // Not there in time, the flight's end included, is looked at below.
             let _ = timeout(GATHERING, self.progress.wait_for(enough)).await;
         }
         let (released, ended) = {
-            let ready = |now: &Progress| now.released() > position || now.end.is_some();
+            let ready = |now: &ZipProgress| now.released() > position || now.end.is_some();
             let now = self
                 .progress
                 .wait_for(ready)

@@ -84,16 +84,16 @@ const FRONT_NAMES: &[&str] = &[
 
 /// What a request says of itself, its body aside.
 #[derive(Clone, Copy)]
-pub struct Head<'a> {
+pub struct RequestHead<'a> {
     /// Its target.
     pub uri: &'a Uri,
     pub version: Version,
     pub headers: &'a HeaderMap,
 }
 
-impl<'a> From<&'a Parts> for Head<'a> {
+impl<'a> From<&'a Parts> for RequestHead<'a> {
     fn from(parts: &'a Parts) -> Self {
-        Head {
+        RequestHead {
             uri: &parts.uri,
             version: parts.version,
             headers: &parts.headers,
@@ -101,9 +101,9 @@ impl<'a> From<&'a Parts> for Head<'a> {
     }
 }
 
-impl<'a, B> From<&'a Request<B>> for Head<'a> {
+impl<'a, B> From<&'a Request<B>> for RequestHead<'a> {
     fn from(request: &'a Request<B>) -> Self {
-        Head {
+        RequestHead {
             uri: request.uri(),
             version: request.version(),
             headers: request.headers(),
@@ -111,7 +111,7 @@ impl<'a, B> From<&'a Request<B>> for Head<'a> {
     }
 }
 
-impl Head<'_> {
+impl RequestHead<'_> {
     /// Whether a program on this machine has made it for itself, and was told an address of this machine.
     pub fn is_from_this_machine(&self, remote: Option<IpAddr>) -> bool {
         // No client of modules speaks HTTP/1.0 any more; nginx does unless it is told otherwise, with the address that it
@@ -345,7 +345,7 @@ mod tests {
 
     fn is_local(target: &str, version: Version, headers: &[(&str, &str)]) -> bool {
         let remote = Some(IpAddr::from([127, 0, 0, 1]));
-        Head::from(&request(target, version, headers)).is_from_this_machine(remote)
+        RequestHead::from(&request(target, version, headers)).is_from_this_machine(remote)
     }
 
     const HERE: (&str, &str) = ("host", "localhost:3080");
@@ -455,13 +455,13 @@ mod tests {
         assert!(!is_local("/a", Version::HTTP_10, &[HERE]));
         let here = request("/a", Version::HTTP_11, &[HERE]);
         for remote in [None, Some(IpAddr::from([192, 0, 2, 1]))] {
-            assert!(!Head::from(&here).is_from_this_machine(remote));
+            assert!(!RequestHead::from(&here).is_from_this_machine(remote));
         }
     }
 
     #[test]
     fn requests_have_one_host() {
-        let bad = |version, headers| Head::from(&request("/a", version, headers)).bad_host();
+        let bad = |version, headers| RequestHead::from(&request("/a", version, headers)).bad_host();
         assert_eq!(bad(Version::HTTP_11, &[HERE]), None);
         assert_eq!(bad(Version::HTTP_11, &[("host", "")]), None);
         assert_eq!(bad(Version::HTTP_10, &[]), None);

@@ -8,8 +8,8 @@ use http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 
 use super::access;
-use super::caller::Head;
-use super::face::Face;
+use super::app_state::AppState;
+use super::caller::RequestHead;
 use super::response_meta::RequestId;
 use super::via;
 use crate::engine::{RequestContext, Rules};
@@ -21,13 +21,13 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const DISABLE_MODULE_FETCH: HeaderName = HeaderName::from_static("disable-module-fetch");
 
-impl Face {
+impl AppState {
     /// Who makes a request, by the rules of the address that it came to.
     pub fn caller(
         &self,
         rules: &Rules,
         access: Access,
-        head: Head<'_>,
+        head: RequestHead<'_>,
         remote: Option<IpAddr>,
     ) -> Caller {
         let hops = hops(head.headers);

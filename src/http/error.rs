@@ -25,11 +25,13 @@ pub fn status(class: Class) -> StatusCode {
         Class::Absent { gone: true } => StatusCode::GONE,
         Class::Refused => StatusCode::FORBIDDEN,
         Class::Unauthorized => StatusCode::UNAUTHORIZED,
-        Class::Rejected | Class::Unvouched | Class::Upstream => StatusCode::BAD_GATEWAY,
+        Class::VerificationFailed | Class::UnknownToDatabase | Class::Upstream => {
+            StatusCode::BAD_GATEWAY
+        }
         Class::Unavailable | Class::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
         Class::Timeout => StatusCode::GATEWAY_TIMEOUT,
         Class::Loop => StatusCode::LOOP_DETECTED,
-        Class::Ours => StatusCode::INTERNAL_SERVER_ERROR,
+        Class::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
@@ -39,14 +41,14 @@ fn kind(class: Class) -> &'static str {
         Class::Absent { .. } => "absent",
         Class::Refused => "refused",
         Class::Unauthorized => "unauthorized",
-        Class::Rejected => "verification_failed",
-        Class::Unvouched => "unknown_to_database",
+        Class::VerificationFailed => "verification_failed",
+        Class::UnknownToDatabase => "unknown_to_database",
         Class::Upstream => "upstream_fault",
         Class::Overloaded => "overloaded",
         Class::Unavailable => "unavailable",
         Class::Timeout => "timeout",
         Class::Loop => "loop",
-        Class::Ours => "internal",
+        Class::Internal => "internal",
     }
 }
 
@@ -57,14 +59,14 @@ fn outcome(error: &EngineError) -> Outcome {
         Class::Absent { .. } => Outcome::Absent,
         Class::Refused => Outcome::Refused,
         Class::Unauthorized => Outcome::Unauthorized,
-        Class::Rejected
-        | Class::Unvouched
+        Class::VerificationFailed
+        | Class::UnknownToDatabase
         | Class::Upstream
         | Class::Unavailable
         | Class::Timeout
         | Class::Loop => Outcome::UpstreamFault,
         Class::Overloaded => Outcome::Overloaded,
-        Class::Ours => Outcome::OurFault,
+        Class::Internal => Outcome::OurFault,
     }
 }
 

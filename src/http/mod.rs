@@ -3,6 +3,7 @@
 mod access;
 mod address;
 mod advice;
+mod app_state;
 mod body;
 mod caller;
 mod conditional;
@@ -10,7 +11,6 @@ mod connection;
 mod context;
 mod error;
 mod error_json;
-mod face;
 mod headers;
 mod modules;
 mod observe;
@@ -27,12 +27,12 @@ mod via;
 pub use access::{access, is_for_this_machine};
 pub use address::for_clients;
 pub use advice::lines as error_lines;
+pub use app_state::AppState;
 pub use connection::{
     BEYOND, BindError, ConnectionSettings, Connections, bind, port_holder, raise_descriptor_limit,
     serve,
 };
-pub use face::Face;
 pub use observe::Observer;
 pub use responses::ResponseCache;
-pub use router::Site;
+pub use router::AddressRouter;
 pub use service::Service;

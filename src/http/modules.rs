@@ -9,8 +9,8 @@ use http::header::{
 use http::request::Parts;
 use http::{Method, Response, StatusCode, Version};
 
+use super::app_state::AppState;
 use super::conditional::{self, Part};
-use super::face::Face;
 use super::headers::{self, AnswerHeaders, HIT, MISS, MISS_STORED, TEXT};
 use super::peer::Peer;
 use super::response_meta::ResponseMeta;
@@ -27,12 +27,12 @@ use crate::telemetry::metrics::{Endpoint, Outcome};
 const CACHED_ONLY: &str = "/cached-only";
 
 /// Answers whatever is not one of the fixed routes.
-pub async fn answer(face: &Face, request: &Parts, peer: &Peer) -> Response<Body> {
-    error_json::as_wanted(request, answer_or_text(face, request, peer).await)
+pub async fn answer(state: &AppState, request: &Parts, peer: &Peer) -> Response<Body> {
+    error_json::as_wanted(request, answer_or_text(state, request, peer).await)
 }
 
 /// The same, with errors as text.
-async fn answer_or_text(face: &Face, request: &Parts, peer: &Peer) -> Response<Body> {
+async fn answer_or_text(state: &AppState, request: &Parts, peer: &Peer) -> Response<Body> {
     if !matches!(request.method, Method::GET | Method::HEAD) {
         return method_not_allowed();
     }
@@ -49,10 +49,10 @@ async fn answer_or_text(face: &Face, request: &Parts, peer: &Peer) -> Response<B
     }
     let path = request.uri.path();
     let Some(path) = path
-        .strip_prefix(face.base_path.as_str())
+        .strip_prefix(state.base_path.as_str())
         .filter(|rest| rest.starts_with('/'))
     else {
-        return not_found(&format!("modules are served below {}/", face.base_path));
+        return not_found(&format!("modules are served below {}/", state.base_path));
     };
     let (path, cached_only) = match path.strip_prefix(CACHED_ONLY) {
         Some(rest) if rest.starts_with('/') => (rest, true),
@@ -61,12 +61,12 @@ async fn answer_or_text(face: &Face, request: &Parts, peer: &Peer) -> Response<B
     let key = match protocol::parse(path) {
         Ok(Target::Module(key)) => key,
         Ok(Target::SumDb(path)) => {
-            return sumdb::answer(face, request, peer, &path, cached_only).await;
+            return sumdb::answer(state, request, peer, &path, cached_only).await;
         }
         Err(bad) => return not_found(&bad.to_string()),
     };
     // Before anything is looked up: whether it exists is not for everyone either.
-    let context = face.context(request, peer.address, Some(key.module()), cached_only);
+    let context = state.context(request, peer.address, Some(key.module()), cached_only);
     let access = context.rules.access;
     let guarded = access.guards(&context.decision);
     if let Err(error) = access::admit(access, guarded, key.module(), &context.caller) {
@@ -78,7 +78,7 @@ async fn answer_or_text(face: &Face, request: &Parts, peer: &Peer) -> Response<B
         rules: context.rules.generation(),
         key,
     };
-    let mut response = module(face, request, peer, &question, &context).await;
+    let mut response = module(state, request, peer, &question, &context).await;
     if guarded {
         access::for_its_reader(&mut response);
     }
@@ -87,27 +87,27 @@ async fn answer_or_text(face: &Face, request: &Parts, peer: &Peer) -> Response<B
 
 /// Answers a request about a module from whoever may make it.
 async fn module(
-    face: &Face,
+    state: &AppState,
     request: &Parts,
     peer: &Peer,
     question: &Question,
     context: &RequestContext,
 ) -> Response<Body> {
-    if via::leads_to(&face.via, &request.headers) {
+    if via::leads_to(&state.via, &request.headers) {
         return via::loop_detected();
     }
-    let answer = match face.engine.ask(&question.key, context).await {
+    let answer = match state.engine.ask(&question.key, context).await {
         Ok(answer) => answer,
         Err(error) => return error::response(&error, question.endpoint),
     };
     let answer = match needs_whole(request, &answer) {
-        Some(flight) => match face.engine.landed(&flight).await {
+        Some(flight) => match state.engine.landed(&flight).await {
             Ok(answer) => answer,
             Err(error) => return error::response(&error, question.endpoint),
         },
         None => answer,
     };
-    respond(face, request, peer, question, answer)
+    respond(state, request, peer, question, answer)
 }
 
 /// What was asked of the engine.
@@ -150,7 +150,7 @@ fn endpoint(key: &Key) -> Endpoint {
 }
 
 fn respond(
-    face: &Face,
+    state: &AppState,
     request: &Parts,
     peer: &Peer,
     question: &Question,
@@ -174,7 +174,7 @@ fn respond(
         verified,
         age: answer
             .fetched
-            .map(|fetched| face.responses.age(fetched).as_secs()),
+            .map(|fetched| state.responses.age(fetched).as_secs()),
         has_content: changed,
         // Depends on the part that is wanted.
         length: None,
@@ -190,10 +190,10 @@ fn respond(
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return response;
     }
-    match fill(face, request, peer, is_zip, &answer, &mut response) {
+    match fill(state, request, peer, is_zip, &answer, &mut response) {
         Ok(()) => {
             if let Some(cached) = cacheable(question, &answer, response.status()) {
-                face.responses.put(request.uri.path(), cached);
+                state.responses.put(request.uri.path(), cached);
             }
             response
         }
@@ -234,7 +234,7 @@ fn cacheable(question: &Question, answer: &Answer, status: StatusCode) -> Option
 
 /// Puts the content, or the part of it that is wanted, into the answer.
 fn fill(
-    face: &Face,
+    state: &AppState,
     request: &Parts,
     peer: &Peer,
     is_zip: bool,
@@ -251,7 +251,7 @@ fn fill(
                     .headers_mut()
                     .insert(CONTENT_LENGTH, HeaderValue::from(total));
             }
-            *response.body_mut() = body::growing(files, flight, &face.engine.metrics().followers);
+            *response.body_mut() = body::growing(files, flight, &state.engine.metrics().followers);
             return Ok(());
         }
     };

@@ -234,7 +234,7 @@ impl Pending {
 
     /// The answer is there: gives it the request's id, and notes the request now if its body is in memory, else when
     /// the body ends.
-    pub fn answered(mut self, mut response: Response<Body>) -> Response<Out> {
+    pub fn answered(mut self, mut response: Response<Body>) -> Response<AnswerBody> {
         response.headers_mut().insert(X_REQUEST_ID, self.id.clone());
         let note = response
             .extensions_mut()
@@ -249,10 +249,10 @@ impl Pending {
         match size {
             Some(size) if size <= crate::store::SMALL => {
                 self.ended(status, &note, size);
-                response.map(Out::Body)
+                response.map(AnswerBody::Body)
             }
             _ => response.map(|inner| {
-                Out::Observed(Box::new(Observed {
+                AnswerBody::Observed(Box::new(Observed {
                     inner,
                     bytes: 0,
                     pending: Some((self, status, note)),
@@ -294,14 +294,14 @@ impl Drop for Pending {
 }
 
 /// The body of an answer.
-pub enum Out {
+pub enum AnswerBody {
     /// A handler's, noted already.
     Body(Body),
     /// A handler's, noted when it ends.
     Observed(Box<Observed>),
 }
 
-impl http_body::Body for Out {
+impl http_body::Body for AnswerBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -310,22 +310,22 @@ impl http_body::Body for Out {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         match self.get_mut() {
-            Out::Body(body) => Pin::new(body).poll_frame(cx),
-            Out::Observed(body) => Pin::new(body.as_mut()).poll_frame(cx),
+            AnswerBody::Body(body) => Pin::new(body).poll_frame(cx),
+            AnswerBody::Observed(body) => Pin::new(body.as_mut()).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Out::Body(body) => body.is_end_stream(),
-            Out::Observed(body) => body.is_end_stream(),
+            AnswerBody::Body(body) => body.is_end_stream(),
+            AnswerBody::Observed(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Out::Body(body) => body.size_hint(),
-            Out::Observed(body) => body.size_hint(),
+            AnswerBody::Body(body) => body.size_hint(),
+            AnswerBody::Observed(body) => body.size_hint(),
         }
     }
 }

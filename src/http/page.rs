@@ -14,9 +14,9 @@ use url::{Host, Url};
 
 use super::access;
 use super::address;
-use super::face::Face;
+use super::app_state::AppState;
 use super::response_meta::ResponseMeta;
-use crate::breaker::{BreakerState, Standing};
+use crate::breaker::{BreakerReport, BreakerState};
 use crate::clock::Timestamp;
 use crate::engine::Rules;
 use crate::policy::{Access, Caller, Policy, Standing as CallerStanding};
@@ -29,20 +29,20 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src dat
 
 /// Answers `/`.
 pub async fn page(
-    State(face): State<Arc<Face>>,
+    State(state): State<Arc<AppState>>,
     Extension(caller): Extension<Caller>,
     Extension(rules): Extension<Arc<Rules>>,
     headers: HeaderMap,
 ) -> Response<Body> {
-    let address = match &face.public_url {
-        Some(url) => address::for_clients(url, &face.base_path),
-        None => address::seen_by(&headers, &face.base_path),
+    let address = match &state.public_url {
+        Some(url) => address::for_clients(url, &state.base_path),
+        None => address::seen_by(&headers, &state.base_path),
     };
     let html = TEMPLATE
         .replace("{{address}}", &escape(&address))
         .replace("{{private}}", &private(&rules.policy, &caller, &address))
         .replace("{{version}}", env!("CARGO_PKG_VERSION"))
-        .replace("{{state}}", &state(&face, &rules, &caller));
+        .replace("{{state}}", &state_of(&state, &rules, &caller));
     let mut response = Response::new(Body::from(html));
     let out = response.headers_mut();
     out.insert(
@@ -145,7 +145,7 @@ impl From<bool> for Light {
 }
 
 /// How an upstream is, in a sentence.
-fn standing(standing: &Standing) -> (String, Light) {
+fn standing(standing: &BreakerReport) -> (String, Light) {
     let time = |at: Timestamp| {
         let at = std::time::UNIX_EPOCH + std::time::Duration::from_millis(at.0);
         httpdate::fmt_http_date(at)
@@ -179,7 +179,7 @@ fn standing(standing: &Standing) -> (String, Light) {
 }
 
 /// The table of states.
-fn state(face: &Face, rules: &Rules, caller: &Caller) -> String {
+fn state_of(state: &AppState, rules: &Rules, caller: &Caller) -> String {
     let mut rows = String::new();
     let mut row = |name: &str, value: &str, light: Light| {
         let class = match light {
@@ -196,7 +196,7 @@ fn state(face: &Face, rules: &Rules, caller: &Caller) -> String {
             escape(value)
         );
     };
-    let health = face.engine.store().catalog().health();
+    let health = state.engine.store().catalog().health();
     let index = health != Health::Unavailable;
     row(
         "Store",
@@ -207,18 +207,18 @@ fn state(face: &Face, rules: &Rules, caller: &Caller) -> String {
         },
         index.into(),
     );
-    if face.separate_admin {
+    if state.separate_admin {
         // The rest is for whoever reaches the address of administration.
         return rows;
     }
-    let files = face.engine.metrics().files.get();
-    let bytes = u64::try_from(face.engine.metrics().bytes.get()).unwrap_or(0);
+    let files = state.engine.metrics().files.get();
+    let bytes = u64::try_from(state.engine.metrics().bytes.get()).unwrap_or(0);
     row(
         "Kept",
         &format!("{files} files, {}", size(bytes)),
         Light::Plain,
     );
-    let disk = face.disk.status();
+    let disk = state.disk.status();
     let room = disk.room == Room::Enough;
     let free = disk.free.map_or_else(|| "unknown".to_owned(), size);
     row(
@@ -234,7 +234,7 @@ fn state(face: &Face, rules: &Rules, caller: &Caller) -> String {
         ),
         room.into(),
     );
-    match face.engine.known_chain() {
+    match state.engine.known_chain() {
         None => row(
             "Upstream",
             "still reading what the Go toolchain is set to",
@@ -243,11 +243,11 @@ fn state(face: &Face, rules: &Rules, caller: &Caller) -> String {
         Some(chain) => {
             row(
                 "Chain",
-                face.chain.borrow().as_deref().unwrap_or_default(),
+                state.chain.borrow().as_deref().unwrap_or_default(),
                 Light::Plain,
             );
             for upstream in chain.upstreams() {
-                let name = access::upstream_name(caller, &face.engine, upstream.label());
+                let name = access::upstream_name(caller, &state.engine, upstream.label());
                 let mut now = upstream.standing();
                 if *name != **upstream.label() {
                     // Why it failed may name it.
@@ -269,7 +269,7 @@ fn state(face: &Face, rules: &Rules, caller: &Caller) -> String {
         };
         row("Private", &patterns, Light::Plain);
     }
-    let databases = face.engine.voucher().databases();
+    let databases = state.engine.verifier().databases();
     if databases.is_empty() {
         let text = "none is asked; modules are held to the checksum first seen";
         row("Checksum database", text, Light::Plain);
@@ -286,10 +286,10 @@ fn state(face: &Face, rules: &Rules, caller: &Caller) -> String {
             (None, None) => ("not asked yet".to_owned(), Light::Plain),
         };
         // Whoever is a way to it and never asked, or asked and well, need not be named.
-        for way in face.upstreams.to_database(&status.name) {
+        for way in state.upstreams.to_database(&status.name) {
             let now = way.standing();
             if now.paused.is_some() || now.failing || now.breaker != BreakerState::Closed {
-                let name = access::upstream_name(caller, &face.engine, way.label());
+                let name = access::upstream_name(caller, &state.engine, way.label());
                 // Writing to a String does not fail.
                 let _ = write!(text, "; {name}: {}", now.word());
                 light = match light {
@@ -300,7 +300,7 @@ fn state(face: &Face, rules: &Rules, caller: &Caller) -> String {
         }
         row(&status.name, &text, light);
     }
-    let unsettled = face.engine.metrics().unsettled.get();
+    let unsettled = state.engine.metrics().unsettled.get();
     if unsettled > 0 {
         let text = format!("{unsettled} files, until their checksum database can be asked");
         row("Unverified", &text, Light::Bad);

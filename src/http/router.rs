@@ -16,9 +16,9 @@ use tower::ServiceExt;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::access;
-use super::caller::Head;
+use super::app_state::AppState;
+use super::caller::RequestHead;
 use super::connection::HEAD;
-use super::face::Face;
 use super::peer::Peer;
 use super::responses::CachedResponse;
 use super::{error, modules, page, status};
@@ -26,9 +26,9 @@ use crate::engine::Rules;
 use crate::policy::{Access, Caller};
 
 /// Everything that one address answers.
-pub struct Site {
+pub struct AddressRouter {
     router: Router,
-    face: Arc<Face>,
+    state: Arc<AppState>,
     /// Whether modules are served here: their requests need no routing.
     modules: bool,
     address: Listens,
@@ -42,30 +42,30 @@ enum Listens {
     Admin(SocketAddr),
 }
 
-impl Site {
+impl AddressRouter {
     /// What clients reach.
-    pub fn public(face: Arc<Face>) -> Self {
-        Site {
-            router: public_router(Arc::clone(&face)),
+    pub fn public(state: Arc<AppState>) -> Self {
+        AddressRouter {
+            router: public_router(Arc::clone(&state)),
             address: Listens::Public,
             modules: true,
-            face,
+            state,
         }
     }
 
     /// What the operator's address answers when there is one.
-    pub fn admin(face: Arc<Face>, address: SocketAddr) -> Self {
-        Site {
-            router: admin_router(Arc::clone(&face)),
+    pub fn admin(state: Arc<AppState>, address: SocketAddr) -> Self {
+        AddressRouter {
+            router: admin_router(Arc::clone(&state)),
             address: Listens::Admin(address),
             modules: false,
-            face,
+            state,
         }
     }
 
     /// The answer to a request that is none, or is larger than requests may be.
     pub fn refuse<B>(&self, request: &Request<B>) -> Option<Response<Body>> {
-        let head = Head::from(request);
+        let head = RequestHead::from(request);
         if let Some(why) = head.bad_host() {
             let text = format!("bad request: {why}");
             return Some(error::bad_request(StatusCode::BAD_REQUEST, &text));
@@ -83,9 +83,9 @@ impl Site {
         host: &[u8],
         remote: IpAddr,
     ) -> Option<Arc<CachedResponse>> {
-        let face = self.modules()?;
-        let response = face.responses.at(path)?;
-        let rules = face.engine.rules_now();
+        let state = self.modules()?;
+        let response = state.responses.at(path)?;
+        let rules = state.engine.rules_now();
         let access = self.access(&rules);
         let caller = || Caller {
             address: Some(remote),
@@ -105,14 +105,14 @@ impl Site {
         }
     }
 
-    fn modules(&self) -> Option<&Arc<Face>> {
-        self.modules.then_some(&self.face)
+    fn modules(&self) -> Option<&Arc<AppState>> {
+        self.modules.then_some(&self.state)
     }
 
     /// A cached response's body was read from its file.
     pub fn was_read(&self, path: &str, response: &CachedResponse, body: &[u8]) {
-        if let Some(face) = self.modules() {
-            face.responses.was_read(path, response, body);
+        if let Some(state) = self.modules() {
+            state.responses.was_read(path, response, body);
         }
     }
 
@@ -126,15 +126,15 @@ impl Site {
 
     async fn route(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
         match self.modules() {
-            Some(face) if request.uri().path().contains("/@") => {
+            Some(state) if request.uri().path().contains("/@") => {
                 let (head, _) = request.into_parts();
-                modules::answer(face, &head, &peer).await
+                modules::answer(state, &head, &peer).await
             }
             _ => {
                 let mut request = request.map(Body::new);
-                let rules = self.face.engine.rules();
+                let rules = self.state.engine.rules();
                 let access = self.access(&rules);
-                let caller = (self.face).caller(&rules, access, (&request).into(), peer.address);
+                let caller = (self.state).caller(&rules, access, (&request).into(), peer.address);
                 request.extensions_mut().insert(rules);
                 request.extensions_mut().insert(caller);
                 request.extensions_mut().insert(peer);
@@ -150,48 +150,48 @@ impl Site {
 /// Module paths cannot be routes (a wildcard in the middle), so everything that is not one of the
 /// few fixed paths falls to the protocol's own parser. The fixed paths have no dot in their first element, so no
 /// module path is hidden by them.
-fn public_router(face: Arc<Face>) -> Router {
+fn public_router(state: Arc<AppState>) -> Router {
     let mut router = Router::new()
         .route("/", get(page::page))
         .route("/favicon.ico", get(page::icon))
         .route("/healthz", get(status::health));
-    if !face.base_path.is_empty() {
-        router = router.route(&format!("{}/", face.base_path), get(page::page));
+    if !state.base_path.is_empty() {
+        router = router.route(&format!("{}/", state.base_path), get(page::page));
     }
-    if !face.separate_admin {
+    if !state.separate_admin {
         router = with_admin(router);
     }
-    finish(router.fallback(fallback), face)
+    finish(router.fallback(fallback), state)
 }
 
-fn admin_router(face: Arc<Face>) -> Router {
+fn admin_router(state: Arc<AppState>) -> Router {
     let router = with_admin(Router::new())
         .route("/favicon.ico", get(page::icon))
         .route("/healthz", get(status::health));
-    finish(router.fallback(no_such_page), face)
+    finish(router.fallback(no_such_page), state)
 }
 
-fn with_admin(router: Router<Arc<Face>>) -> Router<Arc<Face>> {
+fn with_admin(router: Router<Arc<AppState>>) -> Router<Arc<AppState>> {
     router
         .route("/readyz", get(status::ready))
         .route("/version", get(status::version))
         .route("/metrics", get(status::metrics))
 }
 
-fn finish(router: Router<Arc<Face>>, face: Arc<Face>) -> Router {
+fn finish(router: Router<Arc<AppState>>, state: Arc<AppState>) -> Router {
     router
         .method_not_allowed_fallback(|| async { modules::method_not_allowed() })
         .layer(SetResponseHeaderLayer::if_not_present(
             X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),
         ))
-        .with_state(face)
+        .with_state(state)
 }
 
-async fn fallback(State(face): State<Arc<Face>>, request: Request<Body>) -> Response<Body> {
+async fn fallback(State(state): State<Arc<AppState>>, request: Request<Body>) -> Response<Body> {
     let (head, _) = request.into_parts();
     let peer = head.extensions.get::<Peer>().cloned().unwrap_or_default();
-    modules::answer(&face, &head, &peer).await
+    modules::answer(&state, &head, &peer).await
 }
 
 async fn no_such_page() -> Response<Body> {

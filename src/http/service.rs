@@ -9,32 +9,32 @@ use hyper::body::Incoming;
 
 use super::caller::is_host;
 use super::connection::{ConnectionInfo, Handler, PlainRequest, WriteBuffer};
-use super::observe::{Observer, Out};
+use super::observe::{AnswerBody, Observer};
 use super::peer::Peer;
-use super::router::Site;
+use super::router::AddressRouter;
 
 /// Answers the requests that come to one address, and notes them.
 pub struct Service {
-    site: Site,
+    router: AddressRouter,
     observer: Arc<Observer>,
 }
 
 impl Service {
     /// What this site answers, noted by this observer.
-    pub fn new(site: Site, observer: Arc<Observer>) -> Self {
-        Service { site, observer }
+    pub fn new(router: AddressRouter, observer: Arc<Observer>) -> Self {
+        Service { router, observer }
     }
 }
 
 impl Handler for Service {
-    type Body = Out;
+    type Body = AnswerBody;
 
     fn ready(&self, request: &PlainRequest<'_>, remote: SocketAddr, out: &mut WriteBuffer) -> bool {
         let PlainRequest { path, host, agent } = *request;
         if !is_host(host) {
             return false;
         }
-        let Some(response) = self.site.cached_at(path, host, remote.ip()) else {
+        let Some(response) = self.router.cached_at(path, host, remote.ip()) else {
             return false;
         };
         let written = self
@@ -43,7 +43,7 @@ impl Handler for Service {
         if let Some(body) = written
             && response.file.is_some()
         {
-            self.site.was_read(path, &response, &out.bytes[body..]);
+            self.router.was_read(path, &response, &out.bytes[body..]);
         }
         written.is_some()
     }
@@ -52,9 +52,9 @@ impl Handler for Service {
         self: Arc<Self>,
         mut request: Request<Incoming>,
         connection: &ConnectionInfo,
-    ) -> impl Future<Output = Response<Out>> + Send + use<> {
+    ) -> impl Future<Output = Response<AnswerBody>> + Send + use<> {
         let remote = connection.remote;
-        if let Some(refusal) = self.site.refuse(&request) {
+        if let Some(refusal) = self.router.refuse(&request) {
             let response = self.observer.begin(&request, remote).answered(refusal);
             return Either::Left(future::ready(response));
         }
@@ -66,7 +66,7 @@ impl Handler for Service {
         };
         // Boxed, so that an idle connection does not hold room for it.
         Either::Right(Box::pin(async move {
-            pending.answered(self.site.answer(request, peer).await)
+            pending.answered(self.router.answer(request, peer).await)
         }))
     }
 }

@@ -11,8 +11,8 @@ use http::{Response, StatusCode};
 use serde_json::json;
 
 use super::access::upstream_name;
+use super::app_state::AppState;
 use super::connection;
-use super::face::Face;
 use super::response_meta::ResponseMeta;
 use crate::clock::Timestamp;
 use crate::policy::Caller;
@@ -56,13 +56,13 @@ pub async fn health() -> Response<Body> {
 
 /// Every part's state; 503 only if the store cannot answer.
 pub async fn ready(
-    State(face): State<Arc<Face>>,
+    State(state): State<Arc<AppState>>,
     Extension(caller): Extension<Caller>,
 ) -> Response<Body> {
-    let health = face.engine.store().catalog().health();
-    let disk = face.disk.status();
-    let upstreams: Vec<_> = face.engine.known_chain().map_or_else(Vec::new, |chain| {
-        let state = |upstream: &Upstream| state(&face, &caller, upstream);
+    let health = state.engine.store().catalog().health();
+    let disk = state.disk.status();
+    let upstreams: Vec<_> = state.engine.known_chain().map_or_else(Vec::new, |chain| {
+        let state = |upstream: &Upstream| state_of(&state, &caller, upstream);
         chain.upstreams().map(state).collect()
     });
     let value = json!({
@@ -85,12 +85,12 @@ pub async fn ready(
             "reserve_bytes": disk.reserve,
             "error": disk.failing,
         },
-        "chain": *face.chain.borrow(),
+        "chain": *state.chain.borrow(),
         "upstreams": upstreams,
-        "checksum_databases": databases(&face, &caller),
-        "unsettled_files": face.engine.metrics().unsettled.get(),
-        "flights": face.engine.flights(),
-        "slow_fetches": face.engine.slow_fetches(),
+        "checksum_databases": databases(&state, &caller),
+        "unsettled_files": state.engine.metrics().unsettled.get(),
+        "flights": state.engine.flights(),
+        "slow_fetches": state.engine.slow_fetches(),
     });
     json_answer(
         if health != Health::Unavailable {
@@ -103,9 +103,9 @@ pub async fn ready(
 }
 
 /// The state of an upstream, or of a way to a checksum database.
-fn state(face: &Face, caller: &Caller, upstream: &Upstream) -> serde_json::Value {
+fn state_of(state: &AppState, caller: &Caller, upstream: &Upstream) -> serde_json::Value {
     let standing = upstream.standing();
-    let name = upstream_name(caller, &face.engine, upstream.label());
+    let name = upstream_name(caller, &state.engine, upstream.label());
     // Why it failed may name it.
     let is_shown = *name == **upstream.label();
     let seconds = |at: crate::clock::Timestamp| at.0 / 1000;
@@ -122,7 +122,7 @@ fn state(face: &Face, caller: &Caller, upstream: &Upstream) -> serde_json::Value
 }
 
 /// The state of the checksum databases.
-fn databases(face: &Face, caller: &Caller) -> Vec<serde_json::Value> {
+fn databases(state: &AppState, caller: &Caller) -> Vec<serde_json::Value> {
     let one = |database: &Arc<crate::sumdb::Database>| {
         let status = database.status();
         let alarm = |alarm: &crate::sumdb::Alarm| {
@@ -141,8 +141,11 @@ fn databases(face: &Face, caller: &Caller) -> Vec<serde_json::Value> {
                 alarm.kind != crate::sumdb::AlarmKind::Fork,
             )
         });
-        let ways = face.upstreams.to_database(&status.name);
-        let ways: Vec<_> = ways.iter().map(|way| state(face, caller, way)).collect();
+        let ways = state.upstreams.to_database(&status.name);
+        let ways: Vec<_> = ways
+            .iter()
+            .map(|way| state_of(state, caller, way))
+            .collect();
         json!({
             "name": status.name,
             "size": status.size,
@@ -153,7 +156,13 @@ fn databases(face: &Face, caller: &Caller) -> Vec<serde_json::Value> {
             "alarm": worst.map(alarm),
         })
     };
-    face.engine.voucher().databases().iter().map(one).collect()
+    state
+        .engine
+        .verifier()
+        .databases()
+        .iter()
+        .map(one)
+        .collect()
 }
 
 /// Which program this is.
@@ -165,13 +174,13 @@ pub async fn version() -> Response<Body> {
 /// Metrics, in the form that is asked for. Labels hold no module path; the names of upstreams of private routes are for
 /// those who may have private modules.
 pub async fn metrics(
-    State(face): State<Arc<Face>>,
+    State(state): State<Arc<AppState>>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
 ) -> Response<Body> {
-    let gauges = &face.metrics.process;
-    let usage = face.engine.store().local().usage();
-    let dropped = face.log.dropped();
+    let gauges = &state.metrics.process;
+    let usage = state.engine.store().local().usage();
+    let dropped = state.log.dropped();
     gauges
         .log_dropped
         .inc_by(dropped.saturating_sub(gauges.log_dropped.get()));
@@ -179,25 +188,25 @@ pub async fn metrics(
     gauges.disk_low.set(i64::from(usage.room == Room::Low));
     gauges.temporary.set(signed(usage.temporary));
     gauges.hot.set(signed(
-        face.engine.memory_weight() + face.responses.weight(),
+        state.engine.memory_weight() + state.responses.weight(),
     ));
-    face.engine.tidy_prefetches();
+    state.engine.tidy_prefetches();
     gauges
         .descriptors
         .set(signed(connection::open_descriptors()));
-    Upstream::update_metrics(&face.upstreams.all());
+    Upstream::update_metrics(&state.upstreams.all());
     let (kind, mut text) = match wants_openmetrics(&headers) {
         true => (
             "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            face.metrics.encode(),
+            state.metrics.encode(),
         ),
         false => (
             "text/plain; version=0.0.4; charset=utf-8",
-            face.metrics.encode_plain(),
+            state.metrics.encode_plain(),
         ),
     };
-    for name in face.engine.private_upstreams() {
-        let shown = upstream_name(&caller, &face.engine, &name);
+    for name in state.engine.private_upstreams() {
+        let shown = upstream_name(&caller, &state.engine, &name);
         if *shown != *name {
             let label = |name: &str| format!("upstream=\"{name}\"");
             text = text.replace(&label(&name), &label(&shown));

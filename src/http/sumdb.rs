@@ -7,7 +7,7 @@ use http::header::{
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 
-use super::face::Face;
+use super::app_state::AppState;
 use super::headers::{CACHE_STATUS, HIT, MISS, MISS_STORED};
 use super::peer::Peer;
 use super::response_meta::ResponseMeta;
@@ -26,13 +26,13 @@ const HEAD_FRESH: HeaderValue = HeaderValue::from_static("public, max-age=5");
 
 /// Answers for `sumdb/<name>/…`; `path` is what follows `sumdb/`, percent-decoded.
 pub async fn answer(
-    face: &Face,
+    state: &AppState,
     request: &Parts,
     peer: &Peer,
     path: &str,
     cached_only: bool,
 ) -> Response<Body> {
-    let databases = face.engine.voucher().databases().iter();
+    let databases = state.engine.verifier().databases().iter();
     let named = databases.filter_map(|database| {
         let rest = path.strip_prefix(database.name())?.strip_prefix('/')?;
         Some((database, rest))
@@ -57,7 +57,7 @@ pub async fn answer(
         SumdbTarget::Lookup(module, _) => Some(module),
         SumdbTarget::Supported | SumdbTarget::Latest | SumdbTarget::Tile(_) => None,
     };
-    let context = face.context(request, peer.address, module, cached_only);
+    let context = state.context(request, peer.address, module, cached_only);
     if let Some(module) = module {
         let access = context.rules.access;
         let guarded = access.guards(&context.decision);
@@ -65,10 +65,10 @@ pub async fn answer(
             return refused(error);
         }
     }
-    if via::leads_to(&face.via, &request.headers) {
+    if via::leads_to(&state.via, &request.headers) {
         return via::loop_detected();
     }
-    match face.engine.relay(database, &target, &context).await {
+    match state.engine.relay(database, &target, &context).await {
         Err(error) => refused(error),
         Ok(found) => {
             let length = found.body.len();
@@ -90,7 +90,7 @@ pub async fn answer(
             headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
             let (cache, outcome) = match found.kept {
                 true => (HIT.clone(), Outcome::Hit),
-                false if face.engine.store().keeps() => (MISS_STORED.clone(), Outcome::Miss),
+                false if state.engine.store().keeps() => (MISS_STORED.clone(), Outcome::Miss),
                 false => (MISS.clone(), Outcome::Miss),
             };
             headers.insert(CACHE_STATUS, cache);

@@ -10,5 +10,5 @@ mod tidy;
 pub use rebuild::Rebuild;
 pub use refresh::Refresh;
 pub use reverify::Reverify;
-pub use room::Room;
+pub use room::RoomWatch;
 pub use tidy::Tidy;

@@ -20,7 +20,7 @@ impl Job for Reverify {
 
     async fn run(&self, stop: &CancellationToken) {
         let unlisted = self.engine.rules_now().policy.unlisted();
-        let rules = self.engine.voucher().rules(&unlisted);
+        let rules = self.engine.verifier().rules(&unlisted);
         let looked = stop.run_until_cancelled(self.engine.look_through_kept(&rules));
         if let Some(Err(error)) = looked.await {
             tracing::warn!(%error, "what is kept could not be looked through for what nobody has vouched for");

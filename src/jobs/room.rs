@@ -10,12 +10,12 @@ use crate::store::Keeper;
 /// How often.
 const EVERY: Duration = Duration::from_secs(1);
 
-pub struct Room {
+pub struct RoomWatch {
     /// Of a data directory.
     pub keeper: Keeper,
 }
 
-impl Job for Room {
+impl Job for RoomWatch {
     const NAME: &'static str = "room";
 
     async fn run(&self, stop: &CancellationToken) {

@@ -16,7 +16,7 @@ use super::catalog::sled::complete;
 use super::catalog::sled::migrate::{self, MigrateError};
 use super::catalog::{self, Health};
 use super::keeper::Keeper;
-use super::local::{self, Claim, Disk, Folders, LocalFiles};
+use super::local::{self, DirClaim, Disk, LocalFiles, StoreFolders};
 use crate::clock::SharedClock;
 
 /// Why a data directory cannot be used. The command line answers exit code 4.
@@ -124,7 +124,7 @@ impl DataDir {
     ) -> Result<Self, DataDirError> {
         let unusable = |source| unusable(path, source);
         let claim = claim(path)?;
-        if let Claim::Marked(version) = claim {
+        if let DirClaim::Marked(version) = claim {
             migrate::check_files(version).map_err(|error| newer_or_unusable(path, error))?;
         } else {
             // Before anything else is made, so that an end at any moment leaves what is known as ours.
@@ -158,7 +158,7 @@ impl DataDir {
         let complete = has_whole(&base)
             && complete::is_complete(&base, is_empty(&modules).map_err(unusable)?)
                 .map_err(|error| newer_or_unusable(path, error))?;
-        let folders = Folders {
+        let folders = StoreFolders {
             data: path.to_owned(),
             tmp_of_modules: tmp_of_modules.clone(),
             tmp_of_sumdb,
@@ -195,7 +195,7 @@ impl DataDir {
     /// Whether an existing directory can be a data directory, as far as can be seen without touching it.
     pub fn judge(path: &Path) -> Result<(), DataDirError> {
         match judged(path)? {
-            Claim::Marked(version) => {
+            DirClaim::Marked(version) => {
                 migrate::check_files(version).map_err(|error| newer_or_unusable(path, error))
             }
             _ => Ok(()),
@@ -249,7 +249,7 @@ fn newer_or_unusable(path: &Path, error: MigrateError) -> DataDirError {
 }
 
 /// Whose the directory is; made if it is not there, for its owner alone: private modules are kept in it.
-fn claim(path: &Path) -> Result<Claim, DataDirError> {
+fn claim(path: &Path) -> Result<DirClaim, DataDirError> {
     match path.metadata() {
         Ok(meta) if meta.is_dir() => {}
         Ok(_) => {
@@ -272,9 +272,9 @@ fn claim(path: &Path) -> Result<Claim, DataDirError> {
     judged(path)
 }
 
-fn judged(path: &Path) -> Result<Claim, DataDirError> {
+fn judged(path: &Path) -> Result<DirClaim, DataDirError> {
     match local::look(path).map_err(|error| unusable(path, error))? {
-        Claim::Foreign(found) => Err(DataDirError::Foreign {
+        DirClaim::Foreign(found) => Err(DataDirError::Foreign {
             path: path.to_owned(),
             found,
         }),

@@ -20,12 +20,12 @@ const PAGE: usize = 500;
 const SAMPLE: usize = 8;
 
 /// What is known of one kind, page by page.
-pub struct Listing<T> {
+pub struct FactPages<T> {
     pages: Pages,
     read: fn(Fact) -> Option<T>,
 }
 
-impl<T> Listing<T> {
+impl<T> FactPages<T> {
     /// The next page; none after the last.
     pub async fn next(&mut self) -> Result<Option<Vec<T>>, StoreError> {
         let page = self.pages.next().await?;
@@ -60,7 +60,7 @@ impl Store {
     }
 
     /// All first-seen checksums.
-    pub fn all_first_seen(&self) -> Listing<(FileKey, FirstSeenRecord)> {
+    pub fn all_first_seen(&self) -> FactPages<(FileKey, FirstSeenRecord)> {
         self.listing(Query::All(FactKind::FirstSeen), |fact| match fact {
             Fact::FirstSeen(key, record) => Some((key, record)),
             _ => None,
@@ -68,15 +68,15 @@ impl Store {
     }
 
     /// Verifications that are due.
-    pub fn due(&self, now: Timestamp) -> Listing<(FileKey, PendingRecord)> {
+    pub fn due(&self, now: Timestamp) -> FactPages<(FileKey, PendingRecord)> {
         self.listing(Query::Due(now), |fact| match fact {
             Fact::Pending(key, record) => Some((key, record)),
             _ => None,
         })
     }
 
-    fn listing<T>(&self, query: Query, read: fn(Fact) -> Option<T>) -> Listing<T> {
-        Listing {
+    fn listing<T>(&self, query: Query, read: fn(Fact) -> Option<T>) -> FactPages<T> {
+        FactPages {
             pages: Pages::new(&self.catalog, query, PAGE),
             read,
         }

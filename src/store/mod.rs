@@ -35,7 +35,7 @@ pub use absent::{AbsentChange, AbsentRecord};
 pub use catalog::sled::migrate::INDEX_SCHEMA;
 pub use catalog::{Catalog, CatalogError, Health, Totals};
 pub use dir::{DataDir, DataDirError};
-pub use facts::{DatabaseFacts, Listing};
+pub use facts::{DatabaseFacts, FactPages};
 pub use keeper::Keeper;
 pub use lists::IN_INDEX;
 pub use local::{
@@ -78,12 +78,12 @@ pub struct KeptFile {
     /// What is known of it.
     pub record: FileRecord,
     /// Its content.
-    pub content: Content,
+    pub content: KeptContent,
 }
 
 /// How a kept file's content is at hand.
 #[derive(Clone, Debug)]
-pub enum Content {
+pub enum KeptContent {
     /// In memory.
     Bytes(Bytes),
     /// As an open file.
@@ -141,10 +141,10 @@ impl Store {
                         "a kept file is larger than recorded; fetching it again");
                     return Ok(None);
                 }
-                read => read?.map(Content::Bytes),
+                read => read?.map(KeptContent::Bytes),
             }
         } else {
-            self.local.open(&key.into())?.map(Content::File)
+            self.local.open(&key.into())?.map(KeptContent::File)
         };
         let Some(content) = content else {
             if self.gone.peek(key).is_none() {
@@ -154,8 +154,8 @@ impl Store {
             return Ok(None);
         };
         let size = match &content {
-            Content::Bytes(bytes) => bytes.len() as u64,
-            Content::File(file) => file.size(),
+            KeptContent::Bytes(bytes) => bytes.len() as u64,
+            KeptContent::File(file) => file.size(),
         };
         if size != record.size {
             tracing::error!(file = %key, recorded = record.size, found = size,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::catalog::{Pages, Query};
-use super::local::{Entry, Listing, LocalFiles, Namespace};
+use super::local::{Entry, FileListing, LocalFiles, Namespace};
 use super::model::{Fact, FactKind, FileRecord};
 use super::{Store, StoreError};
 use crate::protocol::FileKey;
@@ -95,7 +95,7 @@ impl OverRecords {
 }
 
 /// A pass over the files that lie in the folder of modules, known or not.
-pub struct OverFiles(Listing);
+pub struct OverFiles(FileListing);
 
 impl OverFiles {
     /// From the beginning.

@@ -23,7 +23,7 @@ mod tile;
 mod tiles;
 
 pub use alarm::{Alarm, AlarmKind};
-pub use database::{Database, Found, Status};
+pub use database::{Database, DatabaseAnswer, Status};
 pub use error::SumdbError;
 pub use head::Head;
 pub use key::{KeyError, VerifierKey};

@@ -15,7 +15,7 @@ use super::head::Head;
 use super::merkle::{Hash, Node, fold, roots};
 use super::seams::{Ask, State, Transport};
 use super::tile::{FULL, Tile, TileId};
-use crate::flights::{Flights, Outcome};
+use crate::flights::{FlightOutcome, Flights};
 use crate::kit::FetchContext;
 
 /// Verified tiles in memory at the most; 8 KiB each.
@@ -25,7 +25,7 @@ const COMING: usize = 128;
 /// Tile fetches under way at the most.
 const FETCHES: usize = 4096;
 
-type Fetching<K> = Flights<K, Outcome<Result<Tile, SumdbError>>>;
+type Fetching<K> = Flights<K, FlightOutcome<Result<Tile, SumdbError>>>;
 
 /// The tiles of one database.
 pub(super) struct Tiles {

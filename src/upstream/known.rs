@@ -13,7 +13,7 @@ const MODULES: usize = 4096;
 
 /// Modules that it has had, and something small that it has.
 #[derive(Default)]
-pub struct Known {
+pub struct KnownModules {
     hasher: RandomState,
     state: Mutex<State>,
 }
@@ -26,7 +26,7 @@ struct State {
     path: Option<Arc<str>>,
 }
 
-impl Known {
+impl KnownModules {
     /// It has answered this, whose path below its base URL is given if it is small.
     pub fn has_answered(&self, module: &ModulePath, path: Option<&str>) {
         let hash = self.hasher.hash_one(module);
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn what_was_answered_is_known_until_much_else_was() {
-        let known = Known::default();
+        let known = KnownModules::default();
         let module = |n: usize| ModulePath::parse(&format!("example.com/m{n}x")).unwrap();
         assert!(!known.has(&module(0)) && known.path().is_none());
         known.has_answered(&module(0), Some("example.com/m0x/@v/list"));

@@ -70,16 +70,16 @@ struct Wish {
 
 struct Waiter {
     wish: Wish,
-    served: oneshot::Sender<Place>,
+    served: oneshot::Sender<UpstreamSlot>,
 }
 
 /// A place, given back when dropped.
-pub struct Place {
+pub struct UpstreamSlot {
     state: Arc<Mutex<State>>,
     wish: Wish,
 }
 
-impl Drop for Place {
+impl Drop for UpstreamSlot {
     fn drop(&mut self) {
         let served = {
             let mut state = self.state.lock();
@@ -93,9 +93,9 @@ impl Drop for Place {
     }
 }
 
-impl Place {
+impl UpstreamSlot {
     /// Takes places for those who wait, as far as there are any.
-    fn serve(&self, state: &mut State) -> Vec<(oneshot::Sender<Place>, Place)> {
+    fn serve(&self, state: &mut State) -> Vec<(oneshot::Sender<UpstreamSlot>, UpstreamSlot)> {
         let mut served = Vec::new();
         let State {
             free,
@@ -112,7 +112,7 @@ impl Place {
                         break;
                     };
                     let (state, wish) = (Arc::clone(&self.state), waiter.wish);
-                    served.push((waiter.served, Place { state, wish }));
+                    served.push((waiter.served, UpstreamSlot { state, wish }));
                 } else {
                     at += 1;
                 }
@@ -215,7 +215,7 @@ impl Limits {
         client: Option<ClientId>,
         large: bool,
         priority: &Priority,
-    ) -> Option<Place> {
+    ) -> Option<UpstreamSlot> {
         let wish = |prefetch| Wish {
             module: module.cloned(),
             client,
@@ -232,13 +232,13 @@ impl Limits {
         self.wait(wish(false)).await
     }
 
-    async fn wait(&self, wish: Wish) -> Option<Place> {
+    async fn wait(&self, wish: Wish) -> Option<UpstreamSlot> {
         let served = {
             let mut state = self.state.lock();
             // Those who wait could not have it: they are served as soon as they can.
             if state.free.take(&wish) {
                 let state = Arc::clone(&self.state);
-                return Some(Place { state, wish });
+                return Some(UpstreamSlot { state, wish });
             }
             let (served, place) = oneshot::channel();
             let queue = match wish.prefetch {
@@ -349,7 +349,7 @@ mod tests {
     }
 
     /// Places that a client can take at once.
-    fn taken_by(limits: &Limits, client: u64, large: bool) -> Vec<Place> {
+    fn taken_by(limits: &Limits, client: u64, large: bool) -> Vec<UpstreamSlot> {
         let awaited = Priority::default();
         let client = Some(ClientId::number(client));
         std::iter::from_fn(|| {

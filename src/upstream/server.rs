@@ -12,10 +12,10 @@ use url::Url;
 use super::budget::Budget;
 use super::chain;
 use super::client::Pool;
-use super::known::Known;
+use super::known::KnownModules;
 use super::limits::Limits;
 use super::share::Share;
-use crate::breaker::{Breaker, BreakerSettings, BreakerState, Standing};
+use crate::breaker::{Breaker, BreakerReport, BreakerSettings, BreakerState};
 use crate::clock::{SharedClock, Timestamp};
 use crate::credentials::Credentials;
 use crate::telemetry::metrics::UpstreamMetrics;
@@ -25,7 +25,7 @@ const REST: Duration = Duration::from_secs(60);
 
 /// How an upstream is used.
 #[derive(Clone, Copy, Debug)]
-pub struct Settings {
+pub struct UpstreamSettings {
     /// Until the head of an answer is there, per attempt.
     pub first_byte_timeout: Duration,
     /// Between two pieces of a body.
@@ -49,11 +49,11 @@ pub struct Upstream {
     /// The base URL with the credentials that it may have.
     pub(super) account: Url,
     pub(super) via: HeaderValue,
-    pub(super) settings: Settings,
+    pub(super) settings: UpstreamSettings,
     pub(super) limits: Limits,
     pub(super) share: Arc<Share>,
     pub(super) breaker: Breaker,
-    pub(super) known: Known,
+    pub(super) known: KnownModules,
     /// Itself, for work that goes on when who began it has gone.
     pub(super) this: Weak<Upstream>,
     pub(super) budget: Budget,
@@ -75,7 +75,7 @@ impl Upstream {
         pool: Arc<Pool>,
         credentials: &Arc<Credentials>,
         via: HeaderValue,
-        settings: Settings,
+        settings: UpstreamSettings,
         share: Arc<Share>,
         clock: SharedClock,
         metrics: impl FnOnce(&str) -> UpstreamMetrics,
@@ -88,7 +88,7 @@ impl Upstream {
         let label: Arc<str> = chain::label(&base).into();
         Arc::new_cyclic(|this| Upstream {
             this: Weak::clone(this),
-            known: Known::default(),
+            known: KnownModules::default(),
             metrics: metrics(&label),
             base,
             pool,
@@ -145,7 +145,7 @@ impl Upstream {
     }
 
     /// How it is, for people.
-    pub fn standing(&self) -> Standing {
+    pub fn standing(&self) -> BreakerReport {
         self.breaker.standing()
     }
 
@@ -161,7 +161,7 @@ impl Upstream {
                 continue;
             };
             let standings: Vec<_> = same.iter().map(|upstream| upstream.standing()).collect();
-            let most = |of: &dyn Fn(&Standing) -> i64| standings.iter().map(of).max();
+            let most = |of: &dyn Fn(&BreakerReport) -> i64| standings.iter().map(of).max();
             let set = |gauge: &Gauge, value: Option<i64>| gauge.set(value.unwrap_or_default());
             set(&metrics.breaker, most(&|it| it.breaker.number()));
             set(&metrics.paused, most(&|it| i64::from(it.paused.is_some())));

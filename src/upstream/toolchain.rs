@@ -14,7 +14,7 @@ const ASK_GO: Duration = Duration::from_secs(1);
 /// Where a setting stands. `Display` is for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Origin {
+pub enum SettingOrigin {
     /// In a variable of the environment.
     Environment,
     /// In the file that `go env -w` writes.
@@ -25,20 +25,23 @@ pub enum Origin {
     GoCommand,
 }
 
-impl Origin {
+impl SettingOrigin {
     /// Whether somebody has set it, rather than that it came with the toolchain.
     pub fn is_set(&self) -> bool {
-        matches!(self, Origin::Environment | Origin::UserFile(_))
+        matches!(
+            self,
+            SettingOrigin::Environment | SettingOrigin::UserFile(_)
+        )
     }
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for SettingOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Origin::Environment => f.write_str("GOPROXY in the environment"),
-            Origin::UserFile(file) => write!(f, "GOPROXY in {}", file.display()),
-            Origin::RootFile(file) => write!(f, "the default in {}", file.display()),
-            Origin::GoCommand => f.write_str("what `go env GOPROXY` says"),
+            SettingOrigin::Environment => f.write_str("GOPROXY in the environment"),
+            SettingOrigin::UserFile(file) => write!(f, "GOPROXY in {}", file.display()),
+            SettingOrigin::RootFile(file) => write!(f, "the default in {}", file.display()),
+            SettingOrigin::GoCommand => f.write_str("what `go env GOPROXY` says"),
         }
     }
 }
@@ -70,13 +73,13 @@ impl Toolchain {
     }
 
     /// All that is said of a setting, the first being the one that counts.
-    pub fn settings(&self, name: &str) -> Vec<(String, Origin)> {
+    pub fn settings(&self, name: &str) -> Vec<(String, SettingOrigin)> {
         let from_env = self.var(name).map(str::to_owned);
-        let from_env = from_env.map(|value| (value, Origin::Environment));
+        let from_env = from_env.map(|value| (value, SettingOrigin::Environment));
         let user = self.user_setting(name);
-        let user = user.map(|(value, file)| (value, Origin::UserFile(file)));
+        let user = user.map(|(value, file)| (value, SettingOrigin::UserFile(file)));
         let root = self.root_setting(name);
-        let root = root.map(|(value, file)| (value, Origin::RootFile(file)));
+        let root = root.map(|(value, file)| (value, SettingOrigin::RootFile(file)));
         [from_env, user, root].into_iter().flatten().collect()
     }
 
@@ -188,11 +191,11 @@ mod tests {
             [
                 (
                     "https://user.example.com".to_owned(),
-                    Origin::UserFile(user.clone())
+                    SettingOrigin::UserFile(user.clone())
                 ),
                 (
                     "https://root.example.com,direct".to_owned(),
-                    Origin::RootFile(root.join("go.env"))
+                    SettingOrigin::RootFile(root.join("go.env"))
                 ),
             ]
         );

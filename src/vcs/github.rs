@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use url::{Host, Url};
 
 use crate::clock::{SharedClock, Timestamp};
-use crate::flights::{Flights, Outcome, outcome};
+use crate::flights::{FlightOutcome, Flights, outcome};
 use crate::gomod::time::CommitTime;
 use crate::kit::Priority;
 
@@ -76,7 +76,7 @@ pub enum AppError {
 
 /// Why there is no token.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum TokenError {
+pub enum AppTokenError {
     /// The App, its key or its installation is not what it should be.
     #[error("GitHub refuses the App or its installation (status {status}): {words}")]
     Refused {
@@ -122,7 +122,7 @@ pub struct GithubApp {
     client: Client,
     clock: SharedClock,
     kept: Mutex<Option<Kept>>,
-    asking: Flights<(), Outcome<Result<Token, TokenError>>>,
+    asking: Flights<(), FlightOutcome<Result<Token, AppTokenError>>>,
 }
 
 struct Kept {
@@ -194,7 +194,7 @@ impl GithubApp {
 
     /// A token that holds for some minutes at least. Those who ask at the same time wait for one answer, be it good or
     /// bad.
-    pub async fn token(self: &Arc<Self>) -> Result<Token, TokenError> {
+    pub async fn token(self: &Arc<Self>) -> Result<Token, AppTokenError> {
         if let Some(token) = self.kept() {
             return Ok(token);
         }
@@ -216,7 +216,11 @@ impl GithubApp {
             Some(flight) => outcome(flight).await,
             None => None,
         };
-        token.unwrap_or_else(|| Err(TokenError::Unreachable("the request was given up".into())))
+        token.unwrap_or_else(|| {
+            Err(AppTokenError::Unreachable(
+                "the request was given up".into(),
+            ))
+        })
     }
 
     /// A token is not accepted any more. Says whether it was the kept one, so that another one can be had.
@@ -233,11 +237,11 @@ impl GithubApp {
         (kept.since <= now && now < kept.until).then(|| kept.token.clone())
     }
 
-    async fn ask(&self) -> Result<Token, TokenError> {
+    async fn ask(&self) -> Result<Token, AppTokenError> {
         let since = self.clock.now();
         let mut statement =
             HeaderValue::try_from(format!("Bearer {}", self.statement(since.0 / 1000)?))
-                .map_err(|_| TokenError::Signing)?;
+                .map_err(|_| AppTokenError::Signing)?;
         statement.set_sensitive(true);
         let response = self
             .client
@@ -260,23 +264,23 @@ impl GithubApp {
             | StatusCode::NOT_FOUND
             | StatusCode::UNPROCESSABLE_ENTITY => {
                 let refusal: Refusal = serde_json::from_slice(&body).unwrap_or_default();
-                return Err(TokenError::Refused {
+                return Err(AppTokenError::Refused {
                     status: status.as_u16(),
                     words: clean(&refusal.message),
                 });
             }
-            other => return Err(TokenError::Unreachable(format!("status {other}"))),
+            other => return Err(AppTokenError::Unreachable(format!("status {other}"))),
         }
         let answer: Answer = serde_json::from_slice(&body)
-            .map_err(|_| TokenError::Nonsense("it has no token or no expires_at"))?;
+            .map_err(|_| AppTokenError::Nonsense("it has no token or no expires_at"))?;
         let sound = !answer.token.is_empty()
             && answer.token.len() <= MAX_TOKEN
             && answer.token.bytes().all(|c| c.is_ascii_graphic());
         if !sound {
-            return Err(TokenError::Nonsense("what it calls a token is none"));
+            return Err(AppTokenError::Nonsense("what it calls a token is none"));
         }
         let expires = rfc3339(&answer.expires_at)
-            .ok_or(TokenError::Nonsense("its expires_at is not a time"))?;
+            .ok_or(AppTokenError::Nonsense("its expires_at is not a time"))?;
         let expires = u64::try_from(expires).unwrap_or_default();
         let until = expires
             .saturating_sub(SPARE)
@@ -292,13 +296,13 @@ impl GithubApp {
     }
 
     /// Who we are, as a JWT signed by RS256; `now` in seconds since 1970.
-    fn statement(&self, now: u64) -> Result<String, TokenError> {
+    fn statement(&self, now: u64) -> Result<String, AppTokenError> {
         let claims = Claims {
             iat: now.saturating_sub(BEHIND),
             exp: now.saturating_add(HOLDS),
             iss: &self.id,
         };
-        let claims = serde_json::to_vec(&claims).map_err(|_| TokenError::Signing)?;
+        let claims = serde_json::to_vec(&claims).map_err(|_| AppTokenError::Signing)?;
         let header = BASE64_URL_SAFE_NO_PAD.encode(br#"{"alg":"RS256","typ":"JWT"}"#);
         let text = format!("{header}.{}", BASE64_URL_SAFE_NO_PAD.encode(claims));
         let mut signature = vec![0; self.key.public_modulus_len()];
@@ -309,7 +313,7 @@ impl GithubApp {
                 text.as_bytes(),
                 &mut signature,
             )
-            .map_err(|_| TokenError::Signing)?;
+            .map_err(|_| AppTokenError::Signing)?;
         Ok(format!(
             "{text}.{}",
             BASE64_URL_SAFE_NO_PAD.encode(signature)
@@ -364,11 +368,11 @@ fn private_key(pem: &str) -> Result<RsaKeyPair, AppError> {
 }
 
 /// The body of an answer, which is small.
-async fn small(mut response: Response) -> Result<Vec<u8>, TokenError> {
+async fn small(mut response: Response) -> Result<Vec<u8>, AppTokenError> {
     let mut body = Vec::new();
     while let Some(piece) = response.chunk().await.map_err(unreachable)? {
         if body.len() + piece.len() > MAX_ANSWER {
-            return Err(TokenError::Nonsense("it is too long"));
+            return Err(AppTokenError::Nonsense("it is too long"));
         }
         body.extend_from_slice(&piece);
     }
@@ -376,7 +380,7 @@ async fn small(mut response: Response) -> Result<Vec<u8>, TokenError> {
 }
 
 /// What went wrong, with its causes.
-fn unreachable(error: reqwest::Error) -> TokenError {
+fn unreachable(error: reqwest::Error) -> AppTokenError {
     let error = error.without_url();
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(&error);
@@ -384,7 +388,7 @@ fn unreachable(error: reqwest::Error) -> TokenError {
         text = format!("{text}: {inner}");
         cause = inner.source();
     }
-    TokenError::Unreachable(clean(&text))
+    AppTokenError::Unreachable(clean(&text))
 }
 
 /// Words of others, on one line of a readable length.

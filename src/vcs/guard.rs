@@ -281,9 +281,9 @@ fn is_no_host(error: &std::io::Error) -> bool {
 }
 
 /// Resolves names for an HTTP client: what is connected to has been judged.
-pub struct Resolver(pub Arc<Guard>);
+pub struct GuardedResolver(pub Arc<Guard>);
 
-impl Resolve for Resolver {
+impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let guard = Arc::clone(&self.0);
         Box::pin(async move {

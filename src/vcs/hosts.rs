@@ -12,16 +12,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-use super::git::{Access, Git, GitError, Line};
-use super::github::TokenError;
+use super::git::{Git, GitAccess, GitError, Line};
+use super::github::AppTokenError;
 use super::guard::{Barred, Guard};
 use super::mirror::MirrorError;
-use super::party::Party;
 use super::refs::RefsError;
 use super::refusal::{Diagnosis, judge, ssh_refusal};
 use super::reserved::Reserved;
 use super::resolve::PageError;
-use super::rules::{Purpose, Rules, Ssh, Who};
+use super::rules::{HostRules, Purpose, Ssh, Who};
+use super::tenant::Tenant;
 use super::url::{RepoUrl, Scheme};
 use super::versions::RepoError;
 use super::web::Web;
@@ -55,7 +55,7 @@ pub struct Hosts {
     own: Known,
 }
 
-/// Hosts as one party's modules know them: what keeps those of strangers busy, or fails for them, says nothing to others.
+/// Hosts as one tenant's modules know them: what keeps those of strangers busy, or fails for them, says nothing to others.
 struct Known {
     hosts: Cache<String, Arc<Host>>,
     pages: Arc<Semaphore>,
@@ -72,16 +72,16 @@ impl Known {
 
 pub struct Sides {
     /// Of public modules. What they name are strangers' words: they lead to no host inside, and bring nobody's credentials.
-    pub public: Side,
+    pub public: HostClient,
     /// Of public modules that a route names: they lead to hosts inside that the operator allows, and bring no credentials
     /// but the route's.
-    pub routes: Side,
+    pub routes: HostClient,
     /// Of private modules.
-    pub private: Side,
+    pub private: HostClient,
 }
 
 /// Whom modules of one kind may reach.
-pub struct Side {
+pub struct HostClient {
     /// Which hosts may be asked.
     pub guard: Arc<Guard>,
     /// Their pages.
@@ -114,14 +114,14 @@ pub struct Host {
 }
 
 /// One request at a host: a place, and what its end says of the host.
-pub struct Visit {
+pub struct HostPermit {
     host: Arc<Host>,
     pass: Pass,
     _place: OwnedSemaphorePermit,
     _of_all: Option<OwnedSemaphorePermit>,
 }
 
-impl Visit {
+impl HostPermit {
     /// The host has answered, be it with a no.
     pub fn answered(&self) {
         *self.host.answered.lock() = Some(Instant::now());
@@ -179,7 +179,7 @@ impl Hosts {
     }
 
     /// Whom modules under these rules may reach.
-    pub fn side(&self, rules: &Rules) -> &Side {
+    pub fn client(&self, rules: &HostRules) -> &HostClient {
         match (rules.private, rules.route) {
             (true, _) => &self.sides.private,
             (false, true) => &self.sides.routes,
@@ -187,14 +187,14 @@ impl Hosts {
         }
     }
 
-    fn known(&self, rules: &Rules) -> &Known {
-        match rules.party() {
-            Party::Strangers => &self.strangers,
-            Party::Own => &self.own,
+    fn known(&self, rules: &HostRules) -> &Known {
+        match rules.tenant() {
+            Tenant::Strangers => &self.strangers,
+            Tenant::Own => &self.own,
         }
     }
 
-    fn host(&self, name: &str, rules: &Rules) -> Arc<Host> {
+    fn host(&self, name: &str, rules: &HostRules) -> Arc<Host> {
         let make = || {
             let window = self.settings.breaker.window.max(WINDOW);
             let settings = BreakerSettings {
@@ -219,38 +219,46 @@ impl Hosts {
     }
 
     /// A place at a host for git; the text says why there is none.
-    pub async fn visit(&self, url: &RepoUrl, rules: &Rules) -> Result<Visit, RepoError> {
+    pub async fn permit(&self, url: &RepoUrl, rules: &HostRules) -> Result<HostPermit, RepoError> {
         let host = self.host(&format!("{}:{}", url.host(), port(url)), rules);
         let places = Arc::clone(&host.places);
         self.enter(host, places).await
     }
 
     /// The same for lists of references, which do not wait behind what takes long.
-    pub async fn visit_briefly(&self, url: &RepoUrl, rules: &Rules) -> Result<Visit, RepoError> {
+    pub async fn permit_briefly(
+        &self,
+        url: &RepoUrl,
+        rules: &HostRules,
+    ) -> Result<HostPermit, RepoError> {
         let host = self.host(&format!("{}:{}", url.host(), port(url)), rules);
         let places = Arc::clone(&host.brief);
         self.enter(host, places).await
     }
 
     /// The same for pages.
-    pub async fn visit_page(&self, host: &str, rules: &Rules) -> Result<Visit, RepoError> {
+    pub async fn visit_page(&self, host: &str, rules: &HostRules) -> Result<HostPermit, RepoError> {
         let host = self.host(host, rules);
         let places = Arc::clone(&host.pages);
-        let mut visit = self.enter(host, places).await?;
+        let mut permit = self.enter(host, places).await?;
         let all = Arc::clone(&self.known(rules).pages);
         match timeout(QUEUE, all.acquire_owned()).await {
-            Ok(Ok(slot)) => visit._of_all = Some(slot),
+            Ok(Ok(slot)) => permit._of_all = Some(slot),
             _ => {
-                visit.neutral();
+                permit.neutral();
                 return Err(RepoError::Timeout(
                     "as many pages are being asked for as may be, and none has come in time".into(),
                 ));
             }
         }
-        Ok(visit)
+        Ok(permit)
     }
 
-    async fn enter(&self, host: Arc<Host>, places: Arc<Semaphore>) -> Result<Visit, RepoError> {
+    async fn enter(
+        &self,
+        host: Arc<Host>,
+        places: Arc<Semaphore>,
+    ) -> Result<HostPermit, RepoError> {
         let name = &host.name;
         let stopped = |why: Stopped| {
             let (left, lastly) = match why {
@@ -273,7 +281,7 @@ impl Hosts {
             )));
         };
         let pass = host.breaker.pass().map_err(stopped)?;
-        Ok(Visit {
+        Ok(HostPermit {
             pass,
             _place: place,
             _of_all: None,
@@ -284,13 +292,13 @@ impl Hosts {
     /// Whether a host can be connected to at all, if that is not known: git itself would wait for minutes.
     pub async fn connects(
         &self,
-        visit: &Visit,
+        permit: &HostPermit,
         url: &RepoUrl,
-        rules: &Rules,
-        access: &Access,
+        rules: &HostRules,
+        access: &GitAccess,
     ) -> Result<(), RepoError> {
         let lately = |at: Instant| at.elapsed() < LATELY;
-        let known = visit.host.answered.lock().is_some_and(lately);
+        let known = permit.host.answered.lock().is_some_and(lately);
         let Line::Straight(_) = &access.line else {
             return Ok(());
         };
@@ -299,7 +307,7 @@ impl Hosts {
             return Ok(());
         }
         let (host, port) = (url.host(), port(url));
-        let addresses = match self.side(rules).guard.straight(host, port).await {
+        let addresses = match self.client(rules).guard.straight(host, port).await {
             Ok(addresses) => addresses,
             Err(error) => return Err(barred(url, error)),
         };
@@ -319,7 +327,7 @@ impl Hosts {
     /// As whom a repository is asked, as far as what it shows may depend on that; no secret, and no token's lifetime.
     pub fn identity(&self, purpose: &Purpose) -> String {
         let (rules, url) = (&purpose.rules, &purpose.url);
-        if rules.party() == Party::Strangers {
+        if rules.tenant() == Tenant::Strangers {
             return String::new();
         }
         let parsed = Url::parse(url.as_str()).ok();
@@ -352,8 +360,10 @@ impl Hosts {
             let login = own.login().await.map_err(|error| {
                 let text = format!("{url}: {}: no token of the GitHub App: {error}", rules.name);
                 match error {
-                    TokenError::Refused { .. } | TokenError::Signing => RepoError::Refused(text),
-                    TokenError::Unreachable(_) | TokenError::Nonsense(_) => {
+                    AppTokenError::Refused { .. } | AppTokenError::Signing => {
+                        RepoError::Refused(text)
+                    }
+                    AppTokenError::Unreachable(_) | AppTokenError::Nonsense(_) => {
                         RepoError::Unreachable(text)
                     }
                 }
@@ -390,15 +400,15 @@ impl Hosts {
     pub async fn access(
         &self,
         url: &RepoUrl,
-        rules: &Rules,
+        rules: &HostRules,
         who: Option<&Who>,
-    ) -> Result<Access, RepoError> {
+    ) -> Result<GitAccess, RepoError> {
         let scheme = if url.scheme().is_ssh() {
             "ssh"
         } else {
             url.scheme().as_str()
         };
-        let guard = &self.side(rules).guard;
+        let guard = &self.client(rules).guard;
         let line = match guard.line(scheme, url.host(), port(url)).await {
             Ok(line) => line,
             // Names may mean something to ssh that they mean to nobody else.
@@ -413,12 +423,12 @@ impl Hosts {
             Some((below, who.login.header()?))
         });
         let ssh = rules.ssh.as_ref().map(Ssh::command);
-        Ok(Access {
+        Ok(GitAccess {
             authorization,
             ssh,
             insecure: rules.insecure,
             line,
-            party: rules.party(),
+            tenant: rules.tenant(),
             #[cfg(test)]
             folders: false,
         })
@@ -473,7 +483,7 @@ impl Hosts {
         }
         let authorization: Option<HeaderValue> = who.and_then(|who| who.login.header());
         match self
-            .side(rules)
+            .client(rules)
             .web
             .probe(url.as_str(), authorization)
             .await

@@ -16,12 +16,12 @@
 //! * [`guard`]: which hosts may be asked at all.
 //! * [`reserved`]: which repositories are for private modules alone.
 //! * [`web`]: pages, and why a git host has said no.
-//! * [`party`]: whose modules something is done for.
+//! * [`tenant`]: whose modules something is done for.
 //! * [`rules`]: by which rules, and as whom, repositories are asked.
 //! * [`hosts`]: how each git host is reached, and when it is left alone; `refusal`: what its no means.
 //! * [`resolve`]: from a module path to its repository, pages and probes asked through a seam.
 //! * [`git`]: the `git` command, sealed and bounded; [`certificates`]: whom it trusts.
-//! * [`mirror`]: a bare mirror of one repository; `shelf`: the room of all of them; [`workspace`]: that of the disk.
+//! * [`mirror`]: a bare mirror of one repository; `mirror_cache`: the room of all of them; [`workspace`]: that of the disk.
 //! * [`repository`]: one repository's references, and its mirror as far as a question needs it; `tables`: the references of
 //!   all; `refusals`: what was too large a moment ago.
 //! * [`pack`]: from the tree of a commit to a module zip.
@@ -40,8 +40,8 @@ pub mod layout;
 mod markup;
 pub mod meta;
 pub mod mirror;
+mod mirror_cache;
 pub mod pack;
-pub mod party;
 pub mod refs;
 mod refusal;
 mod refusals;
@@ -50,9 +50,9 @@ pub mod reserved;
 pub mod resolve;
 pub mod root;
 pub mod rules;
-mod shelf;
 mod tables;
 pub mod tar;
+pub mod tenant;
 #[cfg(test)]
 mod testing;
 pub mod url;

@@ -23,7 +23,7 @@ use crate::gomod::{ModulePath, Version};
 pub use error::PackError;
 use plan::{Listed, Plan};
 use source::LICENSE;
-pub use source::Source;
+pub use source::ModuleTree;
 
 /// Pieces of the archive and of the zip. Bytes.
 const PIECE: usize = 256 << 10;
@@ -38,7 +38,7 @@ const TOP: &str = "prefix/";
 
 /// Sends the zip of a module version to `out`, in pieces. The archive is unpacked in the `space`; `bounds` are its. The zip is whole only if this ends well; if it is dropped, git ends, and the zip with it.
 pub async fn module_zip(
-    source: Source<'_>,
+    source: ModuleTree<'_>,
     module: &ModulePath,
     version: &Version,
     space: &Workspace,
@@ -81,7 +81,7 @@ pub async fn module_zip(
 
 /// The archive of what is to be unpacked, in a file without a name.
 async fn archive(
-    source: Source<'_>,
+    source: ModuleTree<'_>,
     plan: &Plan,
     space: &Workspace,
     bounds: Bounds,
@@ -157,7 +157,7 @@ struct Entry {
 
 impl Tree {
     async fn unpack(
-        source: Source<'_>,
+        source: ModuleTree<'_>,
         plan: &Plan,
         space: &Workspace,
         bounds: Bounds,

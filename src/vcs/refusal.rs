@@ -1,6 +1,6 @@
 //! What it means when a host says no to git, in words for whoever can change it.
 
-use super::rules::{Purpose, Rules, Who};
+use super::rules::{HostRules, Purpose, Who};
 use super::url::{Allowed, RepoUrl};
 use super::versions::RepoError;
 use super::web::Probe;
@@ -113,7 +113,7 @@ fn wants_login(url: &RepoUrl, purpose: &Purpose) -> String {
 }
 
 /// What ssh says, which has no status.
-pub(super) fn ssh_refusal(url: &RepoUrl, rules: &Rules, words: &str) -> RepoError {
+pub(super) fn ssh_refusal(url: &RepoUrl, rules: &HostRules, words: &str) -> RepoError {
     let host = url.host();
     let has = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
     let key = rules.ssh.as_ref().is_some_and(|ssh| ssh.key.is_some());
@@ -174,9 +174,9 @@ mod tests {
                 key: key.then(|| "/k".into()),
                 known_hosts: None,
             };
-            let rules = Rules {
+            let rules = HostRules {
                 ssh: Some(ssh),
-                ..Rules::default()
+                ..HostRules::default()
             };
             let error = ssh_refusal(&url, &rules, words);
             assert!(error.to_string().contains("git.example.com"), "{error}");

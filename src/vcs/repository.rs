@@ -14,14 +14,14 @@ use tokio::time::Instant;
 
 use super::git::GitError;
 use super::hosts::Hosts;
-use super::mirror::{Listing, Mirror, MirrorError, Remote, Turn};
-use super::party::Party;
+use super::mirror::{Mirror, MirrorError, MirrorLock, RefsLimit, Remote};
+use super::mirror_cache::MirrorCache;
 use super::refs::{ObjectId, RefTable};
 use super::refusal::Diagnosis;
 use super::refusals::{self, Refusals};
-use super::rules::{Purpose, Rules, Who};
-use super::shelf::Shelf;
-use super::tables::{Key, Snapshot, Tables};
+use super::rules::{HostRules, Purpose, Who};
+use super::tables::{RepositoryKey, Snapshot, Tables};
+use super::tenant::Tenant;
 use super::url::RepoUrl;
 use super::versions::{CommitInfo, Commits, InHistory, RepoError};
 use super::workspace::Workspace;
@@ -38,7 +38,7 @@ pub struct Repository {
     mirror: Arc<Mirror>,
     shared: Arc<Shared>,
     /// Among its like.
-    key: Key,
+    key: RepositoryKey,
     /// One list of references at a time.
     asking: Semaphore,
     /// Where it is now, and since when we know that.
@@ -61,7 +61,7 @@ pub struct Shared {
     /// What was too large.
     pub refusals: Refusals<RepoError>,
     /// The room of all mirrors.
-    pub shelf: Shelf,
+    pub mirrors: MirrorCache,
     /// The disk.
     pub space: Workspace,
 }
@@ -94,7 +94,12 @@ impl Ask<'_> {
 
 impl Repository {
     /// Nothing is asked yet.
-    pub fn new(purpose: Purpose, key: Key, shared: Arc<Shared>, mirror: Arc<Mirror>) -> Arc<Self> {
+    pub fn new(
+        purpose: Purpose,
+        key: RepositoryKey,
+        shared: Arc<Shared>,
+        mirror: Arc<Mirror>,
+    ) -> Arc<Self> {
         Arc::new(Repository {
             purpose,
             unexplained: AtomicU32::new(0),
@@ -116,7 +121,7 @@ impl Repository {
     }
 
     /// By which rules it is asked.
-    pub fn rules(&self) -> &Rules {
+    pub fn rules(&self) -> &HostRules {
         &self.purpose.rules
     }
 
@@ -131,8 +136,8 @@ impl Repository {
 
     /// What was last known of its references, however old.
     pub fn last_known(&self) -> Option<Snapshot> {
-        let party = self.purpose.rules.party();
-        self.shared.tables.get(party, &self.key)
+        let tenant = self.purpose.rules.tenant();
+        self.shared.tables.get(tenant, &self.key)
     }
 
     /// Its references, none of them asked for before `since`.
@@ -151,9 +156,9 @@ impl Repository {
             table: Arc::new(table),
             at,
         };
-        let party = self.purpose.rules.party();
+        let tenant = self.purpose.rules.tenant();
         let tables = &self.shared.tables;
-        tables.put(party, &self.key, snapshot.clone());
+        tables.put(tenant, &self.key, snapshot.clone());
         Ok(snapshot)
     }
 
@@ -178,7 +183,7 @@ impl Repository {
         &self,
         what: &Ask<'_>,
         remote: Remote<'_>,
-        turn: Option<&Turn<'_>>,
+        turn: Option<&MirrorLock<'_>>,
     ) -> Result<Option<RefTable>, MirrorError> {
         let mirror = &self.mirror;
         match (what, turn) {
@@ -190,7 +195,7 @@ impl Repository {
                 *self.whole.lock() = Some(self.hasher.hash_one(table));
             }
             _ => {
-                let listing = Listing::of(self.purpose.rules.party());
+                let listing = RefsLimit::of(self.purpose.rules.tenant());
                 return Ok(Some(mirror.refs(remote, listing).await?));
             }
         }
@@ -227,8 +232,8 @@ impl Repository {
 
     /// What is asked for, in all words. Of what strangers name one commit that is too large speaks for all.
     fn about(&self, what: &Ask<'_>) -> String {
-        let commit = match (what, self.purpose.rules.party()) {
-            (Ask::Tree { id, .. }, Party::Own) => id.as_str(),
+        let commit = match (what, self.purpose.rules.tenant()) {
+            (Ask::Tree { id, .. }, Tenant::Own) => id.as_str(),
             _ => "",
         };
         let dir = self.mirror.dir().display();
@@ -241,7 +246,7 @@ impl Repository {
         if url.scheme().is_ssh() {
             return Ok(());
         }
-        let web = &self.hosts.side(&self.purpose.rules).web;
+        let web = &self.hosts.client(&self.purpose.rules).web;
         let authorization = who.and_then(|who| who.login.header());
         match web.probe(url.as_str(), authorization).await {
             Ok(probe) if probe.is_git => Ok(()),
@@ -272,14 +277,14 @@ impl Repository {
         for _ in 0..WAYS {
             let (url, is_moved, who) = self.here().await?;
             let access = self.hosts.access(&url, rules, who.as_ref()).await?;
-            let visit = match what {
-                Ask::References => self.hosts.visit_briefly(&url, rules).await?,
-                Ask::Tree { .. } | Ask::History { .. } => self.hosts.visit(&url, rules).await?,
+            let permit = match what {
+                Ask::References => self.hosts.permit_briefly(&url, rules).await?,
+                Ask::Tree { .. } | Ask::History { .. } => self.hosts.permit(&url, rules).await?,
             };
-            if let Err(error) = self.hosts.connects(&visit, &url, rules, &access).await {
+            if let Err(error) = self.hosts.connects(&permit, &url, rules, &access).await {
                 match error {
-                    RepoError::Missing(_) => visit.neutral(),
-                    _ => visit.failed(&reason(&url, &error)),
+                    RepoError::Missing(_) => permit.neutral(),
+                    _ => permit.failed(&reason(&url, &error)),
                 }
                 return Err(error);
             }
@@ -293,7 +298,7 @@ impl Repository {
             };
             let error = match self.ask(what, remote, turn.as_ref()).await {
                 Ok(found) => {
-                    visit.answered();
+                    permit.answered();
                     if found.as_ref().is_some_and(RefTable::is_empty) {
                         self.confirm_empty(&url, who.as_ref()).await?;
                     }
@@ -303,7 +308,7 @@ impl Repository {
                 Err(error) => error,
             };
             if turn.is_some() && error.is_damage() {
-                visit.neutral();
+                permit.neutral();
                 drop(turn);
                 return Err(self.local(error).await);
             }
@@ -312,16 +317,16 @@ impl Repository {
                 .diagnose(&url, &self.purpose, who.as_ref(), error);
             let diagnosis = diagnosis.await;
             match &diagnosis {
-                Diagnosis::Outage(error) => visit.failed(&reason(&url, error)),
-                Diagnosis::Final(RepoError::Timeout(_)) => visit.hung(url.as_str()),
+                Diagnosis::Outage(error) => permit.failed(&reason(&url, error)),
+                Diagnosis::Final(RepoError::Timeout(_)) => permit.hung(url.as_str()),
                 // What is wrong is here.
                 Diagnosis::Final(
                     RepoError::Broken(_)
                     | RepoError::TooLarge(_)
                     | RepoError::NoRoom(_)
                     | RepoError::Moved(_),
-                ) => visit.neutral(),
-                _ => visit.answered(),
+                ) => permit.neutral(),
+                _ => permit.answered(),
             }
             match diagnosis {
                 Diagnosis::Moved(to) if self.is_reserved(&to) => {
@@ -368,7 +373,7 @@ impl Repository {
     }
 
     fn is_reserved(&self, to: &RepoUrl) -> bool {
-        let side = self.hosts.side(&self.purpose.rules);
+        let side = self.hosts.client(&self.purpose.rules);
         let to = url::Url::parse(to.as_str());
         to.is_ok_and(|to| side.reserved.covers_url(&to))
     }
@@ -399,7 +404,7 @@ impl Repository {
                 "larder's disk is too full to fetch it (store.reserve)",
             ));
         }
-        if !self.shared.shelf.has_room(self.purpose.rules.party()) {
+        if !self.shared.mirrors.has_room(self.purpose.rules.tenant()) {
             return Err(no_room(
                 "larder has no room for more mirrors at the moment (direct.mirrors)",
             ));

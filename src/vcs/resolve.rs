@@ -25,7 +25,7 @@ const PLACES: usize = 1024;
 
 /// An answer to `?go-get=1`, whatever its status.
 #[derive(Clone, Debug)]
-pub struct Page {
+pub struct MetaPage {
     pub status: u16,
     /// The body, as much of it as is worth reading: tags stand in its head.
     pub body: Bytes,
@@ -50,9 +50,9 @@ pub enum PageError {
 
 /// What resolving needs of the world.
 #[async_trait]
-pub trait Outside: Send + Sync {
+pub trait RemoteLookups: Send + Sync {
     /// Gets a page over https, redirects followed to https only.
-    async fn page(&self, url: &str) -> Result<Page, PageError>;
+    async fn page(&self, url: &str) -> Result<MetaPage, PageError>;
     /// Whether a repository answers at an address.
     async fn answers(&self, url: &RepoUrl) -> bool;
 }
@@ -87,7 +87,7 @@ pub enum ResolveError {
 
 /// Resolves module paths, and remembers for a while.
 pub struct Resolver {
-    outside: Arc<dyn Outside>,
+    lookups: Arc<dyn RemoteLookups>,
     clock: SharedClock,
     ttl: Duration,
     /// Whether the modules are ones that the operator has named as theirs.
@@ -101,9 +101,14 @@ pub struct Resolver {
 impl Resolver {
     /// What is found holds for `ttl`. Of modules that the operator has `named`, a page that says nothing of them is no
     /// proof that they do not exist.
-    pub fn new(outside: Arc<dyn Outside>, clock: SharedClock, ttl: Duration, named: bool) -> Self {
+    pub fn new(
+        lookups: Arc<dyn RemoteLookups>,
+        clock: SharedClock,
+        ttl: Duration,
+        named: bool,
+    ) -> Self {
         Resolver {
-            outside,
+            lookups,
             clock,
             ttl,
             named,
@@ -191,7 +196,7 @@ impl Resolver {
                     let Ok(root) = suffixed.by(scheme) else {
                         continue;
                     };
-                    if self.outside.answers(&root.url).await {
+                    if self.lookups.answers(&root.url).await {
                         return Ok((root, true));
                     }
                 }
@@ -225,10 +230,10 @@ impl Resolver {
     async fn imports(&self, path: &str, allowed: Allowed) -> Result<Imports, ResolveError> {
         let slash = if path.contains('/') { "" } else { "/" };
         let url = format!("https://{path}{slash}?go-get=1");
-        let mut page = self.outside.page(&url).await;
+        let mut page = self.lookups.page(&url).await;
         if allowed.insecure && matches!(page, Err(PageError::Fault(_) | PageError::Timeout)) {
             let plain = url.replacen("https", "http", 1);
-            page = self.outside.page(&plain).await;
+            page = self.lookups.page(&plain).await;
         }
         let page = page.map_err(|error| {
             let text = format!("{url}: {error}");
@@ -292,15 +297,15 @@ mod tests {
 
     /// Pages by URL, repositories that answer, and what was asked.
     #[derive(Default)]
-    struct World {
-        pages: HashMap<String, Result<Page, PageError>>,
+    struct LiveLookups {
+        pages: HashMap<String, Result<MetaPage, PageError>>,
         answering: Vec<String>,
         asked: Mutex<Vec<String>>,
     }
 
     #[async_trait]
-    impl Outside for World {
-        async fn page(&self, url: &str) -> Result<Page, PageError> {
+    impl RemoteLookups for LiveLookups {
+        async fn page(&self, url: &str) -> Result<MetaPage, PageError> {
             self.asked.lock().push(url.to_owned());
             self.pages
                 .get(url)
@@ -313,7 +318,7 @@ mod tests {
         }
     }
 
-    impl World {
+    impl LiveLookups {
         fn page(mut self, path: &str, status: u16, content: &str) -> Self {
             let tag = match content {
                 "" => String::new(),
@@ -322,7 +327,7 @@ mod tests {
             let body = format!("<html><head>{tag}</head></html>").into();
             let slash = if path.contains('/') { "" } else { "/" };
             let url = format!("https://{path}{slash}?go-get=1");
-            self.pages.insert(url, Ok(Page { status, body }));
+            self.pages.insert(url, Ok(MetaPage { status, body }));
             self
         }
 
@@ -333,13 +338,13 @@ mod tests {
         }
     }
 
-    fn resolver(world: World) -> (Arc<World>, Resolver) {
+    fn resolver(world: LiveLookups) -> (Arc<LiveLookups>, Resolver) {
         let world = Arc::new(world);
-        let outside = Arc::clone(&world);
+        let lookups = Arc::clone(&world);
         let ttl = Duration::from_secs(60);
         (
             world,
-            Resolver::new(outside, Arc::new(SystemClock), ttl, false),
+            Resolver::new(lookups, Arc::new(SystemClock), ttl, false),
         )
     }
 
@@ -358,7 +363,7 @@ mod tests {
 
     #[tokio::test]
     async fn c108_some_paths_need_nobody() {
-        let (world, resolver) = resolver(World::default());
+        let (world, resolver) = resolver(LiveLookups::default());
         let found = ask(&resolver, "github.com/a/b/sub/v2").await;
         assert_eq!(found, is("github.com/a/b", "https://github.com/a/b", ""));
         for impossible in ["github.com/x", "github.com/a/b.git"] {
@@ -370,9 +375,9 @@ mod tests {
 
     #[tokio::test]
     async fn c109_a_suffix_names_the_kind_and_the_scheme_is_tried() {
-        let (world, first) = resolver(World {
+        let (world, first) = resolver(LiveLookups {
             answering: vec!["https://host.example/repo".into()],
-            ..World::default()
+            ..LiveLookups::default()
         });
         let found = ask(&first, "host.example/repo.git/sub").await;
         assert_eq!(
@@ -384,7 +389,7 @@ mod tests {
         ask(&first, "host.example/repo.git/sub").await.unwrap();
         assert_eq!(world.asked.lock().len(), 1);
         // Without an answer https is what is said to be at fault; nothing weaker is tried.
-        let (world, second) = resolver(World::default());
+        let (world, second) = resolver(LiveLookups::default());
         ask(&second, "host.example/repo.git").await.unwrap();
         assert_eq!(*world.asked.lock(), ["https://host.example/repo"]);
     }
@@ -392,7 +397,7 @@ mod tests {
     #[tokio::test]
     async fn c105_c106_a_shorter_prefix_is_confirmed_and_the_status_does_not_matter() {
         let content = "e.com/r git https://git.e.com/r.git";
-        let world = World::default()
+        let world = LiveLookups::default()
             .page("e.com/r/sub", 404, content)
             .page("e.com/r", 200, content);
         let (world, found) = resolver(world);
@@ -401,11 +406,9 @@ mod tests {
             is("e.com/r", "https://git.e.com/r.git", "")
         );
         assert_eq!(world.asked.lock().len(), 2);
-        let world = World::default().page("e.com/r/sub", 200, content).page(
-            "e.com/r",
-            200,
-            "e.com/r git https://evil.e.com/r.git",
-        );
+        let world = LiveLookups::default()
+            .page("e.com/r/sub", 200, content)
+            .page("e.com/r", 200, "e.com/r git https://evil.e.com/r.git");
         let error = ask(&resolver(world).1, "e.com/r/sub").await.unwrap_err();
         assert!(
             matches!(&error, ResolveError::None(text) if text.contains("disagree")),
@@ -415,7 +418,7 @@ mod tests {
 
     #[tokio::test]
     async fn c107_other_proxies_and_folders() {
-        let world = World::default()
+        let world = LiveLookups::default()
             .page("e.com/m", 200, "e.com/m mod https://proxy.e.com/x")
             .page("e.com/s", 200, "e.com/s git https://git.e.com/all deep/er");
         let (_, found) = resolver(world);
@@ -440,11 +443,11 @@ mod tests {
             "e.com:r",
             "--upload-pack=x",
         ] {
-            let world = World::default().page("e.com/r", 200, &format!("e.com/r git {url}"));
+            let world = LiveLookups::default().page("e.com/r", 200, &format!("e.com/r git {url}"));
             let error = ask(&resolver(world).1, "e.com/r").await.unwrap_err();
             assert!(matches!(error, ResolveError::Barred(_)), "{url}: {error:?}");
         }
-        let world = World::default().page("e.com/h", 200, "e.com/h hg https://hg.e.com/h");
+        let world = LiveLookups::default().page("e.com/h", 200, "e.com/h hg https://hg.e.com/h");
         let error = ask(&resolver(world).1, "e.com/h").await.unwrap_err();
         assert!(
             matches!(&error, ResolveError::Barred(text) if text.contains("hg")),
@@ -454,7 +457,7 @@ mod tests {
 
     #[tokio::test]
     async fn whose_fault_it_is() {
-        let world = World::default()
+        let world = LiveLookups::default()
             .page("e.com/none", 200, "")
             .page("e.com/gone", 410, "")
             .page("e.com/closed", 401, "")
@@ -491,7 +494,7 @@ mod tests {
             error => panic!("{error:?}"),
         };
         let pages = || {
-            World::default()
+            LiveLookups::default()
                 .page("e.com/r", 200, content)
                 .page("e.com/r/p", 200, "")
                 .page("e.com/x/y", 200, "")
@@ -513,18 +516,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_page_that_has_lost_its_tag_is_not_believed() {
-        let world = World::default().page("e.com/r", 200, "e.com/r git https://git.e.com/r.git");
+        let world =
+            LiveLookups::default().page("e.com/r", 200, "e.com/r git https://git.e.com/r.git");
         let (world, resolver) = {
             let world = Arc::new(Changing(Mutex::new(world)));
-            let outside = Arc::clone(&world);
+            let lookups = Arc::clone(&world);
             let ttl = Duration::ZERO;
             (
                 world,
-                Resolver::new(outside, Arc::new(SystemClock), ttl, false),
+                Resolver::new(lookups, Arc::new(SystemClock), ttl, false),
             )
         };
         ask(&resolver, "e.com/r").await.unwrap();
-        *world.0.lock() = World::default().page("e.com/r", 200, "");
+        *world.0.lock() = LiveLookups::default().page("e.com/r", 200, "");
         let error = ask(&resolver, "e.com/r").await.unwrap_err();
         assert!(
             matches!(error, ResolveError::Untagged { known: true, .. }),
@@ -533,11 +537,11 @@ mod tests {
     }
 
     /// A world that becomes another.
-    struct Changing(Mutex<World>);
+    struct Changing(Mutex<LiveLookups>);
 
     #[async_trait]
-    impl Outside for Changing {
-        async fn page(&self, url: &str) -> Result<Page, PageError> {
+    impl RemoteLookups for Changing {
+        async fn page(&self, url: &str) -> Result<MetaPage, PageError> {
             let page = self.0.lock().pages.get(url).cloned();
             page.unwrap_or(Err(PageError::NoHost))
         }

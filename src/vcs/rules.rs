@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::github::{self, GithubApp, TokenError};
-use super::party::Party;
+use super::github::{self, AppTokenError, GithubApp};
+use super::tenant::Tenant;
 use super::url::RepoUrl;
 use crate::credentials::{Login, Renewed};
 
@@ -17,7 +17,7 @@ const FETCH_MEMORY: u64 = 2 << 30;
 
 /// By which rules the repositories of some modules are asked.
 #[derive(Clone, Debug, Default)]
-pub struct Rules {
+pub struct HostRules {
     /// The rule in an operator's words, for reasons.
     pub name: String,
     /// Its modules are private.
@@ -29,7 +29,7 @@ pub struct Rules {
     /// Whether plain http may be used.
     pub insecure: bool,
     /// Who we are to the repositories, if this rule says it.
-    pub login: Option<RouteLogin>,
+    pub login: Option<HostLogin>,
     /// The only host, or `host:port`, that `login` is for.
     pub host: Option<String>,
     /// Of one fetch.
@@ -49,35 +49,35 @@ pub struct Ssh {
 
 /// Who we are, as a route says it.
 #[derive(Clone, Debug)]
-pub enum RouteLogin {
+pub enum HostLogin {
     /// A name and a password or token.
     Fixed(Arc<Renewed<Login>>),
     /// A GitHub App, which has new tokens made.
     App(Arc<GithubApp>),
 }
 
-impl RouteLogin {
+impl HostLogin {
     /// A login was refused. Says whether another one can be had.
     pub async fn refused(&self, login: &Login) -> bool {
         match (self, login) {
-            (RouteLogin::App(app), Login::Basic { password, .. }) => app.forget(password),
-            (RouteLogin::App(_), Login::Bearer(_)) => false,
-            (RouteLogin::Fixed(own), _) => *own.refused().await != *login,
+            (HostLogin::App(app), Login::Basic { password, .. }) => app.forget(password),
+            (HostLogin::App(_), Login::Bearer(_)) => false,
+            (HostLogin::Fixed(own), _) => *own.refused().await != *login,
         }
     }
 
     /// Who that is, for people; the same however often tokens are made anew.
     pub(super) fn name(&self) -> String {
         match self {
-            RouteLogin::Fixed(own) => own.known().name().to_owned(),
-            RouteLogin::App(app) => format!("{app:?}"),
+            HostLogin::Fixed(own) => own.known().name().to_owned(),
+            HostLogin::App(app) => format!("{app:?}"),
         }
     }
 
-    pub(super) async fn login(&self) -> Result<Login, TokenError> {
+    pub(super) async fn login(&self) -> Result<Login, AppTokenError> {
         match self {
-            RouteLogin::Fixed(own) => Ok(Login::clone(&*own.get().await)),
-            RouteLogin::App(app) => Ok(Login::Basic {
+            HostLogin::Fixed(own) => Ok(Login::clone(&*own.get().await)),
+            HostLogin::App(app) => Ok(Login::Basic {
                 user: github::USER.to_owned(),
                 password: app.token().await?.secret().to_owned(),
             }),
@@ -97,7 +97,7 @@ pub struct Who {
 /// What a repository is asked for: by which rules, for modules of which hosts.
 #[derive(Clone, Debug)]
 pub struct Purpose {
-    pub rules: Arc<Rules>,
+    pub rules: Arc<HostRules>,
     /// The repository as modules name it.
     pub url: RepoUrl,
     /// Whether it is on the host that the modules' paths begin with.
@@ -116,18 +116,18 @@ impl Purpose {
     }
 }
 
-impl Rules {
+impl HostRules {
     /// Whose modules these rules are for.
-    pub fn party(&self) -> Party {
+    pub fn tenant(&self) -> Tenant {
         match self.private || self.route {
-            true => Party::Own,
-            false => Party::Strangers,
+            true => Tenant::Own,
+            false => Tenant::Strangers,
         }
     }
 
     /// What git may hold in memory during a fetch. Bytes.
     pub(super) fn memory(&self) -> Option<u64> {
-        (self.party() == Party::Strangers).then_some(FETCH_MEMORY)
+        (self.tenant() == Tenant::Strangers).then_some(FETCH_MEMORY)
     }
 
     /// What is sent to a page: the rule's own login only where it names the page's host itself.
@@ -145,7 +145,7 @@ impl Rules {
         }
     }
 
-    fn own_for_page(&self, url: &str) -> Option<&RouteLogin> {
+    fn own_for_page(&self, url: &str) -> Option<&HostLogin> {
         let url = Url::parse(url).ok()?;
         let named = self.host.is_some() && url.scheme() == "https" && self.is_for(&url);
         self.login.as_ref().filter(|_| named)
@@ -197,9 +197,9 @@ mod tests {
 
     #[test]
     fn c127_a_route_s_login_is_for_one_host() {
-        let rules = |host: Option<&str>| Rules {
+        let rules = |host: Option<&str>| HostRules {
             host: host.map(str::to_owned),
-            ..Rules::default()
+            ..HostRules::default()
         };
         let url = |text| Url::parse(text).unwrap();
         assert!(!rules(None).is_for(&url("https://a.example.com/x")));

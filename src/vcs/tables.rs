@@ -7,8 +7,8 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
-use super::party::Party;
 use super::refs::RefTable;
+use super::tenant::Tenant;
 
 /// What all tables of strangers' repositories may take. Bytes.
 const STRANGERS: u64 = 32 << 20;
@@ -27,20 +27,20 @@ pub struct Snapshot {
 }
 
 /// Which repository, by which rules.
-pub type Key = Arc<str>;
+pub type RepositoryKey = Arc<str>;
 
 #[derive(Clone)]
 struct ByBytes;
 
-impl Weighter<Key, Snapshot> for ByBytes {
-    fn weight(&self, key: &Key, snapshot: &Snapshot) -> u64 {
+impl Weighter<RepositoryKey, Snapshot> for ByBytes {
+    fn weight(&self, key: &RepositoryKey, snapshot: &Snapshot) -> u64 {
         key.len() as u64 + snapshot.table.weight()
     }
 }
 
 pub struct Tables {
-    strangers: Cache<Key, Snapshot, ByBytes>,
-    own: Cache<Key, Snapshot, ByBytes>,
+    strangers: Cache<RepositoryKey, Snapshot, ByBytes>,
+    own: Cache<RepositoryKey, Snapshot, ByBytes>,
 }
 
 impl Default for Tables {
@@ -53,21 +53,21 @@ impl Default for Tables {
 }
 
 impl Tables {
-    fn of(&self, party: Party) -> &Cache<Key, Snapshot, ByBytes> {
-        match party {
-            Party::Strangers => &self.strangers,
-            Party::Own => &self.own,
+    fn of(&self, tenant: Tenant) -> &Cache<RepositoryKey, Snapshot, ByBytes> {
+        match tenant {
+            Tenant::Strangers => &self.strangers,
+            Tenant::Own => &self.own,
         }
     }
 
     /// What was last known.
-    pub fn get(&self, party: Party, key: &Key) -> Option<Snapshot> {
-        self.of(party).get(key)
+    pub fn get(&self, tenant: Tenant, key: &RepositoryKey) -> Option<Snapshot> {
+        self.of(tenant).get(key)
     }
 
     /// Something newer is known.
-    pub fn put(&self, party: Party, key: &Key, snapshot: Snapshot) {
-        self.of(party).insert(Arc::clone(key), snapshot);
+    pub fn put(&self, tenant: Tenant, key: &RepositoryKey, snapshot: Snapshot) {
+        self.of(tenant).insert(Arc::clone(key), snapshot);
     }
 }
 
@@ -87,14 +87,14 @@ mod tests {
             table: Arc::clone(&table),
             at: Instant::now(),
         };
-        let private: Key = "private".into();
-        tables.put(Party::Own, &private, snapshot(0));
+        let private: RepositoryKey = "private".into();
+        tables.put(Tenant::Own, &private, snapshot(0));
         for n in 0..100 {
-            let key: Key = n.to_string().into();
-            tables.put(Party::Strangers, &key, snapshot(n));
-            assert!(tables.get(Party::Strangers, &key).is_some());
+            let key: RepositoryKey = n.to_string().into();
+            tables.put(Tenant::Strangers, &key, snapshot(n));
+            assert!(tables.get(Tenant::Strangers, &key).is_some());
         }
         assert!(tables.strangers.weight() <= STRANGERS);
-        assert!(tables.get(Party::Own, &private).is_some());
+        assert!(tables.get(Tenant::Own, &private).is_some());
     }
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use super::git::{Access, Git, GitError, Output};
-use super::mirror::{Listing, Mirror, MirrorError, MirrorKey, Remote};
-use super::party::Party;
+use super::git::{Git, GitAccess, GitError, Output};
+use super::mirror::{Mirror, MirrorError, MirrorKey, RefsLimit, Remote};
 use super::refs::{ObjectId, RefTable};
+use super::tenant::Tenant;
 use super::workspace::Workspace;
 
 /// A repository made by a script, and a mirror of it.
@@ -17,7 +17,7 @@ pub(super) struct Scene {
     pub(super) dir: tempfile::TempDir,
     pub(super) mirror: Arc<Mirror>,
     pub(super) url: String,
-    pub(super) access: Access,
+    pub(super) access: GitAccess,
     pub(super) space: Workspace,
 }
 
@@ -55,9 +55,9 @@ pub(super) fn scene(script: &str) -> Scene {
     let environment = |name: &str| (name == "PATH").then(|| std::env::var_os("PATH")).flatten();
     let git = Git::new("git".into(), home, 4, Default::default(), environment);
     let url = format!("file://{}", dir.path().join("r").display());
-    let access = Access {
+    let access = GitAccess {
         folders: true,
-        ..Access::default()
+        ..GitAccess::default()
     };
     let mirror = Mirror::new(git, &dir.path().join("mirrors"), &key(&url), 1 << 20);
     Scene {
@@ -74,7 +74,7 @@ pub(super) fn key(url: &str) -> MirrorKey {
     MirrorKey {
         url: url.to_owned(),
         identity: String::new(),
-        party: Party::Strangers,
+        tenant: Tenant::Strangers,
     }
 }
 
@@ -97,7 +97,7 @@ impl Scene {
 
     pub(super) async fn refs(&self) -> Result<RefTable, MirrorError> {
         self.mirror
-            .refs(self.remote(), Listing::of(Party::Strangers))
+            .refs(self.remote(), RefsLimit::of(Tenant::Strangers))
             .await
     }
 

@@ -12,7 +12,7 @@ use url::Url;
 
 use super::guard::{Barred, Guard};
 use super::reserved::Reserved;
-use super::resolve::{Page, PageError};
+use super::resolve::{MetaPage, PageError};
 use crate::coding;
 use crate::credentials::Credentials;
 
@@ -28,10 +28,10 @@ const BEGINNINGS: [&[u8]; 2] = [b"# service=git-upload-pack", b"version 2"];
 const BEGINNING: usize = 32;
 
 /// Gives a client, made when it is first needed: it takes memory and time.
-pub type MakeClient = Arc<dyn Fn() -> Result<Connections, String> + Send + Sync>;
+pub type MakeClient = Arc<dyn Fn() -> Result<HostConnections, String> + Send + Sync>;
 
 /// A client with the connections that it has.
-pub struct Connections {
+pub struct HostConnections {
     pub client: reqwest::Client,
     /// Has all later requests go onto new connections: one of these may have died without a word.
     pub leave_behind: Box<dyn FnOnce() + Send>,
@@ -77,7 +77,7 @@ impl Web {
     }
 
     /// Gets a page, as who we are by `own` or else by what is known of its host. What may pass is asked for once more.
-    pub async fn page(&self, url: &str, own: Option<HeaderValue>) -> Result<Page, PageError> {
+    pub async fn page(&self, url: &str, own: Option<HeaderValue>) -> Result<MetaPage, PageError> {
         let began = Instant::now();
         let mut first = self.page_once(url, own.clone()).await;
         if own.is_none() && first.as_ref().is_ok_and(|page| page.status == 401) {
@@ -101,8 +101,8 @@ impl Web {
     async fn as_renewed(
         &self,
         url: &str,
-        refused: Result<Page, PageError>,
-    ) -> Result<Page, PageError> {
+        refused: Result<MetaPage, PageError>,
+    ) -> Result<MetaPage, PageError> {
         let Ok(parsed) = Url::parse(url) else {
             return refused;
         };
@@ -113,7 +113,7 @@ impl Web {
         }
     }
 
-    async fn page_once(&self, url: &str, own: Option<HeaderValue>) -> Result<Page, PageError> {
+    async fn page_once(&self, url: &str, own: Option<HeaderValue>) -> Result<MetaPage, PageError> {
         let url = self.permitted(url).await?;
         let login = match own {
             Some(own) => Some(own),
@@ -139,7 +139,7 @@ impl Web {
                     true => coding::beginning(&body, self.max_page as u64).into(),
                     false => body.freeze(),
                 };
-                Ok(Page { status, body })
+                Ok(MetaPage { status, body })
             }
             Ok(Err(error)) => Err(page_error(&error)),
             Err(_) => Err(PageError::Timeout),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::party::Party;
+use super::tenant::Tenant;
 
 /// Bytes that may be written before the reserve is touched.
 pub type Left = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -83,10 +83,10 @@ impl Workspace {
     }
 
     /// A slot for one of the few large trees that may be held in memory.
-    pub async fn large(&self, party: Party) -> Option<OwnedSemaphorePermit> {
-        let slots = match party {
-            Party::Strangers => &self.strangers,
-            Party::Own => &self.own,
+    pub async fn large(&self, tenant: Tenant) -> Option<OwnedSemaphorePermit> {
+        let slots = match tenant {
+            Tenant::Strangers => &self.strangers,
+            Tenant::Own => &self.own,
         };
         Arc::clone(slots).acquire_owned().await.ok()
     }

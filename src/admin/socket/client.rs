@@ -41,7 +41,7 @@ pub enum AskError {
 }
 
 /// A server that was asked.
-pub struct Asked<O: Operation> {
+pub struct PendingReply<O: Operation> {
     /// Its version, if that is another one.
     pub other_version: Option<String>,
     /// What it tells. If that ends without `Done` or `Failed`, the server has ended.
@@ -57,7 +57,7 @@ pub async fn is_served(data_dir: &Path) -> io::Result<bool> {
 pub async fn ask<O: Operation>(
     data_dir: &Path,
     operation: &O,
-) -> Result<Option<Asked<O>>, AskError> {
+) -> Result<Option<PendingReply<O>>, AskError> {
     let connected = place::connect(data_dir).await.map_err(FrameError::from)?;
     let Some(stream) = connected else {
         return Ok(None);
@@ -109,7 +109,7 @@ pub async fn ask<O: Operation>(
             }
         }
     });
-    Ok(Some(Asked {
+    Ok(Some(PendingReply {
         other_version,
         events,
     }))

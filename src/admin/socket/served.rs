@@ -9,7 +9,7 @@ use crate::admin::error::{AdminError, ErrorKind};
 use crate::admin::first_seen::{FirstSeenAccept, FirstSeenList, FirstSeenRemove};
 use crate::admin::index::{IndexDump, IndexVerify};
 use crate::admin::operation::{BEHIND, Event, EventOf, Never, Operation, perform};
-use crate::admin::service::Service;
+use crate::admin::service::AdminService;
 use crate::admin::sumdb::{SumdbAcknowledge, SumdbStatus, SumdbVerify};
 use crate::admin::token::{TokenList, TokenNew, TokenRevoke};
 
@@ -18,7 +18,7 @@ macro_rules! served {
         /// Carries out what is asked for, and sends what comes of it.
         pub async fn serve(
             request: &Request,
-            service: &Service,
+            service: &AdminService,
             read: &mut FrameReader,
             write: &mut FrameWriter,
             stop: &CancellationToken,
@@ -57,14 +57,14 @@ pub async fn fail(write: &mut FrameWriter, kind: ErrorKind, text: &str) -> Resul
 
 async fn carry_out<O>(
     request: &Request,
-    service: &Service,
+    service: &AdminService,
     read: &mut FrameReader,
     write: &mut FrameWriter,
     stop: &CancellationToken,
 ) -> Result<(), FrameError>
 where
     O: Operation,
-    Service: AsRef<O::On>,
+    AdminService: AsRef<O::On>,
 {
     let input = request.input.get();
     let operation: O = match serde_json::from_str(input) {

@@ -15,7 +15,7 @@ use super::frames::{FrameError, FrameReader, Greeting, LONGEST_REQUEST, Request,
 use super::place;
 use super::served;
 use crate::admin::error::ErrorKind;
-use crate::admin::service::Service;
+use crate::admin::service::AdminService;
 use crate::kit::tasks::Job;
 
 /// How long a request may take to arrive.
@@ -36,7 +36,7 @@ pub fn listen(data_dir: &Path) -> io::Result<Socket> {
 /// Answers commands that come through a socket.
 pub struct SocketServer {
     pub socket: Socket,
-    pub service: Service,
+    pub service: AdminService,
 }
 
 impl Job for SocketServer {
@@ -77,7 +77,7 @@ impl Job for SocketServer {
 
 async fn answer(
     stream: UnixStream,
-    service: &Service,
+    service: &AdminService,
     running: &Semaphore,
     stop: &CancellationToken,
 ) -> Result<(), FrameError> {

@@ -8,7 +8,7 @@ use crate::upstream::ChainSpec;
 
 /// How much it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weight {
+pub enum NoteLevel {
     /// It is as it should be.
     Fine,
     /// Somebody should know.
@@ -21,7 +21,7 @@ pub enum Weight {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
     /// How much it matters.
-    pub weight: Weight,
+    pub weight: NoteLevel,
     /// A sentence or two.
     pub text: String,
 }
@@ -65,7 +65,7 @@ impl Chosen {
             tracing::info!(%chain, from, "upstream chain");
         }
         match &self.note {
-            Some(note) if note.weight == Weight::Fine => tracing::info!("{}", note.text),
+            Some(note) if note.weight == NoteLevel::Fine => tracing::info!("{}", note.text),
             Some(note) => tracing::warn!("{}", note.text),
             None => {}
         }

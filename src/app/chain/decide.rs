@@ -2,27 +2,30 @@
 
 use url::Url;
 
-use super::chosen::{Chosen, Note, Weight};
+use super::chosen::{Chosen, Note, NoteLevel};
 use super::memory::{Memory, Remembered};
-use crate::upstream::{ChainSpec, Origin};
+use crate::upstream::{ChainSpec, SettingOrigin};
 
 /// How an operator settles it.
 const SETTLE: &str = "--upstream CHAIN (LARDER_UPSTREAM, upstream.chain)";
 
 /// What the toolchain says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
+pub struct ToolchainSetting {
     /// The first chain that can be used, without ourselves, and as it stands there.
-    pub usable: Option<(ChainSpec, String, Origin)>,
+    pub usable: Option<(ChainSpec, String, SettingOrigin)>,
     /// What names this server and goes before that, or is that.
-    pub own: Option<Origin>,
+    pub own: Option<SettingOrigin>,
     /// What cannot be read, and why; nothing behind it was looked at.
-    pub broken: Option<(Origin, String)>,
+    pub broken: Option<(SettingOrigin, String)>,
 }
 
 /// What the toolchain says, and whether it names us.
-pub fn look(settings: Vec<(String, Origin)>, is_self: &dyn Fn(&Url) -> bool) -> Found {
-    let mut found = Found::default();
+pub fn look(
+    settings: Vec<(String, SettingOrigin)>,
+    is_self: &dyn Fn(&Url) -> bool,
+) -> ToolchainSetting {
+    let mut found = ToolchainSetting::default();
     for (text, origin) in settings {
         let chain = match ChainSpec::parse(&text) {
             Ok(chain) => chain,
@@ -44,8 +47,8 @@ pub fn look(settings: Vec<(String, Origin)>, is_self: &dyn Fn(&Url) -> bool) -> 
 
 /// Which chain it is. What somebody has set goes before what came with the toolchain; of two that somebody has set, the
 /// one that was there first stays: the later one is more likely to be about a `go` command than about this server.
-pub fn decide(memory: &Memory, found: Found, is_self: &dyn Fn(&Url) -> bool) -> Chosen {
-    let Found {
+pub fn decide(memory: &Memory, found: ToolchainSetting, is_self: &dyn Fn(&Url) -> bool) -> Chosen {
+    let ToolchainSetting {
         usable,
         own,
         broken,
@@ -83,21 +86,22 @@ pub fn decide(memory: &Memory, found: Found, is_self: &dyn Fn(&Url) -> bool) -> 
         },
         chain,
     };
-    let fresh = |(chain, text, from): (ChainSpec, String, Origin), note: Option<Note>| Chosen {
-        from: from.to_string(),
-        note,
-        as_toolchain: own.as_ref().is_none_or(|own| *own == from),
-        memory: Memory {
-            found: Some(Remembered {
-                chain: text,
-                from,
-                used: true,
-                at: 0,
-            }),
-            told: None,
-        },
-        chain,
-    };
+    let fresh =
+        |(chain, text, from): (ChainSpec, String, SettingOrigin), note: Option<Note>| Chosen {
+            from: from.to_string(),
+            note,
+            as_toolchain: own.as_ref().is_none_or(|own| *own == from),
+            memory: Memory {
+                found: Some(Remembered {
+                    chain: text,
+                    from,
+                    used: true,
+                    at: 0,
+                }),
+                told: None,
+            },
+            chain,
+        };
     let note = |weight, text| Some(Note { weight, text });
     let alone = |chain: ChainSpec, from: &str, note: Option<Note>| Chosen {
         chain,
@@ -118,14 +122,18 @@ pub fn decide(memory: &Memory, found: Found, is_self: &dyn Fn(&Url) -> bool) -> 
                     "{text}. This server goes on with {}, which it found before in {}. Mend that, or say {SETTLE}.",
                     known.0, known.1.from
                 );
-                stays(known, note(Weight::Fault, text))
+                stays(known, note(NoteLevel::Fault, text))
             }
             None => {
                 let text = format!(
                     "{text}. So that no name goes where it should not, no upstream is asked. Mend that, or say {SETTLE}."
                 );
                 let chain = ChainSpec::off();
-                alone(chain, "nothing that can be used", note(Weight::Fault, text))
+                alone(
+                    chain,
+                    "nothing that can be used",
+                    note(NoteLevel::Fault, text),
+                )
             }
         };
     }
@@ -136,11 +144,11 @@ pub fn decide(memory: &Memory, found: Found, is_self: &dyn Fn(&Url) -> bool) -> 
         return match (usable, own.as_ref(), &told) {
             (Some(usable), None, _) => {
                 let text = dropped(&usable.0);
-                fresh(usable, text.and_then(|text| note(Weight::Warning, text)))
+                fresh(usable, text.and_then(|text| note(NoteLevel::Warning, text)))
             }
             (Some(usable), Some(own), _) if partly => {
                 let text = format!("{own} names this server; of it, {} is left", usable.0);
-                fresh(usable, note(Weight::Fine, text))
+                fresh(usable, note(NoteLevel::Fine, text))
             }
             (_, Some(own), Some((chain, told))) => {
                 let text = format!(
@@ -148,7 +156,7 @@ pub fn decide(memory: &Memory, found: Found, is_self: &dyn Fn(&Url) -> bool) -> 
                     told.by
                 );
                 let from = format!("the last start, {}", told.by);
-                let mut chosen = alone(chain.clone(), &from, note(Weight::Warning, text));
+                let mut chosen = alone(chain.clone(), &from, note(NoteLevel::Warning, text));
                 chosen.memory.told = memory.told.clone();
                 chosen
             }
@@ -157,21 +165,25 @@ pub fn decide(memory: &Memory, found: Found, is_self: &dyn Fn(&Url) -> bool) -> 
                     "the Go toolchain is set to this server itself ({own}); using {}, {}. If it was set to something else before, say so: {SETTLE}.",
                     usable.0, usable.2
                 );
-                fresh(usable, note(Weight::Warning, text))
+                fresh(usable, note(NoteLevel::Warning, text))
             }
             (None, Some(own), None) => {
                 let text = format!(
                     "the Go toolchain is set to this server itself ({own}), and nothing else says where modules come from; using direct. To settle it: {SETTLE}."
                 );
                 let chain = ChainSpec::direct();
-                alone(chain, "nothing says otherwise", note(Weight::Warning, text))
+                alone(
+                    chain,
+                    "nothing says otherwise",
+                    note(NoteLevel::Warning, text),
+                )
             }
             (None, None, _) => {
                 let text = format!(
                     "no Go toolchain says where modules come from; they come straight from their repositories. To use a proxy: {SETTLE}."
                 );
                 let chain = ChainSpec::direct();
-                alone(chain, "nothing says otherwise", note(Weight::Fine, text))
+                alone(chain, "nothing says otherwise", note(NoteLevel::Fine, text))
             }
         };
     };
@@ -179,7 +191,7 @@ pub fn decide(memory: &Memory, found: Found, is_self: &dyn Fn(&Url) -> bool) -> 
     match usable {
         Some(now) if now.0 == known.0 && own.is_none() => {
             let text = dropped(&now.0);
-            let mut chosen = fresh(now, text.and_then(|text| note(Weight::Warning, text)));
+            let mut chosen = fresh(now, text.and_then(|text| note(NoteLevel::Warning, text)));
             if let Some(found) = &mut chosen.memory.found
                 && found.from == known.1.from
             {
@@ -193,14 +205,14 @@ pub fn decide(memory: &Memory, found: Found, is_self: &dyn Fn(&Url) -> bool) -> 
                 "the chain is {} from now on ({}); until now it was {} ({}). To settle it whatever the Go toolchain is set to: {SETTLE}.",
                 now.0, now.2, known.0, known.1.from
             );
-            fresh(now, note(Weight::Fault, text))
+            fresh(now, note(NoteLevel::Fault, text))
         }
         Some(now) if own.is_none() => {
             let text = format!(
                 "the Go toolchain is set to {} now ({}), but this server goes on with {}, which it found before ({}). To settle it: --upstream {} for the new one, --upstream {} for the old one.",
                 now.0, now.2, known.0, known.1.from, now.0, known.0
             );
-            stays(known, note(Weight::Fault, text))
+            stays(known, note(NoteLevel::Fault, text))
         }
         _ => {
             let text = own.map(|own| {
@@ -214,10 +226,10 @@ pub fn decide(memory: &Memory, found: Found, is_self: &dyn Fn(&Url) -> bool) -> 
             };
             let note = match text {
                 Some(text) => match dropped(&known.0) {
-                    Some(dropped) => note(Weight::Warning, format!("{text}. But {dropped}")),
-                    None => note(Weight::Fine, text),
+                    Some(dropped) => note(NoteLevel::Warning, format!("{text}. But {dropped}")),
+                    None => note(NoteLevel::Fine, text),
                 },
-                None => note(Weight::Warning, gone()),
+                None => note(NoteLevel::Warning, gone()),
             };
             stays(known, note)
         }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::store::SideFile;
-use crate::upstream::Origin;
+use crate::upstream::SettingOrigin;
 
 /// No honest file is larger. Bytes.
 const LARGEST: u64 = 64 << 10;
@@ -22,7 +22,7 @@ pub struct Memory {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remembered {
     pub chain: String,
-    pub from: Origin,
+    pub from: SettingOrigin,
     /// Whether a server has fetched by it, rather than by what its operator said.
     #[serde(default)]
     pub used: bool,

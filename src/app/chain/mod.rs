@@ -13,9 +13,9 @@ use url::Url;
 use crate::clock::Timestamp;
 use crate::config::{ConfigErrors, Environment, Loaded};
 use crate::store::SideFile;
-use crate::upstream::{ChainSpec, Origin, Toolchain};
+use crate::upstream::{ChainSpec, SettingOrigin, Toolchain};
 use chosen::Note;
-pub use chosen::{Chosen, Weight};
+pub use chosen::{Chosen, NoteLevel};
 use decide::{decide, look};
 use memory::{Memory, Remembered};
 pub use ourselves::Ourselves;
@@ -61,7 +61,7 @@ pub async fn choose_chain(env: &Environment, mut ourselves: Ourselves, file: &Si
     if settings.is_empty()
         && let Some(text) = toolchain.ask_go("GOPROXY").await
     {
-        settings.push((text, Origin::GoCommand));
+        settings.push((text, SettingOrigin::GoCommand));
     }
     let texts = settings.iter().map(|(text, _)| text.clone());
     let remembered = memory.found.iter().map(|it| it.chain.clone());
@@ -78,7 +78,7 @@ pub async fn choose_chain(env: &Environment, mut ourselves: Ourselves, file: &Si
         if let Some(note) = &chosen.note {
             text = format!("{text}; {}", note.text);
         }
-        let weight = Weight::Warning;
+        let weight = NoteLevel::Warning;
         chosen.note = Some(Note { weight, text });
     }
     chosen

@@ -13,7 +13,7 @@ use crate::app;
 use crate::clock::SharedClock;
 use crate::config::{Environment, Overrides, load};
 use crate::gomod::ModulePath;
-use world::World;
+use world::DoctorContext;
 
 /// `larder doctor`.
 #[derive(Args)]
@@ -67,7 +67,7 @@ pub fn run(command: &DoctorCommand, env: &Environment, clock: &SharedClock) -> E
         Ok(folder) => folder,
         Err(error) => return exit::fail(exit::OURS, &error),
     };
-    let world = World {
+    let world = DoctorContext {
         loaded: &loaded,
         env,
         clock,

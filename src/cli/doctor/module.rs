@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::world::World;
+use super::world::DoctorContext;
 use crate::app::{self, UpstreamMaker};
 use crate::clock::SharedClock;
 use crate::engine::{Chain, FetchRequest};
@@ -14,14 +14,14 @@ use crate::kit::FetchContext;
 use crate::policy::RouteDecision;
 use crate::protocol::{Key, Meta, MetaKey};
 use crate::upstream::ChainSpec;
-use crate::vcs::direct::{Lodging, Place, Question, Way};
+use crate::vcs::direct::{DirectProfile, DirectQuery, Location, RepositoryModule};
 
 /// Versions that are shown.
 const SHOWN: usize = 8;
 
 /// Prints everything about a module; false if it is not to be had.
 pub async fn explain(
-    world: &World<'_>,
+    world: &DoctorContext<'_>,
     module: &ModulePath,
     wanted: Option<&str>,
 ) -> Result<bool, app::StartError> {
@@ -95,13 +95,13 @@ pub async fn explain(
 async fn by_git(
     maker: &UpstreamMaker,
     clock: &SharedClock,
-    way: &Arc<Way>,
+    profile: &Arc<DirectProfile>,
     module: &ModulePath,
     wanted: Option<&str>,
 ) -> bool {
-    let at_proxy = match way.place(module).await {
-        Ok(Place::Repository(lodging)) => Some(repository(&lodging, clock, wanted).await),
-        Ok(Place::Proxy(url)) => {
+    let at_proxy = match profile.place(module).await {
+        Ok(Location::Repository(hosted)) => Some(repository(&hosted, clock, wanted).await),
+        Ok(Location::Proxy(url)) => {
             say!("  module proxy    {url}  (as its page says)");
             None
         }
@@ -110,29 +110,29 @@ async fn by_git(
     match at_proxy {
         Some(healthy) => healthy,
         None => {
-            let chain = maker.chain(&ChainSpec::direct(), way);
+            let chain = maker.chain(&ChainSpec::direct(), profile);
             by_chain(&chain, module, wanted).await
         }
     }
 }
 
-async fn repository(lodging: &Lodging, clock: &SharedClock, wanted: Option<&str>) -> bool {
-    say!("  repository      {}", lodging.url());
-    if !lodging.folder().is_empty() {
-        say!("  folder          {}", lodging.folder());
+async fn repository(hosted: &RepositoryModule, clock: &SharedClock, wanted: Option<&str>) -> bool {
+    say!("  repository      {}", hosted.url());
+    if !hosted.folder().is_empty() {
+        say!("  folder          {}", hosted.folder());
     }
-    match lodging.who().await {
+    match hosted.who().await {
         Ok(Some(who)) => say!(
             "  credential      {} (by {}), ********",
             who.login.name(),
             who.written
         ),
-        Ok(None) if lodging.url().scheme().is_ssh() => say!("  credential      ssh"),
+        Ok(None) if hosted.url().scheme().is_ssh() => say!("  credential      ssh"),
         Ok(None) => say!("  credential      none: it is asked as nobody"),
         Err(error) => return trouble("credential", &error.to_string()),
     }
     let began = clock.instant();
-    match lodging.ask(Question::List).await {
+    match hosted.ask(DirectQuery::List).await {
         Ok(list) => {
             say!(
                 "  reachable       yes ({} ms)",

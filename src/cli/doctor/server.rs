@@ -9,9 +9,9 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::super::whereabouts;
-use super::world::World;
+use super::world::DoctorContext;
 use crate::admin;
-use crate::app::{self, UpstreamMaker, Weight};
+use crate::app::{self, NoteLevel, UpstreamMaker};
 use crate::clock::SharedClock;
 use crate::config::{Environment, Loaded};
 use crate::engine::Network;
@@ -25,8 +25,8 @@ use crate::vcs::git::Git;
 const REACH: Duration = Duration::from_secs(10);
 
 /// Prints everything; false if something will not work.
-pub async fn report(world: &World<'_>) -> Result<bool, app::StartError> {
-    let World {
+pub async fn report(world: &DoctorContext<'_>) -> Result<bool, app::StartError> {
+    let DoctorContext {
         loaded, env, clock, ..
     } = *world;
     let config = &loaded.config;
@@ -62,9 +62,9 @@ pub async fn report(world: &World<'_>) -> Result<bool, app::StartError> {
     say!("  chain           {}  ({})", chosen.chain, chosen.from);
     if let Some(note) = &chosen.note {
         match note.weight {
-            Weight::Fine => say!("                  {}", note.text),
-            Weight::Warning => say!("                  warning: {}", note.text),
-            Weight::Fault => {
+            NoteLevel::Fine => say!("                  {}", note.text),
+            NoteLevel::Warning => say!("                  warning: {}", note.text),
+            NoteLevel::Fault => {
                 healthy = false;
                 let text = format!("NOT SETTLED: {}", note.text);
                 say!("                  {}", red(&text, env));
@@ -267,7 +267,7 @@ async fn databases(
     }
     let mut healthy = true;
     for spec in specs {
-        let (_sender, ways) = watch::channel(Some(maker.ways(chain, &spec)));
+        let (_sender, ways) = watch::channel(Some(maker.profiles(chain, &spec)));
         let network = Network::new(ways, REACH);
         let head = match timeout(REACH * 2, network.latest()).await {
             Ok(Ok(note)) => {

@@ -10,7 +10,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::vcs::workspace::Folders;
 
 /// Where this runs.
-pub struct World<'a> {
+pub struct DoctorContext<'a> {
     pub loaded: &'a Loaded,
     pub env: &'a Environment,
     pub clock: &'a SharedClock,
@@ -18,7 +18,7 @@ pub struct World<'a> {
     pub folder: &'a Path,
 }
 
-impl World<'_> {
+impl DoctorContext<'_> {
     /// The chain that a start with these settings would use.
     pub async fn chain(&self) -> Result<Chosen, app::StartError> {
         let config = &self.loaded.config;

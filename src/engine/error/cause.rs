@@ -267,8 +267,8 @@ impl Cause {
             Cause::TooLargeThere { .. }
             | Cause::UnusableZip { .. }
             | Cause::HadFromThere { .. } => Class::Upstream,
-            Cause::BadZip { .. } | Cause::Mismatch { .. } => Class::Rejected,
-            Cause::UnknownToDatabase { .. } => Class::Unvouched,
+            Cause::BadZip { .. } | Cause::Mismatch { .. } => Class::VerificationFailed,
+            Cause::UnknownToDatabase { .. } => Class::UnknownToDatabase,
             Cause::Unverifiable { source, .. } => match database::class(source) {
                 // It is the database that is refused, not the module.
                 Class::Refused => Class::Upstream,
@@ -276,7 +276,7 @@ impl Cause {
             },
             Cause::Database { source, .. } => database::class(source),
             Cause::DerivedTooSlowly(_) => Class::Timeout,
-            Cause::Store(_) | Cause::Internal(_) => Class::Ours,
+            Cause::Store(_) | Cause::Internal(_) => Class::Internal,
             #[cfg(test)]
             Cause::Scripted { class, .. } => *class,
         }
@@ -472,7 +472,7 @@ impl EngineError {
     /// What its sources say of what to do, a line each.
     pub fn told(&self) -> Vec<String> {
         match &*self.cause {
-            Cause::Direct { source, .. } if self.class() != Class::Ours => {
+            Cause::Direct { source, .. } if self.class() != Class::Internal => {
                 let text = source.to_string();
                 text.lines().skip(1).map(str::to_owned).collect()
             }
@@ -608,7 +608,7 @@ impl OriginError {
 
     /// What larder cannot store from one origin it cannot store from another.
     pub(in crate::engine) fn is_ours(&self) -> bool {
-        self.error.class() == Class::Ours
+        self.error.class() == Class::Internal
     }
 
     /// Whether it was there once, and will not be again.

@@ -15,9 +15,9 @@ pub enum Class {
     /// It is given out to those who show a token: 401.
     Unauthorized,
     /// What came failed verification: 502.
-    Rejected,
+    VerificationFailed,
     /// No checksum database knows it: 502.
-    Unvouched,
+    UnknownToDatabase,
     /// An upstream is at fault: 502.
     Upstream,
     /// We are doing as much as we may: 503.
@@ -29,7 +29,7 @@ pub enum Class {
     /// An upstream leads back to this server: 508, which no other server asks again for.
     Loop,
     /// Our own fault: 500.
-    Ours,
+    Internal,
 }
 
 /// How old something is that is said again.

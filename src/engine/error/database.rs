@@ -23,9 +23,9 @@ pub(super) fn class(error: &SumdbError) -> Class {
         SumdbError::Forged(_)
         | SumdbError::Inconsistent(_)
         | SumdbError::Fork(_)
-        | SumdbError::Alarmed(_) => Class::Rejected,
+        | SumdbError::Alarmed(_) => Class::VerificationFailed,
         SumdbError::Overloaded => Class::Overloaded,
-        SumdbError::Store(_) => Class::Ours,
+        SumdbError::Store(_) => Class::Internal,
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) fn class(error: &DirectError) -> Class {
             }
             PackError::NoRoom => Class::Unavailable,
             PackError::Git(_) | PackError::Archive(_) | PackError::List => Class::Upstream,
-            PackError::Disk(_) | PackError::Gone => Class::Ours,
+            PackError::Disk(_) | PackError::Gone => Class::Internal,
         },
     }
 }
@@ -47,7 +47,7 @@ pub(super) fn text(what: &str, error: &DirectError) -> String {
     let text = error.to_string();
     let first = text.lines().next().unwrap_or_default();
     match class(error) {
-        Class::Ours => format!("{what}: larder could not make the zip"),
+        Class::Internal => format!("{what}: larder could not make the zip"),
         Class::Absent { .. } => format!("not found: {what}: {first}"),
         _ => format!("{what}: {first}"),
     }

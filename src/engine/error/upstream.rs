@@ -40,7 +40,7 @@ pub(super) fn class(error: &SourceError) -> Class {
         Failure::Limited { .. } => Class::Unavailable,
         Failure::Timeout(_) => Class::Timeout,
         Failure::Crowded => Class::Overloaded,
-        Failure::Sink(SinkError::Store(_)) => Class::Ours,
+        Failure::Sink(SinkError::Store(_)) => Class::Internal,
         _ => Class::Upstream,
     }
 }

@@ -13,7 +13,7 @@ use crate::engine::error::{Class, EngineError};
 use crate::engine::memory::CachedFile;
 use crate::engine::origins::PATIENCE;
 use crate::engine::slow::Look;
-use crate::flights::Place;
+use crate::flights::FlightEntry;
 use crate::kit::FetchContext;
 use crate::protocol::{FileKey, Key};
 
@@ -73,7 +73,10 @@ impl RetryDecision {
         };
         let until = since + PATIENCE;
         // Its content would be the same.
-        let is_judged = matches!(error.class(), Class::Rejected | Class::Unvouched);
+        let is_judged = matches!(
+            error.class(),
+            Class::VerificationFailed | Class::UnknownToDatabase
+        );
         if is_judged || until < Instant::now() + Self::LEAST {
             return RetryDecision::Final;
         }
@@ -94,7 +97,7 @@ impl Engine {
         self: &Arc<Self>,
         key: &FileKey,
         context: &RequestContext,
-        place: Place<FlightKey<FileKey>, P>,
+        place: FlightEntry<FlightKey<FileKey>, P>,
         flight: F,
     ) -> impl Future<Output = ()> + Send + use<F, P> {
         let (engine, key, context) = (Arc::clone(self), key.clone(), context.forked());
@@ -109,7 +112,7 @@ impl Engine {
         self: &Arc<Self>,
         key: &FileKey,
         context: &RequestContext,
-        place: Place<FlightKey<FileKey>, P>,
+        place: FlightEntry<FlightKey<FileKey>, P>,
         flight: &F,
     ) {
         // Another flight may have landed between this one's client's look at what is kept and its start.

@@ -36,10 +36,10 @@ impl Engine {
             return Ok(None);
         };
         let verified = kept.record.verified;
-        if !self.voucher.allows(key, verified, context) {
+        if !self.verifier.allows(key, verified, context) {
             return Ok(None);
         }
-        let in_memory = matches!(kept.content, store::Content::Bytes(_));
+        let in_memory = matches!(kept.content, store::KeptContent::Bytes(_));
         let mut file = CachedFile::new(&kept.record, kept.content, Some(validity));
         if kept.record.size > WORTH_A_FILE
             && in_memory

@@ -14,7 +14,7 @@ use super::context::RequestContext;
 use super::error::{Cause, Class, EngineError};
 use super::origins::Chain;
 use crate::protocol::{FileKey, Key, Kind};
-pub use zip::{Hashers, Progress, ZipFlight};
+pub use zip::{Hashers, ZipFlight, ZipProgress};
 
 impl Engine {
     /// Answers for an immutable file.
@@ -69,11 +69,11 @@ impl Engine {
         // Of whoever came first; others may wait as well.
         let request_id = context.fetch.request_id.as_deref();
         match error.class() {
-            Class::Unvouched => {
+            Class::UnknownToDatabase => {
                 self.metrics.rejected.inc();
                 tracing::warn!(file = %key, %error, request_id, "refused: no checksum database knows it");
             }
-            Class::Rejected => {
+            Class::VerificationFailed => {
                 self.metrics.rejected.inc();
                 tracing::error!(file = %key, %error, upstream = error.upstream(), request_id, "a fetched file failed verification");
             }

@@ -16,8 +16,8 @@ use crate::engine::fetched::FetchedFile;
 use crate::engine::memory::CachedFile;
 use crate::engine::origins::{FetchRequest, Reply};
 use crate::engine::slow::Look;
-use crate::engine::vouch::Vouched;
-use crate::flights::{Outcome, outcome};
+use crate::engine::verifier::FileVerification;
+use crate::flights::{FlightOutcome, outcome};
 use crate::gomod::dirhash::hash_go_mod;
 use crate::protocol::{FileKey, Key, Kind};
 use crate::store::{self, Companions, FileRecord, Room, Sha256};
@@ -51,7 +51,7 @@ impl Engine {
         self: &Arc<Self>,
         key: &FileKey,
         context: &RequestContext,
-    ) -> Option<Outcome<Result<FetchedFile, EngineError>>> {
+    ) -> Option<FlightOutcome<Result<FetchedFile, EngineError>>> {
         self.small_flights
             .join(&context.flight(key), &context.fetch.priority, |place| {
                 let (fetched, receiver) = watch::channel(None);
@@ -65,11 +65,11 @@ impl Engine {
         key: &FileKey,
         context: &RequestContext,
     ) -> Result<Verified, EngineError> {
-        let vouching = (key.kind == Kind::Mod).then(|| self.voucher.begin(key, context));
-        if let Some(vouching) = &vouching
+        let verification = (key.kind == Kind::Mod).then(|| self.verifier.begin(key, context));
+        if let Some(verification) = &verification
             && self.has_sibling(key).await
         {
-            vouching.found();
+            verification.found();
         }
         let as_key = Key::File(key.clone());
         let chain = self.chain_for(context).await;
@@ -82,9 +82,9 @@ impl Engine {
             self.prefetch.arrived(key, &body);
         }
         let h1 = (key.kind == Kind::Mod).then(|| hash_go_mod(&body));
-        let vouched = match (vouching, &h1) {
-            (Some(vouching), Some(h1)) => vouching.verdict(h1, &from).await?,
-            _ => Vouched {
+        let vouched = match (verification, &h1) {
+            (Some(verification), Some(h1)) => verification.verdict(h1, &from).await?,
+            _ => FileVerification {
                 verified: store::Verified::None,
                 by: None,
                 companions: Companions::default(),
@@ -176,7 +176,7 @@ impl Flight for SmallFlight {
             from,
         } = fetched;
         let validity = engine.validities.of(&key, context.generation());
-        let content = store::Content::Bytes(body.clone());
+        let content = store::KeptContent::Bytes(body.clone());
         let file = CachedFile::new(&record, content, Some(validity));
         // A disk that cannot keep up slows the answers down, for a moment; then they go out unkept.
         let place = timeout(PUBLISH_WAIT, engine.publishing.acquire()).await;

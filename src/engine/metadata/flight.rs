@@ -17,7 +17,7 @@ use crate::engine::memory::CachedMetadata;
 use crate::engine::origins::{FetchRequest, Known, Revalidation};
 use crate::engine::slow::Look;
 use crate::engine::validity::Validity;
-use crate::flights::{Outcome, Place};
+use crate::flights::{FlightEntry, FlightOutcome};
 use crate::protocol::{CheckedBody, Key, Meta, MetaKey};
 use crate::store::{LocalFile, MetaRecord};
 use crate::upstream::Validators;
@@ -32,7 +32,7 @@ impl Engine {
         key: &MetaKey,
         context: &RequestContext,
         since: Option<Timestamp>,
-    ) -> Option<Outcome<MetaOutcome>> {
+    ) -> Option<FlightOutcome<MetaOutcome>> {
         self.meta_flights
             .join(&context.flight(key), &context.fetch.priority, |place| {
                 let (sender, receiver) = watch::channel(None);
@@ -61,7 +61,7 @@ impl Engine {
         key: MetaKey,
         context: RequestContext,
         since: Option<Timestamp>,
-        place: Place<FlightKey<MetaKey>, Outcome<MetaOutcome>>,
+        place: FlightEntry<FlightKey<MetaKey>, FlightOutcome<MetaOutcome>>,
         landed: watch::Sender<Option<MetaOutcome>>,
     ) {
         let begun = Begun {

@@ -19,7 +19,7 @@ use super::fetched::MetaOutcome;
 use super::memory::CachedMetadata;
 use super::validity::Validity;
 use crate::clock::Timestamp;
-use crate::flights::{Outcome, outcome};
+use crate::flights::{FlightOutcome, outcome};
 use crate::protocol::{Key, MetaKey};
 
 /// When somebody asked, and what was known then.
@@ -133,7 +133,7 @@ impl Engine {
         key: &MetaKey,
         context: &RequestContext,
         asked: Question,
-        flight: Outcome<MetaOutcome>,
+        flight: FlightOutcome<MetaOutcome>,
     ) -> Option<MetaOutcome> {
         match outcome(flight).await {
             Some(Ok(meta)) if meta.validity.is_before(&asked.validity) => {

@@ -8,7 +8,7 @@ pub use crate::sumdb::Status as DatabaseStatus;
 impl Engine {
     /// The state of each database, in the order in which they are configured.
     pub fn databases(&self) -> Vec<DatabaseStatus> {
-        let databases = self.voucher.databases().iter();
+        let databases = self.verifier.databases().iter();
         databases.map(|database| database.status()).collect()
     }
 

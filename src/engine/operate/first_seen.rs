@@ -4,7 +4,7 @@ use super::OperateError;
 use crate::engine::{Engine, EngineError};
 use crate::gomod::{ModulePath, Version};
 use crate::protocol::{FileKey, Kind};
-use crate::store::{FirstSeenRecord, Listing, Verified};
+use crate::store::{FactPages, FirstSeenRecord, Verified};
 
 /// The files that have first-seen checksums.
 const HELD: [Kind; 2] = [Kind::Mod, Kind::Zip];
@@ -13,7 +13,7 @@ const HELD: [Kind; 2] = [Kind::Mod, Kind::Zip];
 pub type FirstSeen = (FileKey, FirstSeenRecord);
 
 /// The first-seen checksums, page by page.
-pub struct FirstSeenPages(Listing<FirstSeen>);
+pub struct FirstSeenPages(FactPages<FirstSeen>);
 
 impl FirstSeenPages {
     /// The next page; none after the last.

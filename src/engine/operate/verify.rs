@@ -3,7 +3,7 @@
 use super::OperateError;
 use crate::engine::context::RequestContext;
 use crate::engine::error::Class;
-use crate::engine::vouch::Refusal;
+use crate::engine::verifier::Refusal;
 use crate::engine::{Engine, EngineError};
 use crate::gomod::H1;
 use crate::kit::FetchContext;
@@ -44,7 +44,7 @@ impl Engine {
             return Ok(Finding::InOrder);
         };
         let context = self.background(&key.module, FetchContext::default());
-        let found = match self.voucher.covers(&context.decision) {
+        let found = match self.verifier.covers(&context.decision) {
             true => self.verify_by_database(key, h1, &record, &context).await,
             false => self.verify_first_seen(key, h1, &record).await,
         };
@@ -58,10 +58,13 @@ impl Engine {
         record: &FileRecord,
         context: &RequestContext,
     ) -> Result<Finding, EngineError> {
-        let voucher = &self.voucher;
-        let refusal = match voucher.ask(&key.module, &key.version, &context.fetch).await {
+        let verifier = &self.verifier;
+        let refusal = match verifier
+            .ask(&key.module, &key.version, &context.fetch)
+            .await
+        {
             Ok(said) => {
-                let vouched = match voucher.compare(key, h1, &record.from, &said) {
+                let vouched = match verifier.compare(key, h1, &record.from, &said) {
                     Ok(vouched) => vouched,
                     Err(mismatch) => return Ok(Finding::Wrong(mismatch.to_string())),
                 };
@@ -96,9 +99,9 @@ impl Engine {
         h1: &H1,
         record: &FileRecord,
     ) -> Result<Finding, EngineError> {
-        let vouched = match self.voucher.first_seen(key, h1, &record.from, false).await {
+        let vouched = match self.verifier.first_seen(key, h1, &record.from, false).await {
             Ok(vouched) => vouched,
-            Err(mismatch) if mismatch.class() == Class::Rejected => {
+            Err(mismatch) if mismatch.class() == Class::VerificationFailed => {
                 return Ok(Finding::Wrong(mismatch.to_string()));
             }
             Err(error) => return Err(error),

@@ -15,9 +15,9 @@ use crate::engine::error::{Cause, EngineError};
 use crate::gomod::Version;
 use crate::protocol::{FileKey, Key, Kind, Meta, MetaKey};
 use crate::upstream::{Failure, SinkError, Upstream, Validators, ZipStream};
-use crate::vcs::direct::{DirectError, Lodging, Place, Question, Way};
+use crate::vcs::direct::{DirectError, DirectProfile, DirectQuery, Location, RepositoryModule};
 use crate::vcs::pack::PackError;
-use crate::vcs::party::Party;
+use crate::vcs::tenant::Tenant;
 
 /// Module proxies that pages name and that are remembered, at the most.
 const PROXIES: usize = 64;
@@ -30,7 +30,7 @@ pub type MakeProxy = Arc<dyn Fn(&Url) -> Result<Arc<Upstream>, String> + Send + 
 /// Straight from version control, by one set of rules.
 pub struct DirectOrigin {
     label: Arc<str>,
-    way: Arc<Way>,
+    profile: Arc<DirectProfile>,
     make: MakeProxy,
     proxies: Cache<String, Arc<Upstream>>,
 }
@@ -38,17 +38,17 @@ pub struct DirectOrigin {
 /// Whom to ask about a module.
 enum Found {
     /// A repository.
-    Repository(Box<Lodging>),
+    Repository(Box<RepositoryModule>),
     /// Another module proxy, as the module's page says.
     Proxy(Arc<Upstream>),
 }
 
 impl DirectOrigin {
     /// By the rules of `way`.
-    pub fn new(way: Arc<Way>, make: MakeProxy) -> Arc<Self> {
+    pub fn new(profile: Arc<DirectProfile>, make: MakeProxy) -> Arc<Self> {
         Arc::new(DirectOrigin {
             label: "direct".into(),
-            way,
+            profile,
             make,
             proxies: Cache::new(PROXIES),
         })
@@ -56,10 +56,10 @@ impl DirectOrigin {
 
     /// Finds out whom to ask.
     async fn find(&self, request: &FetchRequest<'_>) -> Result<Found, OriginError> {
-        let place = self.way.place(request.key.module()).await;
+        let place = self.profile.place(request.key.module()).await;
         match place.map_err(|error| failed(verdict(request, error)))? {
-            Place::Repository(lodging) => Ok(Found::Repository(lodging)),
-            Place::Proxy(url) => {
+            Location::Repository(hosted) => Ok(Found::Repository(hosted)),
+            Location::Proxy(url) => {
                 let make = || {
                     let url = Url::parse(url.as_str()).map_err(|error| error.to_string())?;
                     (self.make)(&url)
@@ -80,7 +80,7 @@ impl DirectOrigin {
     /// The largest small body that a repository may give: own ones have the bounds of what reads them, which are the go
     /// command's.
     fn max(&self, request: &FetchRequest<'_>) -> Option<u64> {
-        let is_own = self.way.rules().party() == Party::Own;
+        let is_own = self.profile.rules().tenant() == Tenant::Own;
         (!is_own).then_some(request.max_of_strangers)
     }
 }
@@ -101,8 +101,8 @@ impl Origin for DirectOrigin {
         _time: Duration,
     ) -> Result<Reply, OriginError> {
         match self.find(request).await? {
-            Found::Repository(lodging) => {
-                let reply = small(&lodging, request, self.max(request)).await;
+            Found::Repository(hosted) => {
+                let reply = small(&hosted, request, self.max(request)).await;
                 reply.map_err(failed)
             }
             Found::Proxy(proxy) => Origin::fetch_small(&*proxy, request, PATIENCE).await,
@@ -116,8 +116,8 @@ impl Origin for DirectOrigin {
         _time: Duration,
     ) -> Result<Revalidation, OriginError> {
         match self.find(request).await? {
-            Found::Repository(lodging) => {
-                let reply = small(&lodging, request, self.max(request)).await;
+            Found::Repository(hosted) => {
+                let reply = small(&hosted, request, self.max(request)).await;
                 reply.map(Revalidation::New).map_err(failed)
             }
             Found::Proxy(proxy) => Origin::revalidate(&*proxy, request, known, PATIENCE).await,
@@ -132,8 +132,8 @@ impl Origin for DirectOrigin {
         stream: &mut ZipStream<'_>,
     ) -> Result<Arc<str>, OriginError> {
         match self.find(request).await? {
-            Found::Repository(lodging) => {
-                let made = zip(&lodging, request, version, stream).await;
+            Found::Repository(hosted) => {
+                let made = zip(&hosted, request, version, stream).await;
                 made.map_err(failed)
             }
             Found::Proxy(proxy) => proxy.fetch_zip(request, version, PATIENCE, stream).await,
@@ -141,7 +141,7 @@ impl Origin for DirectOrigin {
     }
 
     fn patience(&self) -> Option<Duration> {
-        Some(self.way.patience())
+        Some(self.profile.patience())
     }
 }
 
@@ -154,18 +154,18 @@ fn failed(error: EngineError) -> OriginError {
 
 /// Asks a repository for something small, of at most `max` bytes.
 async fn small(
-    lodging: &Lodging,
+    hosted: &RepositoryModule,
     request: &FetchRequest<'_>,
     max: Option<u64>,
 ) -> Result<Reply, EngineError> {
-    let body = lodging.ask(question(request.key)).await;
+    let body = hosted.ask(question(request.key)).await;
     let body: Bytes = body.map_err(|error| verdict(request, error))?;
     let what = request.describe();
     if let Some(max) = max.filter(|max| body.len() as u64 > *max) {
-        let url = lodging.url().to_string();
+        let url = hosted.url().to_string();
         return Err(Cause::TooLargeThere { what, url, max }.into());
     }
-    let url = || lodging.url().to_string();
+    let url = || hosted.url().to_string();
     let content = request.check(&body).map_err(|why| Cause::UnusableThere {
         what,
         url: url(),
@@ -174,20 +174,20 @@ async fn small(
     Ok(Reply {
         content,
         validators: Validators::default(),
-        from: label(lodging),
+        from: label(hosted),
     })
 }
 
 /// Has a zip made; gives the name of the repository.
 async fn zip(
-    lodging: &Lodging,
+    hosted: &RepositoryModule,
     request: &FetchRequest<'_>,
     version: &Version,
     stream: &mut ZipStream<'_>,
 ) -> Result<Arc<str>, EngineError> {
     let (sender, pieces) = mpsc::channel(AHEAD);
-    let from = label(lodging);
-    let making = lodging.zip(version, sender);
+    let from = label(hosted);
+    let making = hosted.zip(version, sender);
     // When taking ends early, its end of the channel goes, and with it what is being made.
     let (made, taken) = tokio::join!(making, stream.take_all(&from, pieces));
     let what = request.describe();
@@ -207,21 +207,21 @@ async fn zip(
 }
 
 /// A repository's name in records and logs.
-fn label(lodging: &Lodging) -> Arc<str> {
-    let url = lodging.url().as_str();
+fn label(hosted: &RepositoryModule) -> Arc<str> {
+    let url = hosted.url().as_str();
     url.split_once("://").map_or(url, |(_, rest)| rest).into()
 }
 
-fn question(key: &Key) -> Question<'_> {
+fn question(key: &Key) -> DirectQuery<'_> {
     match key {
         Key::File(FileKey { version, kind, .. }) => match kind {
-            Kind::Info => Question::Info(version),
-            Kind::Mod | Kind::Zip => Question::GoMod(version),
+            Kind::Info => DirectQuery::Info(version),
+            Kind::Mod | Kind::Zip => DirectQuery::GoMod(version),
         },
         Key::Meta(MetaKey { meta, .. }) => match meta {
-            Meta::List => Question::List,
-            Meta::Latest => Question::Latest,
-            Meta::Query(name) => Question::Query(name.as_str()),
+            Meta::List => DirectQuery::List,
+            Meta::Latest => DirectQuery::Latest,
+            Meta::Query(name) => DirectQuery::Query(name.as_str()),
         },
     }
 }

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::clock::SharedClock;
 use crate::store::LocalFiles;
-use crate::store::local::{Disk, Folders};
+use crate::store::local::{Disk, StoreFolders};
 
 /// What is free while there is room. Bytes.
 const ROOMY: u64 = 1 << 40;
@@ -33,7 +33,7 @@ fn files_in(data: &Path, free: &Arc<AtomicU64>, clock: &SharedClock) -> LocalFil
     folder("modules");
     folder("sumdb");
     let disk = Disk::with_free(data.to_owned(), Arc::clone(free), clock.clone());
-    let folders = Folders {
+    let folders = StoreFolders {
         data: data.to_owned(),
         tmp_of_modules: folder("tmp"),
         tmp_of_sumdb: folder("tmp/sumdb"),

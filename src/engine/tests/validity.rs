@@ -15,7 +15,7 @@ use crate::clock::{Clock, SharedClock, Timestamp};
 use crate::engine::memory::{CachedFile, CachedMetadata};
 use crate::engine::{
     Answer, CacheStatus, Chain, Chains, Content, Engine, Freshness, PrefetchSettings,
-    RequestContext, Reverified, Rules, RulesGeneration, Settings, Validity, Voucher,
+    RequestContext, Reverified, Rules, RulesGeneration, Settings, Validity, Verifier,
 };
 use crate::gomod::dirhash::hash_go_mod;
 use crate::gomod::{H1, ModulePath, Patterns, Version};
@@ -63,7 +63,7 @@ impl World {
         let catalog = Arc::new(HeldCatalog::new(&shared));
         let store = Store::new(catalog.clone(), files);
         let policy = Policy::new(Vec::new(), Patterns::parse(""), Patterns::parse(""));
-        let voucher = Voucher::new(Vec::new(), store.clone(), Arc::clone(&shared));
+        let verifier = Verifier::new(Vec::new(), store.clone(), Arc::clone(&shared));
         let settings = Settings {
             memory: bytes,
             max_flights: 64,
@@ -91,7 +91,7 @@ impl World {
             settings,
             Rules::for_tests(policy, freshness, chains),
             store,
-            voucher,
+            verifier,
             shared,
             EngineMetrics::default(),
         );

@@ -60,7 +60,7 @@ const NAMED: usize = 5;
 
 /// What a directory is.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Claim {
+pub enum DirClaim {
     /// Marked as Larder's, with this version.
     Marked(u64),
     /// Empty, or what a first start that was killed left, or a module cache to be taken over.
@@ -70,11 +70,11 @@ pub enum Claim {
 }
 
 /// Looks at a directory that exists. Changes nothing.
-pub fn look(data: &Path) -> io::Result<Claim> {
+pub fn look(data: &Path) -> io::Result<DirClaim> {
     match mark(data)? {
-        Mark::Version(version) => return Ok(Claim::Marked(version)),
+        Mark::Version(version) => return Ok(DirClaim::Marked(version)),
         Mark::Other => {
-            return Ok(Claim::Foreign(format!(
+            return Ok(DirClaim::Foreign(format!(
                 "a file {MARK:?} that larder does not write"
             )));
         }
@@ -91,12 +91,12 @@ pub fn look(data: &Path) -> io::Result<Claim> {
     let known = |name: &String| OURS.contains(&name.as_str()) || name.starts_with("index.damaged-");
     let (ours, foreign): (Vec<_>, Vec<_>) = names.into_iter().partition(known);
     if !foreign.is_empty() {
-        return Ok(Claim::Foreign(some_of(&foreign)));
+        return Ok(DirClaim::Foreign(some_of(&foreign)));
     }
     // An empty mark, too, is what an end in the middle left.
     let ours: Vec<_> = ours.iter().filter(|name| *name != MARK).collect();
     if ours.is_empty() {
-        return Ok(Claim::Free);
+        return Ok(DirClaim::Free);
     }
     let modules = data.join("modules");
     let held = match modules.exists() {
@@ -104,7 +104,7 @@ pub fn look(data: &Path) -> io::Result<Claim> {
         false => Holds::Nothing,
     };
     if held == Holds::Other {
-        return Ok(Claim::Foreign(
+        return Ok(DirClaim::Foreign(
             "a folder \"modules\" that is not in the layout of the go command's cache/download"
                 .into(),
         ));
@@ -116,10 +116,10 @@ pub fn look(data: &Path) -> io::Result<Claim> {
     };
     let imported = ours.iter().all(|name| beside.contains(&name.as_str()));
     if imported || was_begun(data) {
-        return Ok(Claim::Free);
+        return Ok(DirClaim::Free);
     }
     let ours: Vec<_> = ours.into_iter().cloned().collect();
-    Ok(Claim::Foreign(some_of(&ours)))
+    Ok(DirClaim::Foreign(some_of(&ours)))
 }
 
 enum Mark {
@@ -298,7 +298,7 @@ mod tests {
             ],
         ] {
             let dir = with(entries);
-            assert_eq!(look(dir.path()).unwrap(), Claim::Free, "{entries:?}");
+            assert_eq!(look(dir.path()).unwrap(), DirClaim::Free, "{entries:?}");
         }
     }
 
@@ -339,7 +339,7 @@ mod tests {
         ] {
             let dir = with(entries);
             match look(dir.path()).unwrap() {
-                Claim::Foreign(found) => assert!(found.contains(named), "{entries:?}: {found}"),
+                DirClaim::Foreign(found) => assert!(found.contains(named), "{entries:?}: {found}"),
                 other => panic!("{entries:?}: {other:?}"),
             }
         }
@@ -355,7 +355,7 @@ mod tests {
         ] {
             // Whatever else is there: people put things beside.
             let dir = with(&[("layout", mark), ("notes.txt", "")]);
-            assert_eq!(look(dir.path()).unwrap(), Claim::Marked(version));
+            assert_eq!(look(dir.path()).unwrap(), DirClaim::Marked(version));
         }
     }
 }

@@ -21,7 +21,7 @@ const GROUP: usize = 128;
 const MANY: usize = 4;
 
 /// One file to be kept.
-pub struct Job {
+pub struct Adoption {
     /// Its final name; the folder may not exist yet.
     pub path: PathBuf,
     /// The folder in which it is made.
@@ -30,7 +30,7 @@ pub struct Job {
     pub body: Bytes,
 }
 
-type Waiting = (Job, oneshot::Sender<io::Result<()>>);
+type Waiting = (Adoption, oneshot::Sender<io::Result<()>>);
 
 /// The thread that makes files durable.
 pub struct Group {
@@ -54,7 +54,7 @@ impl Group {
     }
 
     /// Returns when the file is durable under its name.
-    pub async fn publish(&self, job: Job) -> Result<(), LocalError> {
+    pub async fn publish(&self, job: Adoption) -> Result<(), LocalError> {
         let doing = "keeping a file";
         let (answer, done) = oneshot::channel();
         let queued = self.queue.send((job, answer)).await;
@@ -72,7 +72,7 @@ struct Written {
     file: File,
     /// Whose entries must be durable before the file is.
     folders: Vec<PathBuf>,
-    job: Job,
+    job: Adoption,
     answer: oneshot::Sender<io::Result<()>>,
 }
 
@@ -173,7 +173,7 @@ pub fn make_folder(root: &Path, path: &Path, made: &mut BTreeSet<PathBuf>) -> io
 }
 
 /// Writes a file under a temporary name, making its folder; folders that are new are noted.
-fn write(root: &Path, job: &Job, made: &mut BTreeSet<PathBuf>) -> io::Result<(PathBuf, File)> {
+fn write(root: &Path, job: &Adoption, made: &mut BTreeSet<PathBuf>) -> io::Result<(PathBuf, File)> {
     make_folder(root, &job.path, made)?;
     let temporary = job.temporary.join(temporary::fresh_name());
     let write = || -> io::Result<File> {
@@ -210,7 +210,7 @@ mod tests {
         std::fs::set_permissions(root.join("taken"), PermissionsExt::from_mode(0o400)).unwrap();
         let group = Group::start(root.clone()).unwrap();
         let publish = |path: String| {
-            let job = Job {
+            let job = Adoption {
                 path: root.join(path),
                 temporary: tmp.clone(),
                 body: Bytes::from_static(b"x"),
@@ -252,7 +252,7 @@ mod tests {
         let group = Group::start(root.clone()).unwrap();
         for folders in [&["here"][..], &["here", "there"]] {
             let publish = |n: usize| {
-                group.publish(Job {
+                group.publish(Adoption {
                     path: root
                         .join(folders[n % folders.len()])
                         .join(format!("{n}.mod")),

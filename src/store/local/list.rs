@@ -25,7 +25,7 @@ pub enum Entry {
 }
 
 /// A list that is read as it is asked for. Links are not followed.
-pub struct Listing {
+pub struct FileListing {
     namespace: Namespace,
     root: PathBuf,
     /// The folders from the namespace's to the one that is being read.
@@ -35,8 +35,8 @@ pub struct Listing {
 
 impl LocalFiles {
     /// All that lies in a namespace, in no order.
-    pub fn list(&self, namespace: Namespace) -> Listing {
-        Listing {
+    pub fn list(&self, namespace: Namespace) -> FileListing {
+        FileListing {
             namespace,
             root: self.0.folders.data.join(namespace.folder()),
             open: Vec::new(),
@@ -45,7 +45,7 @@ impl LocalFiles {
     }
 }
 
-impl Listing {
+impl FileListing {
     /// Some more of it; the list is empty at the end.
     pub async fn next(&mut self) -> io::Result<Vec<Entry>> {
         let begun = std::mem::replace(&mut self.begun, true);

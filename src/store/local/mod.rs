@@ -32,17 +32,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
-use self::group::{Group, Job};
+use self::group::{Adoption, Group};
 use self::record_tiles::RecordTiles;
 use self::staging::Staging;
 use super::codec;
 use crate::protocol::Kind;
 
-pub use claim::{Claim, INDEX_TEXT, MARK, MARK_NEW, look};
+pub use claim::{DirClaim, INDEX_TEXT, MARK, MARK_NEW, look};
 pub use error::{LocalError, StageError};
 pub use examine::Flaw;
 pub use file::LocalFile;
-pub use list::{Entry, Listing};
+pub use list::{Entry, FileListing};
 pub use name::{BlobName, Namespace, TileName, is_of_layout};
 pub use room::{DEFAULT_RESERVE, Disk, DiskStatus, Room, Volume, is_no_room, volume};
 pub use side_file::SideFile;
@@ -76,7 +76,7 @@ pub struct Usage {
 pub struct LocalFiles(Arc<Inner>);
 
 struct Inner {
-    folders: Folders,
+    folders: StoreFolders,
     record_tiles: RecordTiles,
     staging: Staging,
     disk: Arc<Disk>,
@@ -88,7 +88,7 @@ struct Inner {
 
 /// Where files are made and kept.
 #[derive(Clone)]
-pub struct Folders {
+pub struct StoreFolders {
     /// The data directory.
     pub data: PathBuf,
     /// From here files can be renamed into the folder of modules.
@@ -97,7 +97,7 @@ pub struct Folders {
     pub tmp_of_sumdb: PathBuf,
 }
 
-impl Folders {
+impl StoreFolders {
     fn temporary(&self, namespace: Namespace) -> &Path {
         match namespace {
             Namespace::Modules => &self.tmp_of_modules,
@@ -114,7 +114,7 @@ impl Folders {
 
 impl LocalFiles {
     /// Those in these folders, which exist.
-    pub fn new(folders: Folders, disk: Arc<Disk>) -> io::Result<Self> {
+    pub fn new(folders: StoreFolders, disk: Arc<Disk>) -> io::Result<Self> {
         let sumdb = folders.data.join(Namespace::Sumdb.folder());
         Ok(LocalFiles(Arc::new(Inner {
             record_tiles: RecordTiles::new(sumdb),
@@ -221,7 +221,7 @@ impl LocalFiles {
 
     /// Makes a small file durable under its name, replacing what was there.
     pub async fn adopt_bytes(&self, name: &BlobName, body: Bytes) -> Result<(), LocalError> {
-        let job = Job {
+        let job = Adoption {
             path: self.0.folders.path(name),
             temporary: self.0.folders.temporary(name.namespace()).to_owned(),
             body,

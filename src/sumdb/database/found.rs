@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 /// What a client may be answered, byte for byte as the database gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct DatabaseAnswer {
     /// The body.
     pub body: Bytes,
     /// It was kept, and nobody was asked.

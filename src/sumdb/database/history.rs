@@ -12,9 +12,9 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use super::alarms::Alarms;
-use super::found::Found;
+use super::found::DatabaseAnswer;
 use crate::clock::{SharedClock, Timestamp};
-use crate::flights::{Flights, Outcome};
+use crate::flights::{FlightOutcome, Flights};
 use crate::kit::FetchContext;
 use crate::sumdb::alarm::AlarmKind;
 use crate::sumdb::error::SumdbError;
@@ -54,7 +54,7 @@ pub(super) struct History {
     closed: AtomicBool,
     /// One head is adopted at a time.
     adopting: Semaphore,
-    refreshes: Flights<(), Outcome<Result<(), SumdbError>>>,
+    refreshes: Flights<(), FlightOutcome<Result<(), SumdbError>>>,
 }
 
 #[derive(Default)]
@@ -322,8 +322,8 @@ impl History {
         self: &Arc<Self>,
         context: &FetchContext,
         kept_only: bool,
-    ) -> Result<Found, SumdbError> {
-        let found = |head: &Head, kept| Found {
+    ) -> Result<DatabaseAnswer, SumdbError> {
+        let found = |head: &Head, kept| DatabaseAnswer {
             body: head.note.clone(),
             kept,
         };

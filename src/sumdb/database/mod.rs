@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
-pub use self::found::Found;
+pub use self::found::DatabaseAnswer;
 use self::history::History;
 use self::records::Records;
 use self::relayed::RelayedTiles;
@@ -110,12 +110,16 @@ impl Database {
         module: &ModulePath,
         version: &Version,
         context: &FetchContext,
-    ) -> Result<Found, SumdbError> {
+    ) -> Result<DatabaseAnswer, SumdbError> {
         self.records.lookup(module, version, context).await
     }
 
     /// The body of a look-up if it is kept; else unknown, without asking anybody.
-    pub async fn kept(&self, module: &ModulePath, version: &Version) -> Result<Found, SumdbError> {
+    pub async fn kept(
+        &self,
+        module: &ModulePath,
+        version: &Version,
+    ) -> Result<DatabaseAnswer, SumdbError> {
         self.records.kept(module, version).await
     }
 
@@ -130,7 +134,7 @@ impl Database {
         &self,
         context: &FetchContext,
         kept_only: bool,
-    ) -> Result<Found, SumdbError> {
+    ) -> Result<DatabaseAnswer, SumdbError> {
         self.history.latest(context, kept_only).await
     }
 
@@ -145,12 +149,16 @@ impl Database {
     }
 
     /// A tile, verified; cut out of a wider one if that is kept.
-    pub async fn tile(&self, path: TilePath, context: &FetchContext) -> Result<Found, SumdbError> {
+    pub async fn tile(
+        &self,
+        path: TilePath,
+        context: &FetchContext,
+    ) -> Result<DatabaseAnswer, SumdbError> {
         self.tiles.tile(path, context).await
     }
 
     /// A tile if it is kept; else unknown, without asking anybody.
-    pub async fn kept_tile(&self, path: TilePath) -> Result<Found, SumdbError> {
+    pub async fn kept_tile(&self, path: TilePath) -> Result<DatabaseAnswer, SumdbError> {
         self.tiles.kept_tile(path).await
     }
 

@@ -8,10 +8,10 @@ use quick_cache::sync::Cache;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::found::Found;
+use super::found::DatabaseAnswer;
 use super::history::History;
 use crate::clock::Timestamp;
-use crate::flights::{Flights, Outcome};
+use crate::flights::{FlightOutcome, Flights};
 use crate::gomod::{ModulePath, Version};
 use crate::kit::FetchContext;
 use crate::sumdb::error::{SumdbError, both};
@@ -41,7 +41,7 @@ pub(super) struct Records {
     verified: Cache<String, (Bytes, bool)>,
     unknown: Cache<String, (Timestamp, SumdbError)>,
     unknown_for: Duration,
-    lookups: Flights<String, Outcome<Result<Bytes, SumdbError>>>,
+    lookups: Flights<String, FlightOutcome<Result<Bytes, SumdbError>>>,
 }
 
 impl Records {
@@ -80,10 +80,10 @@ impl Records {
         module: &ModulePath,
         version: &Version,
         context: &FetchContext,
-    ) -> Result<Found, SumdbError> {
+    ) -> Result<DatabaseAnswer, SumdbError> {
         let key = format!("{}@{}", module.escaped(), version.escaped());
         if let Some(body) = self.kept_lookup(&key).await? {
-            return Ok(Found { body, kept: true });
+            return Ok(DatabaseAnswer { body, kept: true });
         }
         self.history.not_forked()?;
         if let Some((until, error)) = self.unknown.get(&key)
@@ -122,7 +122,7 @@ impl Records {
             .await
             .ok_or(SumdbError::Overloaded)?
             .unwrap_or_else(|| Err(SumdbError::Fault("the look-up ended unexpectedly".into())))?;
-        Ok(Found { body, kept: false })
+        Ok(DatabaseAnswer { body, kept: false })
     }
 
     /// The body of a look-up if it is kept; else unknown, without asking anybody.
@@ -130,13 +130,13 @@ impl Records {
         &self,
         module: &ModulePath,
         version: &Version,
-    ) -> Result<Found, SumdbError> {
+    ) -> Result<DatabaseAnswer, SumdbError> {
         let key = format!("{}@{}", module.escaped(), version.escaped());
         let body = self
             .kept_lookup(&key)
             .await?
             .ok_or_else(SumdbError::not_kept)?;
-        Ok(Found { body, kept: true })
+        Ok(DatabaseAnswer { body, kept: true })
     }
 
     async fn kept_lookup(&self, key: &str) -> Result<Option<Bytes>, SumdbError> {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::found::Found;
+use super::found::DatabaseAnswer;
 use super::history::History;
-use crate::flights::{Flights, Outcome};
+use crate::flights::{FlightOutcome, Flights};
 use crate::kit::FetchContext;
 use crate::sumdb::error::{SumdbError, both};
 use crate::sumdb::head::Head;
@@ -25,7 +25,7 @@ const FETCHES: usize = 2048;
 /// A database's tiles, for clients.
 pub(super) struct RelayedTiles {
     history: Arc<History>,
-    flights: Flights<TilePath, Outcome<Result<Bytes, SumdbError>>>,
+    flights: Flights<TilePath, FlightOutcome<Result<Bytes, SumdbError>>>,
 }
 
 impl RelayedTiles {
@@ -42,7 +42,7 @@ impl RelayedTiles {
         self: &Arc<Self>,
         path: TilePath,
         context: &FetchContext,
-    ) -> Result<Found, SumdbError> {
+    ) -> Result<DatabaseAnswer, SumdbError> {
         match self.kept_tile(path).await {
             Err(SumdbError::Unknown { .. }) => {}
             found => return found,
@@ -68,11 +68,11 @@ impl RelayedTiles {
             .await
             .ok_or(SumdbError::Overloaded)?
             .unwrap_or_else(|| Err(SumdbError::Fault("the fetch ended unexpectedly".into())))?;
-        Ok(Found { body, kept: false })
+        Ok(DatabaseAnswer { body, kept: false })
     }
 
     /// A tile if it is kept; else unknown, without asking anybody.
-    pub(super) async fn kept_tile(&self, path: TilePath) -> Result<Found, SumdbError> {
+    pub(super) async fn kept_tile(&self, path: TilePath) -> Result<DatabaseAnswer, SumdbError> {
         let body = match path.tile {
             Some(_) => {
                 let tile = self.history.tiles.kept(path.id(), path.width).await?;
@@ -84,7 +84,7 @@ impl RelayedTiles {
             }
         };
         let body = body.ok_or_else(SumdbError::not_kept)?;
-        Ok(Found { body, kept: true })
+        Ok(DatabaseAnswer { body, kept: true })
     }
 
     async fn hash_tile(

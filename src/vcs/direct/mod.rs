@@ -1,7 +1,7 @@
 //! Modules straight from their repositories: the one entrance to direct mode.
 //!
 //! A [`Way`] is direct mode under one set of rules (a route, the private patterns, `direct` in the chain). It leads from a
-//! module path to a [`Lodging`], the module where it lies in its repository, and that answers what a GOPROXY is asked.
+//! module path to a [`RepositoryModule`], the module where it lies in its repository, and that answers what a GOPROXY is asked.
 
 mod error;
 mod module;
@@ -10,6 +10,6 @@ mod repositories;
 mod world;
 
 pub use error::DirectError;
-pub use module::{Lodging, Question};
-pub use profile::{Place, Way};
+pub use module::{DirectQuery, RepositoryModule};
+pub use profile::{DirectProfile, Location};
 pub use repositories::{Direct, DirectSettings};

@@ -15,11 +15,11 @@ use crate::gomod::{ModulePath, Version};
 use crate::vcs::git::Bounds;
 use crate::vcs::layout::Layout;
 use crate::vcs::pack::{self, PackError};
-use crate::vcs::party::Party;
 use crate::vcs::repository::{At, Repository};
 use crate::vcs::root::Root;
 use crate::vcs::rules::Who;
 use crate::vcs::tables::Snapshot;
+use crate::vcs::tenant::Tenant;
 use crate::vcs::url::RepoUrl;
 use crate::vcs::versions::{Dated, Located, Module, NoVersion, RepoError};
 
@@ -32,7 +32,7 @@ const MAX_STRANGERS_TREE: u64 = 2 << 30;
 
 /// What a module is asked for.
 #[derive(Clone, Copy, Debug)]
-pub enum Question<'a> {
+pub enum DirectQuery<'a> {
     /// The list of versions.
     List,
     /// The `.info` of what is newest.
@@ -46,7 +46,7 @@ pub enum Question<'a> {
 }
 
 /// A module where it lies in its repository.
-pub struct Lodging {
+pub struct RepositoryModule {
     pub(super) direct: Arc<Direct>,
     pub(super) repository: Arc<Repository>,
     pub(super) root: Root,
@@ -54,7 +54,7 @@ pub struct Lodging {
     pub(super) module: ModulePath,
 }
 
-impl Lodging {
+impl RepositoryModule {
     /// Its repository's address.
     pub fn url(&self) -> &RepoUrl {
         &self.root.url
@@ -71,7 +71,7 @@ impl Lodging {
     }
 
     /// Answers a question.
-    pub async fn ask(&self, question: Question<'_>) -> Result<Bytes, DirectError> {
+    pub async fn ask(&self, question: DirectQuery<'_>) -> Result<Bytes, DirectError> {
         let asked = Instant::now();
         let snapshot = self.snapshot(&question, asked).await?;
         match self.answer(&snapshot, question).await {
@@ -93,7 +93,7 @@ impl Lodging {
         out: mpsc::Sender<Bytes>,
     ) -> Result<(), DirectError> {
         let asked = Instant::now();
-        let question = Question::GoMod(version);
+        let question = DirectQuery::GoMod(version);
         let snapshot = self.snapshot(&question, asked).await?;
         let located = match self.open(&snapshot).await?.locate(version).await {
             Err(error) => match error.newer(&question, &snapshot, asked) {
@@ -105,16 +105,16 @@ impl Lodging {
             },
             Ok(located) => located,
         };
-        let source = pack::Source {
+        let source = pack::ModuleTree {
             mirror: self.repository.mirror(),
             commit: &located.dated.commit.id,
             dir: &located.dir,
         };
         let bounds = Bounds {
             time: self.repository.rules().timeout,
-            output: match self.repository.rules().party() {
-                Party::Strangers => MAX_STRANGERS_TREE,
-                Party::Own => MAX_TREE,
+            output: match self.repository.rules().tenant() {
+                Tenant::Strangers => MAX_STRANGERS_TREE,
+                Tenant::Own => MAX_TREE,
             },
             memory: None,
         };
@@ -147,12 +147,12 @@ impl Lodging {
     /// The repository's references, new enough for the question.
     async fn snapshot(
         &self,
-        question: &Question<'_>,
+        question: &DirectQuery<'_>,
         asked: Instant,
     ) -> Result<Snapshot, RepoError> {
-        self.direct.shared.shelf.used(self.repository.mirror());
+        self.direct.shared.mirrors.used(self.repository.mirror());
         let ttl = match question {
-            Question::Info(_) | Question::GoMod(_) => self.direct.refs_ttl.max(VERSIONS_TTL),
+            DirectQuery::Info(_) | DirectQuery::GoMod(_) => self.direct.refs_ttl.max(VERSIONS_TTL),
             _ => self.direct.refs_ttl,
         };
         self.contact(asked.checked_sub(ttl).unwrap_or(asked)).await
@@ -174,23 +174,23 @@ impl Lodging {
                 repository: &self.repository,
                 table: Arc::clone(&snapshot.table),
             },
-            lodging: self,
+            hosted: self,
         })
     }
 
     async fn answer(
         &self,
         snapshot: &Snapshot,
-        question: Question<'_>,
+        question: DirectQuery<'_>,
     ) -> Result<Bytes, NoVersion> {
         let opened = self.open(snapshot).await?;
         let module = opened.module().await?;
         let dated = match question {
-            Question::List => return Ok(list(&module.versions().await?)),
-            Question::GoMod(version) => return module.go_mod(version).await,
-            Question::Latest => latest(&module).await?,
-            Question::Query(query) => module.info(query).await?,
-            Question::Info(version) => {
+            DirectQuery::List => return Ok(list(&module.versions().await?)),
+            DirectQuery::GoMod(version) => return module.go_mod(version).await,
+            DirectQuery::Latest => latest(&module).await?,
+            DirectQuery::Query(query) => module.info(query).await?,
+            DirectQuery::Info(version) => {
                 let dated = module.info(version.as_str()).await?;
                 if dated.version != *version {
                     return Err(NoVersion::NotATag {
@@ -239,12 +239,12 @@ impl Lodging {
 /// A module with its repository's references as they were.
 struct Opened<'a> {
     at: At<'a>,
-    lodging: &'a Lodging,
+    hosted: &'a RepositoryModule,
 }
 
 impl Opened<'_> {
     async fn module(&self) -> Result<Module<'_>, RepoError> {
-        let (layout, path) = (&self.lodging.layout, &self.lodging.module);
+        let (layout, path) = (&self.hosted.layout, &self.hosted.module);
         Module::open(&self.at, layout.clone(), path.clone()).await
     }
 
@@ -258,14 +258,14 @@ impl NoVersion {
     /// was there has just changed.
     fn newer(
         &self,
-        question: &Question<'_>,
+        question: &DirectQuery<'_>,
         snapshot: &Snapshot,
         asked: Instant,
     ) -> Option<Instant> {
         match self.repo_error() {
             Some(RepoError::Moved(_)) => Some(Instant::now()),
             Some(_) => None,
-            None if matches!(question, Question::List | Question::Latest) => None,
+            None if matches!(question, DirectQuery::List | DirectQuery::Latest) => None,
             None => (snapshot.at < asked).then_some(asked),
         }
     }

@@ -6,60 +6,60 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::error::DirectError;
-use super::module::Lodging;
+use super::module::RepositoryModule;
 use super::repositories::{CONTACT, Direct};
-use super::world::World;
+use super::world::LiveLookups;
 use crate::gomod::ModulePath;
 use crate::vcs::layout::Layout;
 use crate::vcs::resolve::{ResolveError, Resolver};
 use crate::vcs::root::Vcs;
-use crate::vcs::rules::{Purpose, Rules};
+use crate::vcs::rules::{HostRules, Purpose};
 use crate::vcs::url::{Allowed, RepoUrl};
 
 /// How long it is remembered which repository a module is in.
 const ROOT_TTL: Duration = Duration::from_secs(600);
 
 /// Direct mode under one set of rules.
-pub struct Way {
+pub struct DirectProfile {
     id: usize,
     direct: Arc<Direct>,
-    rules: Arc<Rules>,
+    rules: Arc<HostRules>,
     /// The same, where plain http is allowed.
-    insecure: Arc<Rules>,
+    insecure: Arc<HostRules>,
     resolver: Resolver,
 }
 
 /// Where a module is.
-pub enum Place {
-    Repository(Box<Lodging>),
+pub enum Location {
+    Repository(Box<RepositoryModule>),
     /// At another module proxy (`mod` of its page).
     Proxy(RepoUrl),
 }
 
-impl Way {
+impl DirectProfile {
     /// Each way has a number of its own.
-    pub fn new(id: usize, direct: &Arc<Direct>, rules: Rules) -> Arc<Self> {
+    pub fn new(id: usize, direct: &Arc<Direct>, rules: HostRules) -> Arc<Self> {
         let private = rules.private;
-        let insecure = Arc::new(Rules {
+        let insecure = Arc::new(HostRules {
             insecure: true,
             ..rules.clone()
         });
         let rules = Arc::new(rules);
-        let outside = Arc::new(World {
+        let lookups = Arc::new(LiveLookups {
             direct: Arc::clone(direct),
             rules: Arc::clone(&rules),
             insecure: Arc::clone(&insecure),
         });
-        Arc::new(Way {
+        Arc::new(DirectProfile {
             id,
             direct: Arc::clone(direct),
             rules,
             insecure,
-            resolver: Resolver::new(outside, Arc::clone(&direct.clock), ROOT_TTL, private),
+            resolver: Resolver::new(lookups, Arc::clone(&direct.clock), ROOT_TTL, private),
         })
     }
 
-    pub fn rules(&self) -> &Rules {
+    pub fn rules(&self) -> &HostRules {
         &self.rules
     }
 
@@ -69,7 +69,7 @@ impl Way {
     }
 
     /// Where a module is.
-    pub async fn place(&self, module: &ModulePath) -> Result<Place, DirectError> {
+    pub async fn place(&self, module: &ModulePath) -> Result<Location, DirectError> {
         let insecure =
             self.rules.insecure || self.direct.insecure.matching(module.as_str()).is_some();
         let allowed = Allowed {
@@ -82,7 +82,7 @@ impl Way {
                 "{module}: its host did not say in time where its repository is"
             )))
         })?;
-        let side = self.direct.hosts().side(&self.rules);
+        let side = self.direct.hosts().client(&self.rules);
         if side.reserved.covers(&root.url, module) {
             return Err(ResolveError::Barred(format!(
                 "{module}: its repository is one that private patterns name (--private), and public modules do not come from those"
@@ -90,7 +90,7 @@ impl Way {
             .into());
         }
         if root.vcs == Vcs::Mod {
-            return Ok(Place::Proxy(root.url));
+            return Ok(Location::Proxy(root.url));
         }
         let layout = Layout::new(module, &root)?;
         let rules = match insecure {
@@ -103,7 +103,7 @@ impl Way {
             own_host: first.is_some_and(|host| host.eq_ignore_ascii_case(root.url.host())),
             url: root.url.clone(),
         };
-        Ok(Place::Repository(Box::new(Lodging {
+        Ok(Location::Repository(Box::new(RepositoryModule {
             repository: self.direct.repository(self.id, purpose),
             direct: Arc::clone(&self.direct),
             root,

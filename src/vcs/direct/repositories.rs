@@ -13,13 +13,13 @@ use crate::clock::SharedClock;
 use crate::gomod::Patterns;
 use crate::vcs::hosts::Hosts;
 use crate::vcs::mirror::{Mirror, MirrorKey};
+use crate::vcs::mirror_cache::MirrorCache;
 use crate::vcs::pack::PackError;
-use crate::vcs::party::Party;
 use crate::vcs::refusals::Refusals;
 use crate::vcs::repository::{Repository, Shared};
 use crate::vcs::rules::Purpose;
-use crate::vcs::shelf::Shelf;
-use crate::vcs::tables::{Key, Tables};
+use crate::vcs::tables::{RepositoryKey, Tables};
+use crate::vcs::tenant::Tenant;
 use crate::vcs::versions::MAX_GO_MOD;
 use crate::vcs::workspace::Workspace;
 
@@ -43,7 +43,7 @@ pub struct Direct {
 }
 
 /// Repositories that were asked lately. Their references are elsewhere.
-type Repositories = Cache<Key, Arc<Repository>>;
+type Repositories = Cache<RepositoryKey, Arc<Repository>>;
 
 /// How direct mode behaves.
 pub struct DirectSettings {
@@ -66,7 +66,7 @@ impl Direct {
         clock: SharedClock,
     ) -> Arc<Self> {
         let shared = Shared {
-            shelf: Shelf::new(
+            mirrors: MirrorCache::new(
                 settings.mirrors,
                 settings.max_mirrors,
                 hosts.metrics().mirrors.clone(),
@@ -96,7 +96,7 @@ impl Direct {
     pub(super) fn repository(&self, id: usize, purpose: Purpose) -> Arc<Repository> {
         // Credentials may change while we run, and so what may be believed.
         let identity = self.hosts().identity(&purpose);
-        let key: Key = format!(
+        let key: RepositoryKey = format!(
             "{id} {} {} {:?} {} {identity}",
             purpose.rules.insecure,
             purpose.own_host,
@@ -104,15 +104,15 @@ impl Direct {
             purpose.url,
         )
         .into();
-        let repositories = match purpose.rules.party() {
-            Party::Strangers => &self.strangers,
-            Party::Own => &self.own,
+        let repositories = match purpose.rules.tenant() {
+            Tenant::Strangers => &self.strangers,
+            Tenant::Own => &self.own,
         };
         let make = || {
             let mirror = self.mirror(MirrorKey {
                 url: purpose.url.as_str().to_owned(),
                 identity,
-                party: purpose.rules.party(),
+                tenant: purpose.rules.tenant(),
             });
             let (key, shared) = (Arc::clone(&key), Arc::clone(&self.shared));
             Ok::<_, Infallible>(Repository::new(purpose, key, shared, mirror))
@@ -130,7 +130,7 @@ impl Direct {
             mirrors.retain(|_, mirror| mirror.strong_count() > 0);
         }
         let git = self.hosts().git().clone();
-        let mirror = Mirror::new(git, self.shared.shelf.folder(), &key, MAX_GO_MOD);
+        let mirror = Mirror::new(git, self.shared.mirrors.folder(), &key, MAX_GO_MOD);
         mirrors.insert(key, Arc::downgrade(&mirror));
         mirror
     }

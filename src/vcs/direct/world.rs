@@ -7,30 +7,30 @@ use tokio::time::Instant;
 
 use super::repositories::Direct;
 use crate::credentials::Login;
-use crate::vcs::mirror::{Listing, MirrorKey, Remote};
-use crate::vcs::resolve::{Outside, Page, PageError};
-use crate::vcs::rules::{Purpose, Rules};
+use crate::vcs::mirror::{MirrorKey, RefsLimit, Remote};
+use crate::vcs::resolve::{MetaPage, PageError, RemoteLookups};
+use crate::vcs::rules::{HostRules, Purpose};
 use crate::vcs::url::{RepoUrl, Scheme};
 
 /// What resolving asks, under one way's rules.
-pub(super) struct World {
+pub(super) struct LiveLookups {
     pub(super) direct: Arc<Direct>,
-    pub(super) rules: Arc<Rules>,
-    pub(super) insecure: Arc<Rules>,
+    pub(super) rules: Arc<HostRules>,
+    pub(super) insecure: Arc<HostRules>,
 }
 
 #[async_trait]
-impl Outside for World {
-    async fn page(&self, url: &str) -> Result<Page, PageError> {
+impl RemoteLookups for LiveLookups {
+    async fn page(&self, url: &str) -> Result<MetaPage, PageError> {
         let own = self.rules.login_for_page(url).await;
         let hosts = self.direct.hosts();
         let began = Instant::now();
         let parsed = url::Url::parse(url).map_err(|error| PageError::Fault(error.to_string()))?;
-        let visit = hosts
+        let permit = hosts
             .visit_page(parsed.host_str().unwrap_or_default(), &self.rules)
             .await;
-        let visit = visit.map_err(|error| PageError::Fault(error.to_string()))?;
-        let web = &hosts.side(&self.rules).web;
+        let permit = permit.map_err(|error| PageError::Fault(error.to_string()))?;
+        let web = &hosts.client(&self.rules).web;
         let header = |login: &Option<Login>| login.as_ref().and_then(Login::header);
         let mut page = web.page(url, header(&own)).await;
         if page.as_ref().is_ok_and(|page| page.status == 401)
@@ -41,9 +41,9 @@ impl Outside for World {
         }
         match &page {
             Err(error @ (PageError::Fault(_) | PageError::Timeout)) => {
-                visit.failed(&error.to_string());
+                permit.failed(&error.to_string());
             }
-            _ => visit.answered(),
+            _ => permit.answered(),
         }
         let outcome = match &page {
             Ok(page) if page.status < 500 => "ok",
@@ -63,7 +63,7 @@ impl Outside for World {
             _ => &self.rules,
         };
         let reserved = url::Url::parse(url.as_str())
-            .is_ok_and(|url| hosts.side(rules).reserved.covers_url(&url));
+            .is_ok_and(|url| hosts.client(rules).reserved.covers_url(&url));
         if reserved {
             return false;
         }
@@ -78,12 +78,12 @@ impl Outside for World {
         let Ok(access) = hosts.access(url, rules, who.as_ref()).await else {
             return false;
         };
-        let Ok(visit) = hosts.visit_briefly(url, rules).await else {
+        let Ok(permit) = hosts.permit_briefly(url, rules).await else {
             return false;
         };
         // That one scheme is not served says nothing of the host.
-        if hosts.connects(&visit, url, rules, &access).await.is_err() {
-            visit.neutral();
+        if hosts.connects(&permit, url, rules, &access).await.is_err() {
+            permit.neutral();
             return false;
         }
         let remote = Remote {
@@ -97,10 +97,10 @@ impl Outside for World {
         let mirror = self.direct.mirror(MirrorKey {
             url: url.as_str().to_owned(),
             identity: hosts.identity(&purpose),
-            party: rules.party(),
+            tenant: rules.tenant(),
         });
-        let found = mirror.refs(remote, Listing::of(rules.party())).await;
-        visit.neutral();
+        let found = mirror.refs(remote, RefsLimit::of(rules.tenant())).await;
+        permit.neutral();
         found.is_ok()
     }
 }

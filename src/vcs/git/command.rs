@@ -9,11 +9,11 @@ use http::HeaderValue;
 use tokio::process::Command;
 use url::Url;
 
-use crate::vcs::party::Party;
+use crate::vcs::tenant::Tenant;
 
 /// What git may use of the outside.
 #[derive(Clone, Debug, Default)]
-pub struct Access {
+pub struct GitAccess {
     /// What is sent as `Authorization` to this address and those below it.
     pub authorization: Option<(String, HeaderValue)>,
     /// Whether ssh may be used, and how; as `GIT_SSH_COMMAND` has it.
@@ -23,7 +23,7 @@ pub struct Access {
     /// The way out.
     pub line: Line,
     /// Whose slots are taken.
-    pub party: Party,
+    pub tenant: Tenant,
     /// Whether folders of this machine may be fetched from.
     #[cfg(test)]
     pub folders: bool,
@@ -83,7 +83,7 @@ impl Program {
     }
 
     /// A run that may begin; its output and errors are ours to read, and it is a process group of its own.
-    pub(super) fn command(&self, dir: &Path, access: &Access, arguments: &[&OsStr]) -> Command {
+    pub(super) fn command(&self, dir: &Path, access: &GitAccess, arguments: &[&OsStr]) -> Command {
         let mut command = Command::new(&self.path);
         command
             .env_clear()
@@ -167,7 +167,7 @@ impl Program {
 }
 
 /// The protocols that git may use.
-fn protocols(access: &Access) -> &'static str {
+fn protocols(access: &GitAccess) -> &'static str {
     #[cfg(test)]
     if access.folders {
         return "file";
@@ -180,7 +180,7 @@ fn protocols(access: &Access) -> &'static str {
     }
 }
 
-fn ssh(access: &Access) -> OsString {
+fn ssh(access: &GitAccess) -> OsString {
     let refuse = || OsString::from("/bin/false");
     access.ssh.clone().unwrap_or_else(refuse)
 }

@@ -18,9 +18,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::party::Party;
+use super::tenant::Tenant;
 use command::Program;
-pub use command::{Access, Line};
+pub use command::{GitAccess, Line};
 use run::LAST;
 pub use run::{Bounds, GitError, Output};
 
@@ -75,14 +75,14 @@ impl Git {
     async fn start(
         &self,
         dir: &Path,
-        access: &Access,
+        access: &GitAccess,
         arguments: &[&OsStr],
         input: Option<Bytes>,
         bounds: Bounds,
     ) -> Result<Output, GitError> {
-        let slots = match access.party {
-            Party::Strangers => &self.strangers,
-            Party::Own => &self.own,
+        let slots = match access.tenant {
+            Tenant::Strangers => &self.strangers,
+            Tenant::Own => &self.own,
         };
         let slots = match access.line {
             Line::None => &slots.local,
@@ -105,7 +105,7 @@ impl Git {
         };
         let nowhere = Path::new("/nonexistent");
         let said = self
-            .run(nowhere, &Access::default(), &["version"], None, bounds)
+            .run(nowhere, &GitAccess::default(), &["version"], None, bounds)
             .await?;
         let text = String::from_utf8_lossy(&said);
         let numbers = text.split_whitespace().nth(2).unwrap_or_default();
@@ -134,7 +134,7 @@ impl Git {
     pub async fn run<A: AsRef<OsStr>>(
         &self,
         dir: &Path,
-        access: &Access,
+        access: &GitAccess,
         arguments: &[A],
         input: Option<Bytes>,
         bounds: Bounds,
@@ -148,7 +148,7 @@ impl Git {
     pub async fn stream<A: AsRef<OsStr>>(
         &self,
         dir: &Path,
-        access: &Access,
+        access: &GitAccess,
         arguments: &[A],
         bounds: Bounds,
     ) -> Result<Output, GitError> {

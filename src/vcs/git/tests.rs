@@ -42,7 +42,7 @@ async fn c118_nothing_of_the_operators_configuration_is_read() {
     std::fs::write(home.path().join(".gitconfig"), "[core]\n\tpager = evil\n").unwrap();
     let git = git(home.path(), "git");
     let dir = home.path().join("r");
-    let access = Access::default();
+    let access = GitAccess::default();
     git.run(&dir, &access, &["init", "--bare", "--quiet"], None, BOUNDS)
         .await
         .unwrap();
@@ -72,13 +72,13 @@ async fn failures_say_what_git_said() {
         "echo out; printf 'fatal: no\\ngone\\033\\n' >&2; exit 128",
     );
     let failed = git
-        .run(home.path(), &Access::default(), &["x"], None, BOUNDS)
+        .run(home.path(), &GitAccess::default(), &["x"], None, BOUNDS)
         .await
         .unwrap_err();
     assert_eq!(failed.to_string(), "git: fatal: no; gone");
     let missing = super::tests::git(home.path(), "/no/such/git");
     let missing = missing
-        .run(home.path(), &Access::default(), &["x"], None, BOUNDS)
+        .run(home.path(), &GitAccess::default(), &["x"], None, BOUNDS)
         .await;
     assert!(matches!(missing, Err(GitError::Missing(_))));
 }
@@ -97,7 +97,7 @@ async fn c129_what_takes_too_long_or_too_much_is_ended_with_its_children() {
         ..BOUNDS
     };
     let late = git
-        .run(home.path(), &Access::default(), &["x"], None, short)
+        .run(home.path(), &GitAccess::default(), &["x"], None, short)
         .await;
     assert!(matches!(late, Err(GitError::Timeout(_))), "{late:?}");
     let child = std::fs::read_to_string(&pids).unwrap();
@@ -118,7 +118,7 @@ async fn c129_what_takes_too_long_or_too_much_is_ended_with_its_children() {
         ..BOUNDS
     };
     let much = git
-        .run(home.path(), &Access::default(), &["x"], None, small)
+        .run(home.path(), &GitAccess::default(), &["x"], None, small)
         .await;
     assert!(matches!(much, Err(GitError::TooMuch(1000))), "{much:?}");
 }
@@ -129,9 +129,9 @@ async fn c127_secrets_stand_in_no_command_line_and_go_to_one_host_only() {
     let git = script(home.path(), "tr '\\0' ' ' < /proc/$$/cmdline; echo; env");
     let mut header = HeaderValue::from_static("Basic s3cret");
     header.set_sensitive(true);
-    let access = Access {
+    let access = GitAccess {
         authorization: Some(("https://git.example.com/".into(), header)),
-        ..Access::default()
+        ..GitAccess::default()
     };
     let said = git
         .run(home.path(), &access, &["fetch"], None, BOUNDS)
@@ -162,7 +162,7 @@ async fn memory_is_bounded_where_it_is_to_be() {
         memory: Some(64 << 20),
         ..BOUNDS
     };
-    let access = Access::default();
+    let access = GitAccess::default();
     let ended = git.run(home.path(), &access, &["x"], None, bounds).await;
     assert!(matches!(ended, Err(GitError::TooMuch(_))), "{ended:?}");
     let git = script(home.path(), "sleep 0.2; ulimit -d");
@@ -174,12 +174,12 @@ async fn memory_is_bounded_where_it_is_to_be() {
 async fn strangers_take_no_slots_of_private_modules() {
     let home = tempfile::tempdir().unwrap();
     let git = script(home.path(), "sleep 1000");
-    let strangers = Access::default();
+    let strangers = GitAccess::default();
     let hang = || git.stream(home.path(), &strangers, &["x"], BOUNDS);
     let _all = (hang().await.unwrap(), hang().await.unwrap());
-    let own = Access {
-        party: Party::Own,
-        ..Access::default()
+    let own = GitAccess {
+        tenant: Tenant::Own,
+        ..GitAccess::default()
     };
     let short = Bounds {
         time: Duration::from_millis(100),
@@ -197,7 +197,7 @@ async fn a_place_is_given_back() {
         let said = git
             .run(
                 home.path(),
-                &Access::default(),
+                &GitAccess::default(),
                 &["x"],
                 Some(Bytes::from_static(b"in")),
                 BOUNDS,

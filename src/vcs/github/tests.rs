@@ -92,7 +92,7 @@ impl Scene {
         self.answers.send(answer).unwrap();
     }
 
-    async fn token(&self) -> Result<String, TokenError> {
+    async fn token(&self) -> Result<String, AppTokenError> {
         Ok(self.app.token().await?.secret().to_owned())
     }
 
@@ -180,7 +180,7 @@ async fn those_who_ask_together_wait_for_one_answer() {
     let mut scene = scene().await;
     let ask = || async { tokio::join!(scene.token(), scene.token(), scene.token()) };
     scene.answer(answer("502 Bad Gateway", ""));
-    let down = Err(TokenError::Unreachable("status 502 Bad Gateway".into()));
+    let down = Err(AppTokenError::Unreachable("status 502 Bad Gateway".into()));
     assert_eq!(ask().await, (down.clone(), down.clone(), down));
     // And a failure is not kept.
     scene.answer(token("t", "2024-03-01T01:00:00Z"));
@@ -204,7 +204,7 @@ async fn failures_are_told_apart() {
         let words = "A JSON web tokencould not be[31m decoded".to_owned();
         assert_eq!(
             scene.token().await,
-            Err(TokenError::Refused {
+            Err(AppTokenError::Refused {
                 status: number,
                 words
             })
@@ -215,11 +215,11 @@ async fn failures_are_told_apart() {
         &format!(r#"{{"message":"{}"}}"#, "x".repeat(1000)),
     ));
     assert!(
-        matches!(scene.token().await, Err(TokenError::Refused { words, .. }) if words.len() == WIDTH)
+        matches!(scene.token().await, Err(AppTokenError::Refused { words, .. }) if words.len() == WIDTH)
     );
     scene.answer(answer("403 Forbidden", "<html>"));
     assert!(
-        matches!(scene.token().await, Err(TokenError::Refused { words, .. }) if words.is_empty())
+        matches!(scene.token().await, Err(AppTokenError::Refused { words, .. }) if words.is_empty())
     );
     for nonsense in [
         answer("201 Created", "{}"),
@@ -231,18 +231,21 @@ async fn failures_are_told_apart() {
         answer("201 Created", &" ".repeat(MAX_ANSWER + 1)),
     ] {
         scene.answer(nonsense);
-        assert!(matches!(scene.token().await, Err(TokenError::Nonsense(_))));
+        assert!(matches!(
+            scene.token().await,
+            Err(AppTokenError::Nonsense(_))
+        ));
     }
     scene.answer("not HTTP".into());
     assert!(matches!(
         scene.token().await,
-        Err(TokenError::Unreachable(_))
+        Err(AppTokenError::Unreachable(_))
     ));
     let clock = Arc::clone(&scene.clock);
     let nobody = app("http://127.0.0.1:1", TEST_KEY, clock).unwrap();
     assert!(matches!(
         nobody.token().await,
-        Err(TokenError::Unreachable(_))
+        Err(AppTokenError::Unreachable(_))
     ));
 }
 

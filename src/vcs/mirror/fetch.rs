@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::upkeep::size;
-use super::{COMPLETE, HISTORY, LOCAL, Listing, Mirror, MirrorError, Remote, Turn};
+use super::{COMPLETE, HISTORY, LOCAL, Mirror, MirrorError, MirrorLock, RefsLimit, Remote};
 use crate::vcs::git::{Bounds, GitError};
 use crate::vcs::refs::{ObjectId, RefTable};
 
@@ -25,7 +25,7 @@ impl Mirror {
     pub async fn refs(
         &self,
         remote: Remote<'_>,
-        listing: Listing,
+        listing: RefsLimit,
     ) -> Result<RefTable, MirrorError> {
         // Of some repositories nearly all references are proposals of strangers.
         let arguments = [
@@ -54,7 +54,7 @@ impl Mirror {
     /// Makes sure that a commit's tree is here; `reference` names it at the remote (`refs/tags/…`, `refs/heads/…`).
     pub async fn ensure(
         &self,
-        _turn: &Turn<'_>,
+        _turn: &MirrorLock<'_>,
         remote: Remote<'_>,
         id: &ObjectId,
         reference: &str,
@@ -88,7 +88,7 @@ impl Mirror {
     /// Makes sure that all heads and tags are here with their history, as of now.
     pub async fn complete(
         &self,
-        _turn: &Turn<'_>,
+        _turn: &MirrorLock<'_>,
         remote: Remote<'_>,
         any: &ObjectId,
     ) -> Result<(), MirrorError> {

@@ -24,9 +24,9 @@ use tokio::time::Instant;
 
 pub use upkeep::{remove, size};
 
-use super::git::{Access, Bounds, Git, GitError};
-use super::party::Party;
+use super::git::{Bounds, Git, GitAccess, GitError};
 use super::refs::{ObjectId, RefLimits, RefsError};
+use super::tenant::Tenant;
 use super::workspace::Workspace;
 
 /// Something local and small.
@@ -87,7 +87,7 @@ pub struct Remote<'a> {
     /// The address, without who we are.
     pub url: &'a str,
     /// How it may be reached.
-    pub access: &'a Access,
+    pub access: &'a GitAccess,
     /// How long one fetch may take.
     pub time: Duration,
     /// How large the mirror may become. Bytes.
@@ -100,7 +100,7 @@ pub struct Remote<'a> {
 
 /// How large a list of references may be.
 #[derive(Clone, Copy, Debug)]
-pub struct Listing {
+pub struct RefsLimit {
     /// Of what is read.
     pub limits: RefLimits,
     /// Of what git prints. Bytes.
@@ -109,9 +109,9 @@ pub struct Listing {
     pub memory: Option<u64>,
 }
 
-impl Listing {
+impl RefsLimit {
     /// Of a repository of whichever size.
-    const OWN: Listing = Listing {
+    const OWN: RefsLimit = RefsLimit {
         limits: RefLimits {
             refs: 500_000,
             name: 1024,
@@ -120,7 +120,7 @@ impl Listing {
         memory: None,
     };
     /// Of one that anybody may name.
-    const STRANGERS: Listing = Listing {
+    const STRANGERS: RefsLimit = RefsLimit {
         limits: RefLimits {
             refs: 60_000,
             name: 256,
@@ -130,10 +130,10 @@ impl Listing {
     };
 
     /// Of what whose modules name.
-    pub fn of(party: Party) -> Self {
-        match party {
-            Party::Strangers => Self::STRANGERS,
-            Party::Own => Self::OWN,
+    pub fn of(tenant: Tenant) -> Self {
+        match tenant {
+            Tenant::Strangers => Self::STRANGERS,
+            Tenant::Own => Self::OWN,
         }
     }
 }
@@ -146,7 +146,7 @@ pub struct MirrorKey {
     /// As whom; no secret.
     pub identity: String,
     /// For whose modules.
-    pub party: Party,
+    pub tenant: Tenant,
 }
 
 /// A mirror.
@@ -154,7 +154,7 @@ pub struct Mirror {
     git: Git,
     dir: PathBuf,
     /// For what is asked of it here.
-    access: Access,
+    access: GitAccess,
     /// When it was last tidied in vain.
     untidy: Mutex<Option<Instant>>,
     tidying: AtomicBool,
@@ -165,7 +165,7 @@ pub struct Mirror {
 }
 
 /// As long as this lives nobody else changes the mirror.
-pub struct Turn<'a> {
+pub struct MirrorLock<'a> {
     _permit: SemaphorePermit<'a>,
 }
 
@@ -181,16 +181,16 @@ impl Mirror {
     pub fn new(git: Git, root: &Path, key: &MirrorKey, max_file: u64) -> Arc<Self> {
         let name = Sha256::digest(format!("git4:{}\n{}", key.identity, key.url));
         let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
-        let prefix = match key.party {
-            Party::Strangers => "",
-            Party::Own => OWN,
+        let prefix = match key.tenant {
+            Tenant::Strangers => "",
+            Tenant::Own => OWN,
         };
         Arc::new(Mirror {
             git,
             dir: root.join(format!("{prefix}{name}")),
-            access: Access {
-                party: key.party,
-                ..Access::default()
+            access: GitAccess {
+                tenant: key.tenant,
+                ..GitAccess::default()
             },
             untidy: Mutex::default(),
             tidying: AtomicBool::new(false),
@@ -205,8 +205,8 @@ impl Mirror {
     }
 
     /// For whose modules it is.
-    pub fn party(&self) -> Party {
-        self.access.party
+    pub fn tenant(&self) -> Tenant {
+        self.access.tenant
     }
 
     /// Its folder.
@@ -215,12 +215,12 @@ impl Mirror {
     }
 
     /// Waits until nobody else changes it. Places elsewhere are to be taken after this.
-    pub async fn turn(&self) -> Option<Turn<'_>> {
+    pub async fn turn(&self) -> Option<MirrorLock<'_>> {
         self.fetching
             .acquire()
             .await
             .ok()
-            .map(|permit| Turn { _permit: permit })
+            .map(|permit| MirrorLock { _permit: permit })
     }
 
     /// Makes the folder, if it is not there.

@@ -131,7 +131,7 @@ async fn c119_an_empty_repository_has_no_references() {
         url: "file:///no/such",
         ..scene.remote()
     };
-    let limits = Listing::OWN;
+    let limits = RefsLimit::OWN;
     assert!(matches!(
         scene.mirror.refs(gone, limits).await,
         Err(MirrorError::Git(GitError::Failed { .. }))
@@ -280,13 +280,13 @@ async fn c122_c123_what_looks_like_an_option_or_another_protocol_is_neither() {
         format!("--upload-pack=touch {}", marker.display()),
         format!("ext::sh -c touch% {}", marker.display()),
     ] {
-        let access = Access::default();
+        let access = GitAccess::default();
         let bad = Remote {
             url: &url,
             access: &access,
             ..scene.remote()
         };
-        let limits = Listing::OWN;
+        let limits = RefsLimit::OWN;
         let refs = scene.mirror.refs(bad, limits).await;
         assert!(refs.is_err(), "{url}");
         let id = scene.id("main");
@@ -298,11 +298,11 @@ async fn c122_c123_what_looks_like_an_option_or_another_protocol_is_neither() {
         assert!(ensured.is_err(), "{url}");
         assert!(!marker.exists(), "{url}");
     }
-    let access = Access::default();
+    let access = GitAccess::default();
     let local = Remote {
         access: &access,
         ..scene.remote()
     };
-    let refs = scene.mirror.refs(local, Listing::OWN);
+    let refs = scene.mirror.refs(local, RefsLimit::OWN);
     assert!(refs.await.is_err(), "folders are for tests only");
 }

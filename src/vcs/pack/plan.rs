@@ -8,10 +8,10 @@ use bytes::BytesMut;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::error::PackError;
-use super::source::Source;
+use super::source::ModuleTree;
 use crate::gomod::zip::{Candidate, FileKind, ZipLimits, select_files, wants_root_license};
 use crate::vcs::git::Bounds;
-use crate::vcs::party::Party;
+use crate::vcs::tenant::Tenant;
 use crate::vcs::workspace::Workspace;
 
 /// Paths that git is given, at the most, and their bytes; with more it unpacks the whole folder.
@@ -29,13 +29,13 @@ struct Limits {
 }
 
 impl Limits {
-    fn of(party: Party) -> Self {
-        match party {
-            Party::Strangers => Limits {
+    fn of(tenant: Tenant) -> Self {
+        match tenant {
+            Tenant::Strangers => Limits {
                 entries: 500_000,
                 names: 48 << 20,
             },
-            Party::Own => Limits {
+            Tenant::Own => Limits {
                 entries: 1_000_000,
                 names: 128 << 20,
             },
@@ -76,12 +76,12 @@ pub(super) struct Plan {
 impl Listed {
     /// Asks git.
     pub(super) async fn read(
-        source: Source<'_>,
+        source: ModuleTree<'_>,
         space: &Workspace,
         bounds: Bounds,
     ) -> Result<Self, PackError> {
-        let party = source.mirror.party();
-        let limits = Limits::of(party);
+        let tenant = source.mirror.tenant();
+        let limits = Limits::of(tenant);
         let bounds = Bounds {
             output: limits.names as u64 + limits.entries as u64 * LINE,
             ..bounds
@@ -107,7 +107,7 @@ impl Listed {
                 return Err(PackError::TooMany);
             }
             if listed.permit.is_none() && listed.names.len() > LARGE {
-                listed.permit = space.large(party).await;
+                listed.permit = space.large(tenant).await;
             }
         }
         output.end().await?;

@@ -12,7 +12,7 @@ pub(super) const LICENSE: &str = "LICENSE";
 
 /// The folder of a module in a commit.
 #[derive(Clone, Copy)]
-pub struct Source<'a> {
+pub struct ModuleTree<'a> {
     /// Where it comes from.
     pub mirror: &'a Mirror,
     /// A commit whose tree is there.
@@ -21,7 +21,7 @@ pub struct Source<'a> {
     pub dir: &'a str,
 }
 
-impl Source<'_> {
+impl ModuleTree<'_> {
     /// A file in the module's folder, as it is stored.
     pub(super) async fn file(self, name: &str) -> Result<Option<Bytes>, PackError> {
         let path = match self.dir {

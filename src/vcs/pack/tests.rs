@@ -147,7 +147,7 @@ async fn zip(
     scene.ensure(&id, &reference).await;
     let tmp = scene.dir.path().join("tmp");
     std::fs::create_dir_all(&tmp).unwrap();
-    let source = Source {
+    let source = ModuleTree {
         mirror: &scene.mirror,
         commit: &id,
         dir,
@@ -257,7 +257,7 @@ async fn faults_have_their_own_names() {
         "{gone:?}"
     );
     let id = scene.id("v1.0.0");
-    let source = Source {
+    let source = ModuleTree {
         mirror: &scene.mirror,
         commit: &id,
         dir: "",
@@ -285,7 +285,7 @@ async fn c129_a_zip_that_is_given_up_ends() {
     let (sender, mut receiver) = mpsc::channel(1);
     let (mirror, folder) = (std::sync::Arc::clone(&scene.mirror), tmp.clone());
     let task = tokio::spawn(async move {
-        let source = Source {
+        let source = ModuleTree {
             mirror: &mirror,
             commit: &id,
             dir: "",
@@ -317,7 +317,7 @@ async fn a_tree_is_judged_before_it_is_unpacked() {
     ));
     let id = scene.id("v1.0.0");
     scene.ensure(&id, "refs/tags/v1.0.0").await;
-    let source = Source {
+    let source = ModuleTree {
         mirror: &scene.mirror,
         commit: &id,
         dir: "",
@@ -336,7 +336,7 @@ async fn other_modules_are_not_unpacked_and_room_is_asked_for() {
     let scene = repository(script, "v1.0.0");
     let id = scene.id("v1.0.0");
     scene.ensure(&id, "refs/tags/v1.0.0").await;
-    let source = Source {
+    let source = ModuleTree {
         mirror: &scene.mirror,
         commit: &id,
         dir: "",

@@ -9,15 +9,15 @@ fn is_self(url: &Url) -> bool {
     url.port() == Some(3080)
 }
 
-fn user() -> Origin {
-    Origin::UserFile("/home/me/.config/go/env".into())
+fn user() -> SettingOrigin {
+    SettingOrigin::UserFile("/home/me/.config/go/env".into())
 }
 
-fn root() -> Origin {
-    Origin::RootFile("/usr/local/go/go.env".into())
+fn root() -> SettingOrigin {
+    SettingOrigin::RootFile("/usr/local/go/go.env".into())
 }
 
-fn remembered(chain: &str, from: Origin) -> Memory {
+fn remembered(chain: &str, from: SettingOrigin) -> Memory {
     Memory {
         found: Some(Remembered {
             chain: chain.to_owned(),
@@ -39,7 +39,7 @@ fn told(chain: &str) -> Memory {
     }
 }
 
-fn decided(memory: &Memory, settings: &[(&str, Origin)]) -> (String, Weight, Chosen) {
+fn decided(memory: &Memory, settings: &[(&str, SettingOrigin)]) -> (String, NoteLevel, Chosen) {
     let settings = settings.iter();
     let settings = settings.map(|(text, origin)| ((*text).to_owned(), origin.clone()));
     let found = look(settings.collect(), &is_self);
@@ -47,7 +47,7 @@ fn decided(memory: &Memory, settings: &[(&str, Origin)]) -> (String, Weight, Cho
     let weight = chosen
         .note
         .as_ref()
-        .map_or(Weight::Fine, |note| note.weight);
+        .map_or(NoteLevel::Fine, |note| note.weight);
     (chosen.chain.to_string(), weight, chosen)
 }
 
@@ -57,7 +57,7 @@ fn the_first_start_takes_what_the_toolchain_says() {
     let (chain, weight, chosen) = decided(&nothing, &[("https://a.example.com", user())]);
     assert_eq!(
         (chain.as_str(), weight),
-        ("https://a.example.com", Weight::Fine)
+        ("https://a.example.com", NoteLevel::Fine)
     );
     assert!(chosen.as_toolchain);
     let memory = chosen.memory.found.unwrap();
@@ -72,7 +72,7 @@ fn the_first_start_takes_what_the_toolchain_says() {
     );
     assert_eq!(
         (chain.as_str(), weight),
-        ("https://b.example.com,direct", Weight::Warning)
+        ("https://b.example.com,direct", NoteLevel::Warning)
     );
     assert!(!chosen.as_toolchain);
     let text = chosen.note.unwrap().text;
@@ -81,12 +81,12 @@ fn the_first_start_takes_what_the_toolchain_says() {
         "{text}"
     );
     let (chain, weight, chosen) = decided(&nothing, &[(SELF, user())]);
-    assert_eq!((chain.as_str(), weight), ("direct", Weight::Warning));
+    assert_eq!((chain.as_str(), weight), ("direct", NoteLevel::Warning));
     assert_eq!(chosen.memory.found, None);
     assert_eq!(decided(&nothing, &[]).0, "direct");
     // What another layer says goes before the default.
     let layers = [
-        (SELF, Origin::Environment),
+        (SELF, SettingOrigin::Environment),
         ("https://c.example.com", user()),
         ("https://b.example.com", root()),
     ];
@@ -114,12 +114,12 @@ fn setting_the_toolchain_to_us_changes_nothing() {
             SELF.to_owned(),
         ),
     ] {
-        for origin in [user(), Origin::Environment, Origin::GoCommand] {
+        for origin in [user(), SettingOrigin::Environment, SettingOrigin::GoCommand] {
             let settings = [(own.as_str(), origin), ("https://b.example.com", root())];
             let (chain, weight, chosen) = decided(&memory, &settings);
             assert_eq!(
                 (chain.as_str(), weight),
-                ("https://a.example.com", Weight::Fine),
+                ("https://a.example.com", NoteLevel::Fine),
                 "{own}"
             );
             assert_eq!(chosen.memory.found, memory.found);
@@ -134,13 +134,13 @@ fn what_was_set_first_stays_until_an_operator_says_otherwise() {
     for settings in [
         &[("https://b.example.com", user())][..],
         &[("off", user())],
-        &[("https://b.example.com", Origin::Environment)],
+        &[("https://b.example.com", SettingOrigin::Environment)],
         &[("https://b.example.com,direct", root())],
     ] {
         let (chain, weight, chosen) = decided(&memory, settings);
         assert_eq!(
             (chain.as_str(), weight),
-            ("https://a.example.com", Weight::Fault)
+            ("https://a.example.com", NoteLevel::Fault)
         );
         let text = chosen.note.unwrap().text;
         assert!(
@@ -152,10 +152,10 @@ fn what_was_set_first_stays_until_an_operator_says_otherwise() {
     let (chain, weight, _) = decided(&memory, &[]);
     assert_eq!(
         (chain.as_str(), weight),
-        ("https://a.example.com", Weight::Warning)
+        ("https://a.example.com", NoteLevel::Warning)
     );
     let (_, weight, chosen) = decided(&memory, &[("https://a.example.com", user())]);
-    assert_eq!(weight, Weight::Fine);
+    assert_eq!(weight, NoteLevel::Fine);
     assert!(chosen.as_toolchain);
 }
 
@@ -169,11 +169,11 @@ fn what_somebody_sets_goes_before_a_default_and_is_told_once() {
     let (chain, weight, chosen) = decided(&memory, &settings);
     assert_eq!(
         (chain.as_str(), weight),
-        ("https://a.example.com", Weight::Fault)
+        ("https://a.example.com", NoteLevel::Fault)
     );
     assert!(chosen.note.unwrap().text.contains("--upstream"));
     let (_, weight, _) = decided(&chosen.memory, &settings);
-    assert_eq!(weight, Weight::Fine);
+    assert_eq!(weight, NoteLevel::Fine);
 }
 
 #[test]
@@ -183,12 +183,12 @@ fn what_cannot_be_read_sends_no_name_elsewhere() {
         ("https://b.example.com", root()),
     ];
     let (chain, weight, _) = decided(&Memory::default(), &settings);
-    assert_eq!((chain.as_str(), weight), ("off", Weight::Fault));
+    assert_eq!((chain.as_str(), weight), ("off", NoteLevel::Fault));
     let memory = remembered("https://a.example.com", user());
     let (chain, weight, _) = decided(&memory, &settings);
     assert_eq!(
         (chain.as_str(), weight),
-        ("https://a.example.com", Weight::Fault)
+        ("https://a.example.com", NoteLevel::Fault)
     );
 }
 
@@ -198,7 +198,7 @@ fn an_operator_s_word_that_is_gone_is_missed() {
     let (chain, weight, chosen) = decided(&told("https://a.example.com"), &settings);
     assert_eq!(
         (chain.as_str(), weight),
-        ("https://a.example.com", Weight::Warning)
+        ("https://a.example.com", NoteLevel::Warning)
     );
     assert_eq!(chosen.memory.told, told("https://a.example.com").told);
     let mut both = remembered("https://b.example.com", root());
@@ -207,7 +207,7 @@ fn an_operator_s_word_that_is_gone_is_missed() {
     let (chain, weight, _) = decided(&both, &settings);
     assert_eq!(
         (chain.as_str(), weight),
-        ("https://b.example.com", Weight::Warning)
+        ("https://b.example.com", NoteLevel::Warning)
     );
     if let Some(found) = &mut both.found {
         found.used = false;
@@ -218,13 +218,13 @@ fn an_operator_s_word_that_is_gone_is_missed() {
     let (chain, weight, _) = decided(&both, &[("https://b.example.com", root())]);
     assert_eq!(
         (chain.as_str(), weight),
-        ("https://b.example.com", Weight::Warning)
+        ("https://b.example.com", NoteLevel::Warning)
     );
     let (_, weight, _) = decided(
         &told("https://b.example.com"),
         &[("https://b.example.com", root())],
     );
-    assert_eq!(weight, Weight::Fine);
+    assert_eq!(weight, NoteLevel::Fine);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::hashers::Hashers;
 use super::sink::StagingSink;
 use crate::clock::Timestamp;
 use crate::engine::error::{Cause, EngineError};
-use crate::engine::vouch::Vouching;
+use crate::engine::verifier::PendingVerification;
 use crate::gomod::zip::{self as gozip, CheckedZip};
 use crate::protocol::FileKey;
 use crate::store::FileRecord;
@@ -33,7 +33,7 @@ pub async fn check(
     hashers: &Hashers,
     sink: StagingSink,
     arrived: Arrived<'_>,
-    vouching: Vouching,
+    verification: PendingVerification,
 ) -> Result<Verdict, EngineError> {
     let Arrived {
         size,
@@ -77,7 +77,7 @@ pub async fn check(
             )));
         }
     };
-    let vouched = vouching.verdict(&checked.h1, from).await?;
+    let vouched = verification.verdict(&checked.h1, from).await?;
     let record = FileRecord {
         size,
         sha256: sha256.into(),

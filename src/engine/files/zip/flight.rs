@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::engine::error::EngineError;
 use crate::engine::slow::Look;
-use crate::engine::vouch::Foresight;
+use crate::engine::verifier::ProvisionalVerdict;
 use crate::gomod::H1;
 use crate::store::{Companions, FileRecord, LocalFile, Staged};
 
@@ -20,7 +20,7 @@ const EARLY_HEAD: u64 = 256 * 1024;
 pub(super) const HASH_LATER: u64 = 128 * 1024;
 /// How far a zip is.
 #[derive(Clone, Debug, Default)]
-pub struct Progress {
+pub struct ZipProgress {
     /// The upstream that it comes from.
     pub from: Option<Arc<str>>,
     /// The whole size, if upstream said it. Bytes.
@@ -33,7 +33,7 @@ pub struct Progress {
     pub end: Option<Result<Arc<Verdict>, EngineError>>,
 }
 
-impl Progress {
+impl ZipProgress {
     /// Bytes that followers may read.
     pub fn released(&self) -> u64 {
         match &self.end {
@@ -68,28 +68,28 @@ pub struct Verdict {
 /// What followers hold of a zip in flight.
 #[derive(Debug)]
 pub struct ZipFlight {
-    progress: watch::Sender<Progress>,
+    progress: watch::Sender<ZipProgress>,
     staged: Mutex<Option<Arc<Staged>>>,
-    foresight: Foresight,
+    provisional: ProvisionalVerdict,
 }
 
 impl ZipFlight {
     /// Nothing has arrived.
-    pub fn new(foresight: Foresight) -> Arc<Self> {
+    pub fn new(provisional: ProvisionalVerdict) -> Arc<Self> {
         Arc::new(ZipFlight {
-            foresight,
-            progress: watch::Sender::new(Progress::default()),
+            provisional,
+            progress: watch::Sender::new(ZipProgress::default()),
             staged: Mutex::default(),
         })
     }
 
     /// What may be promised of it now.
-    pub fn foresight(&self) -> &Foresight {
-        &self.foresight
+    pub fn provisional(&self) -> &ProvisionalVerdict {
+        &self.provisional
     }
 
     /// How far it is, and goes on telling.
-    pub fn follow(&self) -> watch::Receiver<Progress> {
+    pub fn follow(&self) -> watch::Receiver<ZipProgress> {
         self.progress.subscribe()
     }
 
@@ -158,7 +158,7 @@ impl ZipFlight {
         self.progress.send_if_modified(|progress| {
             let unseen = !progress.may_begin();
             if unseen {
-                *progress = Progress::default();
+                *progress = ZipProgress::default();
                 *self.staged.lock() = None;
             }
             unseen

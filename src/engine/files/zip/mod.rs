@@ -18,12 +18,12 @@ use crate::engine::error::EngineError;
 use crate::engine::memory::CachedFile;
 use crate::engine::origins::FetchRequest;
 use crate::engine::slow::Look;
-use crate::engine::vouch::Vouching;
+use crate::engine::verifier::PendingVerification;
 use crate::protocol::{FileKey, Key};
 use crate::store;
 use crate::upstream::ZipStream;
 use flight::Verdict;
-pub use flight::{Progress, ZipFlight};
+pub use flight::{ZipFlight, ZipProgress};
 pub use hashers::Hashers;
 use sink::StagingSink;
 
@@ -37,7 +37,7 @@ impl Engine {
             .zip_flight(key, context)
             .ok_or_else(EngineError::too_many)?;
         let mut progress = flight.follow();
-        let (kept, end, from) = match progress.wait_for(Progress::may_begin).await {
+        let (kept, end, from) = match progress.wait_for(ZipProgress::may_begin).await {
             Ok(now) => (now.kept, now.end.clone(), now.from.clone()),
             Err(_) => return Err(EngineError::ours("the fetch ended unexpectedly")),
         };
@@ -47,7 +47,7 @@ impl Engine {
         match end {
             None => Ok(Answer {
                 etag: None,
-                verified: Some(flight.foresight().verified()),
+                verified: Some(flight.provisional().verified()),
                 cache: CacheStatus::Miss {
                     stored: flight.staged().is_some_and(|staged| staged.can_be_kept())
                         && self.store.local().can_keep(key),
@@ -71,11 +71,11 @@ impl Engine {
     ) -> Option<Arc<ZipFlight>> {
         self.zip_flights
             .join(&context.flight(key), &context.fetch.priority, |place| {
-                let vouching = self.voucher.begin(key, context);
-                let followed = ZipFlight::new(vouching.foresight());
+                let verification = self.verifier.begin(key, context);
+                let followed = ZipFlight::new(verification.provisional());
                 let flight = FlyingZip {
                     followed: Arc::clone(&followed),
-                    vouching: Mutex::new(Some(vouching)),
+                    verification: Mutex::new(Some(verification)),
                 };
                 (followed, self.fly(key, context, place, flight))
             })
@@ -99,7 +99,7 @@ impl Engine {
         &self,
         key: &FileKey,
         context: &RequestContext,
-        vouching: Vouching,
+        verification: PendingVerification,
         flight: &Arc<ZipFlight>,
     ) -> Result<Verdict, EngineError> {
         let as_key = Key::File(key.clone());
@@ -118,21 +118,21 @@ impl Engine {
         // What will be refused in the end need not be fetched to the end; but whether it exists is said first.
         let mut begun = flight.follow();
         if self.has_sibling(key).await {
-            vouching.found();
+            verification.found();
         }
-        let doomed = async {
+        let will_be_rejected = async {
             if begun.wait_for(|now| now.from.is_some()).await.is_err() {
                 std::future::pending::<()>().await;
             }
-            vouching.found();
-            vouching.doomed().await
+            verification.found();
+            verification.will_be_rejected().await
         };
         let from = tokio::select! {
             biased;
             from = chain.fetch_zip(&request, &key.version, &mut stream) => {
                 self.judged(&key.module, &chain, from).await?
             }
-            error = doomed => return Err(error),
+            error = will_be_rejected => return Err(error),
         };
         let (size, sha256) = stream.finish();
         let arrived = check::Arrived {
@@ -141,7 +141,7 @@ impl Engine {
             from: &from,
             at: self.clock.now(),
         };
-        check::check(key, flight, &self.hashers, sink, arrived, vouching).await
+        check::check(key, flight, &self.hashers, sink, arrived, verification).await
     }
 }
 
@@ -150,7 +150,7 @@ fn whole(flight: &Arc<ZipFlight>, verdict: &Verdict) -> Result<Answer, EngineErr
     let file = flight
         .part(verdict.record.size)
         .ok_or_else(|| EngineError::ours("nothing was written"))?;
-    let file = CachedFile::new(&verdict.record, store::Content::File(file), None);
+    let file = CachedFile::new(&verdict.record, store::KeptContent::File(file), None);
     Ok(file.answer(
         CacheStatus::Miss {
             stored: verdict.stored,
@@ -163,7 +163,7 @@ fn whole(flight: &Arc<ZipFlight>, verdict: &Verdict) -> Result<Answer, EngineErr
 struct FlyingZip {
     followed: Arc<ZipFlight>,
     /// For the first try: what followers may be promised is told by it.
-    vouching: Mutex<Option<Vouching>>,
+    verification: Mutex<Option<PendingVerification>>,
 }
 
 impl Drop for FlyingZip {
@@ -191,11 +191,11 @@ impl Flight for FlyingZip {
         key: &FileKey,
         context: &RequestContext,
     ) -> Result<Verdict, EngineError> {
-        let first = self.vouching.lock().take();
-        let vouching = first.unwrap_or_else(|| engine.voucher.begin(key, context));
+        let first = self.verification.lock().take();
+        let verification = first.unwrap_or_else(|| engine.verifier.begin(key, context));
         // Of a prefetch less is taken than of what is waited for.
         let bounded = context.fetch.priority.is_prefetch();
-        let fetched = engine.fetch_zip(key, context, vouching, &self.followed);
+        let fetched = engine.fetch_zip(key, context, verification, &self.followed);
         fetched.await.map_err(|mut error| {
             error.bounded |= bounded;
             error

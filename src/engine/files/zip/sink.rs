@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::flight::{HASH_LATER, Progress, ZipFlight};
+use super::flight::{HASH_LATER, ZipFlight, ZipProgress};
 use super::hashers::Hashers;
 use crate::gomod::zip::{ReadAt, StreamHasher};
 use crate::store::{LocalFile, LocalFiles, StageWriter, Staged};
@@ -161,7 +161,7 @@ async fn write(
 async fn hash(
     hashers: Arc<Hashers>,
     staged: Arc<Staged>,
-    mut progress: watch::Receiver<Progress>,
+    mut progress: watch::Receiver<ZipProgress>,
 ) -> Option<StreamHasher> {
     let mut hasher = StreamHasher::new();
     let mut offset = 0;

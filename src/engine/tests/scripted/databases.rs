@@ -57,7 +57,7 @@ impl FakeDatabase {
         let opening = Database::open(
             self.log.signer.verifier(),
             self,
-            Kept::new(store, NAME),
+            SumdbState::new(store, NAME),
             clock,
             Duration::from_secs(60),
             Metrics::new().sumdb(NAME),
@@ -243,7 +243,7 @@ async fn a_zip_that_the_database_knows_otherwise_is_never_released_whole() {
     gate.reached().await;
     gate.open();
     let error = world.engine.landed(&flight).await.unwrap_err();
-    assert_eq!(error.class(), Class::Rejected);
+    assert_eq!(error.class(), Class::VerificationFailed);
     assert!(error.to_string().contains("checksum mismatch"), "{error}");
     assert_eq!(released(&flight), before);
     world.quiet().await;
@@ -255,7 +255,10 @@ async fn a_small_file_that_the_database_knows_otherwise_is_refused_and_asked_for
     let other =
         FakeOrigin::new("a").says(".mod", [body("module example.com/m // v2\n"), body(GO_MOD)]);
     let world = setup(&other, &honest([Say::Truth])).build();
-    assert_eq!(world.ask(MOD).await.unwrap_err().class(), Class::Rejected);
+    assert_eq!(
+        world.ask(MOD).await.unwrap_err().class(),
+        Class::VerificationFailed
+    );
     // An honest answer is taken as soon as it comes.
     let answer = world.ask(MOD).await.unwrap();
     assert_eq!(answer.verified, Some(Verified::Sumdb));
@@ -282,7 +285,7 @@ async fn what_the_database_does_not_know_is_refused_where_that_is_the_rule() {
     gate.reached().await;
     gate.open();
     let error = world.engine.landed(&flight).await.unwrap_err();
-    assert_eq!(error.class(), Class::Unvouched);
+    assert_eq!(error.class(), Class::UnknownToDatabase);
     assert_eq!(released(&flight), before);
     world.quiet().await;
     assert!(world.ask_kept(ZIP).await.unwrap_err().is_absent());
@@ -300,7 +303,7 @@ async fn what_will_be_refused_is_not_fetched_to_its_end() {
         Ok(answer) => landed(&world, answer).await.unwrap_err(),
         Err(error) => error,
     };
-    assert_eq!(error.class(), Class::Unvouched);
+    assert_eq!(error.class(), Class::UnknownToDatabase);
 }
 
 #[tokio::test(start_paused = true)]

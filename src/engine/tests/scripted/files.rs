@@ -146,11 +146,14 @@ async fn there_is_no_second_trial_without_time_for_it() {
 #[tokio::test(start_paused = true)]
 async fn what_failed_verification_is_not_tried_again() {
     let gate = Gate::default();
-    let rejected = Step::Fails(Class::Rejected);
+    let rejected = Step::Fails(Class::VerificationFailed);
     let origin = FakeOrigin::new("a").says(".mod", [after(&gate, rejected), module()]);
     let (_world, client) = raised(&origin, &gate).await;
     gate.open();
-    assert_eq!(client.await.unwrap().unwrap_err().class(), Class::Rejected);
+    assert_eq!(
+        client.await.unwrap().unwrap_err().class(),
+        Class::VerificationFailed
+    );
     assert_eq!(origin.asked(), 1);
 }
 
@@ -316,7 +319,7 @@ async fn on_a_full_disk_a_file_is_held_to_what_it_was_all_the_same() {
     assert_eq!(world.ask(MOD).await.unwrap().cache, PASSED_ON);
     world.quiet().await;
     let error = world.ask(MOD).await.unwrap_err();
-    assert_eq!(error.class(), Class::Rejected);
+    assert_eq!(error.class(), Class::VerificationFailed);
 }
 
 #[tokio::test(start_paused = true)]

@@ -399,7 +399,7 @@ impl Setup {
             .database
             .map(|database| database.open(&store, shared.clone()));
         let databases = database.into_iter().collect();
-        let voucher = Voucher::new(databases, store.clone(), shared.clone());
+        let verifier = Verifier::new(databases, store.clone(), shared.clone());
         let (_, public) = watch::channel(Some(self.public));
         let chains = Chains {
             public,
@@ -409,7 +409,7 @@ impl Setup {
         let metrics = Metrics::new().engine;
         let mut rules = Rules::for_tests(policy, self.freshness, chains);
         rules.verification = self.vouch;
-        let engine = Engine::new(self.settings, rules, store, voucher, shared, metrics);
+        let engine = Engine::new(self.settings, rules, store, verifier, shared, metrics);
         World {
             engine,
             clock: self.clock,

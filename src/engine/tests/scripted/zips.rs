@@ -30,7 +30,7 @@ async fn the_last_part_is_held_back_until_all_of_it_is_verified() {
     };
     gate.reached().await;
     let mut progress = flight.follow();
-    let all_written = |now: &Progress| now.written == sent as u64;
+    let all_written = |now: &ZipProgress| now.written == sent as u64;
     let released = progress.wait_for(all_written).await.unwrap().released();
     assert!(released > 0 && released <= sent as u64 - (68 << 10));
     gate.open();
@@ -53,11 +53,11 @@ async fn a_zip_that_turns_out_wrong_is_never_released_whole() {
                 panic!("{answer:?}");
             };
             let error = world.engine.landed(flight).await.unwrap_err();
-            assert_eq!(error.class(), Class::Rejected);
+            assert_eq!(error.class(), Class::VerificationFailed);
             let now = flight.follow().borrow().clone();
             assert_eq!(now.released(), now.written - (68 << 10));
         }
-        Err(error) => assert_eq!(error.class(), Class::Rejected),
+        Err(error) => assert_eq!(error.class(), Class::VerificationFailed),
     }
     world.quiet().await;
     let again = world.ask(ZIP).await.unwrap();
@@ -147,7 +147,7 @@ async fn a_prefetched_zip_of_which_somebody_has_seen_a_part_is_not_begun_again()
     gate.open();
     assert_eq!(
         world.engine.landed(flight).await.unwrap_err().class(),
-        Class::Rejected
+        Class::VerificationFailed
     );
     assert_eq!(origin.asked(), 1);
 }
@@ -175,7 +175,7 @@ async fn a_zip_is_held_to_what_it_was_when_it_was_first_seen() {
     landed(&world, answer).await.unwrap();
     world.quiet().await;
     let other = world.ask(ZIP).await;
-    assert_eq!(other.unwrap_err().class(), Class::Rejected);
+    assert_eq!(other.unwrap_err().class(), Class::VerificationFailed);
 }
 
 #[tokio::test(start_paused = true)]

@@ -68,14 +68,14 @@ pub fn open_db(path: &Path, cache: u64) -> Result<Layers, OpenError> {
 }
 
 /// How a database is opened; another way in tests.
-pub type Open = Box<dyn Fn(&Path) -> Result<Layers, OpenError> + Send + Sync>;
+pub type OpenLayers = Box<dyn Fn(&Path) -> Result<Layers, OpenError> + Send + Sync>;
 
 /// Opens the index of a data directory, with what helps on a full disk.
 pub struct Opener {
     /// Its folder.
     pub path: PathBuf,
     /// The way to open it.
-    pub open: Open,
+    pub open: OpenLayers,
     /// Room to be given back.
     pub spare: Spare,
     /// Where it is.

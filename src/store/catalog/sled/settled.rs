@@ -40,7 +40,7 @@ pub enum SettledError {
 }
 
 /// Writes a file.
-pub struct Writer {
+pub struct SettledWriter {
     out: BufWriter<File>,
     block: Vec<u8>,
     /// The key of the last row.
@@ -54,10 +54,10 @@ pub struct Writer {
     unsynced: u64,
 }
 
-impl Writer {
+impl SettledWriter {
     /// Begins a file in place of what may be there.
     pub fn create(path: &Path) -> io::Result<Self> {
-        Ok(Writer {
+        Ok(SettledWriter {
             out: BufWriter::with_capacity(1 << 17, File::create(path)?),
             block: Vec::new(),
             last: Vec::new(),
@@ -388,7 +388,7 @@ mod tests {
     }
 
     fn written(path: &Path, rows: &BTreeMap<Vec<u8>, Vec<u8>>) -> Settled {
-        let mut writer = Writer::create(path).unwrap();
+        let mut writer = SettledWriter::create(path).unwrap();
         for (key, value) in rows {
             writer.add(key, value).unwrap();
         }

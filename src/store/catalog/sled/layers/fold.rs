@@ -11,7 +11,7 @@ use parking_lot::RwLock;
 use super::error::failed;
 use super::folder::{make_recent, open_recent, recent, remove, settled_path, unready_path};
 use super::merged::{Merged, rows_of, settled_rows};
-use crate::store::catalog::sled::settled::{Settled, Writer};
+use crate::store::catalog::sled::settled::{Settled, SettledWriter};
 
 /// Rows merged between two looks at whether the index is being closed.
 const LOOK_EVERY: usize = 1000;
@@ -106,7 +106,7 @@ impl Shared {
 
     /// False if it was stopped, since the index is being closed.
     fn merge(&self, frozen: &sled::Db, to: &Path) -> Result<bool, sled::Error> {
-        let mut writer = Writer::create(to)?;
+        let mut writer = SettledWriter::create(to)?;
         let parts = self.parts.read();
         // Of its own, so that the lock need not be held.
         let old = parts.settled.as_ref();

@@ -28,7 +28,7 @@ const NO_PATIENCE: Duration = Duration::from_millis(100);
 const LATELY: Duration = Duration::from_secs(5);
 
 /// Vouches for files.
-pub struct Voucher {
+pub struct Verifier {
     databases: Vec<Arc<Database>>,
     store: Store,
     clock: SharedClock,
@@ -47,7 +47,7 @@ pub struct Said {
 
 /// What vouches for a file that may be served.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Vouched {
+pub struct FileVerification {
     /// As in the header.
     pub verified: Verified,
     /// Of `sumdb`, which database.
@@ -57,8 +57,8 @@ pub struct Vouched {
 }
 
 /// One file's verification under way.
-pub struct Vouching {
-    voucher: Arc<Voucher>,
+pub struct PendingVerification {
+    verifier: Arc<Verifier>,
     key: FileKey,
     context: RequestContext,
     asked: Option<Asked>,
@@ -90,10 +90,10 @@ pub struct Refusal {
     pub error: SumdbError,
 }
 
-impl Voucher {
+impl Verifier {
     /// Databases are asked in this order; the first that knows a version decides.
     pub fn new(databases: Vec<Arc<Database>>, store: Store, clock: SharedClock) -> Arc<Self> {
-        Arc::new(Voucher {
+        Arc::new(Verifier {
             databases,
             store,
             clock,
@@ -152,12 +152,16 @@ impl Voucher {
     }
 
     /// A flight for this `.mod` or `.zip` begins. Its look-up does as soon as the file is known to exist
-    /// (`Vouching::found`): what nobody has is no business of a database.
-    pub(super) fn begin(self: &Arc<Self>, key: &FileKey, context: &RequestContext) -> Vouching {
+    /// (`PendingVerification::found`): what nobody has is no business of a database.
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        key: &FileKey,
+        context: &RequestContext,
+    ) -> PendingVerification {
         let (sender, receiver) = watch::channel(None);
         let covered = self.covers(&context.decision);
-        Vouching {
-            voucher: Arc::clone(self),
+        PendingVerification {
+            verifier: Arc::clone(self),
             key: key.clone(),
             context: context.clone(),
             asked: covered.then_some(receiver),
@@ -232,14 +236,14 @@ impl Voucher {
         h1: &H1,
         from: &str,
         said: &Said,
-    ) -> Result<Vouched, EngineError> {
+    ) -> Result<FileVerification, EngineError> {
         let recorded = match key.kind {
             Kind::Mod => &said.sums.go_mod,
             Kind::Info | Kind::Zip => &said.sums.zip,
         };
         let downloaded = h1.to_string();
         if recorded.contains(&downloaded) {
-            return Ok(Vouched {
+            return Ok(FileVerification {
                 verified: Verified::Sumdb,
                 by: Some(said.by.to_string()),
                 companions: Companions::default(),
@@ -264,8 +268,8 @@ impl Voucher {
         h1: &H1,
         from: &str,
         unknown: bool,
-    ) -> Result<Vouched, EngineError> {
-        let held = |pin| Vouched {
+    ) -> Result<FileVerification, EngineError> {
+        let held = |pin| FileVerification {
             verified: Verified::FirstSeen,
             by: None,
             companions: Companions {
@@ -342,38 +346,38 @@ impl Voucher {
     }
 }
 
-impl Vouching {
+impl PendingVerification {
     /// The file exists: the databases are asked about it, if they are not already.
     pub fn found(&self) {
         self.begun.get_or_init(|| Begun {
-            until: (self.voucher).waits_until(self.since, &self.context.rules.verification),
+            until: (self.verifier).waits_until(self.since, &self.context.rules.verification),
             for_a_prefetch: self.context.fetch.priority.is_prefetch(),
         });
         let Some(answer_to) = self.answer_to.lock().take() else {
             return;
         };
-        let (voucher, key) = (Arc::clone(&self.voucher), self.key.clone());
+        let (verifier, key) = (Arc::clone(&self.verifier), self.key.clone());
         // A look-up is small, and whoever comes to wait for a prefetch waits for it as well.
         let context = FetchContext {
             priority: Priority::Foreground,
             ..self.context.fetch.clone()
         };
         tokio::spawn(async move {
-            let said = voucher.ask(&key.module, &key.version, &context).await;
+            let said = verifier.ask(&key.module, &key.version, &context).await;
             answer_to.send_replace(Some(said));
         });
     }
 
     /// Says, whenever it is asked, what the header may promise before the end: a whole file is only released if this
     /// vouches for it.
-    pub fn foresight(&self) -> Foresight {
-        Foresight {
+    pub fn provisional(&self) -> ProvisionalVerdict {
+        ProvisionalVerdict {
             asked: self.asked.clone(),
         }
     }
 
     /// Ends as soon as it is clear that the file will be refused, whatever comes of it; else never.
-    pub async fn doomed(&self) -> EngineError {
+    pub async fn will_be_rejected(&self) -> EngineError {
         let Some(mut asked) = self.asked.clone() else {
             return std::future::pending().await;
         };
@@ -391,11 +395,11 @@ impl Vouching {
     }
 
     /// The file has this h1 by its content: who vouches for that?
-    pub async fn verdict(self, h1: &H1, from: &str) -> Result<Vouched, EngineError> {
-        let voucher = &self.voucher;
+    pub async fn verdict(self, h1: &H1, from: &str) -> Result<FileVerification, EngineError> {
+        let verifier = &self.verifier;
         let key = &self.key;
         let Some(mut asked) = self.asked.clone() else {
-            return voucher.first_seen(key, h1, from, false).await;
+            return verifier.first_seen(key, h1, from, false).await;
         };
         self.found();
         let begun = self.begun.get().copied();
@@ -404,7 +408,7 @@ impl Vouching {
             Ok(Ok(said)) => said.clone(),
             Ok(Err(_)) => None,
             Err(_) => {
-                let names: Vec<_> = voucher.databases.iter().map(|it| it.name()).collect();
+                let names: Vec<_> = verifier.databases.iter().map(|it| it.name()).collect();
                 Some(Err(Refusal {
                     database: names.join(", ").into(),
                     error: SumdbError::Timeout("it has not answered in time".into()),
@@ -418,27 +422,27 @@ impl Vouching {
             })
         });
         let refusal = match said {
-            Ok(said) => return voucher.compare(key, h1, from, &said),
+            Ok(said) => return verifier.compare(key, h1, from, &said),
             Err(refusal) => refusal,
         };
         match self.judge(&refusal) {
             Judgement::Refuse(error) => Err(error),
-            Judgement::FirstSeen => voucher.first_seen(key, h1, from, true).await,
+            Judgement::FirstSeen => verifier.first_seen(key, h1, from, true).await,
             // Nothing is kept unverified in stock, and who has come to wait for it has the databases asked again.
             Judgement::Later if begun.is_some_and(|begun| begun.for_a_prefetch) => {
-                Err(voucher.unavailable(key, &refusal))
+                Err(verifier.unavailable(key, &refusal))
             }
             Judgement::Later => {
-                *voucher.in_vain.lock() = Some(Instant::now());
-                let pin = voucher.store.first_seen(key).await?;
-                voucher.as_seen(key, h1, from, pin.as_ref()).await?;
+                *verifier.in_vain.lock() = Some(Instant::now());
+                let pin = verifier.store.first_seen(key).await?;
+                verifier.as_seen(key, h1, from, pin.as_ref()).await?;
                 tracing::warn!(file = %key, database = %refusal.database, error = %refusal.error, "served unverified; to be verified later");
-                Ok(Vouched {
+                Ok(FileVerification {
                     verified: Verified::None,
                     by: None,
                     companions: Companions {
                         first_seen: None,
-                        pending_since: Some(voucher.clock.now()),
+                        pending_since: Some(verifier.clock.now()),
                     },
                 })
             }
@@ -446,15 +450,15 @@ impl Vouching {
     }
 
     fn judge(&self, refusal: &Refusal) -> Judgement {
-        let (voucher, key) = (&self.voucher, &self.key);
+        let (verifier, key) = (&self.verifier, &self.key);
         let settings = &self.context.rules.verification;
         // The look-up may have ended before the alarm was raised, or not at all.
-        let alarm = voucher.alarm().filter(|_| !refusal.error.is_grave());
+        let alarm = verifier.alarm().filter(|_| !refusal.error.is_grave());
         let refusal = alarm.as_ref().unwrap_or(refusal);
         match &refusal.error {
             SumdbError::Unknown { .. } if settings.first_seen_unknown => Judgement::FirstSeen,
             SumdbError::Unknown { text, .. } => {
-                Judgement::Refuse(voucher.not_known(key, &refusal.database, text))
+                Judgement::Refuse(verifier.not_known(key, &refusal.database, text))
             }
             error if error.is_grave() => Judgement::Refuse(database_error(
                 &key.describe(),
@@ -462,7 +466,7 @@ impl Vouching {
                 error.clone(),
             )),
             _ if settings.serve_unverified => Judgement::Later,
-            _ => Judgement::Refuse(voucher.unavailable(key, refusal)),
+            _ => Judgement::Refuse(verifier.unavailable(key, refusal)),
         }
     }
 }
@@ -476,11 +480,11 @@ enum Judgement {
 
 /// What may be promised of a file that is still coming.
 #[derive(Clone, Debug)]
-pub struct Foresight {
+pub struct ProvisionalVerdict {
     asked: Option<Asked>,
 }
 
-impl Foresight {
+impl ProvisionalVerdict {
     /// As the header may say at this moment.
     pub fn verified(&self) -> Verified {
         match &self.asked {

@@ -9,7 +9,7 @@ use crate::telemetry::logs::LogSink;
 use crate::telemetry::metrics::Metrics;
 
 /// What the face shows and asks.
-pub struct Face {
+pub struct AppState {
     /// Answers for modules.
     pub engine: Arc<Engine>,
     /// Who is known by which token.

@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::time::Instant;
 
 use super::mirror::{self, Mirror, OWN, USED};
-use super::party::Party;
+use super::tenant::Tenant;
 
 /// How often the room is looked at, at the most.
 const LOOK: Duration = Duration::from_secs(60);
@@ -21,7 +21,7 @@ const IN_USE: Duration = Duration::from_secs(3600);
 const IN_USE_BY_STRANGERS: Duration = Duration::from_secs(900);
 
 /// All mirrors.
-pub struct Shelf {
+pub struct MirrorCache {
     folder: PathBuf,
     /// Bytes.
     most: u64,
@@ -32,10 +32,10 @@ pub struct Shelf {
     strangers: Arc<AtomicU64>,
 }
 
-impl Shelf {
+impl MirrorCache {
     /// Mirrors in `folder` take at most `most` bytes.
     pub fn new(folder: PathBuf, most: u64, taken: Gauge) -> Self {
-        Shelf {
+        MirrorCache {
             folder,
             most,
             taken,
@@ -46,8 +46,8 @@ impl Shelf {
 
     /// Whether there is room for another fetch of somebody's. Strangers must wait where what they have caused already takes
     /// all of it, and none of that can go yet.
-    pub fn has_room(&self, party: Party) -> bool {
-        party == Party::Own || self.strangers.load(Ordering::Relaxed) <= self.most
+    pub fn has_room(&self, tenant: Tenant) -> bool {
+        tenant == Tenant::Own || self.strangers.load(Ordering::Relaxed) <= self.most
     }
 
     /// Where they are.

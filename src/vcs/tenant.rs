@@ -2,7 +2,7 @@
 
 /// What strangers name shares no slots, no memory and no room with the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub enum Party {
+pub enum Tenant {
     /// Public modules, which anybody may name.
     #[default]
     Strangers,
