@@ -109,6 +109,34 @@ fn unsafe_stands_in_one_file() {
     assert_eq!(with, [UNSAFE]);
 }
 
+/// A name means one thing in the whole tree. Sections of the configuration carry the name of what they configure, and
+/// what only its parent sees is free.
+#[test]
+fn a_type_name_means_one_thing() {
+    let mut seen: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for path in files_below(&root().join("src")) {
+        let name = relative(&path);
+        if name.contains("/test") || !name.ends_with(".rs") {
+            continue;
+        }
+        for line in read(&path).lines() {
+            let mut words = line.split_whitespace();
+            let open = matches!(words.next(), Some("pub" | "pub(crate)"));
+            let kind = matches!(words.next(), Some("struct" | "enum" | "trait" | "type"));
+            let is_section = line.contains(" = \"");
+            let end = |c: char| !c.is_alphanumeric();
+            if let (true, true, false, Some(word)) = (open, kind, is_section, words.next()) {
+                let word = word.split(end).next().unwrap_or(word);
+                let files = seen.entry(word.to_owned()).or_default();
+                files.insert(name.clone());
+            }
+        }
+    }
+    assert!(seen.contains_key("Engine"), "no type was seen");
+    seen.retain(|_, files| files.len() > 1);
+    assert!(seen.is_empty(), "names of more than one type: {seen:#?}");
+}
+
 #[test]
 fn the_binary_is_thin() {
     let lines = read(&root().join("src/main.rs")).lines().count();
