@@ -4,9 +4,11 @@
 //! It counts whole fetches after their retries. What one module alone can do is limited: fetches that hang count at
 //! most one short of the threshold for each module, and a fetch that fails although others have succeeded since it
 //! began says nothing about the upstream. What strangers name says little: if fetches of it hang, that is a doubt, and
-//! enough doubts are a reason to find out with something that it has answered before.
+//! enough doubts are a reason to find out with what it has answered before. While requests pass, what that brings counts
+//! as any other fetch does; if it fails, doubts count as well until something succeeds.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -62,7 +64,7 @@ pub struct Breaker {
     name: String,
     settings: BreakerSettings,
     clock: SharedClock,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Default)]
@@ -72,8 +74,12 @@ struct State {
     doubts: VecDeque<Instant>,
     last_success: Option<Instant>,
     open_until: Option<Instant>,
-    /// Since when a request is trying whether it is well again.
-    probing: Option<Instant>,
+    /// When it was last found out in vain with what it has answered before.
+    confirmed: Option<Instant>,
+    /// Who is trying whether it is well again.
+    probing: Option<Probing>,
+    /// Probes that there have been.
+    probes: u64,
     paused_until: Option<Instant>,
     /// For people.
     answered: Option<Timestamp>,
@@ -97,17 +103,41 @@ struct Outage {
     told: bool,
 }
 
-/// A pass for one fetch.
-#[derive(Debug)]
+#[derive(Clone, Copy)]
+struct Probing {
+    /// Its own, so that it is not taken for a later one.
+    number: u64,
+    since: Instant,
+}
+
+/// A pass for one fetch. A probe that is dropped before it has reported, since its task ended or was given up, makes room
+/// for the next one.
 pub struct Pass {
     began: Instant,
-    probe: bool,
+    probe: Option<(u64, Arc<Mutex<State>>)>,
 }
 
 impl Pass {
-    /// Whether it decides how the upstream is.
+    /// Whether it finds out how the upstream is.
     pub fn is_probe(&self) -> bool {
-        self.probe
+        self.probe.is_some()
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        if let Some((number, state)) = &self.probe {
+            state.lock().ends_probe(*number);
+        }
+    }
+}
+
+impl fmt::Debug for Pass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = self.probe.as_ref().map(|(number, _)| number);
+        let mut pass = f.debug_struct("Pass");
+        pass.field("began", &self.began).field("probe", &number);
+        pass.finish()
     }
 }
 
@@ -155,7 +185,7 @@ impl BreakerReport {
     }
 }
 
-/// A probe that has not reported within this time is taken for lost (its task ended), and another may try.
+/// A probe that has not reported within this time is taken for lost, and another may try.
 const PROBE_LOST: Duration = Duration::from_secs(60);
 /// That something answers again without having been left alone is told at most so often.
 const TELL_AGAIN: Duration = Duration::from_secs(10);
@@ -167,7 +197,7 @@ impl Breaker {
             name: name.into(),
             settings,
             clock,
-            state: Mutex::default(),
+            state: Arc::default(),
         }
     }
 
@@ -184,43 +214,53 @@ impl Breaker {
         let Some(until) = state.open_until else {
             return Ok(Pass {
                 began: now,
-                probe: false,
+                probe: None,
             });
         };
         if now < until {
             return Err(state.open(until - now));
         }
-        if state.probing.is_some_and(|since| now - since < PROBE_LOST) {
+        if state.is_tried(now) {
             return Err(state.open(Duration::from_secs(1)));
         }
-        state.probing = Some(now);
+        let pass = self.begins_probe(&mut state, now);
         drop(state);
         tracing::info!(
             "{} is tried again with one request (breaker half-open)",
             self.name
         );
-        Ok(Pass {
-            began: now,
-            probe: true,
-        })
+        Ok(pass)
     }
 
-    /// A pass to find out how it is, which decides, whatever is thought of it now. None while somebody is at it, or while it
-    /// is left alone.
+    fn begins_probe(&self, state: &mut State, now: Instant) -> Pass {
+        state.probes += 1;
+        let number = state.probes;
+        state.probing = Some(Probing { number, since: now });
+        Pass {
+            began: now,
+            probe: Some((number, Arc::clone(&self.state))),
+        }
+    }
+
+    /// A pass to find out how it is: half-open it decides, closed it counts as any other. None while somebody is at it, or
+    /// while it is left alone.
     pub fn probe(&self) -> Option<Pass> {
         let now = self.clock.instant();
         let mut state = self.state.lock();
         let left_alone = [state.paused_until, state.open_until];
         let is_left_alone = left_alone.iter().flatten().any(|until| now < *until);
-        let is_tried = state.probing.is_some_and(|since| now - since < PROBE_LOST);
-        if is_left_alone || is_tried {
+        if is_left_alone || state.is_tried(now) {
             return None;
         }
-        state.probing = Some(now);
-        Some(Pass {
-            began: now,
-            probe: true,
-        })
+        Some(self.begins_probe(&mut state, now))
+    }
+
+    /// Whether it was found out in vain how it is, and nothing has succeeded since: then what hangs is no longer doubted.
+    pub fn is_confirmed(&self) -> bool {
+        let now = self.clock.instant();
+        let state = self.state.lock();
+        let lately = |at| now - at < self.settings.window;
+        state.confirmed.is_some_and(lately)
     }
 
     /// Whether a fetch would be stopped now; takes nothing.
@@ -241,6 +281,7 @@ impl Breaker {
         let mut state = self.state.lock();
         if state.probing.take().is_some() {
             state.open_until = None;
+            state.confirmed = None;
             state.failures.clear();
             let recovery = state.recovers(now, self.clock.now());
             drop(state);
@@ -259,6 +300,7 @@ impl Breaker {
         let mut state = self.state.lock();
         state.failures.clear();
         state.doubts.clear();
+        state.confirmed = None;
         state.last_success = Some(now);
         state.open_until = None;
         state.probing = None;
@@ -312,12 +354,16 @@ impl Breaker {
 
     /// Whether a failure opens the breaker.
     fn counts(&self, state: &mut State, now: Instant, pass: &Pass, hung: Option<&str>) -> bool {
-        if pass.probe && state.probing.is_some() {
-            state.probing = None;
+        let probe = pass.probe.as_ref();
+        let was_probing = probe.is_some_and(|(number, _)| state.ends_probe(*number));
+        if was_probing && state.open_until.is_some() {
             return true;
         }
         if state.open_until.is_some() || state.last_success.is_some_and(|at| at > pass.began) {
             return false;
+        }
+        if was_probing {
+            state.confirmed = Some(now);
         }
         let window = self.settings.window;
         state.failures.retain(|failed| now - failed.at < window);
@@ -345,8 +391,8 @@ impl Breaker {
 
     /// The fetch ended in a way that says nothing.
     pub fn neutral(&self, pass: &Pass) {
-        if pass.probe {
-            self.state.lock().probing = None;
+        if let Some((number, _)) = &pass.probe {
+            self.state.lock().ends_probe(*number);
         }
     }
 
@@ -415,6 +461,17 @@ impl Breaker {
 }
 
 impl State {
+    fn is_tried(&self, now: Instant) -> bool {
+        let is_under_way = |probing: Probing| now - probing.since < PROBE_LOST;
+        self.probing.is_some_and(is_under_way)
+    }
+
+    /// Says whether this one was still under way.
+    fn ends_probe(&mut self, number: u64) -> bool {
+        let ended = self.probing.take_if(|probing| probing.number == number);
+        ended.is_some()
+    }
+
     fn open(&self, left: Duration) -> Stopped {
         Stopped::Open {
             left,
@@ -591,11 +648,37 @@ mod tests {
         assert!(!breaker.doubt(&passes[0], "hangs"), "it has answered since");
         let probe = breaker.probe().unwrap();
         breaker.failure(&probe, None, "hangs");
-        assert_eq!(breaker.state(), BreakerState::Open, "that decides");
+        assert_eq!(breaker.state(), BreakerState::Closed, "one of five");
+        assert!(breaker.is_confirmed());
+        breaker.success(&breaker.pass().unwrap());
+        assert!(!breaker.is_confirmed());
+        for _ in 0..5 {
+            breaker.failure(&breaker.probe().unwrap(), None, "hangs");
+        }
+        assert_eq!(breaker.state(), BreakerState::Open);
         assert!(breaker.probe().is_none());
+        later(&hand, 15);
+        breaker.failure(&breaker.probe().unwrap(), None, "hangs");
+        assert_eq!(breaker.state(), BreakerState::Open, "that decides");
         later(&hand, 15);
         breaker.success(&breaker.probe().unwrap());
         assert_eq!(breaker.state(), BreakerState::Closed);
+    }
+
+    #[test]
+    fn a_probe_that_is_dropped_makes_room_at_once() {
+        let (breaker, hand) = breaker();
+        for _ in 0..5 {
+            breaker.failure(&breaker.pass().unwrap(), None, "refused");
+        }
+        later(&hand, 15);
+        let probe = breaker.pass().unwrap();
+        assert!(breaker.pass().is_err() && breaker.probe().is_none());
+        drop(probe);
+        let probe = breaker.probe().unwrap();
+        assert!(breaker.pass().is_err());
+        drop(probe);
+        assert!(breaker.pass().is_ok());
     }
 
     #[test]
@@ -605,10 +688,13 @@ mod tests {
             breaker.failure(&breaker.pass().unwrap(), None, "refused");
         }
         later(&hand, 15);
-        breaker.pass().unwrap();
+        let lost = breaker.pass().unwrap();
         assert!(breaker.pass().is_err());
         later(&hand, 60);
-        assert!(breaker.pass().is_ok());
+        let next = breaker.pass().unwrap();
+        drop(lost);
+        assert!(breaker.pass().is_err(), "the next one's place is not its");
+        drop(next);
     }
 
     #[test]

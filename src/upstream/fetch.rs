@@ -2,9 +2,12 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use http::HeaderMap;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::error::{Failure, SourceError};
@@ -27,6 +30,8 @@ const UNPROCESSED_PAUSE: Duration = Duration::from_millis(50);
 const WORTH_WAITING: Duration = Duration::from_secs(5);
 /// However long an upstream asks to be left alone, it is tried again after this.
 const LONGEST_REST: Duration = Duration::from_secs(30);
+/// Whether it is well is found out with so many requests at once: what one of them asks for may itself be at fault.
+const OPINIONS: usize = 3;
 /// A prefetch that has no place, or then no answer, within this is given up: who wants it then has most of their time
 /// left.
 pub(super) const PREFETCH_PATIENCE: Duration = Duration::from_secs(2);
@@ -118,7 +123,13 @@ impl Upstream {
         }
         // Whether it is well again is found out with what it has answered before, not with what a stranger names.
         if self.breaker.state() == BreakerState::HalfOpen && !self.knows(request) {
-            let _ = timeout_at(until, self.find_out()).await;
+            if let Some(this) = self.this.upgrade() {
+                // A task of its own, so that it is carried to its end when this fetch has no time left. It ends by itself,
+                // within the time that an answer may take.
+                let (known, is_known) = oneshot::channel();
+                tokio::spawn(async move { this.find_out(Some(known)).await });
+                let _ = timeout_at(until, is_known).await;
+            }
         }
         let pass = self.breaker.pass().map_err(stopped)?;
         let result = self.attempts(request, until, attempt).await;
@@ -238,14 +249,15 @@ impl Upstream {
                 // If nothing is known, there is nothing better to find out with.
                 let is_doubtful = !pass.is_probe()
                     && request.module.is_some_and(|module| !self.known.has(module))
-                    && self.known.path().is_some();
+                    && self.known.has_paths()
+                    && !self.breaker.is_confirmed();
                 match hung {
                     Some(_) if is_doubtful => {
                         if self.breaker.doubt(pass, &failure.brief())
                             && let Some(this) = self.this.upgrade()
                         {
-                            // It ends by itself, within the time that an answer may take.
-                            tokio::spawn(async move { this.find_out().await });
+                            // As above.
+                            tokio::spawn(async move { this.find_out(None).await });
                         }
                     }
                     hung => self.breaker.failure(pass, hung, &failure.brief()),
@@ -260,31 +272,73 @@ impl Upstream {
     /// Whether what is asked for says something of the upstream: it is no stranger's, or there is nothing better.
     fn knows(&self, request: &UpstreamRequest<'_>) -> bool {
         let is_known = |module| self.known.has(module);
-        request.module.is_none_or(is_known) || self.known.path().is_none()
+        request.module.is_none_or(is_known) || !self.known.has_paths()
     }
 
-    /// Finds out how it is with something that it has answered before; does nothing if somebody else is at it. Outside the
-    /// places, which may be taken by what hangs: there is one such request at a time.
-    async fn find_out(&self) {
-        let (Some(path), Some(pass)) = (self.known.path(), self.breaker.probe()) else {
+    /// Finds out how it is with some things that it has answered before, of different modules: it is well if it answers one
+    /// of them. Does nothing if somebody else is at it. Outside the places, which may be taken by what hangs: there is one
+    /// such round at a time. Tells as soon as it has answered, and by its end that it has not.
+    async fn find_out(&self, mut tell: Option<oneshot::Sender<()>>) {
+        let paths = self.known.paths(OPINIONS);
+        let Some(pass) = self.breaker.probe().filter(|_| !paths.is_empty()) else {
             return;
         };
         let context = FetchContext::default();
-        let request = UpstreamRequest {
-            path: &path,
-            module: None,
-            max: 0,
-            max_of_strangers: 0,
-            large: false,
-            first_byte: None,
-            context: &context,
-        };
         let until = Instant::now() + self.settings.first_byte_timeout;
-        let answered = self.request(&request, HeaderMap::new(), until).await;
-        let result = answered.map_err(|failure| SourceError::Failed {
-            failure,
-            attempts: 1,
-        });
-        self.report(&request, &pass, &result);
+        let ask = |path: Arc<str>| {
+            let context = &context;
+            async move {
+                let request = probe_of(&path, context);
+                let answered = self.request(&request, HeaderMap::new(), until).await;
+                let result = answered.map(drop).map_err(|failure| SourceError::Failed {
+                    failure,
+                    attempts: 1,
+                });
+                (path, result)
+            }
+        };
+        let mut asked: FuturesUnordered<_> = paths.into_iter().map(ask).collect();
+        let mut failed = Vec::new();
+        let mut is_well = false;
+        while let Some((path, result)) = asked.next().await {
+            let is_answer = matches!(
+                result.as_ref().err().and_then(SourceError::failure),
+                None | Some(Failure::Absent { .. } | Failure::Refused { .. })
+            );
+            if is_answer && !is_well {
+                is_well = true;
+                self.report(&probe_of(&path, &context), &pass, &result);
+                // If nobody waits any more, nobody needs to know.
+                let _ = tell.take().map(|tell| tell.send(()));
+            }
+            if !is_answer {
+                failed.push((path, result));
+            }
+        }
+        for (path, result) in &failed {
+            if !is_well {
+                self.report(&probe_of(path, &context), &pass, result);
+            } else if is_outage(result) {
+                self.known.forget_path(path);
+            }
+        }
+    }
+}
+
+fn is_outage(result: &Result<(), SourceError>) -> bool {
+    let failure = result.as_ref().err().and_then(SourceError::failure);
+    failure.is_some_and(Failure::is_outage)
+}
+
+/// What is asked for to find out how an upstream is.
+fn probe_of<'a>(path: &'a str, context: &'a FetchContext) -> UpstreamRequest<'a> {
+    UpstreamRequest {
+        path,
+        module: None,
+        max: 0,
+        max_of_strangers: 0,
+        large: false,
+        first_byte: None,
+        context,
     }
 }

@@ -55,7 +55,15 @@ fn an_open_breaker_answers_at_once_and_asks_nobody() {
         "{}",
         ready.text()
     );
-    assert!(larder.metrics().contains("breaker"));
+    assert_eq!(breaker_state(&larder), "2");
+}
+
+/// As the metrics have it: 0 closed, 1 half-open, 2 open.
+fn breaker_state(larder: &Larder) -> String {
+    let metrics = larder.metrics();
+    let is_state = |line: &&str| line.starts_with("larder_upstream_breaker_state{");
+    let line = metrics.lines().find(is_state).expect("the state");
+    line.rsplit_once(' ').unwrap().1.to_owned()
 }
 
 #[test]
@@ -279,12 +287,49 @@ fn hung_names_of_one_client_are_no_harm_to_others() {
         conn.response(false).unwrap().refuses(FAULT);
     }
     others(1);
-    let metrics = larder.metrics();
-    let state = metrics
-        .lines()
-        .find(|line| line.starts_with("larder_upstream_breaker_state{"));
-    assert!(state.is_some_and(|line| line.ends_with(" 0")), "{state:?}");
+    assert_eq!(breaker_state(&larder), "0");
     gate.open();
+}
+
+/// Whoever has a module can let it answer first and hang then: that closes the upstream to nobody else.
+#[test]
+fn what_a_stranger_has_made_known_does_not_decide() {
+    let known = Module::new("example.com/known", "v1.0.0");
+    let strange = Module::new("stranger.example/m", "v1.0.0");
+    let other = Module::new("example.com/other", "v1.0.0");
+    let up = FakeUpstream::serving(&[known.clone(), strange.clone(), other.clone()]);
+    let larder = larder()
+        .of(&up)
+        .set("upstream.first_byte_timeout", "700ms")
+        .set("upstream.attempts", "1")
+        .set("breaker.open_for", "60s")
+        .start();
+    larder.get(&known.list_url()).ok();
+    larder.get(&strange.list_url()).ok();
+    let gates = [
+        up.gated("/stranger.example/*"),
+        up.gated("/example.com/hung*"),
+    ];
+    let asked = up.count(&known.list_url());
+    let mut names = 0;
+    // A round of questions begins when the one before has ended.
+    until("two rounds of questions", || {
+        let hung: Vec<_> = (names..names + 6)
+            .map(|n| {
+                let path = format!("/example.com/hung{n}x/@v/list");
+                from([127, 0, 0, 2].into(), &larder, &path)
+            })
+            .collect();
+        names += 6;
+        for mut conn in hung {
+            conn.response(false).unwrap().refuses(FAULT);
+        }
+        (up.count(&known.list_url()) >= asked + 2).then_some(())
+    });
+    larder.get(&other.url("mod")).ok();
+    for gate in gates {
+        gate.open();
+    }
 }
 
 /// An upstream that answers nobody any more is left alone all the same, whatever is asked for.
