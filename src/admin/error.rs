@@ -42,6 +42,13 @@ impl AdminError {
     }
 }
 
+impl AdminError {
+    /// Larder's fault, or the machine's.
+    pub fn internal(message: impl ToString) -> Self {
+        AdminError::new(ErrorKind::Internal, message)
+    }
+}
+
 impl From<OperateError> for AdminError {
     fn from(error: OperateError) -> Self {
         let kind = match &error {

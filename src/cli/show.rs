@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::exit;
-use crate::admin::{Event, EventOf, Operation, OperationProgress};
+use crate::admin::{AdminError, Event, EventOf, Operation, OperationProgress};
 
 /// Programs are told how far it is so often.
 const TOLD_EVERY: Duration = Duration::from_secs(1);
@@ -41,8 +41,22 @@ pub trait Show: Operation {
     fn done(seen: &Self::Seen, output: &Self::Output) -> Vec<String>;
 }
 
-/// Whoever reads has gone (`| head`).
-struct Gone;
+/// Why something was not printed.
+enum Unprinted {
+    /// Whoever reads has gone (`| head`), so nobody misses it.
+    Gone,
+    /// It cannot be written, as on a full disk.
+    Failed(io::Error),
+}
+
+impl From<io::Error> for Unprinted {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Unprinted::Gone,
+            _ => Unprinted::Failed(error),
+        }
+    }
+}
 
 /// Prints the events of an operation; gives the exit code.
 pub async fn told<O: Show>(
@@ -51,26 +65,43 @@ pub async fn told<O: Show>(
     only_reads: bool,
 ) -> ExitCode {
     let mut printer = Printer::<O>::new(json);
-    while let Some(event) = events.recv().await {
-        let printed = printer.event(&event);
-        // What changes something is carried out all the same.
-        if printed.is_err() && only_reads {
-            return ExitCode::SUCCESS;
+    let mut unprinted = None;
+    let end = loop {
+        let event = events.recv().await.unwrap_or_else(|| {
+            let text = "the server ended before the command did";
+            Event::Failed(AdminError::internal(text))
+        });
+        let mut printed = printer.event(&event);
+        if events.is_empty() {
+            printed = printed.and_then(|()| printer.flush());
+        }
+        match printed {
+            Ok(()) => {}
+            Err(Unprinted::Gone) if only_reads => return ExitCode::SUCCESS,
+            // What changes something is carried out all the same.
+            Err(Unprinted::Gone) => {}
+            Err(Unprinted::Failed(error)) if only_reads => return not_printed(&error),
+            Err(Unprinted::Failed(error)) => unprinted = unprinted.or(Some(error)),
         }
         match event {
-            Event::Done(output) => {
-                let code = if O::is_well(&output) { 0 } else { exit::OURS };
-                return ExitCode::from(code);
-            }
-            Event::Failed(error) => return exit::fail(exit::OURS, &error),
+            Event::Done(output) => break Ok(output),
+            Event::Failed(error) => break Err(error),
             Event::Item(_) | Event::OperationProgress(_) => {}
         }
-        if events.is_empty() && printer.flush().is_err() && only_reads {
-            return ExitCode::SUCCESS;
-        }
+    };
+    match (end, unprinted) {
+        (Err(error), _) => exit::fail(exit::OURS, &error),
+        (Ok(_), Some(error)) => not_printed(&error),
+        (Ok(output), None) if O::is_well(&output) => ExitCode::SUCCESS,
+        (Ok(_), None) => ExitCode::from(exit::OURS),
     }
-    drop(printer);
-    exit::fail(exit::OURS, &"the server ended before the command did")
+}
+
+fn not_printed(error: &io::Error) -> ExitCode {
+    exit::fail(
+        exit::OURS,
+        &format!("standard output cannot be written: {error}"),
+    )
 }
 
 struct Printer<O: Show> {
@@ -92,7 +123,7 @@ impl<O: Show> Printer<O> {
         }
     }
 
-    fn event(&mut self, event: &EventOf<O>) -> Result<(), Gone> {
+    fn event(&mut self, event: &EventOf<O>) -> Result<(), Unprinted> {
         match event {
             Event::Item(item) if self.json => match O::FORM {
                 Form::Document => Ok(()),
@@ -128,26 +159,26 @@ impl<O: Show> Printer<O> {
         }
     }
 
-    fn value(&mut self, value: &impl Serialize) -> Result<(), Gone> {
+    fn value(&mut self, value: &impl Serialize) -> Result<(), Unprinted> {
         // Values have no way to fail.
         let text = serde_json::to_string(value).unwrap_or_default();
         self.line(&text)
     }
 
-    fn line(&mut self, line: &str) -> Result<(), Gone> {
+    fn line(&mut self, line: &str) -> Result<(), Unprinted> {
         let out = &mut self.out;
         let written = match &self.bar {
             Some(bar) => bar.suspend(|| writeln!(out, "{line}").and_then(|()| out.flush())),
             None => writeln!(out, "{line}"),
         };
-        written.map_err(|_| Gone)
+        Ok(written?)
     }
 
-    fn flush(&mut self) -> Result<(), Gone> {
-        self.out.flush().map_err(|_| Gone)
+    fn flush(&mut self) -> Result<(), Unprinted> {
+        Ok(self.out.flush()?)
     }
 
-    fn progress(&mut self, progress: &OperationProgress) -> Result<(), Gone> {
+    fn progress(&mut self, progress: &OperationProgress) -> Result<(), Unprinted> {
         if self.json {
             let due = self.told.is_none_or(|told| told.elapsed() >= TOLD_EVERY);
             if O::FORM != Form::Report || !due {

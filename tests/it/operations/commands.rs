@@ -289,6 +289,36 @@ fn nothing_is_written_into_a_store_that_the_server_does_not_have() {
         .expect(0);
 }
 
+/// A full disk is not somebody who has read enough.
+#[test]
+fn what_cannot_be_printed_is_an_error() {
+    let up = FakeUpstream::serving(&[Module::new("example.com/m", "v1.0.0")]);
+    let full = larder().shell("exec >/dev/full");
+    let mut larder = larder().of(&up).start();
+    larder.get_hit("/example.com/m/@v/v1.0.0.zip");
+    let data = larder.data_dir();
+    for running in [true, false] {
+        if !running {
+            larder.stop();
+        }
+        for arguments in [
+            &["index", "dump"][..],
+            &["index", "dump", "--json"],
+            &["index", "verify"],
+            &["first-seen", "list"],
+            &["token", "list", "--json"],
+            &["token", "new", if running { "a" } else { "b" }],
+        ] {
+            let arguments = [arguments, &["--data-dir", data.to_str().unwrap()]].concat();
+            let said = full.run(&arguments).expect(1).stderr;
+            assert!(said.contains("standard output"), "{arguments:?}: {said}");
+        }
+    }
+    // What changes something has been carried out.
+    let tokens = larder.run(&["token", "list"]).expect(0).stdout;
+    assert_eq!(tokens.lines().count(), 2, "{tokens}");
+}
+
 #[test]
 fn an_unknown_checksum_database_is_told_with_those_there_are() {
     let larder = larder().upstream("off").start();
