@@ -85,7 +85,7 @@ pub struct VerifiedIndex {
     pub files: u64,
     pub in_order: u64,
     pub not_in_order: u64,
-    /// What is not in order was removed.
+    /// All that is not in order was removed.
     pub repaired: bool,
 }
 
@@ -112,7 +112,12 @@ impl Operation for IndexVerify {
         };
         let (mut files, mut bytes) = (0, 0);
         let mut checks = on.checks(self.repair);
-        while let Some(checked) = checks.next().await? {
+        loop {
+            // Between two files nothing is half done.
+            out.goes_on()?;
+            let Some(checked) = checks.next().await? else {
+                break;
+            };
             if checked.is_file {
                 files += 1;
                 bytes += checked.bytes;
@@ -129,10 +134,11 @@ impl Operation for IndexVerify {
                 continue;
             };
             done.not_in_order += 1;
+            done.repaired &= checked.removed;
             out.item(FlawedFile {
                 file: checked.name,
                 reason,
-                removed: self.repair,
+                removed: checked.removed,
             })
             .await;
         }

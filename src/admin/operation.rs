@@ -5,6 +5,7 @@ use std::future::Future;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::error::AdminError;
 
@@ -22,8 +23,8 @@ pub trait Operation: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// What it tells at its end.
     type Output: Serialize + DeserializeOwned + Send + 'static;
 
-    /// Whether it leaves everything as it is: then it ends when nobody waits for it any more. What changes something is
-    /// not left half done.
+    /// Whether it leaves everything as it is: then it ends at once when nobody waits for it any more. What changes something
+    /// is not left half done; where it consists of many changes, it looks itself whether to go on ([`EventSink::goes_on`]).
     fn only_reads(&self) -> bool {
         true
     }
@@ -86,29 +87,61 @@ pub struct Listed {
     pub count: u64,
 }
 
-/// Where the events of an operation go. Whoever reads may have gone; the work goes on.
-pub struct EventSink<O: Operation>(mpsc::Sender<EventOf<O>>);
+/// Where the events of an operation go. Whoever reads may have gone; the work goes on, unless it looks.
+pub struct EventSink<O: Operation> {
+    events: mpsc::Sender<EventOf<O>>,
+    stop: CancellationToken,
+}
 
 impl<O: Operation> EventSink<O> {
     /// Tells something that was found.
     pub async fn item(&self, item: O::Item) {
-        let _ = self.0.send(Event::Item(item)).await;
+        let _ = self.events.send(Event::Item(item)).await;
     }
 
     /// Tells how far it is.
     pub fn progress(&self, progress: OperationProgress) {
         // Whoever is behind can do without.
-        let _ = self.0.try_send(Event::OperationProgress(progress));
+        let _ = self.events.try_send(Event::OperationProgress(progress));
+    }
+
+    /// An error if whoever waits for it has gone, or the process is to end.
+    pub fn goes_on(&self) -> Result<(), AdminError> {
+        match self.stop.is_cancelled() || self.events.is_closed() {
+            true => Err(broken_off()),
+            false => Ok(()),
+        }
+    }
+
+    /// Waits for work that may be left at any point, as long as it goes on.
+    pub async fn unless_over<T>(&self, work: impl Future<Output = T>) -> Result<T, AdminError> {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(broken_off()),
+            () = self.events.closed() => Err(broken_off()),
+            done = work => Ok(done),
+        }
     }
 }
 
-/// Carries an operation out and tells what comes of it.
-pub async fn perform<O: Operation>(operation: O, on: O::On, events: mpsc::Sender<EventOf<O>>) {
-    let out = EventSink(events);
+fn broken_off() -> AdminError {
+    AdminError::internal(
+        "the command was broken off before its end; what it did until then is done",
+    )
+}
+
+/// Carries an operation out and tells what comes of it; `stop` says that the process is to end.
+pub async fn perform<O: Operation>(
+    operation: O,
+    on: O::On,
+    events: mpsc::Sender<EventOf<O>>,
+    stop: CancellationToken,
+) {
+    let out = EventSink { events, stop };
     let end = match operation.run(&on, &out).await {
         Ok(output) => Event::Done(output),
         Err(error) => Event::Failed(error),
     };
     // As above.
-    let _ = out.0.send(end).await;
+    let _ = out.events.send(end).await;
 }

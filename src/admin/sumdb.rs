@@ -177,7 +177,8 @@ impl Operation for SumdbVerify {
                 (key, found)
             });
             let mut checks = checks.buffer_unordered(AT_ONCE);
-            while let Some((key, found)) = checks.next().await {
+            // Between two files nothing is half done.
+            while let Some((key, found)) = out.unless_over(checks.next()).await? {
                 done.files += 1;
                 out.progress(OperationProgress {
                     files: done.files,
@@ -189,10 +190,10 @@ impl Operation for SumdbVerify {
                     continue;
                 };
                 let removed = verdict == RecordVerdict::Wrong && self.repair;
-                out.item(doubtful(&key, verdict, reason, removed)).await;
                 if removed {
                     engine.revoke(&key).await?;
                 }
+                out.item(doubtful(&key, verdict, reason, removed)).await;
             }
         }
         Ok(done)

@@ -113,8 +113,12 @@ impl Show for IndexRebuild {
             ));
             lines.push("What is to be taken over lies in modules/ as MODULE/@v/VERSION.info, .mod and .zip: what is below cache/download in a GOMODCACHE.".to_owned());
         }
+        let unknown = match done.unknown {
+            0 => String::new(),
+            unknown => format!(" ({unknown} of them in another layout)"),
+        };
         lines.push(format!(
-            "{} files recorded, {} left out, {} records without a file dropped, {} lists taken over",
+            "{} files recorded, {} left out{unknown}, {} records without a file dropped, {} lists taken over",
             done.recorded,
             done.left_out + done.unknown,
             done.dropped,

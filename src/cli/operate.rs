@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use futures_util::future::{Either, select};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::flags::Flags;
 use super::show::{Show, told};
@@ -109,7 +110,9 @@ where
         Err(code) => return code,
     };
     let (sender, events) = mpsc::channel(BEHIND);
-    let work = pin!(admin::perform(operation, on, sender));
+    // The signal that ends this process ends it at once.
+    let stop = CancellationToken::new();
+    let work = pin!(admin::perform(operation, on, sender, stop));
     let told = pin!(told::<O>(events, flags.json, only_reads));
     let code = match select(told, work).await {
         Either::Left((code, _)) => code,

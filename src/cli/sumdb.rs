@@ -117,6 +117,7 @@ impl Show for SumdbVerify {
 
     fn item(seen: &mut Grouped, doubtful: &DoubtfulFile) -> Option<String> {
         let word = match doubtful.verdict {
+            RecordVerdict::Wrong if doubtful.removed => "WRONG, removed",
             RecordVerdict::Wrong => "WRONG",
             RecordVerdict::Untrusted => "NOT TRUSTED",
             RecordVerdict::Unknown => "not known",

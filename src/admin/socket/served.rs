@@ -72,10 +72,21 @@ where
         Err(error) => return fail(write, ErrorKind::Invalid, &error.to_string()).await,
     };
     tracing::info!(operation = O::NAME, input, "an operator's command");
+    let on: &O::On = service.as_ref();
+    perform_for(operation, on.clone(), read, write, stop).await
+}
+
+/// Carries an operation out for who has asked for it.
+async fn perform_for<O: Operation>(
+    operation: O,
+    on: O::On,
+    read: &mut FrameReader,
+    write: &mut FrameWriter,
+    stop: &CancellationToken,
+) -> Result<(), FrameError> {
     let only_reads = operation.only_reads();
     let (sender, mut events) = mpsc::channel(BEHIND);
-    let on: &O::On = service.as_ref();
-    let work = tokio::spawn(perform(operation, on.clone(), sender));
+    let work = tokio::spawn(perform(operation, on, sender, stop.clone()));
     let forwarded = forward::<O>(&mut events, read, write);
     let sent = match only_reads {
         true => match stop.run_until_cancelled(forwarded).await {
@@ -85,8 +96,8 @@ where
         false => forwarded.await,
     };
     drop(events);
-    match sent.is_err() && only_reads {
-        // Nobody waits for the rest.
+    match only_reads {
+        // Whatever was sent last, nobody waits for the rest.
         true => work.abort(),
         // What changes something is not left half done.
         false => drop(work.await),
@@ -125,6 +136,108 @@ async fn forward<O: Operation>(
         }
         if is_last {
             return write.flush().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use serde::{Deserialize, Serialize};
+    use tokio::net::UnixStream;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::admin::operation::EventSink;
+    use crate::admin::socket::frames::{LONGEST_EVENT, framed};
+
+    /// Tells something of a size, then works for ever, unless it looks whether it goes on.
+    #[derive(Serialize, Deserialize)]
+    struct Endless {
+        size: usize,
+        only_reads: bool,
+    }
+
+    impl Operation for Endless {
+        const NAME: &'static str = "endless";
+        /// Held as long as it runs.
+        type On = Arc<()>;
+        type Item = String;
+        type Output = ();
+
+        fn only_reads(&self) -> bool {
+            self.only_reads
+        }
+
+        async fn run(self, on: &Arc<()>, out: &EventSink<Self>) -> Result<(), AdminError> {
+            let _held = Arc::clone(on);
+            out.item("x".repeat(self.size)).await;
+            loop {
+                if !self.only_reads {
+                    out.goes_on()?;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    async fn has_ended(held: &Arc<()>) {
+        let ended = async {
+            while Arc::strong_count(held) > 1 {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(10), ended)
+            .await
+            .expect("the work has ended");
+    }
+
+    #[tokio::test]
+    async fn what_only_reads_ends_with_an_answer_that_is_too_large() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (mut read, mut write) = framed(ours);
+        let (mut answers, _asks) = framed(theirs);
+        let (held, stop) = (Arc::new(()), CancellationToken::new());
+        let size = usize::try_from(LONGEST_EVENT).unwrap();
+        let endless = Endless {
+            size,
+            only_reads: true,
+        };
+        let sent = perform_for(endless, Arc::clone(&held), &mut read, &mut write, &stop);
+        let sent = timeout(Duration::from_secs(10), sent).await;
+        sent.expect("an end").unwrap();
+        let answer: serde_json::Value = answers.next(LONGEST_EVENT).await.unwrap();
+        assert_eq!(answer["failed"]["kind"], "internal");
+        has_ended(&held).await;
+    }
+
+    #[tokio::test]
+    async fn many_changes_end_between_two_of_them() {
+        for stops in [true, false] {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            let (mut read, mut write) = framed(ours);
+            let (held, stop) = (Arc::new(()), CancellationToken::new());
+            let theirs = match stops {
+                true => {
+                    stop.cancel();
+                    Some(theirs)
+                }
+                false => {
+                    drop(theirs);
+                    None
+                }
+            };
+            let endless = Endless {
+                size: 1,
+                only_reads: false,
+            };
+            let sent = perform_for(endless, Arc::clone(&held), &mut read, &mut write, &stop);
+            let sent = timeout(Duration::from_secs(10), sent).await;
+            assert_eq!(sent.expect("an end").is_ok(), stops);
+            has_ended(&held).await;
+            drop(theirs);
         }
     }
 }

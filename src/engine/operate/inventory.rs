@@ -12,7 +12,7 @@ use crate::engine::{Engine, EngineError};
 use crate::protocol::FileKey;
 use crate::store::catalog::{Pages, Query};
 use crate::store::walk::{OverRecords, Progress};
-use crate::store::{FactKind, FileRecord, Store, StoreError, Totals, rebuild};
+use crate::store::{FactKey, FactKind, FileRecord, Store, StoreError, Totals, rebuild};
 
 pub use crate::store::rebuild::Summary as Rebuilt;
 
@@ -199,6 +199,8 @@ pub struct Checked {
     pub flaw: Option<String>,
     /// It is counted as a file: what is recorded of it can be read.
     pub is_file: bool,
+    /// It was not in order, and was removed.
+    pub removed: bool,
 }
 
 /// The files that are kept, compared one by one.
@@ -215,12 +217,7 @@ impl Checks {
     pub async fn next(&mut self) -> Result<Option<Checked>, OperateError> {
         loop {
             if let Some(name) = self.damaged.pop_front() {
-                return Ok(Some(Checked {
-                    name,
-                    bytes: 0,
-                    flaw: Some("what is recorded of it is damaged".to_owned()),
-                    is_file: false,
-                }));
+                return Ok(Some(self.drop_damaged(name).await?));
             }
             if let Some((key, record)) = self.files.pop_front() {
                 return Ok(Some(self.check(&key, &record).await?));
@@ -233,10 +230,33 @@ impl Checks {
         }
     }
 
+    /// What is recorded of a file is damaged, and so nothing is known of it.
+    async fn drop_damaged(&self, name: String) -> Result<Checked, OperateError> {
+        let key = match FactKey::parse(&name) {
+            Some(FactKey::File(key)) => Some(key),
+            _ => None,
+        };
+        let removed = match &key {
+            Some(key) if self.repair => {
+                self.inventory.revoke(key).await?;
+                true
+            }
+            _ => false,
+        };
+        Ok(Checked {
+            name: key.map_or(name, |key| key.to_string()),
+            bytes: 0,
+            flaw: Some("what is recorded of it is damaged".to_owned()),
+            is_file: false,
+            removed,
+        })
+    }
+
     async fn check(&self, key: &FileKey, record: &FileRecord) -> Result<Checked, OperateError> {
         let checked = rebuild::check_file(&self.inventory.store, key, record).await;
         let flaw = checked.err();
-        if flaw.is_some() && self.repair {
+        let removed = flaw.is_some() && self.repair;
+        if removed {
             self.inventory.revoke(key).await?;
         }
         Ok(Checked {
@@ -244,6 +264,7 @@ impl Checks {
             bytes: if flaw.is_none() { record.size } else { 0 },
             flaw,
             is_file: true,
+            removed,
         })
     }
 }
