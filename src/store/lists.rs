@@ -1,12 +1,13 @@
 //! Changing answers. The catalog keeps small values only: a list above [`IN_INDEX`] lies in its file, which the record
 //! names by size and SHA-256. So asking again for a list that has not changed costs some hundred bytes, whatever its size.
 //!
-//! Such a list goes in its place first and is recorded then. An end between the two leaves a record that names another
-//! file: the list counts as unknown, and is fetched.
+//! Such a list is written beside the one before, recorded, and takes its place then. So after an end at any moment one of
+//! the two files is the one that the record names. What is larger than [`SMALL`] goes in its place first and is recorded
+//! then: an end between the two leaves a record that names another file, and the list counts as unknown, and is fetched.
 
 use bytes::Bytes;
 
-use super::{FactKey, ListFile, LocalFile, MetaRecord, SMALL, Sha256, Store, StoreError};
+use super::{FactKey, ListFile, LocalFile, MetaRecord, SMALL, Store, StoreError};
 use crate::gomod::ModulePath;
 use crate::protocol::{Meta, MetaKey};
 use crate::store::catalog::Change;
@@ -38,7 +39,7 @@ impl Store {
     }
 
     /// As it stands in the catalog.
-    async fn recorded(&self, key: &MetaKey) -> Result<Option<MetaRecord>, StoreError> {
+    pub(super) async fn recorded(&self, key: &MetaKey) -> Result<Option<MetaRecord>, StoreError> {
         let fact = self.catalog.read(&FactKey::Metadata(key.clone())).await?;
         Ok(match fact {
             Some(Fact::Metadata(_, record)) => Some(record),
@@ -51,12 +52,41 @@ impl Store {
         module: &ModulePath,
         named: &ListFile,
     ) -> Result<Option<String>, StoreError> {
-        let body = match self.local.read(&BlobName::List(module.clone()), named.size) {
+        let list = BlobName::List(module.clone());
+        let body = match self.read_named(&list, named)? {
+            Some(body) => Some(body),
+            None => self.read_named(&BlobName::NextList(module.clone()), named)?,
+        };
+        Ok(body.and_then(|body| String::from_utf8(body.into()).ok()))
+    }
+
+    /// A file, if it is the one that is meant.
+    fn read_named(&self, name: &BlobName, named: &ListFile) -> Result<Option<Bytes>, StoreError> {
+        let body = match self.local.read(name, named.size) {
             Err(LocalError::TooLarge { .. }) => None,
             read => read?,
         };
-        let body = body.filter(|body| Sha256::of(body) == named.sha256);
-        Ok(body.and_then(|body| String::from_utf8(body.into()).ok()))
+        Ok(body.filter(|body| named.is_of(body)))
+    }
+
+    /// Brings a list that was recorded in its place, if an end has come before that. Says whether there was one.
+    pub(super) async fn place_list(
+        &self,
+        module: &ModulePath,
+        named: &ListFile,
+    ) -> Result<bool, StoreError> {
+        let (list, next) = (
+            BlobName::List(module.clone()),
+            BlobName::NextList(module.clone()),
+        );
+        if named.size > SMALL
+            || self.read_named(&list, named)?.is_some()
+            || self.read_named(&next, named)?.is_none()
+        {
+            return Ok(false);
+        }
+        self.local.rename(&next, &list).await?;
+        Ok(true)
     }
 
     /// Keeps an answer of a changing resource.
@@ -67,22 +97,29 @@ impl Store {
 
     async fn try_put_metadata(&self, key: &MetaKey, record: &MetaRecord) -> Result<(), StoreError> {
         let mut record = record.clone();
+        let mut written = None;
         if key.meta == Meta::List && record.body.len() as u64 > IN_INDEX {
             let body = Bytes::from(std::mem::take(&mut record.body));
-            let named = ListFile {
-                size: body.len() as u64,
-                sha256: Sha256::of(&body),
-            };
-            let known = self.recorded(key).await?;
-            let is_known = known.is_some_and(|known| known.file.as_ref() == Some(&named));
+            let named = ListFile::of(&body);
+            let known = self.recorded(key).await?.and_then(|known| known.file);
+            if let Some(known) = &known {
+                self.place_list(&key.module, known).await?;
+            }
+            let is_known = known.is_some_and(|known| known == named);
             let is_there = is_known && self.small_list(&key.module, &named)?.is_some();
             if !is_there {
-                self.write_list(&key.module, body).await?;
+                let next = BlobName::NextList(key.module.clone());
+                self.local.adopt_bytes(&next, body).await?;
+                written = Some(named.clone());
             }
             record.file = Some(named);
         }
         let put = Change::Put(Fact::Metadata(key.clone(), record));
-        self.change(vec![put]).await
+        self.change(vec![put]).await?;
+        if let Some(named) = written {
+            self.place_list(&key.module, &named).await?;
+        }
+        Ok(())
     }
 
     /// Keeps a module's list in a file; gives what stands for it in the record, and the file.
@@ -91,10 +128,7 @@ impl Store {
         module: &ModulePath,
         body: Bytes,
     ) -> Result<Option<(ListFile, LocalFile)>, StoreError> {
-        let named = ListFile {
-            size: body.len() as u64,
-            sha256: Sha256::of(&body),
-        };
+        let named = ListFile::of(&body);
         self.write_list(module, body).await?;
         let file = self.list(module, &named)?;
         Ok(file.map(|file| (named, file)))
@@ -216,6 +250,73 @@ mod tests {
         let next = list(40_000, 3);
         store.put_metadata(&key(), &next).await.unwrap();
         assert_eq!(store.metadata(&key()).await.unwrap(), Some(next));
+    }
+
+    #[tokio::test]
+    async fn an_end_at_any_moment_leaves_the_list_that_is_recorded() {
+        let (dir, data) = open();
+        let store = in_memory(&data);
+        let (old, new) = (list(40_000, 1), list(50_000, 2));
+        let next = path(&dir).with_extension("next");
+        store.put_metadata(&key(), &old).await.unwrap();
+        assert!(!next.exists());
+        // Before it was recorded.
+        std::fs::write(&next, &new.body).unwrap();
+        assert_eq!(store.metadata(&key()).await.unwrap(), Some(old.clone()));
+        store.put_metadata(&key(), &new).await.unwrap();
+        assert_eq!(std::fs::read_to_string(path(&dir)).unwrap(), new.body);
+        assert!(!next.exists());
+        // Before it was brought in its place.
+        std::fs::rename(path(&dir), &next).unwrap();
+        std::fs::write(path(&dir), &old.body).unwrap();
+        assert_eq!(store.metadata(&key()).await.unwrap(), Some(new.clone()));
+        rebuilt(&store).await;
+        assert_eq!(store.metadata(&key()).await.unwrap(), Some(new.clone()));
+        assert_eq!(std::fs::read_to_string(path(&dir)).unwrap(), new.body);
+        std::fs::rename(path(&dir), &next).unwrap();
+        std::fs::write(path(&dir), &old.body).unwrap();
+        let third = list(45_000, 3);
+        store.put_metadata(&key(), &third).await.unwrap();
+        assert_eq!(store.metadata(&key()).await.unwrap(), Some(third));
+    }
+
+    async fn rebuilt(store: &Store) -> u64 {
+        let clock: SharedClock = Arc::new(SystemClock);
+        let summary = crate::store::rebuild::rebuild(store, &clock, |_| true).await;
+        summary.unwrap().lists
+    }
+
+    /// A GOMODCACHE copied into the folder brings lists of its own.
+    #[tokio::test]
+    async fn a_rebuild_takes_over_a_list_in_place_of_one_whose_file_is_gone() {
+        let (dir, data) = open();
+        let store = in_memory(&data);
+        for versions in [5000, 100, 20_000] {
+            store.put_metadata(&key(), &list(40_000, 1)).await.unwrap();
+            let copied: String = (0..versions)
+                .map(|n| {
+                    format!(
+                        "v1.{n}.0
+"
+                    )
+                })
+                .collect();
+            std::fs::write(path(&dir), &copied).unwrap();
+            assert_eq!(store.metadata(&key()).await.unwrap(), None);
+            assert_eq!(rebuilt(&store).await, 1);
+            let record = store.metadata(&key()).await.unwrap().unwrap();
+            assert_eq!(record.from, "files");
+            match record.file {
+                Some(named) => assert!(named.is_of(copied.as_bytes())),
+                None => assert_eq!(record.body, copied),
+            }
+            assert_eq!(rebuilt(&store).await, 0, "it is known now");
+        }
+        // What is a value of the index is not replaced.
+        let small = list(700, 5);
+        store.put_metadata(&key(), &small).await.unwrap();
+        assert_eq!(rebuilt(&store).await, 0);
+        assert_eq!(store.metadata(&key()).await.unwrap(), Some(small));
     }
 
     fn size(folder: PathBuf) -> u64 {

@@ -196,6 +196,21 @@ pub struct ListFile {
     pub sha256: Sha256,
 }
 
+impl ListFile {
+    /// Of a file with this content.
+    pub fn of(body: &[u8]) -> Self {
+        ListFile {
+            size: body.len() as u64,
+            sha256: Sha256::of(body),
+        }
+    }
+
+    /// Whether the file has this content.
+    pub fn is_of(&self, body: &[u8]) -> bool {
+        self.size == body.len() as u64 && self.sha256 == Sha256::of(body)
+    }
+}
+
 /// The last good answer of a resource that changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MetaRecord {

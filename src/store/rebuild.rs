@@ -88,7 +88,7 @@ pub async fn rebuild(
                     }
                     continue;
                 }
-                Some(BlobName::ZipHash(..) | BlobName::Tile(_)) => continue,
+                Some(BlobName::ZipHash(..) | BlobName::NextList(_) | BlobName::Tile(_)) => continue,
                 None => {
                     if misplaced || !is_of_layout(&path) {
                         summary.unknown += 1;
@@ -128,7 +128,8 @@ pub async fn rebuild(
     Ok(summary)
 }
 
-/// Takes a list over if none is known; says whether it was. The error within is a text for people.
+/// Takes a list over if none is known, or one whose file is another one by now (as after copying a GOMODCACHE); says
+/// whether it was. The error within is a text for people.
 async fn take_list(
     store: &Store,
     module: ModulePath,
@@ -170,7 +171,16 @@ async fn take_list(
         module,
         meta: Meta::List,
     };
-    let expect = Expect::Unknown(FactKey::Metadata(key.clone()));
+    let expect = match store.recorded(&key).await? {
+        None => Expect::Unknown(FactKey::Metadata(key.clone())),
+        Some(known) => match &known.file {
+            // It may be there under another name.
+            Some(named) if !named.is_of(&body) && !store.place_list(&key.module, named).await? => {
+                Expect::Is(Fact::Metadata(key.clone(), known))
+            }
+            _ => return Ok(Ok(false)),
+        },
+    };
     let put = Change::Put(Fact::Metadata(key, record));
     Ok(Ok(store.change_if(vec![expect], vec![put]).await?))
 }

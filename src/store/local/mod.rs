@@ -261,6 +261,19 @@ impl LocalFiles {
         Ok(read.and_then(|bytes| codec::decode_bytes(&bytes).map(Bytes::copy_from_slice).ok()))
     }
 
+    /// Gives a file another name, replacing what was there; no error if it is not there. After a power cut it may have the
+    /// old name again.
+    pub async fn rename(&self, from: &BlobName, to: &BlobName) -> Result<(), LocalError> {
+        let folders = &self.0.folders;
+        let (from, to) = (folders.path(from), folders.path(to));
+        let doing = "keeping a file";
+        self.blocking(&self.0.adopters, doing, move |_| {
+            let renamed = if_there(std::fs::rename(from, to));
+            renamed.map(drop).map_err(failed(doing))
+        })
+        .await
+    }
+
     /// Removes a file, and the hash of a zip before the zip; no error if it is not there.
     pub async fn remove(&self, name: &BlobName) -> Result<(), LocalError> {
         let name = name.clone();

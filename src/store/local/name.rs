@@ -35,6 +35,8 @@ pub enum BlobName {
     ZipHash(ModulePath, Version),
     /// `modules/MODULE/@v/list`
     List(ModulePath),
+    /// `modules/MODULE/@v/list.next`: the list that is being recorded, before it takes the place of the one before.
+    NextList(ModulePath),
     /// `sumdb/DATABASE/tile/…`
     Tile(TileName),
 }
@@ -77,7 +79,10 @@ impl BlobName {
     /// Where it lies.
     pub fn namespace(&self) -> Namespace {
         match self {
-            BlobName::File(_) | BlobName::ZipHash(..) | BlobName::List(_) => Namespace::Modules,
+            BlobName::File(_)
+            | BlobName::ZipHash(..)
+            | BlobName::List(_)
+            | BlobName::NextList(_) => Namespace::Modules,
             BlobName::Tile(_) => Namespace::Sumdb,
         }
     }
@@ -97,6 +102,9 @@ impl BlobName {
             Namespace::Modules => {
                 if let Some(module) = path.strip_suffix("/@v/list") {
                     return Some(BlobName::List(ModulePath::unescape(module).ok()?));
+                }
+                if let Some(module) = path.strip_suffix("/@v/list.next") {
+                    return Some(BlobName::NextList(ModulePath::unescape(module).ok()?));
                 }
                 match path.strip_suffix("hash") {
                     Some(zip) => {
@@ -126,6 +134,7 @@ impl fmt::Display for BlobName {
                 write!(f, "{module}/@v/{version}.ziphash")
             }
             BlobName::List(module) => write!(f, "{}/@v/list", module.escaped()),
+            BlobName::NextList(module) => write!(f, "{}/@v/list.next", module.escaped()),
             BlobName::Tile(tile) => f.write_str(&tile.path),
         }
     }
@@ -232,7 +241,7 @@ mod tests {
             "[./a]{1,8}",
         ];
         let file = prop_oneof![
-            Just("list".to_owned()),
+            "list(\\.next)?",
             "v[0-2]\\.[0-9]\\.[0-9](-[a-zA-Z]{1,4})?\\.(info|mod|zip|ziphash|lock)",
             "[./a-z]{1,8}",
         ];
@@ -272,7 +281,11 @@ mod tests {
             let names = Kind::ALL.map(|kind| {
                 BlobName::File(FileKey { module: module.clone(), version: version.clone(), kind })
             });
-            let others = [BlobName::ZipHash(module.clone(), version), BlobName::List(module)];
+            let others = [
+                BlobName::ZipHash(module.clone(), version),
+                BlobName::NextList(module.clone()),
+                BlobName::List(module),
+            ];
             for name in names.into_iter().chain(others) {
                 prop_assert_eq!(modules(&name.to_string()), Some(name));
             }
