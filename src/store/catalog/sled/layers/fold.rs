@@ -1,7 +1,8 @@
 //! Folding: what has changed lately goes into the settled file, beside the work that goes on.
 
 use std::fs::{self, File};
-use std::ops::Bound;
+use std::ops::{Bound, RangeBounds};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,8 +11,9 @@ use parking_lot::RwLock;
 
 use super::error::failed;
 use super::folder::{make_recent, open_recent, recent, remove, settled_path, unready_path};
-use super::merged::{Merged, rows_of, settled_rows};
+use super::merged::{Gap, Layer, Merged, WhatIsLeft, rows_of, settled_rows};
 use crate::store::catalog::sled::settled::{Settled, SettledWriter};
+use crate::store::model::FactKind;
 
 /// Rows merged between two looks at whether the index is being closed.
 const LOOK_EVERY: usize = 1000;
@@ -54,7 +56,16 @@ impl Shared {
         frozen.flush()?;
         let new = settled_path(&self.folder, number);
         let unready = unready_path(&self.folder, number);
-        match self.merge(&frozen, &unready) {
+        let rows = rows_of(&frozen, Bound::Unbounded);
+        let merged = catch_unwind(AssertUnwindSafe(|| self.merge(rows, None, &unready)));
+        let merged = match merged {
+            // A disk that is full, or does not answer, may do so later.
+            Ok(Err(sled::Error::Io(error))) => Err(error.into()),
+            Ok(Err(error)) => self.merge_what_is_left(&frozen, &error.to_string(), &unready),
+            Err(_) => self.merge_what_is_left(&frozen, "sled panicked", &unready),
+            Ok(merged) => merged,
+        };
+        match merged {
             Ok(true) => {}
             // It is done again from the beginning; on a full disk, what it takes is wanted.
             stopped => {
@@ -104,8 +115,32 @@ impl Shared {
         Ok(())
     }
 
-    /// False if it was stopped, since the index is being closed.
-    fn merge(&self, frozen: &sled::Db, to: &Path) -> Result<bool, sled::Error> {
+    /// The same with what can be read of a layer that is damaged: else nothing would ever be folded again.
+    fn merge_what_is_left(
+        &self,
+        frozen: &sled::Db,
+        error: &str,
+        to: &Path,
+    ) -> Result<bool, sled::Error> {
+        let left = WhatIsLeft::of(frozen);
+        let name = |bound: &Bound<Vec<u8>>| match bound {
+            Bound::Included(name) | Bound::Excluded(name) => {
+                String::from_utf8_lossy(name).into_owned()
+            }
+            Bound::Unbounded => String::new(),
+        };
+        tracing::error!(
+            error,
+            after = name(&left.gap.0),
+            before = name(&left.gap.1),
+            "a part of the index is damaged: what has changed lately of names between these two is unknown now, and tokens among them are gone. To compare what is known with the files, stop the server and run `larder index rebuild`"
+        );
+        let rows = Box::new(left.rows.into_iter().map(Ok));
+        self.merge(rows, Some(left.gap), to)
+    }
+
+    /// False if it was stopped, since the index is being closed. In a `gap` the rows of the frozen layer are unknown.
+    fn merge(&self, frozen: Layer<'_>, gap: Option<Gap>, to: &Path) -> Result<bool, sled::Error> {
         let mut writer = SettledWriter::create(to)?;
         let parts = self.parts.read();
         // Of its own, so that the lock need not be held.
@@ -116,14 +151,18 @@ impl Shared {
             .map(|path| Settled::open(&path))
             .transpose()
             .map_err(failed)?;
-        let mut layers = vec![rows_of(frozen, Bound::Unbounded)];
+        let mut layers = vec![frozen];
         layers.extend(old.as_ref().map(|old| settled_rows(old, Bound::Unbounded)));
         for (count, row) in Merged::new(layers).enumerate() {
             if count.is_multiple_of(LOOK_EVERY) && self.ending.load(Ordering::Relaxed) {
                 return Ok(false);
             }
             let (key, value) = row?;
-            if !value.is_empty() {
+            // One that was revoked must not come back.
+            let is_doubtful = gap.as_ref().is_some_and(|gap| {
+                gap.contains(&key) && key.starts_with(FactKind::Token.prefix().as_bytes())
+            });
+            if !value.is_empty() && !is_doubtful {
                 writer.add(&key, &value)?;
             }
         }

@@ -2,6 +2,7 @@
 
 use std::iter::Peekable;
 use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::error::failed;
 use crate::store::catalog::sled::settled::{Row, Settled, SettledError};
@@ -22,6 +23,48 @@ pub(super) fn settled_rows(settled: &Settled, from: Bound<Vec<u8>>) -> Layer<'_>
         }
         row => Some(row.map_err(failed)),
     }))
+}
+
+/// Names between which nothing can be read.
+pub(super) type Gap = (Bound<Vec<u8>>, Bound<Vec<u8>>);
+
+/// What can be read of a layer that is damaged: its rows before the damage and after it.
+pub(super) struct WhatIsLeft {
+    /// In order. There are no more of them than are folded at once.
+    pub(super) rows: Vec<Row>,
+    pub(super) gap: Gap,
+}
+
+impl WhatIsLeft {
+    pub(super) fn of(db: &sled::Db) -> Self {
+        let mut rows = readable(db.iter(), |_| true);
+        let end = rows.last().map(|(key, _)| key.clone());
+        let is_after = |key: &[u8]| end.as_deref().is_none_or(|end| key > end);
+        let mut after = readable(db.iter().rev(), is_after);
+        after.reverse();
+        let bound = |key: Option<&Vec<u8>>| key.cloned().map_or(Bound::Unbounded, Bound::Excluded);
+        let gap = (
+            bound(end.as_ref()),
+            bound(after.first().map(|(key, _)| key)),
+        );
+        rows.extend(after);
+        WhatIsLeft { rows, gap }
+    }
+}
+
+/// Rows up to the first that cannot be read, or is not wanted. sled may panic at it.
+fn readable(
+    mut rows: impl Iterator<Item = sled::Result<(sled::IVec, sled::IVec)>>,
+    is_wanted: impl Fn(&[u8]) -> bool,
+) -> Vec<Row> {
+    let mut next = || catch_unwind(AssertUnwindSafe(|| rows.next()));
+    let mut found = Vec::new();
+    while let Ok(Some(Ok((key, value)))) = next()
+        && is_wanted(&key)
+    {
+        found.push((key.to_vec(), value.to_vec()));
+    }
+    found
 }
 
 /// Rows of several layers in order; of those with one key, that of the first layer which has it.

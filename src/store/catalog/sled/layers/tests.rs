@@ -256,3 +256,47 @@ fn open_to_hold(path: &Path) -> sled::Db {
         std::thread::yield_now();
     }
 }
+
+/// A page that cannot be read any more does not end folding for ever.
+#[test]
+fn what_is_left_of_a_damaged_layer_is_folded() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = |n: u32| format!("version/example.com/m{n:04}");
+    let value = |n: u32| format!("value-{n:04}-").repeat(20).into_bytes();
+    let layers = Layers::open_to_fold_at(dir.path(), CACHE, u64::MAX).unwrap();
+    let revoked = "token/revoked".to_owned();
+    layers.apply([(revoked.clone(), Some(value(0)))]).unwrap();
+    layers.shared.fold().unwrap();
+    let rows = (0..2000).map(|n| (key(n), Some(value(n))));
+    layers.apply(rows.chain([(revoked.clone(), None)])).unwrap();
+    layers.flush().unwrap();
+    drop(layers);
+    // What sled knows of its pages after it was opened once more it does not read again until it is asked for.
+    drop(Layers::open_to_fold_at(dir.path(), CACHE, u64::MAX).unwrap());
+    let path = dir.path().join("recent-2/db");
+    let mut bytes = fs::read(&path).unwrap();
+    let marked = value(1000);
+    // In every place where it lies: what is written again leaves the old one behind.
+    let places: Vec<_> = bytes
+        .windows(marked.len())
+        .enumerate()
+        .filter_map(|(at, window)| (window == marked).then_some(at))
+        .collect();
+    assert!(!places.is_empty());
+    for at in places {
+        bytes[at] ^= 1;
+    }
+    fs::write(&path, bytes).unwrap();
+    let layers = Layers::open_to_fold_at(dir.path(), CACHE, u64::MAX).unwrap();
+    let read = catch_unwind(AssertUnwindSafe(|| layers.page("", None, 5000)));
+    assert!(!matches!(read, Ok(Ok(_))), "it is damaged");
+    layers.shared.fold().unwrap();
+    let found = all(&layers);
+    let known = (0..2000).filter(|n| found.get(&key(*n)) == Some(&value(*n)));
+    let known = known.count();
+    assert!((1000..2000).contains(&known), "{known} rows are left");
+    assert_eq!(found.len(), known, "and no others");
+    layers.apply([(key(1000), Some(value(7)))]).unwrap();
+    layers.shared.fold().unwrap();
+    assert_eq!(layers.get(&key(1000)).unwrap(), Some(value(7)));
+}
