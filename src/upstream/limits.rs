@@ -3,9 +3,9 @@
 //! One module takes at most half of the places, so that fetches of it that hang leave room for others; zips take at
 //! most three quarters, so that small files do not wait for many large ones; and prefetches at most half.
 //!
-//! What one client takes depends on what is free: at most three times as much. So a client that is alone has three
-//! quarters, each of two has three sevenths, and however many there are whose fetches hang, something is left for the
-//! next one.
+//! What one client takes depends on what is free, if others have asked lately: at most three times as much. So each of two
+//! has three sevenths, and one beside whom others ask little three quarters; the fourth of those that take all they can gets
+//! one place of 64, and a fifth waits. A client that is alone may have all: who comes then waits until one of them is free.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::gomod::ModulePath;
 use crate::kit::{ClientId, Priority};
@@ -22,8 +22,10 @@ use crate::kit::{ClientId, Priority};
 const YIELD: Duration = Duration::from_millis(25);
 /// … whenever so much of it has come. Bytes.
 const YIELD_EVERY: u64 = 64 << 10;
-/// A client may have so many times what is free.
+/// A client may have so many times what is free …
 const OF_WHAT_IS_FREE: usize = 3;
+/// … unless no other has asked for so long.
+const ALONE: Duration = Duration::from_secs(60);
 
 /// Places of one upstream, and within it of each module that is being fetched, and of each client.
 pub struct Limits {
@@ -50,6 +52,8 @@ struct Free {
     modules: HashMap<ModulePath, usize>,
     /// Places taken, of clients that have any.
     clients: HashMap<ClientId, Taken>,
+    /// The client that asked last, and the last one of the others, and when.
+    asked: [Option<(ClientId, Instant)>; 2],
 }
 
 #[derive(Clone, Copy, Default)]
@@ -157,8 +161,25 @@ impl Free {
         let Some(taken) = self.clients.get(&client) else {
             return false;
         };
+        if self.is_alone(client) {
+            return false;
+        }
         taken.all >= OF_WHAT_IS_FREE * self.all
             || (large && taken.large >= OF_WHAT_IS_FREE * self.large)
+    }
+
+    /// A client asks for a place.
+    fn asks(&mut self, client: ClientId) {
+        if self.asked[0].is_some_and(|(last, _)| last != client) {
+            self.asked.swap(0, 1);
+        }
+        self.asked[0] = Some((client, Instant::now()));
+    }
+
+    fn is_alone(&self, client: ClientId) -> bool {
+        let lately = |(other, at): &(ClientId, Instant)| *other != client && at.elapsed() < ALONE;
+        let has_asked = self.asked.iter().flatten().any(lately);
+        !has_asked && self.clients.keys().all(|other| *other == client)
     }
 
     fn put(&mut self, wish: &Wish) {
@@ -195,6 +216,7 @@ impl Limits {
             per_module: (places / 2).max(1),
             modules: HashMap::new(),
             clients: HashMap::new(),
+            asked: [None; 2],
         };
         Limits {
             state: Arc::new(Mutex::new(State {
@@ -235,6 +257,9 @@ impl Limits {
     async fn wait(&self, wish: Wish) -> Option<UpstreamSlot> {
         let served = {
             let mut state = self.state.lock();
+            if let Some(client) = wish.client {
+                state.free.asks(client);
+            }
             // Those who wait could not have it: they are served as soon as they can.
             if state.free.take(&wish) {
                 let state = Arc::clone(&self.state);
@@ -359,9 +384,36 @@ mod tests {
         .collect()
     }
 
+    /// Another client has asked for something.
+    fn with_others(places: usize) -> Limits {
+        let limits = Limits::new(places);
+        drop(taken_by(&limits, 1000, false));
+        limits
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_alone_may_have_all() {
+        let limits = Limits::new(64);
+        let all = taken_by(&limits, 1, false);
+        assert_eq!(all.len(), 64);
+        let awaited = Priority::default();
+        let of = |client| limits.place(None, Some(ClientId::number(client)), false, &awaited);
+        let (mut more, mut other) = (Box::pin(of(1)), Box::pin(of(2)));
+        assert!((&mut more).now_or_never().is_none());
+        assert!((&mut other).now_or_never().is_none());
+        let mut all = all.into_iter();
+        drop(all.next());
+        assert!((&mut more).now_or_never().is_none(), "it is not alone now");
+        assert!((&mut other).now_or_never().is_some());
+        drop((more, all));
+        assert_eq!(taken_by(&limits, 1, false).len(), 48);
+        tokio::time::advance(ALONE).await;
+        assert_eq!(taken_by(&limits, 1, false).len(), 64);
+    }
+
     #[tokio::test]
     async fn clients_leave_something_to_each_other() {
-        let limits = Limits::new(64);
+        let limits = with_others(64);
         let mut hung = Vec::new();
         for (client, expected) in [(1, 48), (2, 12), (3, 3), (4, 1)] {
             let taken = taken_by(&limits, client, false);
@@ -384,7 +436,7 @@ mod tests {
 
     #[tokio::test]
     async fn large_places_are_shared_among_clients_as_well() {
-        let limits = Limits::new(64);
+        let limits = with_others(64);
         let zips = taken_by(&limits, 1, true);
         assert_eq!(zips.len(), 36);
         assert_eq!(taken_by(&limits, 1, false).len(), 12);
@@ -395,7 +447,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_for_a_share_is_passed_over_and_served_later() {
-        let limits = Limits::new(8);
+        let limits = with_others(8);
         let awaited = Priority::default();
         let mut hog = taken_by(&limits, 1, false);
         assert_eq!(hog.len(), 6);

@@ -1,11 +1,13 @@
 //! Who may have a connection: there are so many slots, and none may take so many that others find none.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+
+use crate::kit::machine;
 
 /// While fewer than one slot in so many is free, …
 const SHORT: usize = 8;
@@ -104,17 +106,9 @@ impl Drop for Slot {
     }
 }
 
-/// Whose a connection is: a machine has a whole /64 of IPv6. Programs on this machine, servers in front among them, are
-/// nobody's.
+/// Whose a connection is. Programs on this machine, servers in front among them, are nobody's.
 fn client(address: IpAddr) -> Option<IpAddr> {
-    match address.to_canonical() {
-        address if address.is_loopback() => None,
-        IpAddr::V6(address) => {
-            let network = address.to_bits() & (u128::MAX << 64);
-            Some(Ipv6Addr::from_bits(network).into())
-        }
-        address => Some(address),
-    }
+    Some(machine(address)).filter(|address| !address.is_loopback())
 }
 
 #[cfg(test)]
