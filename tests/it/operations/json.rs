@@ -151,20 +151,44 @@ fn the_index_is_verified_by_a_running_server_as_without_one() {
 
 #[test]
 fn hits_go_on_while_the_index_is_dumped() {
+    /// Commands that are carried out at once.
+    const AT_ONCE: usize = 8;
     let module = module();
     let up = FakeUpstream::serving(std::slice::from_ref(&module));
+    // More than a socket takes that nobody reads.
+    let versions: String = (0..400).map(|n| format!("v1.{n}.0\n")).collect();
     let larder = with_module(&up, &module);
-    let socket = larder.data_dir().join("control");
-    // A client that reads nothing of its answer.
-    let mut idle = UnixStream::connect(&socket).unwrap();
-    ask(&mut idle, "index/dump", &json!({"prefix": ""}));
-    for _ in 0..50 {
-        assert!(larder.get(&module.url("zip")).is_hit());
+    for n in 0..200 {
+        let path = format!("example.com/large{n}x");
+        up.put_list(&path, &versions);
+        larder.get(&format!("/{path}/@v/list")).ok();
     }
-    let dumped = larder
-        .run(&["index", "dump", "--prefix", "totals"])
-        .expect(0);
-    assert!(dumped.stdout.starts_with("totals\t"), "{dumped:?}");
+    let socket = larder.data_dir().join("control");
+    // Clients that read no more of their answers than shows that they are being answered.
+    let mut idle: Vec<_> = (0..AT_ONCE)
+        .map(|_| {
+            let mut stream = UnixStream::connect(&socket).unwrap();
+            stream.set_read_timeout(Some(DEADLINE)).unwrap();
+            ask(&mut stream, "index/dump", &json!({"prefix": ""}));
+            let mut read = BufReader::new(stream);
+            for _ in 0..2 {
+                assert!(read.read_line(&mut String::new()).unwrap() > 0);
+            }
+            read
+        })
+        .collect();
+    std::thread::scope(|scope| {
+        let totals = || larder.run(&["index", "dump", "--prefix", "totals"]);
+        let next = scope.spawn(totals);
+        for _ in 0..50 {
+            assert!(larder.get(&module.url("zip")).is_hit());
+        }
+        assert!(!next.is_finished(), "the others are still being answered");
+        idle.pop();
+        let dumped = next.join().unwrap().expect(0);
+        assert!(dumped.stdout.starts_with("totals\t"), "{dumped:?}");
+        assert!(totals().expect(0).stdout.starts_with("totals\t"));
+    });
 }
 
 #[test]
