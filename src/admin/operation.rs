@@ -51,7 +51,7 @@ pub enum Event<I, D> {
     /// Something that it found.
     Item(I),
     /// How far it is.
-    OperationProgress(OperationProgress),
+    Progress(OperationProgress),
     /// It has been carried out.
     Done(D),
     /// It has not.
@@ -102,7 +102,7 @@ impl<O: Operation> EventSink<O> {
     /// Tells how far it is.
     pub fn progress(&self, progress: OperationProgress) {
         // Whoever is behind can do without.
-        let _ = self.events.try_send(Event::OperationProgress(progress));
+        let _ = self.events.try_send(Event::Progress(progress));
     }
 
     /// An error if whoever waits for it has gone, or the process is to end.

@@ -86,7 +86,7 @@ pub async fn told<O: Show>(
         match event {
             Event::Done(output) => break Ok(output),
             Event::Failed(error) => break Err(error),
-            Event::Item(_) | Event::OperationProgress(_) => {}
+            Event::Item(_) | Event::Progress(_) => {}
         }
     };
     match (end, unprinted) {
@@ -134,7 +134,7 @@ impl<O: Show> Printer<O> {
                 Some(line) => self.line(&line),
                 None => Ok(()),
             },
-            Event::OperationProgress(progress) => self.progress(progress),
+            Event::Progress(progress) => self.progress(progress),
             Event::Done(output) => {
                 self.end_bar();
                 let printed = match (self.json, O::FORM) {
