@@ -7,6 +7,9 @@ use std::pin::Pin;
 use std::task::{Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
+use tokio::time::sleep;
+
+use super::io::LEFT;
 
 /// Read of a request at first. Bytes; whole requests of `go` are shorter.
 const AT_FIRST: usize = 4 << 10;
@@ -35,11 +38,14 @@ impl FirstBytes {
         }
     }
 
-    /// Waits until the client leaves, and keeps what it sends until then. One that has sent much is not looked at any more.
+    /// Waits until the client counts as gone, and keeps what it sends until then. One that has closed its side may only
+    /// have asked all it wants; one that has sent much is not looked at any more.
     pub async fn until_gone(&mut self, stream: &mut (impl AsyncRead + Unpin)) {
         while self.0.len() < AT_FIRST {
-            if !read_some(stream, &mut self.0).await.unwrap_or_default() {
-                return;
+            match read_some(stream, &mut self.0).await {
+                Ok(true) => {}
+                Ok(false) => return sleep(LEFT).await,
+                Err(_) => return,
             }
         }
         pending().await
@@ -109,7 +115,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn who_leaves_is_noticed_and_what_was_sent_is_kept() {
         let mut first = FirstBytes(b"GET / ".to_vec());
         let mut stream = Pieces([b"HTTP/1.1\r\n".to_vec(), b"\r\n".to_vec()].into());

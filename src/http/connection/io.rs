@@ -13,14 +13,14 @@ use super::fast::{FastPath, WriteBuffer};
 use super::handler::Handler;
 use super::heads::Heads;
 use super::keep_alive::KeepAlive;
-use super::mapped::Regions;
+use super::mapped::{FilePart, Regions};
 use super::stream::Stream;
 
 /// Read at once, so that the head of a request can be larger than it may by no more than this. Bytes.
 const AT_ONCE: usize = 16 << 10;
 /// A client that has closed its side and for this long has been sent nothing has left. Some close it as soon as they have
 /// asked, and wait for the answer all the same.
-const LEFT: Duration = Duration::from_secs(1);
+pub const LEFT: Duration = Duration::from_secs(1);
 
 /// A stream to a client, and the mapped files that its answers are made of.
 pub struct ClientStream<S: Stream, H> {
@@ -67,12 +67,19 @@ impl<S: Stream, H: Handler> ClientStream<S, H> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if S::SENDS_FILES
-            && let Some((at, part)) = self.regions.first_in(bufs)
+        let file = match S::SENDS_FILES {
+            true => self.regions.first_in(bufs),
+            false => None,
+        };
+        if self.keep_alive.tries_write()
+            && let Some(written) = at_once(&self.stream, bufs, file.as_ref())
         {
-            return self.stream.poll_write_file(cx, bufs, at, &part);
+            return Poll::Ready(written);
         }
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        match file {
+            Some((at, part)) => self.stream.poll_write_file(cx, bufs, at, &part),
+            None => Pin::new(&mut self.stream).poll_write_vectored(cx, bufs),
+        }
     }
 
     fn poll_stream(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -116,6 +123,9 @@ impl<S: Stream, H: Handler> ClientStream<S, H> {
             Poll::Pending => self.keep_alive.stall(),
             Poll::Ready(_) => {
                 self.keep_alive.took();
+                if self.http1.is_none() {
+                    self.keep_alive.took_part();
+                }
                 if let Some(left) = &mut self.left {
                     left.as_mut().reset(Instant::now() + LEFT);
                 }
@@ -126,11 +136,16 @@ impl<S: Stream, H: Handler> ClientStream<S, H> {
     /// Sends what the fast path has to send.
     fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.out.is_sent() {
-            let stream = Pin::new(&mut self.stream);
             let left = self.out.left();
-            let written = match left[1].is_empty() {
-                true => stream.poll_write(cx, &left[0]),
-                false => stream.poll_write_vectored(cx, &left),
+            let tried = match self.keep_alive.tries_write() {
+                true => at_once(&self.stream, &left, None),
+                false => None,
+            };
+            let stream = Pin::new(&mut self.stream);
+            let written = match tried {
+                Some(written) => Poll::Ready(written),
+                None if left[1].is_empty() => stream.poll_write(cx, &left[0]),
+                None => stream.poll_write_vectored(cx, &left),
             };
             self.note(&written);
             match ready!(written)? {
@@ -142,6 +157,18 @@ impl<S: Stream, H: Handler> ClientStream<S, H> {
             }
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+/// What comes of a write that is tried at once, if the system takes anything.
+fn at_once<S: Stream>(
+    stream: &S,
+    bufs: &[IoSlice<'_>],
+    file: Option<&(usize, FilePart)>,
+) -> Option<io::Result<usize>> {
+    match stream.try_write(bufs, file) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+        written => Some(written),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a connection waits for, and since when: the next request, or a client that takes what it was given.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -17,6 +17,10 @@ pub struct KeepAlive {
     waiting: AtomicU64,
     /// Since when a write has not gone on, in the same way; 0 while none waits.
     stalled: AtomicU64,
+    /// That write is to be tried although the system has not told of room.
+    to_try: AtomicBool,
+    /// When the client last took something over HTTP/2, in the same way; 0 if it never has.
+    last_taken: AtomicU64,
 }
 
 impl Default for KeepAlive {
@@ -27,6 +31,8 @@ impl Default for KeepAlive {
             ended: AtomicU64::new(0),
             waiting: AtomicU64::new(1),
             stalled: AtomicU64::new(0),
+            to_try: AtomicBool::new(false),
+            last_taken: AtomicU64::new(0),
         }
     }
 }
@@ -105,7 +111,27 @@ impl KeepAlive {
         }
     }
 
-    /// Everything that was asked for has been answered, and sent.
+    /// The write that waits is to be tried when the connection is run next.
+    pub fn try_write(&self) {
+        self.to_try.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is to be tried now.
+    pub fn tries_write(&self) -> bool {
+        self.to_try.load(Ordering::Relaxed) && self.to_try.swap(false, Ordering::Relaxed)
+    }
+
+    /// The client has taken something over HTTP/2, whose answers end before they are sent.
+    pub fn took_part(&self) {
+        self.last_taken.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// When that was last, if ever.
+    pub fn last_taken(&self) -> Option<Instant> {
+        self.instant(&self.last_taken)
+    }
+
+    /// Everything that was asked for has been answered, and, over HTTP/1.1, sent.
     pub fn is_idle(&self) -> bool {
         self.ended.load(Ordering::Relaxed) == self.begun.load(Ordering::Relaxed)
     }

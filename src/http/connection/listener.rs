@@ -1,19 +1,19 @@
 //! Accepting connections: our own loop, because limits and time-outs belong to it.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::handler::Handler;
 use super::serve::{Connection, ConnectionSettings};
-use super::slots::Slots;
+use super::slots::{Full, Slot, Slots};
 use super::stream::Stream;
 
 /// Pause after an error of `accept` that will not go away by trying at once (no descriptors, no memory).
@@ -21,6 +21,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Connections beyond the slots that are asked what they want, so that probes are answered, …
 const ASKED: usize = 16;
+/// … of one address no more than so many, or its silent ones would keep others from being asked; …
+const ASKED_OF_ONE: usize = ASKED / 2;
 /// … each for so long; …
 const ASKED_FOR: Duration = Duration::from_secs(2);
 /// … and those that wait for a slot then: one for so many slots, …
@@ -74,6 +76,25 @@ impl Drop for Open {
     }
 }
 
+/// Where connections come from.
+trait Accept: Send {
+    type Stream: Stream;
+
+    /// The next one, and the address of its other end.
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
+}
+
+impl Accept for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, remote) = TcpListener::accept(self).await?;
+        // Answers are written whole; waiting for more to fill a packet only costs time.
+        let _ = stream.set_nodelay(true);
+        Ok((stream, remote))
+    }
+}
+
 /// Serves until `stop` is cancelled: then nothing more is accepted, idle connections close, and requests under way end.
 pub async fn serve<H: Handler>(
     listener: TcpListener,
@@ -82,28 +103,24 @@ pub async fn serve<H: Handler>(
     connections: Connections,
     stop: CancellationToken,
 ) {
-    let slots = Slots::new(settings.max, settings.max_per_address);
-    let asked = Arc::new(Semaphore::new(ASKED));
-    let most_waiting = (settings.max / WAITING).clamp(ASKED, MOST_WAITING);
-    let waiting = Arc::new(Semaphore::new(most_waiting));
+    serve_all(listener, handler, settings, connections, stop).await;
+}
+
+async fn serve_all<A: Accept, H: Handler>(
+    listener: A,
+    handler: Arc<H>,
+    settings: ConnectionSettings,
+    connections: Connections,
+    stop: CancellationToken,
+) {
+    let places = Arc::new(Places::new(&settings));
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &asked) => accepted,
+            accepted = listener.accept() => accepted,
             () = stop.cancelled() => return,
         };
-        let (connection, place) = match accepted {
-            Ok((stream, remote, place)) => {
-                // Answers are written whole; waiting for more to fill a packet only costs time.
-                let _ = stream.set_nodelay(true);
-                let connection = Connection {
-                    stream,
-                    remote,
-                    handler: Arc::clone(&handler),
-                    settings,
-                    stop: stop.clone(),
-                };
-                (connection, place)
-            }
+        let (stream, remote) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 if !is_of_one_connection(&error) {
                     tracing::warn!(%error, "accepting connections pauses");
@@ -112,20 +129,85 @@ pub async fn serve<H: Handler>(
                 continue;
             }
         };
+        let place = tokio::select! {
+            place = places.find(remote.ip()) => place,
+            () = stop.cancelled() => return,
+        };
+        let Some(place) = place else {
+            tracing::debug!(%remote, "its address has its share of connections, and of those that wait");
+            continue;
+        };
+        let connection = Connection {
+            stream,
+            remote,
+            handler: Arc::clone(&handler),
+            settings,
+            stop: stop.clone(),
+        };
         let open = Open::new(&connections);
-        if let Some(slot) = slots.take(connection.remote.ip()) {
-            drop(place);
-            connections.tasks.spawn(async move {
-                connection.serve().await;
-                drop((slot, open));
-            });
-        } else {
-            let (slots, waiting) = (Arc::clone(&slots), Arc::clone(&waiting));
-            connections.tasks.spawn(async move {
-                beyond(connection, place, &slots, waiting).await;
-                drop(open);
-            });
+        let places = Arc::clone(&places);
+        connections.tasks.spawn(async move {
+            match place {
+                Place::Slot(slot) => {
+                    connection.serve().await;
+                    drop(slot);
+                }
+                place => beyond(connection, place, &places).await,
+            }
+            drop(open);
+        });
+    }
+}
+
+/// Where connections of one listener can be.
+struct Places {
+    slots: Arc<Slots>,
+    /// While it is not known what they want.
+    asked: Arc<Slots>,
+    /// Until there is a slot.
+    waiting: Arc<Slots>,
+}
+
+/// Where one is.
+enum Place {
+    Slot(Slot),
+    Asked(Slot),
+    Waiting(Slot),
+}
+
+impl Places {
+    fn new(settings: &ConnectionSettings) -> Self {
+        let most_waiting = (settings.max / WAITING).clamp(ASKED, MOST_WAITING);
+        Places {
+            slots: Slots::new(settings.max, settings.max_per_address),
+            asked: Slots::new(ASKED, Some(ASKED_OF_ONE)),
+            waiting: Slots::new(most_waiting, None),
         }
+    }
+
+    /// A place for a connection that has been accepted. This waits only while no slot is left for anybody, and no longer
+    /// than others are asked; an address that has too many already gets nothing, so that nobody has to wait for it.
+    async fn find(&self, address: IpAddr) -> Option<Place> {
+        let no_slot = match self.slots.take(address) {
+            Ok(slot) => return Some(Place::Slot(slot)),
+            Err(why) => why,
+        };
+        let not_asked = match self.asked.take(address) {
+            Ok(asked) => return Some(Place::Asked(asked)),
+            Err(why) => why,
+        };
+        // It waits before it is asked, in one of its share of the places for that.
+        if let Ok(waiting) = self.waiting.take(address) {
+            return Some(Place::Waiting(waiting));
+        }
+        if (no_slot, not_asked) != (Full::All, Full::All) {
+            return None;
+        }
+        Some(tokio::select! {
+            biased;
+            slot = self.slots.wait(address) => Place::Slot(slot),
+            asked = self.asked.wait(address) => Place::Asked(asked),
+        })
     }
 }
 
@@ -133,9 +215,8 @@ pub async fn serve<H: Handler>(
 /// for one that has died; others wait: `go` asks once, so a 503 fails a build.
 async fn beyond<S: Stream, H: Handler>(
     mut connection: Connection<S, H>,
-    asked: OwnedSemaphorePermit,
-    slots: &Arc<Slots>,
-    waiting: Arc<Semaphore>,
+    place: Place,
+    places: &Places,
 ) {
     let Some(mut first) = connection.first(ASKED_FOR).await else {
         return;
@@ -149,16 +230,24 @@ async fn beyond<S: Stream, H: Handler>(
         connection.settings.write_timeout = ASKED_FOR;
         return connection.answer_once(first).await;
     }
-    let Ok(waits) = waiting.try_acquire_owned() else {
-        return connection.refuse(&first).await;
+    let address = connection.remote.ip();
+    let waits = match place {
+        Place::Slot(waits) | Place::Waiting(waits) => waits,
+        Place::Asked(asked) => {
+            let Ok(waits) = places.waiting.take(address) else {
+                return connection.refuse(&first).await;
+            };
+            drop(asked);
+            waits
+        }
     };
-    drop(asked);
     let stop = connection.stop.clone();
     let slot = timeout(
         connection.settings.header_timeout,
-        slots.wait(connection.remote.ip()),
+        places.slots.wait(address),
     );
     let slot = tokio::select! {
+        biased;
         slot = slot => slot,
         () = first.until_gone(&mut connection.stream) => return,
         () = stop.cancelled() => return,
@@ -173,18 +262,6 @@ async fn beyond<S: Stream, H: Handler>(
     }
 }
 
-type Accepted = (TcpStream, std::net::SocketAddr, OwnedSemaphorePermit);
-
-/// The next connection, as soon as it could be asked what it wants.
-async fn accept(listener: &TcpListener, asked: &Arc<Semaphore>) -> io::Result<Accepted> {
-    let place = Arc::clone(asked)
-        .acquire_owned()
-        .await
-        .map_err(io::Error::other)?;
-    let (stream, remote) = listener.accept().await?;
-    Ok((stream, remote, place))
-}
-
 /// Errors that concern only the connection that would have been accepted.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
@@ -194,4 +271,138 @@ fn is_of_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionRefused
             | io::ErrorKind::Interrupted
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Text, request};
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::sync::{Mutex, mpsc};
+    use tokio::time::Instant;
+
+    type Knock = (DuplexStream, SocketAddr);
+
+    /// Connections that tests make.
+    struct Knocks(Mutex<mpsc::UnboundedReceiver<Knock>>);
+
+    impl Accept for Knocks {
+        type Stream = DuplexStream;
+
+        async fn accept(&self) -> io::Result<Knock> {
+            let next = self.0.lock().await.recv().await;
+            next.ok_or_else(|| io::ErrorKind::ConnectionAborted.into())
+        }
+    }
+
+    struct Server {
+        knocks: mpsc::UnboundedSender<Knock>,
+        stop: CancellationToken,
+    }
+
+    impl Drop for Server {
+        fn drop(&mut self) {
+            self.stop.cancel();
+        }
+    }
+
+    impl Server {
+        fn start(max: usize) -> Server {
+            let (knocks, listener) = mpsc::unbounded_channel();
+            let settings = ConnectionSettings {
+                max,
+                max_per_address: None,
+                header_timeout: Duration::from_secs(75),
+                write_timeout: Duration::from_secs(60),
+            };
+            let (stop, connections) =
+                (CancellationToken::new(), Connections::new(Gauge::default()));
+            tokio::spawn(serve_all(
+                Knocks(Mutex::new(listener)),
+                Arc::new(Text("fine".to_owned())),
+                settings,
+                connections,
+                stop.clone(),
+            ));
+            Server { knocks, stop }
+        }
+
+        fn connect(&self, address: &str) -> DuplexStream {
+            let (client, server) = duplex(16 << 10);
+            let remote = SocketAddr::new(address.parse().unwrap(), 1);
+            self.knocks.send((server, remote)).ok().unwrap();
+            client
+        }
+
+        fn silent(&self, address: &str, count: usize) -> Vec<DuplexStream> {
+            (0..count).map(|_| self.connect(address)).collect()
+        }
+
+        async fn asks(&self, address: &str) -> DuplexStream {
+            let mut client = self.connect(address);
+            client.write_all(request("/x").as_bytes()).await.unwrap();
+            client
+        }
+    }
+
+    /// The status of an answer; nothing if the connection ends without one.
+    async fn status(client: &mut DuplexStream) -> Option<String> {
+        let mut head = [0; 12];
+        client.read_exact(&mut head).await.ok()?;
+        Some(String::from_utf8_lossy(&head[9..]).into_owned())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silent_connections_of_one_address_hold_nobody_up() {
+        let server = Server::start(40);
+        let began = Instant::now();
+        let _silent = server.silent("10.0.0.1", 500);
+        for address in ["10.0.0.2", "10.0.0.3"] {
+            let mut client = server.asks(address).await;
+            assert_eq!(status(&mut client).await.as_deref(), Some("200"));
+        }
+        assert!(began.elapsed() < Duration::from_millis(100));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_address_cannot_be_all_who_wait() {
+        let server = Server::start(40);
+        let mut held: Vec<_> = (0..40)
+            .map(|n| server.connect(&format!("10.0.1.{n}")))
+            .collect();
+        let mut many = Vec::new();
+        for _ in 0..100 {
+            many.push(server.asks("10.0.0.1").await);
+        }
+        let _silent = server.silent("10.0.0.1", 100);
+        let began = Instant::now();
+        let mut other = server.asks("10.0.0.2").await;
+        let mut probe = server.connect("10.0.0.3");
+        let asked = request("/healthz");
+        probe.write_all(asked.as_bytes()).await.unwrap();
+        assert_eq!(status(&mut probe).await.as_deref(), Some("200"));
+        assert!(began.elapsed() < Duration::from_millis(100));
+        let early = timeout(Duration::from_secs(30), status(&mut other)).await;
+        assert!(early.is_err(), "it waits");
+        held.truncate(10);
+        assert_eq!(status(&mut other).await.as_deref(), Some("200"));
+        drop(held);
+        let mut answered = 0;
+        for client in &mut many {
+            answered += usize::from(status(client).await.as_deref() == Some("200"));
+        }
+        assert!((8..=16).contains(&answered), "{answered} of it waited");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_may_have_asked_all_it_wants() {
+        let server = Server::start(1);
+        let held = server.connect("10.0.0.1");
+        let mut client = server.asks("10.0.0.2").await;
+        client.shutdown().await.unwrap();
+        let early = timeout(Duration::from_millis(500), status(&mut client)).await;
+        assert!(early.is_err(), "it waits");
+        drop(held);
+        assert_eq!(status(&mut client).await.as_deref(), Some("200"));
+    }
 }

@@ -19,6 +19,8 @@ mod serve;
 mod slots;
 mod stream;
 mod streams;
+#[cfg(test)]
+mod testing;
 
 pub use bind::{BindError, bind};
 pub use descriptors::{open_descriptors, raise_descriptor_limit};

@@ -44,7 +44,8 @@ const SEND_BUFFER: usize = 64 << 10;
 const PING: Duration = Duration::from_secs(30);
 /// … and has so long to answer.
 const PONG: Duration = Duration::from_secs(20);
-/// Between the word that an idle connection of HTTP/2 ends and its end: for requests that are on their way.
+/// Between the word that a connection of HTTP/2 ends, or what an idle one was last sent after that, and its end: for
+/// requests that are on their way, and for answers that the library still holds.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What is said to those for whom there is no slot.
@@ -165,6 +166,7 @@ impl<S: Stream, H: Handler> Connection<S, H> {
             settings: self.settings,
             is_http2: false,
             remote,
+            tried: None,
         }
         .watch(connection, self.stop)
         .await;
@@ -184,7 +186,7 @@ impl<S: Stream, H: Handler> Connection<S, H> {
             Arc::clone(&keep_alive),
             Arc::default(),
         );
-        let streams = Streams::new(self.settings.write_timeout);
+        let streams = Streams::new(self.settings.write_timeout, Arc::clone(&keep_alive));
         let _over = streams.end_with();
         let (answers, executor) = (Arc::clone(&keep_alive), streams.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
@@ -223,6 +225,7 @@ impl<S: Stream, H: Handler> Connection<S, H> {
             settings: self.settings,
             is_http2: true,
             remote,
+            tried: None,
         }
         .watch(connection, self.stop)
         .await;
@@ -242,12 +245,16 @@ struct Clocks {
     settings: ConnectionSettings,
     is_http2: bool,
     remote: SocketAddr,
+    /// Since when the write had been waiting that was tried last.
+    tried: Option<Instant>,
 }
 
 /// What is to be done when a time is over.
 enum Over {
     /// Look again then.
     Look(Instant),
+    /// Try the write that waits, and look again.
+    TryWrite,
     /// Say that it ends.
     Announce,
     End(&'static str),
@@ -255,7 +262,7 @@ enum Over {
 
 impl Clocks {
     /// Runs a connection until it ends, or a time is over.
-    async fn watch<C>(self, connection: C, stop: CancellationToken)
+    async fn watch<C>(mut self, connection: C, stop: CancellationToken)
     where
         C: GracefulConnection<Error = hyper::Error>,
     {
@@ -263,21 +270,28 @@ impl Clocks {
         let settings = self.settings;
         let clock = tokio::time::sleep(settings.header_timeout.min(settings.write_timeout));
         tokio::pin!(clock);
-        let mut stopping = false;
+        // Since when the client has been told that it ends.
+        let mut told = None;
         let ended = loop {
             tokio::select! {
+                // First, so that a write that is to be tried has been when the clock is looked at.
+                biased;
                 ended = connection.as_mut() => break ended,
-                () = stop.cancelled(), if !stopping => {
-                    stopping = true;
+                () = stop.cancelled(), if told.is_none() => {
+                    told = Some(Instant::now());
                     connection.as_mut().graceful_shutdown();
                     if self.is_http2 {
                         clock.as_mut().reset(Instant::now() + LAST_WORDS);
                     }
                 }
-                () = clock.as_mut() => match self.over(stopping) {
+                () = clock.as_mut() => match self.over(told) {
                     Over::Look(then) => clock.as_mut().reset(then),
+                    Over::TryWrite => {
+                        self.keep_alive.try_write();
+                        clock.as_mut().reset(Instant::now());
+                    }
                     Over::Announce => {
-                        stopping = true;
+                        told = Some(Instant::now());
                         connection.as_mut().graceful_shutdown();
                         clock.as_mut().reset(Instant::now() + LAST_WORDS);
                     }
@@ -294,7 +308,7 @@ impl Clocks {
         }
     }
 
-    fn over(&self, stopping: bool) -> Over {
+    fn over(&mut self, told: Option<Instant>) -> Over {
         let now = Instant::now();
         let settings = &self.settings;
         let (waiting, stalled) = (
@@ -303,12 +317,23 @@ impl Clocks {
         );
         let stuck = stalled.unwrap_or(now) + settings.write_timeout;
         if stuck <= now {
-            return Over::End("its client takes nothing");
+            if self.tried == stalled {
+                return Over::End("its client takes nothing");
+            }
+            self.tried = stalled;
+            return Over::TryWrite;
         }
-        if stopping && self.is_http2 {
+        if let Some(told) = told
+            && self.is_http2
+        {
+            let last = self.keep_alive.last_taken().map_or(told, |at| at.max(told));
+            let quiet = last + LAST_WORDS;
             return match waiting {
-                Some(_) => Over::End("it is idle, and was told"),
-                None => Over::Look(now + LAST_WORDS),
+                Some(_) if stalled.is_none() && quiet <= now => {
+                    Over::End("it is idle, and was told")
+                }
+                // What the library still holds may take as long as the client may.
+                _ => Over::Look(quiet.max(now + LAST_WORDS).min(stuck)),
             };
         }
         let idle = waiting.unwrap_or(now) + settings.header_timeout;
@@ -317,5 +342,119 @@ impl Clocks {
             true => Over::End("no request came in time"),
             false => Over::Look(idle.min(stuck)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Text;
+    use super::*;
+    use std::io;
+    use std::pin::Pin;
+    use std::task::{Context, Poll, ready};
+    use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
+    use tokio::time::{Sleep, sleep};
+
+    /// Between two reads of a slow client, each of which takes what the stream holds, …
+    const PACE: Duration = Duration::from_millis(200);
+    /// … so much. Bytes.
+    const HOLDS: usize = 2 << 10;
+
+    /// A client's end that is read slowly.
+    struct Slow {
+        stream: DuplexStream,
+        pause: Pin<Box<Sleep>>,
+    }
+
+    impl AsyncRead for Slow {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            ready!(self.pause.as_mut().poll(cx));
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+            self.pause.as_mut().reset(Instant::now() + PACE);
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Slow {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Pin::new(&mut self.stream).poll_write(cx, buf)
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.stream).poll_flush(cx)
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.stream).poll_shutdown(cx)
+        }
+    }
+
+    /// A slow client of a server whose every answer is of so many bytes, which fit into the library.
+    fn start(size: usize, stop: &CancellationToken) -> (Slow, tokio::task::JoinHandle<()>) {
+        let (client, server) = duplex(HOLDS);
+        let connection = Connection {
+            stream: server,
+            remote: SocketAddr::from(([10, 0, 0, 1], 1)),
+            handler: Arc::new(Text("x".repeat(size))),
+            settings: ConnectionSettings {
+                max: 1,
+                max_per_address: None,
+                header_timeout: Duration::from_secs(75),
+                write_timeout: Duration::from_secs(60),
+            },
+            stop: stop.clone(),
+        };
+        let slow = Slow {
+            stream: client,
+            pause: Box::pin(sleep(PACE)),
+        };
+        (slow, tokio::spawn(connection.serve()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_library_holds_of_http_2_goes_out_although_the_server_stops() {
+        const SIZE: usize = 60_000;
+        let stop = CancellationToken::new();
+        let (slow, server) = start(SIZE, &stop);
+        let (mut send, connection) = h2::client::handshake(slow).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let request = Request::get("http://x/a").body(()).unwrap();
+        let (answer, _) = send.send_request(request, true).unwrap();
+        let mut body = answer.await.unwrap().into_body();
+        stop.cancel();
+        let began = Instant::now();
+        let mut size = 0;
+        while let Some(part) = body.data().await {
+            let part = part.expect("all of it");
+            size += part.len();
+            body.flow_control().release_capacity(part.len()).unwrap();
+        }
+        assert_eq!(size, SIZE);
+        assert!(began.elapsed() > 3 * LAST_WORDS, "{:?}", began.elapsed());
+        drop(send);
+        server.await.unwrap();
+        // The client has been told.
+        let _ = connection.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_is_not_waited_for() {
+        let stop = CancellationToken::new();
+        let (slow, server) = start(10, &stop);
+        let (send, connection) = h2::client::handshake(slow).await.unwrap();
+        // Nobody runs the client's side: nothing is read.
+        stop.cancel();
+        let began = Instant::now();
+        server.await.unwrap();
+        assert!(began.elapsed() <= 2 * LAST_WORDS, "{:?}", began.elapsed());
+        drop((send, connection));
     }
 }

@@ -1,11 +1,12 @@
 //! Who may have a connection: there are so many slots, and none may take so many that others find none.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::future::pending;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::oneshot;
 
 use crate::kit::machine;
 
@@ -17,22 +18,37 @@ const SHARE: usize = 2;
 /// The slots of one listener.
 pub struct Slots {
     max: usize,
-    /// The most of one address, where the operator has said so.
+    /// The most of one address, where that is said.
     per_address: Option<usize>,
-    taken: Mutex<Taken>,
-    freed: Notify,
+    state: Mutex<State>,
 }
 
 #[derive(Default)]
-struct Taken {
-    all: usize,
+struct State {
+    taken: usize,
     by_client: HashMap<IpAddr, usize>,
+    /// Who waits, longest first. None of them may have a slot now, or it would have been given one.
+    waiting: VecDeque<Waiting>,
+}
+
+struct Waiting {
+    client: Option<IpAddr>,
+    give: oneshot::Sender<Slot>,
 }
 
 /// A slot; free again when it is dropped.
 pub struct Slot {
     slots: Arc<Slots>,
     client: Option<IpAddr>,
+}
+
+/// Why there is no slot for an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// None is free.
+    All,
+    /// It has its share of them.
+    Share,
 }
 
 impl Slots {
@@ -42,67 +58,100 @@ impl Slots {
         Arc::new(Slots {
             max,
             per_address,
-            taken: Mutex::default(),
-            freed: Notify::new(),
+            state: Mutex::default(),
         })
     }
 
     /// A slot for a connection from this address, if it may have one now.
-    pub fn take(self: &Arc<Self>, address: IpAddr) -> Option<Slot> {
-        let client = client(address);
-        let mut taken = self.taken.lock();
-        let free = self.max.saturating_sub(taken.all);
+    pub fn take(self: &Arc<Self>, address: IpAddr) -> Result<Slot, Full> {
+        self.take_for(&mut self.state.lock(), client(address))
+    }
+
+    fn take_for(self: &Arc<Self>, state: &mut State, client: Option<IpAddr>) -> Result<Slot, Full> {
+        let free = self.max.saturating_sub(state.taken);
         if let Some(client) = client {
-            let held = taken.by_client.get(&client).copied().unwrap_or_default();
+            let held = state.by_client.get(&client).copied().unwrap_or_default();
             let within = match self.per_address {
                 Some(most) => held < most,
-                None => held < self.max / SHARE || free > self.max / SHORT,
+                None => held < (self.max / SHARE).max(1) || free > self.max / SHORT,
             };
             if !within {
-                return None;
+                return Err(Full::Share);
             }
         }
         if free == 0 {
-            return None;
+            return Err(Full::All);
         }
-        taken.all += 1;
+        state.taken += 1;
         if let Some(client) = client {
-            *taken.by_client.entry(client).or_default() += 1;
+            *state.by_client.entry(client).or_default() += 1;
         }
-        Some(Slot {
+        Ok(Slot {
             slots: Arc::clone(self),
             client,
         })
     }
 
-    /// Waits until one is free.
+    /// Waits until there is one. Of those who may have what becomes free, whoever has waited longest gets it.
     pub async fn wait(self: &Arc<Self>, address: IpAddr) -> Slot {
-        loop {
-            // From here on nothing that is freed is missed.
-            let freed = self.freed.notified();
-            if let Some(slot) = self.take(address) {
+        let client = client(address);
+        let given = {
+            let mut state = self.state.lock();
+            if let Ok(slot) = self.take_for(&mut state, client) {
                 return slot;
             }
-            freed.await;
+            state.waiting.retain(|waiting| !waiting.give.is_closed());
+            let (give, given) = oneshot::channel();
+            state.waiting.push_back(Waiting { client, give });
+            given
+        };
+        match given.await {
+            Ok(slot) => slot,
+            // Nobody who still waits is taken off the list without a slot.
+            Err(_) => pending().await,
+        }
+    }
+
+    fn free(self: &Arc<Self>, client: Option<IpAddr>) {
+        let mut given = Vec::new();
+        {
+            let state = &mut *self.state.lock();
+            state.taken -= 1;
+            if let Some(client) = client
+                && let Some(held) = state.by_client.get_mut(&client)
+            {
+                *held -= 1;
+                if *held == 0 {
+                    state.by_client.remove(&client);
+                }
+            }
+            // Each that gets one only makes it harder for the others, so that one look at each is enough.
+            let mut at = 0;
+            while state.taken < self.max
+                && let Some(Waiting { client, give }) = state.waiting.get(at)
+            {
+                let (client, left) = (*client, give.is_closed());
+                let slot = match left {
+                    true => None,
+                    false => self.take_for(state, client).ok(),
+                };
+                if slot.is_none() && !left {
+                    at += 1;
+                } else if let Some(waiting) = state.waiting.remove(at) {
+                    given.extend(slot.map(|slot| (waiting.give, slot)));
+                }
+            }
+        }
+        for (give, slot) in given {
+            // Who has left just now gives it back.
+            drop(give.send(slot));
         }
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut taken = self.slots.taken.lock();
-        taken.all -= 1;
-        if let Some(client) = self.client
-            && let Some(held) = taken.by_client.get_mut(&client)
-        {
-            *held -= 1;
-            if *held == 0 {
-                taken.by_client.remove(&client);
-            }
-        }
-        drop(taken);
-        // All of them, since the first may not be one that may have it.
-        self.slots.freed.notify_waiters();
+        self.slots.free(self.client);
     }
 }
 
@@ -119,8 +168,12 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn why_not(slots: &Arc<Slots>, address: &str) -> Option<Full> {
+        slots.take(ip(address)).err()
+    }
+
     fn take(slots: &Arc<Slots>, address: &str, most: usize) -> Vec<Slot> {
-        let taken = std::iter::from_fn(|| slots.take(ip(address)));
+        let taken = std::iter::from_fn(|| slots.take(ip(address)).ok());
         taken.take(most).collect()
     }
 
@@ -130,18 +183,19 @@ mod tests {
         let mut greedy = take(&slots, "10.0.0.1", 100);
         assert_eq!(greedy.len(), 35);
         let others: Vec<_> = (2..=9)
-            .filter_map(|n| slots.take(ip(&format!("10.0.0.{n}"))))
+            .filter_map(|n| slots.take(ip(&format!("10.0.0.{n}"))).ok())
             .collect();
         assert_eq!(others.len(), 5);
-        assert!(slots.take(ip("127.0.0.1")).is_none());
+        assert_eq!(why_not(&slots, "127.0.0.1"), Some(Full::All));
+        assert_eq!(why_not(&slots, "10.0.0.99"), Some(Full::All));
         // With its share it gets none of the last ones, which are for others.
         greedy.truncate(20);
         drop(others);
         let mut others = take(&slots, "10.0.0.2", 15);
         assert_eq!(others.len(), 15);
-        assert!(slots.take(ip("10.0.0.1")).is_none());
+        assert_eq!(why_not(&slots, "10.0.0.1"), Some(Full::Share));
         others.truncate(14);
-        assert!(slots.take(ip("10.0.0.1")).is_some());
+        assert_eq!(why_not(&slots, "10.0.0.1"), None);
     }
 
     #[test]
@@ -150,7 +204,7 @@ mod tests {
         assert_eq!(take(&slots, "192.0.2.1", 1000).len(), 700);
         assert_eq!(take(&slots, "127.0.0.1", 1000).len(), 800);
         assert_eq!(take(&slots, "::ffff:127.0.0.1", 1000).len(), 800);
-        assert!(slots.taken.lock().by_client.is_empty());
+        assert!(slots.state.lock().by_client.is_empty());
     }
 
     #[test]
@@ -165,19 +219,23 @@ mod tests {
         let slots = Slots::new(1000, Some(3));
         let held = take(&slots, "2001:db8::1", 100);
         assert_eq!(held.len(), 3);
-        assert!(slots.take(ip("2001:db8::2")).is_none(), "the same network");
-        assert!(slots.take(ip("2001:db8:0:1::1")).is_some());
+        let network = why_not(&slots, "2001:db8::2");
+        assert_eq!(network, Some(Full::Share), "the same network");
+        assert_eq!(why_not(&slots, "2001:db8:0:1::1"), None);
+    }
+
+    fn waiting(slots: &Arc<Slots>, address: &'static str) -> tokio::task::JoinHandle<Slot> {
+        let slots = Arc::clone(slots);
+        tokio::spawn(async move { slots.wait(ip(address)).await })
     }
 
     #[tokio::test]
     async fn whoever_waits_gets_what_becomes_free() {
         let slots = Slots::new(2, Some(1));
         let (mine, other) = (slots.take(ip("10.0.0.1")), slots.take(ip("10.0.0.2")));
-        let waiting = |address: &'static str| {
-            let slots = Arc::clone(&slots);
-            tokio::spawn(async move { slots.wait(ip(address)).await })
-        };
-        let (mut again, third) = (waiting("10.0.0.1"), waiting("10.0.0.3"));
+        let mut again = waiting(&slots, "10.0.0.1");
+        tokio::task::yield_now().await;
+        let third = waiting(&slots, "10.0.0.3");
         tokio::task::yield_now().await;
         drop(other);
         let third = third.await.unwrap();
@@ -186,5 +244,43 @@ mod tests {
         drop(third);
         drop(mine);
         drop((&mut again).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn who_has_waited_longest_comes_first() {
+        let slots = Slots::new(1, None);
+        let held = slots.take(ip("10.0.0.1"));
+        let mut all = Vec::new();
+        for address in ["10.0.0.2", "10.0.0.3", "127.0.0.1", "10.0.0.4"] {
+            all.push(waiting(&slots, address));
+            tokio::task::yield_now().await;
+        }
+        // Who leaves is passed over.
+        let left = all.remove(1);
+        left.abort();
+        assert!(left.await.is_err());
+        let mut slot = held.unwrap();
+        for next in all {
+            drop(slot);
+            // Given to the next before anybody else could have it.
+            assert_eq!(why_not(&slots, "10.0.0.9"), Some(Full::All));
+            slot = next.await.unwrap();
+        }
+        drop(slot);
+        let state = slots.state.lock();
+        assert!(state.taken == 0 && state.by_client.is_empty() && state.waiting.is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_leaves_without_taking_what_was_given_gives_it_back() {
+        let slots = Slots::new(1, None);
+        let held = slots.take(ip("10.0.0.1"));
+        let (second, third) = (waiting(&slots, "10.0.0.2"), waiting(&slots, "10.0.0.3"));
+        tokio::task::yield_now().await;
+        drop(held);
+        second.abort();
+        assert!(second.await.is_err());
+        drop(third.await.unwrap());
+        assert_eq!(why_not(&slots, "10.0.0.4"), None);
     }
 }

@@ -3,6 +3,8 @@
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll};
 
+#[cfg(target_os = "linux")]
+use rustix::net::SendFlags;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
@@ -22,6 +24,15 @@ pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {
         at: usize,
         part: &FilePart,
     ) -> Poll<io::Result<usize>>;
+
+    /// Writes what the system takes of these buffers, of which one may be a part of a file as in
+    /// [`Stream::poll_write_file`], although it has not told of room: it does so only once a good part of its own buffer
+    /// is free, which a slow client may not reach for minutes. `WouldBlock` if it takes nothing, or cannot be asked.
+    fn try_write(
+        &self,
+        bufs: &[IoSlice<'_>],
+        file: Option<&(usize, FilePart)>,
+    ) -> io::Result<usize>;
 
     /// Makes it end at once when it is dropped, with nothing sent of what waits.
     fn abort(&self);
@@ -53,6 +64,24 @@ impl Stream for TcpStream {
         _part: &FilePart,
     ) -> Poll<io::Result<usize>> {
         std::pin::Pin::new(self).poll_write_vectored(cx, bufs)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn try_write(
+        &self,
+        bufs: &[IoSlice<'_>],
+        file: Option<&(usize, FilePart)>,
+    ) -> io::Result<usize> {
+        match file {
+            Some((0, part)) => linux::sendfile(self, part),
+            Some((at, _)) => linux::send(self, &bufs[..*at], SendFlags::MORE),
+            None => linux::send(self, bufs, SendFlags::empty()),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn try_write(&self, _: &[IoSlice<'_>], _: Option<&(usize, FilePart)>) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
     }
 
     fn abort(&self) {
@@ -96,18 +125,20 @@ mod linux {
         cx: &mut Context<'_>,
         part: &FilePart,
     ) -> Poll<io::Result<usize>> {
-        poll_writable(stream, cx, || {
-            let mut offset = part.offset;
-            match rustix::fs::sendfile(stream, &part.file, Some(&mut offset), part.len.min(AT_ONCE))
-            {
-                Ok(0) => Err(io::Error::new(
-                    io::ErrorKind::UnexpectedEof,
-                    "a kept file is shorter than it was",
-                )),
-                Ok(sent) => Ok(sent),
-                Err(error) => Err(error.into()),
-            }
-        })
+        poll_writable(stream, cx, || sendfile(stream, part))
+    }
+
+    /// The same, as far as the system takes it.
+    pub fn sendfile(stream: &TcpStream, part: &FilePart) -> io::Result<usize> {
+        let mut offset = part.offset;
+        match rustix::fs::sendfile(stream, &part.file, Some(&mut offset), part.len.min(AT_ONCE)) {
+            Ok(0) => Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "a kept file is shorter than it was",
+            )),
+            Ok(sent) => Ok(sent),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Sends what precedes a file, telling the kernel that more follows, so that both share packets.
@@ -116,14 +147,17 @@ mod linux {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        poll_writable(stream, cx, || {
-            let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
-            Ok(sendmsg(
-                stream,
-                bufs,
-                &mut SendAncillaryBuffer::default(),
-                flags,
-            )?)
-        })
+        poll_writable(stream, cx, || send(stream, bufs, SendFlags::MORE))
+    }
+
+    /// Sends what the system takes.
+    pub fn send(stream: &TcpStream, bufs: &[IoSlice<'_>], flags: SendFlags) -> io::Result<usize> {
+        let mut nothing = SendAncillaryBuffer::default();
+        Ok(sendmsg(
+            stream,
+            bufs,
+            &mut nothing,
+            flags | SendFlags::NOSIGNAL,
+        )?)
     }
 }

@@ -7,8 +7,13 @@ use std::time::Duration;
 
 use hyper::rt::Executor;
 use parking_lot::Mutex;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::keep_alive::KeepAlive;
+
+/// A stream that waits for its connection is looked at so often within the time that it may wait.
+const AGAIN: u32 = 4;
 
 /// Since when the client of a stream has taken nothing.
 #[derive(Debug)]
@@ -60,16 +65,18 @@ pub struct Streams {
     /// Of the stream that is about to be run.
     next: Arc<Mutex<Option<Arc<Taking>>>>,
     limit: Duration,
+    keep_alive: Arc<KeepAlive>,
     /// The connection is.
     over: CancellationToken,
 }
 
 impl Streams {
-    /// A stream ends once its client has taken nothing for `limit`.
-    pub fn new(limit: Duration) -> Self {
+    /// A stream ends once its client has taken nothing of it for `limit`, although it would have been sent.
+    pub fn new(limit: Duration, keep_alive: Arc<KeepAlive>) -> Self {
         Streams {
             next: Arc::default(),
             limit,
+            keep_alive,
             over: CancellationToken::new(),
         }
     }
@@ -94,11 +101,18 @@ where
 {
     fn execute(&self, stream: F) {
         let (taking, limit) = (self.next.lock().take(), self.limit);
-        let over = self.over.clone();
+        let (over, keep_alive) = (self.over.clone(), Arc::clone(&self.keep_alive));
         let stuck = async move {
-            match taking {
-                Some(taking) => taking.stuck(limit).await,
-                None => future::pending().await,
+            let Some(taking) = taking else {
+                return future::pending().await;
+            };
+            loop {
+                taking.stuck(limit).await;
+                // What waits for the whole connection is no matter of one stream: that has a clock of its own.
+                if keep_alive.stalled_since().is_none() {
+                    return;
+                }
+                sleep(limit / AGAIN).await;
             }
         };
         tokio::spawn(async move {
@@ -116,7 +130,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::time::{sleep, timeout};
+    use tokio::time::timeout;
 
     const LIMIT: Duration = Duration::from_secs(60);
 
@@ -140,7 +154,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_stuck_stream_is_dropped() {
-        let streams = Streams::new(LIMIT);
+        let streams = Streams::new(LIMIT, Arc::default());
         let held = Arc::new(());
         for gives in [true, false] {
             let taking = streams.begin();
@@ -159,5 +173,24 @@ mod tests {
         drop(streams.end_with());
         sleep(Duration::from_millis(1)).await;
         assert_eq!(Arc::strong_count(&held), 1, "the connection is over");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_waits_for_its_connection_is_not_dropped() {
+        let keep_alive = Arc::new(KeepAlive::default());
+        let streams = Streams::new(LIMIT, Arc::clone(&keep_alive));
+        let held = Arc::new(());
+        let (taking, inner) = (streams.begin(), Arc::clone(&held));
+        streams.execute(async move {
+            taking.give();
+            sleep(Duration::from_hours(1)).await;
+            drop(inner);
+        });
+        keep_alive.stall();
+        sleep(3 * LIMIT).await;
+        assert_eq!(Arc::strong_count(&held), 2);
+        keep_alive.took();
+        sleep(LIMIT).await;
+        assert_eq!(Arc::strong_count(&held), 1);
     }
 }

@@ -252,13 +252,6 @@ fn a_client_that_closes_its_side_after_asking_is_answered() {
 fn clients_that_left_hold_no_connection() {
     let (up, module, larder) = start();
     let gate = up.gated("*.zip");
-    let open = || {
-        let metrics = larder.metrics();
-        let line = metrics
-            .lines()
-            .find_map(|line| line.strip_prefix("larder_connections "));
-        line.unwrap().parse::<u64>().unwrap()
-    };
     let clients: Vec<_> = (0..10)
         .map(|_| {
             let mut conn = Conn::open(larder.addr()).unwrap();
@@ -268,9 +261,13 @@ fn clients_that_left_hold_no_connection() {
         })
         .collect();
     gate.wait_arrived(1);
-    until("all of them to be there", || (open() == 11).then_some(()));
+    until("all of them to be there", || {
+        (larder.open_connections() == 11).then_some(())
+    });
     drop(clients);
-    until("all of them to be gone", || (open() == 1).then_some(()));
+    until("all of them to be gone", || {
+        (larder.open_connections() == 1).then_some(())
+    });
     larder.wait_stderr(&format!("GET {} 499", module.url("zip")));
     let left = "{endpoint=\"other\",outcome=\"cancelled\"} 10";
     assert!(larder.metrics().contains(left), "{}", larder.metrics());

@@ -32,6 +32,18 @@ impl Response {
         header(&self.headers, name)
     }
 
+    /// Headers but for those that differ between any two answers, in order.
+    pub fn lasting_headers(&self) -> Vec<(String, String)> {
+        let passing = ["date", "x-request-id", "age"];
+        let headers = self.headers.iter();
+        let mut headers: Vec<_> = headers
+            .filter(|(name, _)| !passing.contains(&name.to_lowercase().as_str()))
+            .cloned()
+            .collect();
+        headers.sort();
+        headers
+    }
+
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
@@ -346,6 +358,21 @@ impl Conn {
     /// The connection ends without another byte.
     pub fn is_closed(&mut self) -> bool {
         self.buffer.is_empty() && self.fill().is_ok_and(|n| n == 0)
+    }
+
+    /// Reads until the connection ends, which it must within this time without a read that waits for longer.
+    #[track_caller]
+    pub fn ends(&mut self, within: Duration) {
+        self.deadline(within);
+        let started = Instant::now();
+        loop {
+            match self.read(64 << 10) {
+                Ok(bytes) if bytes.is_empty() => break,
+                Ok(_) => assert!(started.elapsed() < within, "it goes on"),
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break,
+                Err(error) => panic!("it does not end in {within:?}: {error}"),
+            }
+        }
     }
 
     /// Nothing more will be sent.

@@ -463,6 +463,15 @@ impl Larder {
         self.get("/metrics").expect(200).text()
     }
 
+    /// Connections that are open, with the one that asks.
+    #[track_caller]
+    pub fn open_connections(&self) -> u64 {
+        let metrics = self.metrics();
+        let mut lines = metrics.lines();
+        let count = lines.find_map(|line| line.strip_prefix("larder_connections "));
+        count.unwrap().parse().unwrap()
+    }
+
     pub fn stdout(&self) -> String {
         Process::text(&self.process.stdout)
     }
