@@ -13,20 +13,36 @@ const OURS: &str = "This is a fault of the Larder server, not of your build; its
 const NEXT_PROXY: &str = "The go command then asks the next proxy, or the database itself.";
 const TAKE_OUT: &str = "Larder's operator must take it out of the chain of upstreams (--upstream).";
 
-/// An error as clients get it, a line each: what happened, then what to do.
-pub fn lines(error: &EngineError) -> Vec<String> {
-    let mut lines = error.happened();
-    lines.extend(hint(error));
-    lines.truncate(LINES);
-    lines
+/// What clients are told of an error, a line each.
+pub struct Words {
+    pub happened: Vec<String>,
+    /// What to do, or what goes on all the same.
+    pub hint: Vec<String>,
 }
 
-/// What to do, or what goes on all the same.
-pub fn hint(error: &EngineError) -> Vec<String> {
-    let mut hint = error.told();
-    hint.extend(advice(error));
-    hint.retain(|line| !line.is_empty());
-    hint
+impl Words {
+    /// For this error.
+    pub fn of(error: &EngineError) -> Self {
+        let mut hint = error.told();
+        hint.extend(advice(error));
+        hint.retain(|line| !line.is_empty());
+        Words {
+            happened: error.happened(),
+            hint,
+        }
+    }
+
+    /// As a text.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        let all = self.happened.iter().chain(&self.hint);
+        all.take(LINES).map(String::as_str)
+    }
+}
+
+/// An error as clients get it, a line each: what happened, then what to do.
+pub fn lines(error: &EngineError) -> Vec<String> {
+    let words = Words::of(error);
+    words.lines().map(str::to_owned).collect()
 }
 
 fn advice(error: &EngineError) -> Vec<String> {

@@ -30,10 +30,8 @@ impl AppState {
         head: RequestHead<'_>,
         remote: Option<IpAddr>,
     ) -> Caller {
-        let hops = hops(head.headers);
-        let proxies = &rules.trusted_proxies;
         Caller {
-            address: remote.map(|remote| proxies.client(remote, hops.into_iter()).0),
+            address: origin(rules, head.headers, remote).map(|(address, _)| address),
             standing: access::standing(access, &self.tokens, head, remote),
         }
     }
@@ -57,8 +55,7 @@ impl AppState {
             true => access::standing(rules.access, &self.tokens, request.into(), remote),
             false => Standing::default(),
         };
-        let hops = hops(headers);
-        let from = remote.map(|remote| rules.trusted_proxies.client(remote, hops.into_iter()));
+        let from = origin(&rules, headers, remote);
         let caller = Caller {
             address: from.map(|(address, _)| address),
             standing,
@@ -83,12 +80,18 @@ impl AppState {
     }
 }
 
-/// What front servers say of where a request comes from, the nearest one last.
-fn hops(headers: &HeaderMap) -> Vec<&str> {
+/// Where a request comes from, by what front servers say of that; the second is no address.
+fn origin<'a>(
+    rules: &Rules,
+    headers: &'a HeaderMap,
+    remote: Option<IpAddr>,
+) -> Option<(IpAddr, Option<&'a str>)> {
     let values = headers.get_all(X_FORWARDED_FOR).into_iter();
     // What is no text is no address either.
-    let values = values.flat_map(|value| value.to_str().unwrap_or("?").split(','));
-    values.collect()
+    let hops: Vec<_> = values
+        .flat_map(|value| value.to_str().unwrap_or("?").split(','))
+        .collect();
+    Some(rules.trusted_proxies.client(remote?, hops.into_iter()))
 }
 
 /// Whether a header with a list of words has this one.

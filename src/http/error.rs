@@ -7,7 +7,7 @@ use http::header::{
 };
 use http::{Response, StatusCode};
 
-use super::advice;
+use super::advice::Words;
 use super::error_json::ErrorParts;
 use super::headers::{self, TEXT};
 use super::response_meta::ResponseMeta;
@@ -73,7 +73,8 @@ fn outcome(error: &EngineError) -> Outcome {
 /// An error as an answer.
 pub fn response(error: &EngineError, endpoint: Endpoint) -> Response<Body> {
     let status = status(error.class());
-    let mut response = text(status, printable(&advice::lines(error)));
+    let words = Words::of(error);
+    let mut response = text(status, printable(words.lines()));
     let out = response.headers_mut();
     if let Some(after) = error.retry_after() {
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
@@ -95,12 +96,11 @@ pub fn response(error: &EngineError, endpoint: Endpoint) -> Response<Body> {
     if let Some(stale) = error.stale() {
         out.insert(AGE, HeaderValue::from(stale.age.as_secs()));
     }
-    let hint = advice::hint(error).join("\n");
     response.extensions_mut().insert(ErrorParts {
         kind: kind(error.class()),
-        message: error.happened().join("\n"),
+        message: words.happened.join("\n"),
         upstream: error.upstream().map(str::to_owned),
-        hint: (!hint.is_empty()).then_some(hint),
+        hint: (!words.hint.is_empty()).then(|| words.hint.join("\n")),
     });
     response.extensions_mut().insert(ResponseMeta {
         endpoint,
@@ -112,7 +112,7 @@ pub fn response(error: &EngineError, endpoint: Endpoint) -> Response<Body> {
 
 /// The lines as a body of which the `go` command prints all: it stops after 8 lines or 648 bytes
 /// (`cmd/go/internal/web`, `maxErrorDetailBytes`).
-fn printable(lines: &[String]) -> String {
+fn printable<'a>(lines: impl Iterator<Item = &'a str>) -> String {
     const MOST: usize = 648;
     let mut body = String::new();
     for line in lines {
@@ -132,7 +132,7 @@ fn printable(lines: &[String]) -> String {
 
 /// The answer to what is no sound request; nothing that follows it on the connection can be trusted.
 pub fn bad_request(status: StatusCode, reason: &str) -> Response<Body> {
-    let mut response = text(status, format!("{reason}\n"));
+    let mut response = refusal(status, "bad_request", reason);
     response
         .headers_mut()
         .insert(CONNECTION, HeaderValue::from_static("close"));
@@ -171,14 +171,7 @@ mod tests {
 
     #[test]
     fn c41_bodies_are_as_long_as_go_prints() {
-        let lines = |texts: &[&str]| {
-            printable(
-                &texts
-                    .iter()
-                    .map(|text| (*text).to_owned())
-                    .collect::<Vec<_>>(),
-            )
-        };
+        let lines = |texts: &[&str]| printable(texts.iter().copied());
         assert_eq!(lines(&["a", "b"]), "a\nb\n");
         let long = "é".repeat(400);
         assert_eq!(lines(&[&long, "b"]).len(), 647);

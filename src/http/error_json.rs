@@ -3,8 +3,7 @@
 
 use axum::body::Body;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, VARY};
-use http::request::Parts;
-use http::{Method, Response};
+use http::{Request, Response};
 use serde_json::json;
 
 use super::response_meta::RequestId;
@@ -24,35 +23,48 @@ pub struct ErrorParts {
     pub hint: Option<String>,
 }
 
-/// The response to a request, with the error that it may be in the form that is wanted.
-pub fn as_wanted(request: &Parts, mut response: Response<Body>) -> Response<Body> {
-    let Some(parts) = response.extensions_mut().remove::<ErrorParts>() else {
-        return response;
-    };
-    if !wants_json(&request.headers) {
-        return response;
-    }
-    let id = request.extensions.get::<RequestId>();
-    let body = json!({
-        "error": {
-            "kind": parts.kind,
-            "message": parts.message,
-            "upstream": parts.upstream,
-            "hint": parts.hint,
-            "request_id": id.map(|id| &*id.0),
+/// How whoever made a request wants its errors.
+pub struct ErrorForm {
+    json: bool,
+    /// Of the request.
+    id: Option<RequestId>,
+}
+
+impl ErrorForm {
+    /// As the request says.
+    pub fn of<B>(request: &Request<B>) -> Self {
+        ErrorForm {
+            json: wants_json(request.headers()),
+            id: request.extensions().get().cloned(),
         }
-    });
-    let body = format!("{body}\n");
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, JSON);
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-    // A cache in between must not give this to those who want text.
-    headers.append(VARY, HeaderValue::from_static("accept"));
-    *response.body_mut() = match request.method {
-        Method::HEAD => Body::empty(),
-        _ => Body::from(body),
-    };
-    response
+    }
+
+    /// A response, with the error that it may be in this form. The library leaves the body out where it answers HEAD.
+    pub fn apply(self, mut response: Response<Body>) -> Response<Body> {
+        let Some(parts) = response.extensions_mut().remove::<ErrorParts>() else {
+            return response;
+        };
+        let headers = response.headers_mut();
+        // A cache in between must give neither form to those who want the other.
+        headers.append(VARY, HeaderValue::from_static("accept"));
+        if !self.json {
+            return response;
+        }
+        headers.insert(CONTENT_TYPE, JSON);
+        // Of the text.
+        headers.remove(CONTENT_LENGTH);
+        let body = json!({
+            "error": {
+                "kind": parts.kind,
+                "message": parts.message,
+                "upstream": parts.upstream,
+                "hint": parts.hint,
+                "request_id": self.id.as_ref().map(|id| &*id.0),
+            }
+        });
+        *response.body_mut() = Body::from(format!("{body}\n"));
+        response
+    }
 }
 
 /// Whether `application/json` is named, and is wanted more than text: of equal weight, what comes first. What is said of

@@ -15,7 +15,7 @@ use super::headers::{self, AnswerHeaders, HIT, MISS, MISS_STORED, TEXT};
 use super::peer::Peer;
 use super::response_meta::ResponseMeta;
 use super::responses::CachedResponse;
-use super::{access, body, error, error_json, sumdb, via};
+use super::{access, body, error, sumdb, via};
 use crate::engine::{
     Answer, CacheStatus, Cause, Content, EngineError, RequestContext, RulesGeneration,
 };
@@ -26,13 +26,18 @@ use crate::telemetry::metrics::{Endpoint, Outcome};
 /// Path prefix that says: only what is kept.
 const CACHED_ONLY: &str = "/cached-only";
 
-/// Answers whatever is not one of the fixed routes.
-pub async fn answer(state: &AppState, request: &Parts, peer: &Peer) -> Response<Body> {
-    error_json::as_wanted(request, answer_or_text(state, request, peer).await)
+/// Whether a path is one of the protocol's for sure, so that it needs no routing.
+pub fn is_theirs(state: &AppState, path: &str) -> bool {
+    let below = || {
+        let path = path.strip_prefix(state.base_path.as_str())?;
+        let path = path.strip_prefix(CACHED_ONLY).unwrap_or(path);
+        path.strip_prefix("/sumdb/")
+    };
+    path.contains("/@") || below().is_some()
 }
 
-/// The same, with errors as text.
-async fn answer_or_text(state: &AppState, request: &Parts, peer: &Peer) -> Response<Body> {
+/// Answers whatever is not one of the fixed routes.
+pub async fn answer(state: &AppState, request: &Parts, peer: &Peer) -> Response<Body> {
     if !matches!(request.method, Method::GET | Method::HEAD) {
         return method_not_allowed();
     }
@@ -336,7 +341,7 @@ fn cache_status(cache: CacheStatus) -> (HeaderValue, Outcome) {
     }
 }
 
-/// A path that names nothing; nobody is question.
+/// A path that names nothing; nobody is asked.
 fn not_found(reason: &str) -> Response<Body> {
     error::response(
         &Cause::NoSuchPath(reason.to_owned()).into(),

@@ -19,6 +19,7 @@ use super::access;
 use super::app_state::AppState;
 use super::caller::RequestHead;
 use super::connection::HEAD;
+use super::error_json::ErrorForm;
 use super::peer::Peer;
 use super::responses::CachedResponse;
 use super::{error, modules, page, status};
@@ -66,14 +67,16 @@ impl AddressRouter {
     /// The answer to a request that is none, or is larger than requests may be.
     pub fn refuse<B>(&self, request: &Request<B>) -> Option<Response<Body>> {
         let head = RequestHead::from(request);
-        if let Some(why) = head.bad_host() {
+        let refusal = if let Some(why) = head.bad_host() {
             let text = format!("bad request: {why}");
-            return Some(error::bad_request(StatusCode::BAD_REQUEST, &text));
-        }
-        (head.size() > HEAD).then(|| {
+            error::bad_request(StatusCode::BAD_REQUEST, &text)
+        } else if head.size() > HEAD {
             let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
             error::bad_request(status, "the head of the request is larger than 64 KiB")
-        })
+        } else {
+            return None;
+        };
+        Some(ErrorForm::of(request).apply(refusal))
     }
 
     /// The cached response to a plain GET of this path with this `Host`, if it is for whoever makes it.
@@ -117,16 +120,15 @@ impl AddressRouter {
     }
 
     pub async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+        let form = ErrorForm::of(&request);
         let answer = self.route(request, peer);
-        match AssertUnwindSafe(answer).catch_unwind().await {
-            Ok(response) => response,
-            Err(panic) => panicked(panic),
-        }
+        let answered = AssertUnwindSafe(answer).catch_unwind().await;
+        form.apply(answered.unwrap_or_else(panicked))
     }
 
     async fn route(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
         match self.modules() {
-            Some(state) if request.uri().path().contains("/@") => {
+            Some(state) if modules::is_theirs(state, request.uri().path()) => {
                 let (head, _) = request.into_parts();
                 modules::answer(state, &head, &peer).await
             }
@@ -195,9 +197,10 @@ async fn fallback(State(state): State<Arc<AppState>>, request: Request<Body>) ->
 }
 
 async fn no_such_page() -> Response<Body> {
-    error::text(
+    error::refusal(
         StatusCode::NOT_FOUND,
-        "not found: this address answers /healthz, /readyz, /version and /metrics\n",
+        "absent",
+        "not found: this address answers /healthz, /readyz, /version and /metrics",
     )
 }
 
@@ -211,8 +214,34 @@ fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response<Body> {
         panic = text.unwrap_or("unknown"),
         "a request handler panicked"
     );
-    error::text(
+    error::refusal(
         StatusCode::INTERNAL_SERVER_ERROR,
-        "larder failed on this request; its log says more\n",
+        "internal",
+        "larder failed on this request; its log says more",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::header::{ACCEPT, CONTENT_TYPE, VARY};
+
+    #[tokio::test]
+    async fn whatever_goes_wrong_is_told_in_the_form_that_is_wanted() {
+        let too_large = || {
+            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            error::bad_request(status, "too large")
+        };
+        for (accept, kind) in [
+            ("application/json", "application/json"),
+            ("text/plain", "text/plain; charset=utf-8"),
+        ] {
+            let request = Request::get("/").header(ACCEPT, accept).body(()).unwrap();
+            for response in [panicked(Box::new("why")), no_such_page().await, too_large()] {
+                let response = ErrorForm::of(&request).apply(response);
+                assert_eq!(response.headers()[CONTENT_TYPE], kind);
+                assert_eq!(response.headers()[VARY], "accept");
+            }
+        }
+    }
 }

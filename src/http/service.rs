@@ -54,12 +54,11 @@ impl Handler for Service {
         connection: &ConnectionInfo,
     ) -> impl Future<Output = Response<AnswerBody>> + Send + use<> {
         let remote = connection.remote;
-        if let Some(refusal) = self.router.refuse(&request) {
-            let response = self.observer.begin(&request, remote).answered(refusal);
-            return Either::Left(future::ready(response));
-        }
         let pending = self.observer.begin(&request, remote);
         request.extensions_mut().insert(pending.request_id());
+        if let Some(refusal) = self.router.refuse(&request) {
+            return Either::Left(future::ready(pending.answered(refusal)));
+        }
         let peer = Peer {
             files: connection.files.clone(),
             address: Some(remote.ip()),

@@ -53,6 +53,7 @@ fn programs_get_the_parts_of_an_error() {
             false,
             true,
         ),
+        ("POST", "/healthz", 405, "method_not_allowed", false, false),
         (
             "POST",
             "/example.com/m/@v/list",
@@ -66,6 +67,7 @@ fn programs_get_the_parts_of_an_error() {
         let shown = text.describe();
         assert_eq!(text.status, status, "{shown}");
         let lines = text.refuses(&[status]);
+        assert_eq!(text.header("vary"), Some("accept"), "{shown}");
         for accept in ["*/*", "text/html,*/*;q=0.8", "text/plain, application/json"] {
             let same = asked(&larder, method, path, Some(accept));
             assert_eq!(same.text(), lines, "{accept}");
@@ -113,4 +115,33 @@ fn head_has_no_body_in_either_form() {
         .header("content-length")
         .map(|length| length.parse().unwrap());
     assert_eq!(length, Some(get.body.len()));
+}
+
+#[test]
+fn what_is_refused_before_it_is_routed_has_parts_too() {
+    let admin = format!("127.0.0.1:{}", free_port());
+    let larder = larder().upstream("off").set("admin.listen", &admin).start();
+    let two_hosts = Request::get("/").header("Host", "x").header("Host", "y");
+    let nothing = Request::get("/nothing");
+    for (request, addr, status, kind) in [
+        (two_hosts, larder.addr(), 400, "bad_request"),
+        (nothing, admin.parse().unwrap(), 404, "absent"),
+    ] {
+        let request = request.header("X-Request-Id", "the-build");
+        let text = request.send(addr);
+        text.refuses(&[status]);
+        let json = request.header("Accept", "application/json").send(addr);
+        assert_eq!(json.status, status, "{}", json.describe());
+        for answer in [&text, &json] {
+            assert_eq!(
+                answer.header("vary"),
+                Some("accept"),
+                "{}",
+                answer.describe()
+            );
+        }
+        let body: Value = serde_json::from_slice(&json.body).expect("JSON");
+        assert_eq!(body["error"]["kind"], kind);
+        assert_eq!(body["error"]["request_id"], "the-build");
+    }
 }
