@@ -122,11 +122,12 @@ where
             place: place(),
             gauge: self.gauge.clone(),
         };
-        drop(map);
+        // Before it can be seen: who waits for all to end knows each that can be joined.
         self.tasks.spawn(async move {
             let _landed = landed;
             work.await;
         });
+        drop(map);
         Some(followed)
     }
 
@@ -136,12 +137,17 @@ where
         map.get(key).map(|flight| flight.followed.clone())
     }
 
-    /// How many are under way.
+    /// How many can be joined.
     pub fn under_way(&self) -> usize {
         self.map.lock().len()
     }
 
-    /// Waits until none is under way, and each has done what it does after it was left.
+    /// How many have not ended: those that can be joined, and those that go on after their place was left.
+    pub fn unfinished(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Waits until all have ended that have begun by then.
     pub async fn ended(&self) {
         self.tasks.close();
         self.tasks.wait().await;

@@ -204,7 +204,7 @@ pub async fn serve(
     announce(local, loaded);
     let grace = config.server.shutdown_grace;
     let end = supervisor.until_the_end(&mut signals, &connections, &engine, &data, grace);
-    end.await.map_err(StartError::Died)
+    end.await
 }
 
 /// Private modules are kept beside the others.

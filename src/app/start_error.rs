@@ -25,6 +25,11 @@ pub enum StartError {
     /// It runs, and a part of it without which it is of no use has died: exit code 1.
     #[error("the server cannot go on: {0}")]
     Died(Death),
+    /// It has stopped, and the store was not closed in order: exit code 1.
+    #[error(
+        "the store could not be closed within the time to stop (server.shutdown_grace); what was answered as kept is on the disk all the same"
+    )]
+    NotClosed,
     /// Anything else: exit code 1.
     #[error("{0}")]
     Internal(String),

@@ -6,13 +6,14 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::signals::Signals;
+use super::start_error::StartError;
 use crate::admin::SocketServer;
 use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::http::Connections;
 use crate::jobs::{Rebuild, Refresh, Reverify, RoomWatch, Tidy};
-use crate::kit::tasks::{Death, Deaths, Job, Tasks};
+use crate::kit::tasks::{Deaths, Job, Tasks};
 use crate::store::DataDir;
 use crate::telemetry::metrics::JobMetrics;
 
@@ -28,7 +29,7 @@ pub struct Supervisor {
     deaths: Deaths,
     /// What accepts connections.
     pub listeners: Tasks,
-    /// What goes along with the start, or is no part of serving.
+    /// What goes along with the start, or is no part of serving. Requests may wait for what it finds out.
     pub background: Tasks,
     jobs: Tasks,
     commands: Tasks,
@@ -117,7 +118,8 @@ impl Supervisor {
         });
     }
 
-    /// Waits until somebody wants the server to stop, or it cannot go on; then ends everything.
+    /// Waits until somebody wants the server to stop, or it cannot go on; then ends everything. An error says why it could
+    /// not go on, or that it has not ended in order.
     pub async fn until_the_end(
         &self,
         signals: &mut Signals,
@@ -125,9 +127,9 @@ impl Supervisor {
         engine: &Engine,
         data: &DataDir,
         grace: Duration,
-    ) -> Result<(), Death> {
+    ) -> Result<(), StartError> {
         let end = tokio::select! {
-            death = self.deaths.first() => Err(death),
+            death = self.deaths.first() => Err(StartError::Died(death)),
             () = signals.next() => Ok(()),
         };
         let grace = match &end {
@@ -139,36 +141,38 @@ impl Supervisor {
                 grace = grace.as_secs(),
                 "stopping; a second signal stops at once"
             ),
-            Err(death) => tracing::error!(
-                grace = grace.as_secs(),
-                "stopping, because the server cannot go on: {death}"
-            ),
+            Err(reason) => tracing::error!(grace = grace.as_secs(), "stopping: {reason}"),
         }
+        let until = Instant::now() + grace;
         let stopped = async {
-            self.stop(connections, engine, grace).await;
-            self.close(data).await;
+            self.stop(connections, engine, until).await;
+            // Of the grace, what is left; and a moment, if requests have used it up.
+            let last = until.max(Instant::now() + LAST);
+            self.close(data.store.close(), last).await
         };
-        tokio::select! {
-            () = stopped => {}
+        let closed = tokio::select! {
+            closed = stopped => closed,
             () = signals.next() => {
                 tracing::warn!("stopped at once");
-                let last = Instant::now() + LAST;
                 // What was acknowledged is on the disk already.
-                let _ = timeout_at(last, self.close(data)).await;
+                let _ = self.close(data.store.close(), Instant::now() + LAST).await;
+                Ok(())
             }
+        };
+        match &closed {
+            Ok(()) => tracing::info!("stopped"),
+            Err(reason) => tracing::error!("stopped, but not in order: {reason}"),
         }
-        tracing::info!("stopped");
-        end
+        end.and(closed)
     }
 
-    /// Ends one part after the other: nothing new is begun, requests under way end, then fetches, then jobs, then
-    /// commands. Takes `grace` at the most, and a moment more if requests have used that up.
-    async fn stop(&self, connections: &Connections, engine: &Engine, grace: Duration) {
-        let until = Instant::now() + grace;
+    /// Ends one part after the other: nothing new is begun, requests under way end, then what they may have waited for,
+    /// fetches, jobs and commands. It takes until then at the most, and a moment more if requests have used that up.
+    async fn stop(&self, connections: &Connections, engine: &Engine, until: Instant) {
         let last = until + LAST;
         self.listeners.stop();
-        self.background.stop();
         self.jobs.stop();
+        engine.stop_prefetching();
         self.listeners.ended(until).await;
         tracing::debug!("nothing new is accepted");
         match timeout_at(until, connections.ended()).await {
@@ -178,15 +182,21 @@ impl Supervisor {
                 "the time to stop is over; connections are cut"
             ),
         }
+        // Before fetches, since one that still waits for what the background finds out ends with it.
+        self.background.stop();
         let over = until.min(Instant::now() + FLIGHTS_END);
         match timeout_at(over, engine.flights_ended()).await {
             Ok(()) => tracing::debug!("fetches have ended"),
             Err(_) => tracing::info!(
-                fetches = engine.flights(),
+                fetches = engine.unfinished_flights(),
                 "fetches that no client waits for are given up"
             ),
         }
-        for (group, what) in [(&self.jobs, "jobs"), (&self.commands, "commands")] {
+        for (group, what) in [
+            (&self.background, "tasks beside serving"),
+            (&self.jobs, "jobs"),
+            (&self.commands, "commands"),
+        ] {
             group.stop();
             match group.ended(last).await {
                 0 => tracing::debug!("{what} have ended"),
@@ -195,9 +205,38 @@ impl Supervisor {
         }
     }
 
-    async fn close(&self, data: &DataDir) {
+    /// Closes the store. A disk that does not answer must not keep the process for ever.
+    async fn close(
+        &self,
+        store: impl Future<Output = ()>,
+        until: Instant,
+    ) -> Result<(), StartError> {
         self.store.stop();
-        data.store.close().await;
-        tracing::debug!("the store is closed");
+        match timeout_at(until, store).await {
+            Ok(()) => {
+                tracing::debug!("the store is closed");
+                Ok(())
+            }
+            Err(_) => Err(StartError::NotClosed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::metrics::Metrics;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_does_not_close_is_waited_for_no_longer_than_that() {
+        let supervisor = Supervisor::new(Metrics::new().jobs);
+        let began = Instant::now();
+        let until = began + Duration::from_secs(7);
+        let closed = supervisor.close(std::future::pending(), until).await;
+        assert!(matches!(closed, Err(StartError::NotClosed)));
+        assert_eq!(began.elapsed(), Duration::from_secs(7));
+        let until = Instant::now() + Duration::from_secs(7);
+        let slowly = tokio::time::sleep(Duration::from_secs(3));
+        assert!(supervisor.close(slowly, until).await.is_ok());
     }
 }

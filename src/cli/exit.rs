@@ -36,7 +36,7 @@ pub fn start_error(error: &StartError) -> ExitCode {
         StartError::Files(_) => CONFIG,
         StartError::Address(_) => ADDRESS,
         StartError::DataDir(_) => DATA_DIR,
-        StartError::Died(_) | StartError::Internal(_) => OURS,
+        StartError::Died(_) | StartError::NotClosed | StartError::Internal(_) => OURS,
     };
     fail(code, error)
 }

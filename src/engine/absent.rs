@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::Mutex;
+use tokio_util::task::TaskTracker;
 
 use super::error::{Class, EngineError};
 use crate::clock::SharedClock;
@@ -30,6 +31,8 @@ pub(super) struct Absences {
     store: Store,
     clock: SharedClock,
     state: Mutex<State>,
+    /// Whoever writes.
+    writers: TaskTracker,
 }
 
 struct State {
@@ -67,7 +70,14 @@ impl Absences {
             store,
             clock,
             state: Mutex::new(state),
+            writers: TaskTracker::new(),
         })
+    }
+
+    /// Waits until what was waiting to be written is written.
+    pub(super) async fn written(&self) {
+        self.writers.close();
+        self.writers.wait().await;
     }
 
     /// Keeps what an error says, if it is that every source says "no".
@@ -132,7 +142,7 @@ impl Absences {
         state.waiting.insert(name, change);
         if !std::mem::replace(&mut state.writing, true) {
             drop(state);
-            tokio::spawn(Arc::clone(self).write());
+            self.writers.spawn(Arc::clone(self).write());
         }
     }
 

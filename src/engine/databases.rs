@@ -108,7 +108,13 @@ impl Network {
         let mut ways = self.ways.clone();
         let ways = match ways.wait_for(Option::is_some).await {
             Ok(known) => known.clone().unwrap_or_default(),
-            Err(_) => SumdbRoutes::default(),
+            Err(_) => {
+                let text = "larder is stopping, and had not yet found out how to ask it".into();
+                return Err(SumdbError::Unavailable {
+                    text,
+                    retry_after: None,
+                });
+            }
         };
         for (upstream, on_failure) in &ways.proxies {
             let request = UpstreamRequest {

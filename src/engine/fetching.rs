@@ -55,7 +55,7 @@ impl Fetch for Engine {
             .negatives
             .get(&Key::File(key.clone()), context)
             .is_some()
-            || !self.chain_of(context).await.welcomes_prefetches()
+            || !(self.chain_of(context).await).is_ok_and(|chain| chain.welcomes_prefetches())
         {
             return Lookup::Unavailable;
         }

@@ -207,15 +207,16 @@ impl Engine {
         }
     }
 
-    /// Where a module comes from; what is refused comes from nowhere.
-    async fn chain_of(&self, context: &RequestContext) -> Chain {
+    /// Where a module comes from; what is refused comes from nowhere. An error if the chain of public modules will not
+    /// be known.
+    async fn chain_of(&self, context: &RequestContext) -> Result<Chain, EngineError> {
         let chains = &context.rules.chains;
-        match &context.decision.route {
-            RouteDecision::Upstream => chains.known_public().await,
+        Ok(match &context.decision.route {
+            RouteDecision::Upstream => chains.known_public().await?,
             RouteDecision::Route(number) => chains.route(*number),
             RouteDecision::Private(_) => chains.private.clone(),
             RouteDecision::Refused(_) | RouteDecision::Nowhere => Chain::default(),
-        }
+        })
     }
 
     /// The chain of public modules, if it is known already.
@@ -315,13 +316,30 @@ impl Engine {
             + self.meta_flights.under_way()
     }
 
-    /// Waits until no fetch is under way.
+    /// Fetches that have not ended; those among them that nobody can join any more as well, since they may go on to
+    /// fetch and to keep something.
+    pub fn unfinished_flights(&self) -> usize {
+        self.small_flights.unfinished()
+            + self.zip_flights.unfinished()
+            + self.meta_flights.unfinished()
+    }
+
+    /// Waits until all fetches have ended, and what they found absent is written.
     pub async fn flights_ended(&self) {
-        while self.flights() > 0 {
+        loop {
             self.zip_flights.ended().await;
-            self.small_flights.ended().await;
             self.meta_flights.ended().await;
+            self.small_flights.ended().await;
+            // One may have begun another of another kind.
+            if self.unfinished_flights() == 0 {
+                return self.absences.written().await;
+            }
         }
+    }
+
+    /// From now on nothing is begun that nobody has asked for.
+    pub fn stop_prefetching(&self) {
+        self.prefetch.stop();
     }
 
     /// Of those, how many have been for long.

@@ -51,7 +51,7 @@ impl Engine {
                     }
                     // It goes on without this client; unless somebody is slow rather than away.
                     let chain = self.chain_of(context).await;
-                    if !chain.has_answered_since(begun) {
+                    if !chain.is_ok_and(|chain| chain.has_answered_since(begun)) {
                         return Err(self.still_absent(
                             key,
                             kept,

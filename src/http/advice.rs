@@ -93,7 +93,7 @@ fn advice(error: &EngineError) -> Vec<String> {
         Cause::Database {
             database, source, ..
         } => of_database(database, source),
-        Cause::DerivedTooSlowly(_) => line("Try again in a moment."),
+        Cause::DerivedTooSlowly(_) | Cause::ChainUnknown => line("Try again in a moment."),
         Cause::StillAbsent { stale, why, .. } => vec![format!(
             "That was the answer {} ago. Larder cannot ask again now: {why}",
             about(stale.age)

@@ -77,7 +77,7 @@ impl AbsentRecord {
 pub struct AbsentSlot(u16);
 
 impl AbsentSlot {
-    pub(super) fn of(name: &str) -> Self {
+    pub fn of(name: &str) -> Self {
         let hash = Sha256::digest(name.as_bytes());
         AbsentSlot(u16::from_be_bytes([hash[0], hash[1]]) % SETS)
     }

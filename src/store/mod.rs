@@ -31,6 +31,8 @@ use bytes::Bytes;
 use quick_cache::sync::Cache;
 use thiserror::Error;
 
+#[cfg(test)]
+pub use absent::AbsentSlot;
 pub use absent::{AbsentChange, AbsentRecord};
 pub use catalog::sled::migrate::INDEX_SCHEMA;
 pub use catalog::{Catalog, CatalogError, Health, Totals};

@@ -22,6 +22,8 @@ use crate::vcs::{NoVersion, RepoError};
 const NO_ROOM: Duration = Duration::from_secs(60);
 /// When those may come again who were sent away while as much as may be is under way.
 const TOO_MANY: Duration = Duration::from_secs(2);
+/// When those may come again who are sent away by a server that stops: whoever restarts it takes a moment for that.
+const RESTARTED: Duration = Duration::from_secs(5);
 /// Why a request has no answer.
 #[derive(Clone, Debug, Error)]
 pub enum Cause {
@@ -58,6 +60,9 @@ pub enum Cause {
     /// As many fetches as may be are under way.
     #[error("larder is fetching as much as it may already")]
     TooManyFetches,
+    /// Which chain it is was not found out before the server stopped: that says nothing of what exists.
+    #[error("larder is stopping, and had not yet found out which upstreams to ask")]
+    ChainUnknown,
     /// The chain has nobody to ask.
     #[error("not found: {what} is not kept here, and the chain {}", if *off { "of upstreams is off" } else { "names no upstream" })]
     NobodyToAsk {
@@ -262,6 +267,7 @@ impl Cause {
             Cause::StillAbsent { gone, .. } => Class::Absent { gone: *gone },
             Cause::Loop => Class::Loop,
             Cause::TooManyFetches => Class::Overloaded,
+            Cause::ChainUnknown => Class::Unavailable,
             Cause::Upstream { source, .. } => upstream::class(source),
             Cause::Direct { source, .. } => repository::class(source),
             Cause::TooLargeThere { .. }
@@ -304,6 +310,7 @@ impl Cause {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Cause::TooManyFetches => Some(TOO_MANY),
+            Cause::ChainUnknown => Some(RESTARTED),
             Cause::Upstream { source, .. } => upstream::retry_after(source),
             Cause::Direct { source, .. } if repository::class(source) == Class::Unavailable => {
                 Some(NO_ROOM)

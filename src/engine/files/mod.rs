@@ -55,13 +55,13 @@ impl Engine {
     }
 
     /// Where a module comes from; a prefetch of a public one goes to no repository.
-    async fn chain_for(&self, context: &RequestContext) -> Chain {
-        let chain = self.chain_of(context).await;
+    async fn chain_for(&self, context: &RequestContext) -> Result<Chain, EngineError> {
+        let chain = self.chain_of(context).await?;
         let is_prefetch = context.fetch.priority.is_prefetch();
-        match is_prefetch && context.decision.is_public_route() {
+        Ok(match is_prefetch && context.decision.is_public_route() {
             true => chain.proxies_only(),
             false => chain,
-        }
+        })
     }
 
     /// Counts and logs a fetch that failed.

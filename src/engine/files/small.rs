@@ -72,7 +72,7 @@ impl Engine {
             verification.found();
         }
         let as_key = Key::File(key.clone());
-        let chain = self.chain_for(context).await;
+        let chain = self.chain_for(context).await?;
         let fetched = chain
             .fetch_small(&FetchRequest::new(&as_key, &context.fetch))
             .await;

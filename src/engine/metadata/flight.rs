@@ -87,12 +87,8 @@ impl Engine {
             landed.send_replace(Some(Err(Self::from_negative(error))));
             return;
         }
-        // A repository may have to be fetched first.
-        let patience = self.chain_of(&context).await.patience();
-        let whole = patience.map_or(WHOLE, |patience| WHOLE.max(patience));
         let request_id = context.fetch.request_id.clone();
-        let fetched = timeout(whole, Box::pin(self.fetch_meta(&key, &context))).await;
-        match fetched.unwrap_or_else(|_| Err(Cause::DerivedTooSlowly(key.describe()).into())) {
+        match self.fetch_in_time(&key, &context).await {
             Ok(fresh) => {
                 let before = self.memory.metadata(&key);
                 let meta = self.made_ready(&key, fresh, begun, &context).await;
@@ -120,6 +116,18 @@ impl Engine {
                 landed.send_replace(Some(Err(error)));
             }
         }
+    }
+
+    async fn fetch_in_time(
+        self: &Arc<Self>,
+        key: &MetaKey,
+        context: &RequestContext,
+    ) -> Result<Fresh, EngineError> {
+        // A repository may have to be fetched first.
+        let patience = self.chain_of(context).await?.patience();
+        let whole = patience.map_or(WHOLE, |patience| WHOLE.max(patience));
+        let fetched = timeout(whole, Box::pin(self.fetch_meta(key, context))).await;
+        fetched.unwrap_or_else(|_| Err(Cause::DerivedTooSlowly(key.describe()).into()))
     }
 
     async fn fetch_meta(
@@ -171,7 +179,7 @@ impl Engine {
     async fn fetch(&self, key: &MetaKey, context: &RequestContext) -> Result<Fresh, EngineError> {
         let as_key = Key::Meta(key.clone());
         let request = FetchRequest::new(&as_key, &context.fetch);
-        let chain = self.chain_of(context).await;
+        let chain = self.chain_of(context).await?;
         let kept = self.kept_meta(key, context).await?;
         let validators = |kept: CachedMetadata| {
             let validators = Validators {

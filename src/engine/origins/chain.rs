@@ -45,13 +45,12 @@ pub struct Chains {
 }
 
 impl Chains {
-    /// Of public modules, once it is known.
-    pub async fn known_public(&self) -> Chain {
+    /// Of public modules, once it is known. An error if nobody looks for it any more.
+    pub(in crate::engine) async fn known_public(&self) -> Result<Chain, EngineError> {
         let mut chain = self.public.clone();
-        match chain.wait_for(Option::is_some).await {
-            Ok(known) => known.clone().unwrap_or_default(),
-            Err(_) => Chain::default(),
-        }
+        let known = chain.wait_for(Option::is_some).await;
+        let known = known.ok().and_then(|known| known.clone());
+        known.ok_or_else(|| Cause::ChainUnknown.into())
     }
 
     /// Of a route.

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -38,6 +39,8 @@ pub(in crate::engine) struct Scheduler {
     /// Who fetches; it holds this scheduler.
     fetch: Weak<dyn Fetch>,
     budget: Budget,
+    /// Nothing more is begun.
+    stopped: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -87,6 +90,7 @@ impl Scheduler {
             clock,
             fetch,
             budget: Budget::new(metrics),
+            stopped: AtomicBool::new(false),
             state: Mutex::default(),
         })
     }
@@ -158,6 +162,11 @@ impl Scheduler {
         for client in self.waiting_for(key) {
             self.learn(client, key, go_mod);
         }
+    }
+
+    /// Begins nothing more. What is under way has its end as a fetch.
+    pub(in crate::engine) fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
     }
 
     /// Gives up prefetches that nobody has used for long, and forgets clients that have gone.
@@ -267,6 +276,9 @@ impl Scheduler {
 
     /// Starts as many prefetches as may be under way.
     fn schedule(self: &Arc<Self>) {
+        if self.stopped.load(Ordering::Relaxed) {
+            return;
+        }
         let Some(fetch) = self.fetch.upgrade().filter(|fetch| fetch.is_idle_enough()) else {
             return;
         };

@@ -2,6 +2,7 @@
 
 use crate::support::*;
 use rustix::process::Signal;
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -296,6 +297,35 @@ fn a_restart_while_clients_wait_for_upstream_is_quick() {
         let _ = client.join().unwrap();
     });
     gate.open();
+}
+
+/// The chain is what the `go` command says, which takes its time; a stop does not make that a "not found".
+#[test]
+fn a_client_that_waits_for_the_default_chain_is_answered_by_it_at_a_stop() {
+    let module = Module::new("example.com/m", "v1.0.0");
+    let up = FakeUpstream::serving(std::slice::from_ref(&module));
+    let builder = larder();
+    let go = builder.write("bin/go", "#!/bin/sh\nsleep 600\n");
+    std::fs::set_permissions(&go, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", go.parent().unwrap().display());
+    // What was found is remembered …
+    let mut larder = builder.env("GOPROXY", up.url()).start();
+    larder.get(&module.url("mod")).ok();
+    larder.stop();
+    // … and counts when the go command has not answered.
+    larder.restart_with(|builder| builder.env("GOPROXY", "").env("PATH", &path));
+    let mut conn = Conn::open(larder.addr()).unwrap();
+    let request = Request::get(&module.url("zip")).bytes(larder.addr());
+    conn.write(&request).unwrap();
+    until("the request to wait", || {
+        // On a slow machine the go command may have been given up by now.
+        let waits = larder.metrics().contains("\nlarder_flights 1\n");
+        (waits || up.count("*.zip") > 0).then_some(())
+    });
+    larder.terminate();
+    let answer = conn.response(false).unwrap();
+    assert_eq!(answer.ok(), module.zip_bytes());
+    assert_eq!(larder.wait_exit(), 0);
 }
 
 /// What was begun first ends last: commands are answered until requests have ended, and the store closes after all.

@@ -114,7 +114,7 @@ impl Engine {
             &self.hashers,
         );
         let mut stream = ZipStream::new(&mut sink, max);
-        let chain = self.chain_for(context).await;
+        let chain = self.chain_for(context).await?;
         // What will be refused in the end need not be fetched to the end; but whether it exists is said first.
         let mut begun = flight.follow();
         if self.has_sibling(key).await {

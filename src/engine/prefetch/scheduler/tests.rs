@@ -1,7 +1,6 @@
 //! The scheduler with a `Fetch` that does as it is told, on a clock that stands still.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -217,6 +216,22 @@ async fn so_many_are_under_way_and_no_more() {
     }
     assert_eq!(rig.slots(), (0, 0));
     assert_eq!(rig.counted("mod", PrefetchOutcome::Made), 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_stops_ends_what_is_under_way_and_begins_nothing() {
+    let mut rig = Rig::new();
+    rig.gets(ALICE, "a.io/a", &[]);
+    rig.gets(ALICE, "a.io/b", &["x.io/x", "x.io/y"]);
+    assert_eq!(rig.begun().await.len(), 2);
+    rig.scheduler.stop();
+    rig.ends("x.io/x@v1.0.0.mod", Some(go_mod(&["x.io/z"])));
+    rig.gets(ALICE, "a.io/c", &["x.io/w"]);
+    assert!(rig.begun().await.is_empty());
+    assert_eq!(rig.slots(), (1, 0));
+    rig.ends("x.io/y@v1.0.0.mod", None);
+    assert!(rig.begun().await.is_empty());
+    assert_eq!(rig.slots(), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -176,3 +176,30 @@ async fn only_whoever_gave_something_is_asked_whether_it_has_changed() {
     assert!(matches!(said, Ok(Revalidation::NotModified)));
     assert!(!a.calls()[0].conditional && b.calls()[0].conditional);
 }
+
+/// The server stops before it has found out the chain.
+#[tokio::test(start_paused = true)]
+async fn a_chain_that_will_not_be_known_says_nothing_of_what_exists() {
+    let world = World::of(&FakeOrigin::new("a"));
+    let (found, public) = watch::channel(None);
+    let mut unknown = Rules::clone(&world.engine.rules());
+    unknown.chains.public = public;
+    world.engine.swap_rules(unknown);
+    let paths = [
+        "v1.0.0.info",
+        "v1.0.0.mod",
+        "v1.0.0.zip",
+        "list",
+        "branch.info",
+    ]
+    .map(|name| format!("example.com/m/@v/{name}"));
+    let clients: Vec<_> = paths.iter().map(|path| world.client(path)).collect();
+    world.stand().await;
+    assert_eq!(world.engine.flights(), 5, "all of them wait for it");
+    drop(found);
+    for (path, client) in paths.iter().zip(clients) {
+        let error = client.await.unwrap().unwrap_err();
+        assert_eq!(error.class(), Class::Unavailable, "{path}: {error}");
+        assert!(error.retry_after().is_some());
+    }
+}

@@ -122,6 +122,25 @@ async fn a_prefetch_that_is_awaited_and_fails_is_tried_as_for_anybody() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_stops_waits_for_the_second_trial_too() {
+    let (gate, second) = (Gate::default(), Gate::default());
+    let origin = FakeOrigin::new("a").says(".mod", [after(&gate, FAULT), after(&second, module())]);
+    let (world, client) = raised(&origin, &gate).await;
+    gate.open();
+    second.reached().await;
+    assert_eq!(world.engine.flights(), 0, "nobody can join it any more");
+    let engine = Arc::clone(&world.engine);
+    let ended = tokio::spawn(async move { engine.flights_ended().await });
+    world.stand().await;
+    assert!(!ended.is_finished());
+    assert_eq!(world.engine.unfinished_flights(), 1);
+    second.open();
+    ended.await.unwrap();
+    assert_eq!(client.await.unwrap().unwrap().cache, STORED);
+    assert_eq!(world.ask_kept(MOD).await.unwrap().cache, CacheStatus::Hit);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_second_trial_has_what_is_left_of_the_clients_time() {
     let gate = Gate::default();
     let origin = FakeOrigin::new("a").says(".mod", [after(&gate, FAULT), FAULT]);

@@ -4,7 +4,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::*;
 use crate::engine::tests::held::{At, HeldCatalog, Hold};
-use crate::store::FactKey;
+use crate::store::{AbsentSlot, FactKey};
 
 const MOD: &str = "example.com/m/@v/v1.0.0.mod";
 const ZIP: &str = "example.com/m/@v/v1.0.0.zip";
@@ -94,5 +94,33 @@ fn what_is_recorded_when_the_store_has_been_closed_is_not_kept_and_ends() {
         world.quiet().await;
         assert_eq!(world.engine.metrics.unkept.get(), 1);
         assert!(world.ask_kept(MOD).await.unwrap_err().is_absent());
+    });
+}
+
+#[test]
+fn who_stops_in_an_orderly_way_waits_for_what_was_found_absent() {
+    const PATH: &str = "example.com/m/@v/v1.0.0.mod";
+    let origin = FakeOrigin::new("a");
+    let first = runtime();
+    let (catalog, world) = held(&origin);
+    first.block_on(async {
+        let slot = AbsentSlot::of(&key(PATH).to_string());
+        let mut hold = catalog.hold(At::Change, FactKey::Absent(slot));
+        assert!(world.ask(PATH).await.unwrap_err().is_absent());
+        hold.reached().await;
+        let engine = Arc::clone(&world.engine);
+        let ended = tokio::spawn(async move { engine.flights_ended().await });
+        world.stand().await;
+        assert!(!ended.is_finished());
+        hold.go_on();
+        ended.await.unwrap();
+        world.engine.store().close().await;
+    });
+    drop(first);
+    runtime().block_on(async {
+        let origin = FakeOrigin::new("a").says(".mod", [Step::Fails(Class::Upstream)]);
+        let world = Setup::after(&world, chain("a", &[&origin])).build();
+        assert!(world.ask(PATH).await.unwrap_err().is_absent());
+        assert_eq!(origin.asked(), 1);
     });
 }
