@@ -267,11 +267,12 @@ impl Engine {
         self.show_totals();
     }
 
-    /// Marks what was kept under other rules: what a database covers now, and
+    /// Marks what was kept under other rules than those in force: what a database covers now, and
     /// none has vouched for yet, is asked about.
-    pub async fn look_through_kept(&self, rules: &str) -> Result<(), EngineError> {
+    pub async fn look_through_kept(&self) -> Result<(), EngineError> {
         let in_force = self.rules();
-        if self.store.rules().await?.as_deref() != Some(rules) {
+        let rules = self.verifier.rules(&in_force.policy.unlisted());
+        if self.store.rules().await?.as_deref() != Some(&*rules) {
             // Looking through millions takes a part of one core only.
             let mut walk = OverRecords::of(&self.store).resting(LOOK_REST);
             while let Some(page) = walk.next().await? {
@@ -285,7 +286,7 @@ impl Engine {
                     .mark_pending(unverified, self.clock.now())
                     .await?;
             }
-            self.store.put_rules(rules).await?;
+            self.store.put_rules(&rules).await?;
         }
         self.show_totals();
         Ok(())

@@ -2,12 +2,14 @@
 //! change. It is made as a whole or not at all (`app/rules.rs`), and another one takes its place in one step.
 //!
 //! A request takes the rules once, when its context is made, and goes by these to its last byte. Everything that is made
-//! by them carries their [`RulesGeneration`]: a cached answer, since that is part of its [`Validity`]; what is remembered
-//! as absent; and a flight, which is joined by requests under the same rules only. So nobody gets an answer that was
-//! decided by two of them.
+//! by them in memory carries their [`RulesGeneration`]: a cached answer, since that is part of its [`Validity`]; what is
+//! remembered as absent; and a flight, which is joined by requests under the same rules only. So nobody gets an answer
+//! that was decided by two of them.
 //!
-//! What is kept on disk is not made anew: files stay as they were verified, until `look_through_kept` runs for the new
-//! rules, and what changes is asked for again if it was fetched before they were put in force.
+//! What is kept on disk carries none, and is not made anew: files stay as they were verified, until `look_through_kept`
+//! runs for the new rules, and each request's own rules say whether they may be had; what changes is asked for again if
+//! it was fetched before the rules were put in force; and a kept absence is the answer only where nobody can be asked. A
+//! flight under rules that have ended replaces nothing of these.
 //!
 //! Not in here yet, and so for the next start: the sizes of caches and of `store.max_flights` and `store.max_zip_flights`;
 //! how much is prefetched; which checksum databases there are, and the routes to them; addresses to listen on, `[store]`,

@@ -19,9 +19,7 @@ impl Job for Reverify {
     const NAME: &'static str = "reverify";
 
     async fn run(&self, stop: &CancellationToken) {
-        let unlisted = self.engine.rules_now().policy.unlisted();
-        let rules = self.engine.verifier().rules(&unlisted);
-        let looked = stop.run_until_cancelled(self.engine.look_through_kept(&rules));
+        let looked = stop.run_until_cancelled(self.engine.look_through_kept());
         if let Some(Err(error)) = looked.await {
             tracing::warn!(%error, "what is kept could not be looked through for what nobody has vouched for");
         }

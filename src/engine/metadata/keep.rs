@@ -27,7 +27,10 @@ impl Engine {
         context: &RequestContext,
     ) -> CachedMetadata {
         let until = context.rules.fresh_until(fresh.record.fetched);
-        let mut meta = self.in_its_place(key, fresh, begun.validity).await;
+        let may_keep = self.validities.are_in_force(context.generation());
+        let mut meta = self
+            .in_its_place(key, fresh, begun.validity, may_keep)
+            .await;
         // What has appeared meanwhile outdates a list only if it lacks it.
         let now = self.validities.of(key, context.generation());
         let lists = |version: &Version| meta.lists(version);
@@ -38,11 +41,14 @@ impl Engine {
         meta
     }
 
+    /// What was decided by rules that are not in force any more is for those who asked under them: it must not replace
+    /// the file of what was fetched since, so then it may not be kept.
     async fn in_its_place(
         &self,
         key: &MetaKey,
         fresh: Fresh,
         validity: Validity,
+        may_keep: bool,
     ) -> CachedMetadata {
         let Fresh { record, from } = fresh;
         if let Some(file) = from.file {
@@ -51,7 +57,7 @@ impl Engine {
         if record.body.len() as u64 <= SMALL {
             return CachedMetadata::new(record, None, validity);
         }
-        if key.meta != Meta::List || self.store.local().room() == Room::Low {
+        if key.meta != Meta::List || !may_keep || self.store.local().room() == Room::Low {
             return CachedMetadata::new(record, from.body, validity);
         }
         let body = Bytes::copy_from_slice(record.body.as_bytes());

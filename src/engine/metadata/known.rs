@@ -13,10 +13,10 @@ impl Engine {
         key: &MetaKey,
         context: &RequestContext,
     ) -> Result<Option<CachedMetadata>, EngineError> {
-        let validity = self.validities.of(key, context.generation());
         if let Some(meta) = self.memory.metadata(key) {
             return Ok(Some(meta));
         }
+        let validity = self.validities.of(key, context.generation());
         let Some(record) = self.store.metadata(key).await? else {
             return Ok(None);
         };

@@ -22,7 +22,7 @@ use crate::clock::Timestamp;
 use crate::flights::{FlightOutcome, outcome};
 use crate::protocol::{Key, MetaKey};
 
-/// When somebody asked, and what was known then.
+/// When somebody asked, and what had changed by then.
 #[derive(Clone, Copy)]
 struct Question {
     at: Timestamp,
@@ -38,7 +38,8 @@ impl Engine {
     ) -> Result<Answer, EngineError> {
         let no_cache = context.fetch.no_cache;
         let ttl = context.rules.freshness.ttl;
-        let asked = self.asked(key, context);
+        // Before it looks: what lands from here on is new enough.
+        let at = self.clock.now();
         let kept = self.kept_meta(key, context).await?;
         if context.cached_only {
             let kept = kept.ok_or_else(|| Cause::NotKept(key.describe()))?;
@@ -65,6 +66,7 @@ impl Engine {
                 return Ok(answer);
             }
         }
+        let asked = self.asked(key, context, at);
         let stored = self.store.keeps();
         let cache = match (&kept, no_cache) {
             (_, true) => CacheStatus::Forced { stored },
@@ -118,10 +120,10 @@ impl Engine {
         }
     }
 
-    /// For whoever asks now.
-    fn asked(&self, key: &MetaKey, context: &RequestContext) -> Question {
+    /// For whoever has asked at that time, and found nothing fresh.
+    fn asked(&self, key: &MetaKey, context: &RequestContext, at: Timestamp) -> Question {
         Question {
-            at: self.clock.now(),
+            at,
             validity: self.validities.of(key, context.generation()),
         }
     }
@@ -177,7 +179,7 @@ impl Engine {
         key: &MetaKey,
         context: &RequestContext,
     ) -> MetaOutcome {
-        let asked = self.asked(key, context);
+        let at = self.clock.now();
         let kept = self.kept_meta(key, context).await?;
         if let Some(kept) = kept.as_ref().filter(|kept| self.is_fresh(kept, context)) {
             return Ok(kept.clone());
@@ -185,6 +187,7 @@ impl Engine {
         if let Some(error) = self.negatives.get(&Key::Meta(key.clone()), context) {
             return kept.filter(|_| !error.is_absent()).ok_or(error);
         }
+        let asked = self.asked(key, context, at);
         let flight = self.ask_again(key, context, Some(asked.at));
         let landing = flight.map(|flight| self.landing(key, context, asked, flight));
         let landed = match landing {

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::flight::{HASH_LATER, ZipFlight, ZipProgress};
 use super::hashers::Hashers;
@@ -33,8 +34,10 @@ pub struct StagingSink {
 
 struct Work {
     queue: mpsc::Sender<Bytes>,
+    /// Ends with the queue; by then everything is written that was taken.
     writer: JoinHandle<Result<(), String>>,
-    hasher: Option<JoinHandle<Option<StreamHasher>>>,
+    /// Ends with this: it must not take another try's file for its own.
+    hasher: Option<AbortOnDropHandle<Option<StreamHasher>>>,
 }
 
 impl StagingSink {
@@ -81,7 +84,8 @@ impl Sink for StagingSink {
         let hash_now = total.is_none_or(|total| total > HASH_LATER);
         let hasher = hash_now.then(|| {
             let progress = self.flight.follow();
-            tokio::spawn(hash(Arc::clone(&self.hashers), staged, progress))
+            let hash = hash(Arc::clone(&self.hashers), staged, progress);
+            AbortOnDropHandle::new(tokio::spawn(hash))
         });
         self.work = Some(Work {
             queue,
@@ -98,9 +102,7 @@ impl Sink for StagingSink {
     async fn forget(&mut self) -> bool {
         if let Some(work) = self.work.take() {
             drop(work.queue);
-            if let Some(hasher) = work.hasher {
-                hasher.abort();
-            }
+            drop(work.hasher);
             // However it ended, what it wrote is not wanted.
             let _ = work.writer.await;
         }

@@ -99,6 +99,72 @@ async fn a_module_that_hangs_delays_no_other_and_takes_few_slots() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_modules_that_hang_delay_the_others_by_moments() {
+    let gate = Gate::default();
+    let origin = FakeOrigin::new("a");
+    let paths = |name: &str, count: usize| -> Vec<String> {
+        (0..count)
+            .map(|n| format!("example.com/{name}{n}/@v/list"))
+            .collect()
+    };
+    let hanging = paths("hangs", 20);
+    for path in &hanging {
+        origin.says(path, [body("v1.0.0\n"), after(&gate, body("v1.0.0\n"))]);
+    }
+    let others = paths("m", 20);
+    for path in &others {
+        origin.says(path, [body("v1.0.0\n")]);
+    }
+    let world = World::of(&origin);
+    watched(&world, &[&hanging[..], &others[..]].concat()).await;
+    let renewing = renewing(&world);
+    // Twenty of them have had eight slots by then, in whatever order they came.
+    for _ in 0..3 {
+        world.stand().await;
+        world.pass(Duration::from_secs(4)).await;
+    }
+    until("all others", || asked_again(&origin, "/m") == 40).await;
+    until("those that hang", || asked_again(&origin, "/hangs") == 40).await;
+    // They are not asked again while they hang.
+    world.pass(Duration::from_secs(10)).await;
+    world.stand().await;
+    assert_eq!(origin.asked(), 80);
+    gate.open();
+    world.quiet().await;
+    renewing.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_renewed_while_it_waited_for_a_slot_is_not_asked_for_again() {
+    let gate = Gate::default();
+    let origin = FakeOrigin::new("a");
+    let paths: Vec<_> = (0..20)
+        .map(|n| format!("example.com/m{n}/@v/list"))
+        .collect();
+    for path in &paths {
+        origin.says(path, [body("v1.0.0\n"), after(&gate, body("v1.0.0\n"))]);
+    }
+    let world = World::of(&origin);
+    watched(&world, &paths).await;
+    let mut refresher = Refresher::new(&world.engine);
+    refresher.look();
+    world.stand().await;
+    let of = |path: &str| asked_again(&origin, path);
+    let waiting = paths.iter().find(|path| of(path.as_str()) == 1).unwrap();
+    origin.says(waiting, [body("v1.1.0\n")]);
+    assert_eq!(text(&world.ask_anew(waiting).await.unwrap()), "v1.1.0\n");
+    assert_eq!(of(waiting), 2);
+    gate.open();
+    while world.engine.metrics.refreshes.get() < 20 {
+        refresher.goes_on().await;
+        world.stand().await;
+    }
+    world.quiet().await;
+    assert_eq!(of(waiting), 2, "somebody else had it renewed");
+    assert_eq!(origin.asked(), 40);
+}
+
+#[tokio::test(start_paused = true)]
 async fn so_many_are_renewed_at_once_and_none_twice() {
     let gate = Gate::default();
     let origin = FakeOrigin::new("a");

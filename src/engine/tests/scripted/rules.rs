@@ -139,3 +139,35 @@ async fn what_is_remembered_ends_with_its_rules() {
     assert_eq!(text(&world.ask(LIST).await.unwrap()), "v1.0.0\n");
     assert_eq!(a.asked(), 3, "nor was what is known asked for again");
 }
+
+/// A list that is too large for the index, so that it has a file.
+fn large_list(minor: u32) -> String {
+    (0..9000)
+        .map(|patch| format!("v1.{minor}.{patch}\n"))
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_fetched_under_rules_that_have_ended_replaces_no_file() {
+    let gate = Gate::default();
+    let (a, b) = (FakeOrigin::new("a"), FakeOrigin::new("b"));
+    a.says("/list", [after(&gate, body(&large_list(1)))]);
+    b.says("/list", [body(&large_list(2))]);
+    let world = World::of(&a);
+    let old = world.client(LIST);
+    gate.reached().await;
+    world.engine.swap_rules(rules(Some(&b)));
+    world.ask(LIST).await.unwrap();
+    world.until(|| world.engine.flights() == 1).await;
+    gate.open();
+    assert_eq!(text(&old.await.unwrap().unwrap()), large_list(1));
+    world.quiet().await;
+    // Whoever has nothing in memory reads the file.
+    let next = Setup::after(&world, Chain::default()).build();
+    let kept = next.ask_kept(LIST).await.unwrap();
+    let Content::File(file) = &kept.content else {
+        panic!("{kept:?}");
+    };
+    let kept = next.engine.store().read_whole(file).await.unwrap();
+    assert_eq!(kept, large_list(2));
+}

@@ -195,3 +195,31 @@ async fn with_too_many_zips_under_way_small_files_are_fetched() {
     gate.open();
     assert!(slow.await.unwrap().is_ok());
 }
+
+/// What hashes on the way follows the flight: the first try's ends with the first try.
+#[tokio::test(start_paused = true)]
+async fn what_hashes_a_try_ends_with_it() {
+    let whole = zip(200 << 10);
+    let (gate, second) = (Gate::default(), Gate::default());
+    let cut = after(&gate, Step::Cut(whole.clone(), 20 << 10));
+    let again = Step::Halfway(second.clone(), whole, 40 << 10);
+    let origin = FakeOrigin::new("a").says(".zip", [cut, again]);
+    let world = World::of(&origin);
+    let Key::File(file) = key(ZIP) else {
+        panic!("a file");
+    };
+    let prefetch = world
+        .engine
+        .background(&file.module, FetchContext::prefetch());
+    let flight = world.engine.zip_flight(&file, &prefetch).unwrap();
+    gate.reached().await;
+    let client = world.client(ZIP);
+    world.stand().await;
+    gate.open();
+    second.reached().await;
+    world.stand().await;
+    assert_eq!(flight.look().waiting, 1, "the client alone");
+    second.open();
+    let answer = client.await.unwrap().unwrap();
+    assert_eq!(landed(&world, answer).await.unwrap().cache, STORED);
+}
