@@ -66,7 +66,7 @@ walks! {
     a_bar_goes_on_at_a_refusal:
         "a|b" ["a" Step::Fails(Class::Refused), "b" module()] => "b", [("a", 21), ("b", 42)];
     what_cannot_be_stored_from_one_cannot_from_another:
-        "a|b" ["a" Step::Fails(Class::Internal), "b" module()] => "Ours", [("a", 21)];
+        "a|b" ["a" Step::Fails(Class::Internal), "b" module()] => "Internal", [("a", 21)];
     a_fault_before_not_found_is_a_fault:
         "a|b" ["a" FAULT, "b" Step::Absent] => "Upstream", [("a", 21), ("b", 42)];
     a_fault_after_not_found_is_a_fault:

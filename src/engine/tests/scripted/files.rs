@@ -135,7 +135,7 @@ async fn who_stops_waits_for_the_second_trial_too() {
     assert!(!ended.is_finished());
     assert_eq!(world.engine.unfinished_flights(), 1);
     second.open();
-    ended.await.unwrap();
+    world.until(|| ended.is_finished()).await;
     assert_eq!(client.await.unwrap().unwrap().cache, STORED);
     assert_eq!(world.ask_kept(MOD).await.unwrap().cache, CacheStatus::Hit);
 }

@@ -157,9 +157,12 @@ async fn what_was_fetched_under_rules_that_have_ended_replaces_no_file() {
     let old = world.client(LIST);
     gate.reached().await;
     world.engine.swap_rules(rules(Some(&b)));
-    world.ask(LIST).await.unwrap();
+    let new = world.client(LIST);
+    // So that no time passes for the old one while threads are writing.
+    world.until(|| new.is_finished()).await;
     world.until(|| world.engine.flights() == 1).await;
     gate.open();
+    world.until(|| old.is_finished()).await;
     assert_eq!(text(&old.await.unwrap().unwrap()), large_list(1));
     world.quiet().await;
     // Whoever has nothing in memory reads the file.

@@ -216,7 +216,12 @@ async fn what_hashes_a_try_ends_with_it() {
     let client = world.client(ZIP);
     world.stand().await;
     gate.open();
-    second.reached().await;
+    // Without time passing while threads are writing.
+    let reached = tokio::spawn({
+        let second = second.clone();
+        async move { second.reached().await }
+    });
+    world.until(|| reached.is_finished()).await;
     world.stand().await;
     assert_eq!(flight.look().waiting, 1, "the client alone");
     second.open();
