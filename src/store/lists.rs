@@ -107,7 +107,9 @@ impl Store {
             }
             let is_known = known.is_some_and(|known| known == named);
             let is_there = is_known && self.small_list(&key.module, &named)?.is_some();
-            if !is_there {
+            if !is_there && named.size > SMALL {
+                self.write_list(&key.module, body).await?;
+            } else if !is_there {
                 let next = BlobName::NextList(key.module.clone());
                 self.local.adopt_bytes(&next, body).await?;
                 written = Some(named.clone());
@@ -312,6 +314,9 @@ mod tests {
             }
             assert_eq!(rebuilt(&store).await, 0, "it is known now");
         }
+        let large = list(1 << 17, 6);
+        store.put_metadata(&key(), &large).await.unwrap();
+        assert_eq!(std::fs::read_to_string(path(&dir)).unwrap(), large.body);
         // What is a value of the index is not replaced.
         let small = list(700, 5);
         store.put_metadata(&key(), &small).await.unwrap();

@@ -268,3 +268,34 @@ impl Checks {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::store::DataDir;
+    use crate::store::catalog::sled::SledCatalog;
+    use crate::store::catalog::sled::base::{Base, Opener, open_db};
+
+    #[tokio::test]
+    async fn what_is_recorded_and_damaged_is_removed_by_repair_only() {
+        const NAME: &str = "example.com/m/@v/v1.0.0.mod";
+        let dir = tempfile::tempdir().unwrap();
+        let clock: SharedClock = Arc::new(SystemClock);
+        let data = DataDir::open(&dir.path().join("data"), 0, 1 << 20, &clock).unwrap();
+        let other = dir.path().join("other");
+        let rows = open_db(&other.join("index"), 1 << 20).unwrap();
+        rows.apply([(format!("file/{NAME}"), Some(b"damaged".to_vec()))])
+            .unwrap();
+        let disk = Arc::clone(data.store.local().disk());
+        let opener = Opener::new(&other, 1 << 20, disk);
+        let catalog = SledCatalog::new(Base::Disk(rows), opener, &clock).unwrap();
+        let store = Store::new(Arc::new(catalog), data.store.local().clone());
+        let inventory = Inventory::of(store, clock);
+        for (repair, removed) in [(false, Some(false)), (true, Some(true)), (true, None)] {
+            let checked = inventory.checks(repair).next().await.unwrap();
+            let found = checked.map(|checked| (checked.name, checked.removed));
+            assert_eq!(found, removed.map(|removed| (NAME.to_owned(), removed)));
+        }
+    }
+}
