@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use crate::kit::Priority;
+use crate::kit::{ClientId, FetchContext, Priority, WaitingClients};
 
 /// All flights of one kind.
 pub struct Flights<K, F> {
@@ -29,7 +29,32 @@ struct Flight<F> {
     /// Its own, so that it is not taken for a later one.
     number: u64,
     priority: Priority,
+    waiting: WaitingClients,
     followed: F,
+}
+
+/// Who joins a flight.
+pub struct Joins<'a> {
+    priority: &'a Priority,
+    client: Option<ClientId>,
+}
+
+impl<'a> From<&'a FetchContext> for Joins<'a> {
+    fn from(context: &'a FetchContext) -> Self {
+        Joins {
+            priority: &context.priority,
+            client: context.client,
+        }
+    }
+}
+
+impl<'a> From<&'a Priority> for Joins<'a> {
+    fn from(priority: &'a Priority) -> Self {
+        Joins {
+            priority,
+            client: None,
+        }
+    }
 }
 
 /// A flight's place among those that can be joined.
@@ -37,9 +62,15 @@ pub struct FlightEntry<K: Eq + Hash, F> {
     map: Map<K, F>,
     key: K,
     number: u64,
+    waiting: WaitingClients,
 }
 
 impl<K: Eq + Hash, F> FlightEntry<K, F> {
+    /// The clients that have joined, and those that will.
+    pub fn waiting(&self) -> &WaitingClients {
+        &self.waiting
+    }
+
     /// Nobody can join any more. To be called before an outcome is told that holds only for those who are waiting: who
     /// comes after a failure wants another try.
     pub fn leave(&self) {
@@ -85,19 +116,23 @@ where
     /// Joins the flight for `key`, or starts one; `None` if there are too many. `start` gives what followers hold and
     /// the work; it is called at once and must not block. Whoever joins in the
     /// foreground raises a flight that is a prefetch.
-    pub fn join<W>(
+    pub fn join<'a, W>(
         &self,
         key: &K,
-        priority: &Priority,
+        by: impl Into<Joins<'a>>,
         start: impl FnOnce(FlightEntry<K, F>) -> (F, W),
     ) -> Option<F>
     where
         W: Future<Output = ()> + Send + 'static,
     {
+        let Joins { priority, client } = by.into();
         let mut map = self.map.lock();
         if let Some(flight) = map.get(key) {
             if !priority.is_prefetch() {
                 flight.priority.raise();
+            }
+            if let Some(client) = client {
+                flight.waiting.join(client);
             }
             return Some(flight.followed.clone());
         }
@@ -105,15 +140,18 @@ where
             return None;
         }
         let number = self.count.fetch_add(1, Ordering::Relaxed);
+        let waiting = WaitingClients::from(client);
         let place = || FlightEntry {
             map: Arc::clone(&self.map),
             key: key.clone(),
             number,
+            waiting: waiting.clone(),
         };
         let (followed, work) = start(place());
         let flight = Flight {
             number,
             priority: priority.clone(),
+            waiting: waiting.clone(),
             followed: followed.clone(),
         };
         map.insert(key.clone(), flight);
@@ -241,6 +279,26 @@ mod tests {
         let client = join(&Priority::Foreground);
         assert!(!prefetch.is_prefetch());
         drop((first, second, client));
+    }
+
+    #[tokio::test]
+    async fn all_clients_that_wait_are_known() {
+        let flights: Flights<u8, FlightOutcome<u32>> = Flights::new(1, Gauge::default());
+        let by = |number: Option<u64>| FetchContext {
+            client: number.map(ClientId::number),
+            ..FetchContext::default()
+        };
+        let waiting = std::cell::OnceCell::new();
+        let join = |number| {
+            flights.join(&1, &by(number), |place| {
+                waiting.set(place.waiting().clone()).unwrap();
+                let (sender, receiver) = watch::channel(None);
+                (receiver, async move { sender.closed().await })
+            })
+        };
+        let _all = [None, Some(1), Some(2), Some(1)].map(join);
+        let known = waiting.get().unwrap().with(<[_]>::to_vec);
+        assert_eq!(known, [1, 2].map(ClientId::number));
     }
 
     #[tokio::test]

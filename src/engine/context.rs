@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::rules::Rules;
 use super::validity::RulesGeneration;
-use crate::kit::{ClientId, FetchContext};
+use crate::kit::{ClientId, FetchContext, WaitingClients};
 use crate::policy::{Caller, Decision};
 
 /// A request, or what is done in the background as if it was one.
@@ -79,10 +79,13 @@ impl RequestContext {
         }
     }
 
-    /// The same for a piece of work of its own: who is asked for that is told apart.
-    pub(super) fn forked(&self) -> Self {
+    /// The same for a piece of work of its own, for which these wait: who is asked for that is told apart.
+    pub(super) fn forked(&self, waiting: &WaitingClients) -> Self {
         RequestContext {
-            fetch: self.fetch.forked(),
+            fetch: FetchContext {
+                waiting: Some(waiting.clone()),
+                ..self.fetch.forked()
+            },
             ..self.clone()
         }
     }

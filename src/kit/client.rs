@@ -2,6 +2,10 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 /// One client, as far as can be told: for counting and taking together, never for deciding what somebody may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,6 +23,51 @@ impl ClientId {
     #[cfg(test)]
     pub fn number(number: u64) -> Self {
         ClientId(number)
+    }
+}
+
+/// Clients that are remembered as waiting for one piece of work.
+const WAITING: usize = 8;
+
+/// Who waits for a piece of work; nobody if it is done in the background. Clones are of the same piece of work.
+#[derive(Clone, Debug, Default)]
+pub struct WaitingClients(Arc<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    /// In the order in which they came.
+    clients: Mutex<Vec<ClientId>>,
+    joined: Notify,
+}
+
+impl WaitingClients {
+    /// One more client waits for it.
+    pub fn join(&self, client: ClientId) {
+        let mut clients = self.0.clients.lock();
+        if clients.len() < WAITING && !clients.contains(&client) {
+            clients.push(client);
+            drop(clients);
+            self.0.joined.notify_one();
+        }
+    }
+
+    /// Calls `on` with those who wait.
+    pub fn with<T>(&self, on: impl FnOnce(&[ClientId]) -> T) -> T {
+        on(&self.0.clients.lock())
+    }
+
+    /// Ends when another one waits for it; for the one that does the work.
+    pub async fn joined(&self) {
+        self.0.joined.notified().await;
+    }
+}
+
+impl From<Option<ClientId>> for WaitingClients {
+    fn from(client: Option<ClientId>) -> Self {
+        WaitingClients(Arc::new(Waiting {
+            clients: Mutex::new(client.into_iter().collect()),
+            joined: Notify::new(),
+        }))
     }
 }
 

@@ -7,7 +7,7 @@ use http::HeaderValue;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::client::ClientId;
+use super::client::{ClientId, WaitingClients};
 use super::priority::Priority;
 use super::trace::TraceParent;
 
@@ -16,6 +16,8 @@ use super::trace::TraceParent;
 pub struct FetchContext {
     /// Whose request it is; nobody's if the work is done in the background.
     pub client: Option<ClientId>,
+    /// All who wait for the work, where others can come to do so.
+    pub waiting: Option<WaitingClients>,
     /// The `Via` of the request, so that a loop through several servers is noticed.
     pub via: Option<HeaderValue>,
     /// The id of the request, for the log.
@@ -49,6 +51,12 @@ impl CurrentSource {
 }
 
 impl FetchContext {
+    /// Who waits for the work.
+    pub fn waiting(&self) -> WaitingClients {
+        let waiting = self.waiting.clone();
+        waiting.unwrap_or_else(|| WaitingClients::from(self.client))
+    }
+
     /// The same for a piece of work of its own: who is asked for that is told apart.
     pub fn forked(&self) -> Self {
         FetchContext {

@@ -6,7 +6,7 @@ mod priority;
 pub mod tasks;
 mod trace;
 
-pub use client::{ClientId, machine};
+pub use client::{ClientId, WaitingClients, machine};
 pub use context::{CurrentSource, FetchContext};
 pub use priority::Priority;
 pub use trace::TraceParent;

@@ -83,11 +83,11 @@ impl Upstream {
         }
         let priority = &request.context.priority;
         // The place first: a probe of the breaker must not wait for one.
-        let client = request.context.client;
+        let waiting = request.context.waiting();
         let place = async {
-            let wanted = self
-                .limits
-                .place(request.module, client, request.large, priority);
+            let wanted =
+                self.limits
+                    .place(request.module, waiting.clone(), request.large, priority);
             let mut place = pin!(wanted);
             if priority.is_prefetch() {
                 let first = timeout(PREFETCH_PATIENCE, place.as_mut()).await;
@@ -105,7 +105,7 @@ impl Upstream {
         };
         let _shared = match self.share.slots() {
             Some(slots) => {
-                let slot = slots.place(request.module, client, request.large, priority);
+                let slot = slots.place(request.module, waiting.clone(), request.large, priority);
                 let Ok(slot @ Some(_)) = timeout_at(until, slot).await else {
                     busy();
                     return Err(SourceError::Busy);

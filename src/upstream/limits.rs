@@ -16,7 +16,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout};
 
 use crate::gomod::ModulePath;
-use crate::kit::{ClientId, Priority};
+use crate::kit::{ClientId, Priority, WaitingClients};
 
 /// While something large that is waited for arrives, a prefetch pauses this long …
 const YIELD: Duration = Duration::from_millis(25);
@@ -66,7 +66,9 @@ struct Taken {
 #[derive(Clone)]
 struct Wish {
     module: Option<ModulePath>,
-    /// Nobody's, if it is work in the background.
+    /// Who waits for it; nobody if it is work in the background.
+    waiting: WaitingClients,
+    /// Whose share it takes, once it has a place: that of the first of them who has not had it yet.
     client: Option<ClientId>,
     large: bool,
     prefetch: bool,
@@ -85,50 +87,49 @@ pub struct UpstreamSlot {
 
 impl Drop for UpstreamSlot {
     fn drop(&mut self) {
-        let served = {
-            let mut state = self.state.lock();
-            state.free.put(&self.wish);
-            self.serve(&mut state)
-        };
-        for (waiter, place) in served {
-            // If nobody waits any more, the place comes back by being dropped here, outside the lock.
-            let _ = waiter.send(place);
-        }
+        self.state.lock().free.put(&self.wish);
+        serve(&self.state);
     }
 }
 
-impl UpstreamSlot {
-    /// Takes places for those who wait, as far as there are any.
-    fn serve(&self, state: &mut State) -> Vec<(oneshot::Sender<UpstreamSlot>, UpstreamSlot)> {
-        let mut served = Vec::new();
-        let State {
-            free,
-            awaited,
-            prefetches,
-        } = state;
-        for queue in [awaited, prefetches] {
-            let mut at = 0;
-            while free.all > 0 && at < queue.len() {
-                if queue[at].served.is_closed() {
-                    queue.remove(at);
-                } else if free.take(&queue[at].wish) {
-                    let Some(waiter) = queue.remove(at) else {
-                        break;
-                    };
-                    let (state, wish) = (Arc::clone(&self.state), waiter.wish);
-                    served.push((waiter.served, UpstreamSlot { state, wish }));
-                } else {
-                    at += 1;
-                }
+/// Gives places to those who wait, as far as there are any.
+fn serve(state: &Arc<Mutex<State>>) {
+    for (waiter, place) in served(state) {
+        // If nobody waits any more, the place comes back by being dropped here, outside the lock.
+        let _ = waiter.send(place);
+    }
+}
+
+fn served(shared: &Arc<Mutex<State>>) -> Vec<(oneshot::Sender<UpstreamSlot>, UpstreamSlot)> {
+    let mut served = Vec::new();
+    let mut state = shared.lock();
+    let State {
+        free,
+        awaited,
+        prefetches,
+    } = &mut *state;
+    for queue in [awaited, prefetches] {
+        let mut at = 0;
+        while free.all > 0 && at < queue.len() {
+            if queue[at].served.is_closed() {
+                queue.remove(at);
+            } else if free.take(&mut queue[at].wish) {
+                let Some(waiter) = queue.remove(at) else {
+                    break;
+                };
+                let (state, wish) = (Arc::clone(shared), waiter.wish);
+                served.push((waiter.served, UpstreamSlot { state, wish }));
+            } else {
+                at += 1;
             }
         }
-        served
     }
+    served
 }
 
 impl Free {
     /// Takes a place, if this wish may have one.
-    fn take(&mut self, wish: &Wish) -> bool {
+    fn take(&mut self, wish: &mut Wish) -> bool {
         let of_module = |module| self.modules.get(module).copied().unwrap_or_default();
         let full = self.all == 0
             || (wish.large && self.large == 0)
@@ -136,13 +137,19 @@ impl Free {
             || wish
                 .module
                 .as_ref()
-                .is_some_and(|module| of_module(module) >= self.per_module)
-            || wish
-                .client
-                .is_some_and(|client| self.has_its_share(client, wish.large));
+                .is_some_and(|module| of_module(module) >= self.per_module);
         if full {
             return false;
         }
+        let may = |client: &&ClientId| !self.has_its_share(**client, wish.large);
+        let charged = wish.waiting.with(|clients| match clients {
+            [] => Some(None),
+            clients => clients.iter().find(may).copied().map(Some),
+        });
+        let Some(charged) = charged else {
+            return false;
+        };
+        wish.client = charged;
         self.all -= 1;
         self.large -= usize::from(wish.large);
         self.prefetches -= usize::from(wish.prefetch);
@@ -234,13 +241,14 @@ impl Limits {
     pub async fn place(
         &self,
         module: Option<&ModulePath>,
-        client: Option<ClientId>,
+        waiting: WaitingClients,
         large: bool,
         priority: &Priority,
     ) -> Option<UpstreamSlot> {
         let wish = |prefetch| Wish {
             module: module.cloned(),
-            client,
+            waiting: waiting.clone(),
+            client: None,
             large,
             prefetch,
         };
@@ -254,14 +262,13 @@ impl Limits {
         self.wait(wish(false)).await
     }
 
-    async fn wait(&self, wish: Wish) -> Option<UpstreamSlot> {
-        let served = {
+    async fn wait(&self, mut wish: Wish) -> Option<UpstreamSlot> {
+        let waiting = wish.waiting.clone();
+        let mut served = {
             let mut state = self.state.lock();
-            if let Some(client) = wish.client {
-                state.free.asks(client);
-            }
+            waiting.with(|clients| clients.iter().for_each(|client| state.free.asks(*client)));
             // Those who wait could not have it: they are served as soon as they can.
-            if state.free.take(&wish) {
+            if state.free.take(&mut wish) {
                 let state = Arc::clone(&self.state);
                 return Some(UpstreamSlot { state, wish });
             }
@@ -273,7 +280,14 @@ impl Limits {
             queue.push_back(Waiter { wish, served });
             place
         };
-        served.await.ok()
+        loop {
+            tokio::select! {
+                biased;
+                place = &mut served => return place.ok(),
+                // Who has come to wait for it may have a share left.
+                () = waiting.joined() => serve(&self.state),
+            }
+        }
     }
 
     /// Something large begins to arrive.
@@ -350,18 +364,18 @@ mod tests {
         let awaited = Priority::default();
         let (hog, other) = (module("hog"), module("other"));
         let first = limits
-            .place(Some(&hog), None, false, &awaited)
+            .place(Some(&hog), nobody(), false, &awaited)
             .await
             .unwrap();
         let second = limits
-            .place(Some(&hog), None, false, &awaited)
+            .place(Some(&hog), nobody(), false, &awaited)
             .await
             .unwrap();
-        let waiting = limits.place(Some(&hog), None, false, &awaited);
+        let waiting = limits.place(Some(&hog), nobody(), false, &awaited);
         tokio::pin!(waiting);
         assert!((&mut waiting).now_or_never().is_none());
         let third = limits
-            .place(Some(&other), None, false, &awaited)
+            .place(Some(&other), nobody(), false, &awaited)
             .await
             .unwrap();
         assert_eq!(limits.in_use(), 3);
@@ -373,12 +387,20 @@ mod tests {
         assert!(state.free.modules.is_empty() && state.awaited.is_empty());
     }
 
+    fn nobody() -> WaitingClients {
+        WaitingClients::default()
+    }
+
+    fn client(number: u64) -> WaitingClients {
+        Some(ClientId::number(number)).into()
+    }
+
     /// Places that a client can take at once.
     fn taken_by(limits: &Limits, client: u64, large: bool) -> Vec<UpstreamSlot> {
         let awaited = Priority::default();
-        let client = Some(ClientId::number(client));
+        let client = super::tests::client(client);
         std::iter::from_fn(|| {
-            let place = limits.place(None, client, large, &awaited);
+            let place = limits.place(None, client.clone(), large, &awaited);
             place.now_or_never().flatten()
         })
         .collect()
@@ -397,7 +419,7 @@ mod tests {
         let all = taken_by(&limits, 1, false);
         assert_eq!(all.len(), 64);
         let awaited = Priority::default();
-        let of = |client| limits.place(None, Some(ClientId::number(client)), false, &awaited);
+        let of = |number| limits.place(None, client(number), false, &awaited);
         let (mut more, mut other) = (Box::pin(of(1)), Box::pin(of(2)));
         assert!((&mut more).now_or_never().is_none());
         assert!((&mut other).now_or_never().is_none());
@@ -425,7 +447,7 @@ mod tests {
         let awaited = Priority::default();
         assert!(
             limits
-                .place(None, None, false, &awaited)
+                .place(None, nobody(), false, &awaited)
                 .now_or_never()
                 .is_some()
         );
@@ -451,7 +473,7 @@ mod tests {
         let awaited = Priority::default();
         let mut hog = taken_by(&limits, 1, false);
         assert_eq!(hog.len(), 6);
-        let of = |client| limits.place(None, Some(ClientId::number(client)), false, &awaited);
+        let of = |number| limits.place(None, client(number), false, &awaited);
         let mut more = Box::pin(of(1));
         assert!((&mut more).now_or_never().is_none());
         let other = of(2).now_or_never().unwrap();
@@ -459,6 +481,37 @@ mod tests {
         assert!((&mut more).now_or_never().is_none());
         hog.pop();
         assert!((&mut more).now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn what_others_have_come_to_wait_for_takes_their_share() {
+        let limits = with_others(8);
+        let awaited = Priority::default();
+        let hog = taken_by(&limits, 1, false);
+        assert_eq!(hog.len(), 6);
+        let waiting = client(1);
+        let mut shared = Box::pin(limits.place(None, waiting.clone(), false, &awaited));
+        assert!((&mut shared).now_or_never().is_none());
+        waiting.join(ClientId::number(1));
+        assert!((&mut shared).now_or_never().is_none());
+        waiting.join(ClientId::number(2));
+        let place = (&mut shared).now_or_never().flatten().unwrap();
+        assert_eq!(place.wish.client, Some(ClientId::number(2)));
+        drop((place, hog));
+        // A prefetch that somebody has come to wait for is theirs.
+        let (prefetch, nobodys) = (Priority::prefetch(), nobody());
+        let all: Vec<_> = std::iter::repeat_with(|| limits.place(None, nobody(), false, &awaited))
+            .map_while(|place| place.now_or_never().flatten())
+            .collect();
+        assert_eq!(all.len(), 8);
+        let mut raised = Box::pin(limits.place(None, nobodys.clone(), false, &prefetch));
+        assert!((&mut raised).now_or_never().is_none());
+        prefetch.raise();
+        nobodys.join(ClientId::number(2));
+        assert!((&mut raised).now_or_never().is_none());
+        drop(all);
+        let place = raised.now_or_never().flatten().unwrap();
+        assert_eq!(place.wish.client, Some(ClientId::number(2)));
     }
 
     #[tokio::test]
@@ -470,14 +523,14 @@ mod tests {
         for n in 0..6 {
             zips.push(
                 limits
-                    .place(Some(&module(n)), None, true, &awaited)
+                    .place(Some(&module(n)), nobody(), true, &awaited)
                     .await
                     .unwrap(),
             );
         }
         let at_once = |n, large| {
             limits
-                .place(Some(&module(n)), None, large, &awaited)
+                .place(Some(&module(n)), nobody(), large, &awaited)
                 .now_or_never()
         };
         assert!(at_once(7, true).is_none());
@@ -492,18 +545,18 @@ mod tests {
         let awaited = Priority::default();
         let (first, second) = (Priority::prefetch(), Priority::prefetch());
         let third = Priority::prefetch();
-        let one = limits.place(None, None, false, &first).await.unwrap();
-        let two = limits.place(None, None, false, &first).await.unwrap();
+        let one = limits.place(None, nobody(), false, &first).await.unwrap();
+        let two = limits.place(None, nobody(), false, &first).await.unwrap();
         // Prefetches have had their half.
         let (mut later, mut last) = (
-            Box::pin(limits.place(None, None, false, &second)),
-            Box::pin(limits.place(None, None, false, &third)),
+            Box::pin(limits.place(None, nobody(), false, &second)),
+            Box::pin(limits.place(None, nobody(), false, &third)),
         );
         assert!((&mut later).now_or_never().is_none());
         assert!((&mut last).now_or_never().is_none());
-        let three = limits.place(None, None, false, &awaited).await.unwrap();
-        let four = limits.place(None, None, false, &awaited).await.unwrap();
-        let mut client = Box::pin(limits.place(None, None, false, &awaited));
+        let three = limits.place(None, nobody(), false, &awaited).await.unwrap();
+        let four = limits.place(None, nobody(), false, &awaited).await.unwrap();
+        let mut client = Box::pin(limits.place(None, nobody(), false, &awaited));
         assert!((&mut client).now_or_never().is_none());
         // Who is waited for comes next, although it came last; then a prefetch that was raised, then the others.
         drop(one);
@@ -522,14 +575,14 @@ mod tests {
     async fn who_does_not_wait_any_more_takes_nothing() {
         let limits = Limits::new(1);
         let awaited = Priority::default();
-        let place = limits.place(None, None, false, &awaited).await.unwrap();
-        let mut gone = Box::pin(limits.place(None, None, false, &awaited));
+        let place = limits.place(None, nobody(), false, &awaited).await.unwrap();
+        let mut gone = Box::pin(limits.place(None, nobody(), false, &awaited));
         assert!((&mut gone).now_or_never().is_none());
         drop(gone);
         drop(place);
         assert!(
             limits
-                .place(None, None, false, &awaited)
+                .place(None, nobody(), false, &awaited)
                 .now_or_never()
                 .is_some()
         );

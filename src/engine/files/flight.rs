@@ -100,7 +100,8 @@ impl Engine {
         place: FlightEntry<FlightKey<FileKey>, P>,
         flight: F,
     ) -> impl Future<Output = ()> + Send + use<F, P> {
-        let (engine, key, context) = (Arc::clone(self), key.clone(), context.forked());
+        let context = context.forked(place.waiting());
+        let (engine, key) = (Arc::clone(self), key.clone());
         async move {
             let flown = engine.flown(&key, &context, place, &flight);
             let look = || flight.look();

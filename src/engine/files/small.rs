@@ -53,7 +53,7 @@ impl Engine {
         context: &RequestContext,
     ) -> Option<FlightOutcome<Result<FetchedFile, EngineError>>> {
         self.small_flights
-            .join(&context.flight(key), &context.fetch.priority, |place| {
+            .join(&context.flight(key), &context.fetch, |place| {
                 let (fetched, receiver) = watch::channel(None);
                 let flight = SmallFlight { fetched };
                 (receiver, self.fly(key, context, place, flight))

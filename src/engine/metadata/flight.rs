@@ -34,10 +34,10 @@ impl Engine {
         since: Option<Timestamp>,
     ) -> Option<FlightOutcome<MetaOutcome>> {
         self.meta_flights
-            .join(&context.flight(key), &context.fetch.priority, |place| {
+            .join(&context.flight(key), &context.fetch, |place| {
                 let (sender, receiver) = watch::channel(None);
                 let (engine, key) = (Arc::clone(self), key.clone());
-                let context = context.forked();
+                let context = context.forked(place.waiting());
                 let (slow, watched, on, seen) = (
                     self.slow.clone(),
                     key.clone(),

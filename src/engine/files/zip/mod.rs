@@ -70,7 +70,7 @@ impl Engine {
         context: &RequestContext,
     ) -> Option<Arc<ZipFlight>> {
         self.zip_flights
-            .join(&context.flight(key), &context.fetch.priority, |place| {
+            .join(&context.flight(key), &context.fetch, |place| {
                 let verification = self.verifier.begin(key, context);
                 let followed = ZipFlight::new(verification.provisional());
                 let flight = FlyingZip {
