@@ -17,11 +17,11 @@ mod upstreams;
 pub use chain::{
     Chosen, NoteLevel, Ourselves, chain_remarks, choose_chain, memory_file, operators_chain,
 };
-pub use compose::{assemble, databases, judge};
+pub use compose::{assemble, databases};
 pub use direct::left;
 pub use routes::routes;
 pub use rules::policy;
 pub use serve::serve;
-pub use settings::{blocking_threads, log_format, patterns};
+pub use settings::{blocking_threads, log_format};
 pub use start_error::StartError;
 pub use upstreams::UpstreamMaker;

@@ -20,7 +20,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("lib",       ""),
     ("cli",       "kit breaker app config admin http jobs engine policy upstream vcs sumdb store protocol gomod telemetry clock"),
     ("app",       "kit breaker config admin http jobs engine policy upstream vcs sumdb store credentials proxies protocol gomod telemetry clock"),
-    ("config",    "gomod"),
+    ("config",    "upstream sumdb gomod"),
     ("http",      "kit breaker engine policy upstream sumdb store protocol gomod telemetry clock"),
     ("admin",     "kit engine protocol gomod clock"),
     ("jobs",      "kit breaker engine policy upstream sumdb store protocol gomod telemetry clock"),

@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::chain::operators_chain;
-use super::routes::{Routes, routes};
+use super::routes::Routes;
 use super::rules::rules;
 use super::settings;
 use super::start_error::StartError;
 use super::upstreams::UpstreamMaker;
 use crate::clock::SharedClock;
-use crate::config::{Config, ConfigErrors, Loaded};
+use crate::config::Config;
 use crate::engine::{Chain, Engine, Network, SumdbRoutes, SumdbState, Tokens, Verifier};
 use crate::store::{DataDir, TokenFile};
 use crate::sumdb::{Database, DatabaseSpec};
@@ -109,30 +108,8 @@ impl ChainSet {
     }
 }
 
-/// Everything that a configuration says and only other parts of the program can judge: all faults at once.
-pub fn judge(loaded: &Loaded) -> Result<(), ConfigErrors> {
-    let parts = [
-        operators_chain(loaded).err(),
-        databases(loaded).err(),
-        routes(loaded).err(),
-    ];
-    match parts.into_iter().flatten().reduce(ConfigErrors::and) {
-        Some(errors) => Err(errors),
-        None => Ok(()),
-    }
-}
-
 /// The checksum databases that the operator wants.
-pub fn databases(loaded: &Loaded) -> Result<Vec<DatabaseSpec>, ConfigErrors> {
-    let key = "sumdb.databases";
-    let mut specs: Vec<DatabaseSpec> = Vec::new();
-    for text in &loaded.config.sumdb.databases {
-        let spec = DatabaseSpec::parse(text)
-            .map_err(|error| loaded.refuse(key, format!("{error}, as in GOSUMDB")))?;
-        if specs.iter().any(|known| known.name() == spec.name()) {
-            return Err(loaded.refuse(key, format!("{} is named twice", spec.name())));
-        }
-        specs.push(spec);
-    }
-    Ok(specs)
+pub fn databases(config: &Config) -> Vec<DatabaseSpec> {
+    let databases = config.sumdb.databases.iter();
+    databases.map(|it| it.value.clone()).collect()
 }

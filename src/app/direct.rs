@@ -98,7 +98,7 @@ impl DirectParts {
             mirrors: folders.mirrors,
             max_mirrors: direct.mirrors,
             refs_ttl: direct.refs_ttl,
-            insecure: settings::patterns(&direct.insecure),
+            insecure: direct.insecure.clone(),
         };
         let rules = |name: &str| HostRules {
             name: name.to_owned(),
@@ -183,7 +183,7 @@ fn of_route(route: &Route, rules: HostRules, app: MakeApp<'_>) -> Result<HostRul
         }
     };
     Ok(HostRules {
-        name: format!("the route for {:?}", route.patterns),
+        name: format!("the route for \"{}\"", route.modules),
         private: rule(route).is_private(),
         route: true,
         ssh: route.ssh.then(|| Ssh {

@@ -3,9 +3,10 @@
 use std::sync::{Arc, OnceLock};
 
 use super::routes::rule;
-use crate::config::Config;
+use crate::config::{Config, RouteVia};
 use crate::credentials::Credentials;
-use crate::upstream::{ChainSpec, ClientSettings, Guarded, Pool, SourceSpec};
+use crate::gomod::Patterns;
+use crate::upstream::{ClientSettings, Guarded, Pool, SourceSpec};
 use crate::vcs::guard::{Guard, GuardedResolver, named_host};
 use crate::vcs::hosts::HostClient;
 use crate::vcs::reserved::Reserved;
@@ -157,17 +158,23 @@ fn named_hosts(config: &Config) -> Vec<String> {
         .filter(|route| rule(route).is_private());
     let patterns = of_routes
         .clone()
-        .map(|route| route.patterns.as_str())
-        .chain([config.modules.private.as_str()]);
+        .map(|route| &route.modules)
+        .chain([&config.modules.private])
+        .map(Patterns::to_string);
     let named = patterns.flat_map(|patterns| {
         let each = patterns.split(',').map(str::trim);
-        each.filter_map(named_host)
+        let named = each.filter_map(named_host).map(str::to_owned);
+        named.collect::<Vec<_>>()
     });
     let hosts = of_routes.filter_map(|route| {
         let host = route.host.as_deref()?;
-        Some(host.rsplit_once(':').map_or(host, |(host, _)| host))
+        Some(
+            host.rsplit_once(':')
+                .map_or(host, |(host, _)| host)
+                .to_owned(),
+        )
     });
-    named.chain(hosts).map(str::to_owned).collect()
+    named.chain(hosts).collect()
 }
 
 /// What public modules do not come from: repositories that private patterns and routes name, and the proxies of such
@@ -179,9 +186,13 @@ fn reserved(config: &Config) -> Reserved {
             .iter()
             .filter(|route| rule(route).is_private())
     };
-    let patterns = of_routes().map(|route| route.patterns.as_str());
-    let patterns: Vec<_> = patterns.chain([config.modules.private.as_str()]).collect();
-    let proxies = of_routes().filter_map(|route| ChainSpec::parse(&route.via).ok());
+    let patterns = of_routes().map(|route| &route.modules);
+    let patterns = patterns.chain([&config.modules.private]);
+    let patterns: Vec<_> = patterns.map(Patterns::to_string).collect();
+    let proxies = of_routes().filter_map(|route| match &route.via {
+        RouteVia::Chain(chain) => Some(&chain.value),
+        RouteVia::Refuse | RouteVia::Upstream => None,
+    });
     let hosts = proxies.flat_map(|chain| {
         let sources = chain.sources().iter();
         let hosts = sources.filter_map(|(source, _)| match source {

@@ -1,7 +1,6 @@
 //! The routes that the operator wants.
 
-use super::settings;
-use crate::config::{ConfigErrors, Loaded, Route};
+use crate::config::{Config, Route, RouteVia};
 use crate::policy::{RouteRule, Via};
 use crate::upstream::ChainSpec;
 
@@ -14,39 +13,25 @@ pub struct Routes {
 }
 
 /// The routes that the operator wants.
-pub fn routes(loaded: &Loaded) -> Result<Routes, ConfigErrors> {
-    let mut routes = Routes {
-        rules: Vec::new(),
-        chains: Vec::new(),
+pub fn routes(config: &Config) -> Routes {
+    let chain = |route: &Route| match &route.via {
+        RouteVia::Refuse | RouteVia::Upstream => None,
+        RouteVia::Chain(chain) => Some(chain.value.clone()),
     };
-    for route in &loaded.config.routes {
-        let rule = rule(route);
-        let chain = match rule.via {
-            Via::Refuse => None,
-            Via::Upstream if rule.is_private() => {
-                let why = "would tell the upstreams of all of private modules; give these a chain of their own";
-                return Err(route.refuse("via", why));
-            }
-            Via::Upstream => None,
-            Via::Own => {
-                let chain = ChainSpec::parse(&route.via);
-                Some(chain.map_err(|error| route.refuse("via", error.to_string()))?)
-            }
-        };
-        routes.rules.push(rule);
-        routes.chains.push(chain);
+    Routes {
+        rules: config.routes.iter().map(rule).collect(),
+        chains: config.routes.iter().map(chain).collect(),
     }
-    Ok(routes)
 }
 
 /// A route of the configuration, for the policy.
 pub fn rule(route: &Route) -> RouteRule {
     RouteRule {
-        modules: settings::patterns(&route.patterns),
-        via: match route.via.as_str() {
-            "refuse" => Via::Refuse,
-            "upstream" => Via::Upstream,
-            _ => Via::Own,
+        modules: route.modules.clone(),
+        via: match route.via {
+            RouteVia::Refuse => Via::Refuse,
+            RouteVia::Upstream => Via::Upstream,
+            RouteVia::Chain(_) => Via::Own,
         },
         private: route.private,
     }

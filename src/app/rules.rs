@@ -3,23 +3,22 @@
 use tokio::sync::watch;
 
 use super::routes::Routes;
-use super::settings::patterns;
 use super::upstreams::UpstreamMaker;
 use crate::config::{Config, OnUnavailable, OnUnknown};
-use crate::engine::{Chain, Freshness, Rules, VouchSettings};
+use crate::engine::{Chain, Freshness, Rules, VerifySettings};
 use crate::policy::{Policy, RouteRule, TrustedProxies};
 
 /// What the configuration says of modules.
 pub fn policy(config: &Config, routes: &[RouteRule]) -> Policy {
     Policy::new(
         routes.to_vec(),
-        patterns(&config.modules.private),
-        patterns(&config.sumdb.exclude),
+        config.modules.private.clone(),
+        config.sumdb.exclude.clone(),
     )
     .prefetching_private(config.prefetch.include_private)
 }
 
-/// Everything that a configuration says of modules and callers. Its `routes` have been judged; `maker` makes the sources, and
+/// Everything that a configuration says of modules and callers. `maker` makes the sources, and
 /// `public` tells the chain of public modules.
 pub fn rules(
     config: &Config,
@@ -38,7 +37,7 @@ pub fn rules(
             refused_ttl: config.freshness.refused_ttl,
             refresh_wait: config.freshness.refresh_wait,
         },
-        VouchSettings {
+        VerifySettings {
             serve_unverified: config.sumdb.on_unavailable == OnUnavailable::ServeUnverified,
             first_seen_unknown: config.sumdb.on_unknown == OnUnknown::FirstSeen,
             patience: config.sumdb.patience,

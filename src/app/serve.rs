@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use super::chain::{
     Chosen, Ourselves, chain_remarks, choose_chain, memory_file, operators_chain, remember_beside,
 };
-use super::compose::{Assembled, assemble, databases, judge};
+use super::compose::{Assembled, assemble, databases};
 use super::direct::left;
 use super::routes::{Routes, routes};
 use super::settings;
@@ -48,10 +48,9 @@ pub async fn serve(
     let others = signals::note_others().map_err(|error| StartError::Internal(error.to_string()))?;
     supervisor.background.minor("what notes signals", others);
     let descriptors = crate::http::raise_descriptor_limit();
-    judge(loaded)?;
-    let operators_chain = operators_chain(loaded)?;
-    let databases = databases(loaded)?;
-    let routes = routes(loaded)?;
+    let operators_chain = operators_chain(config);
+    let databases = databases(config);
+    let routes = routes(config);
     let store = &config.store;
     let data = DataDir::open(&store.data_dir, store.reserve, store.index_cache, &clock)?;
     warn_of_readers(config, &routes, &data);
@@ -81,7 +80,7 @@ pub async fn serve(
         chains,
         chain,
     } = assemble(config, databases, routes, maker, &data, &clock, &metrics).await?;
-    for text in chain_remarks(loaded) {
+    for text in chain_remarks(config) {
         tracing::warn!("{text}");
     }
     let ourselves = Ourselves::new(config, local);

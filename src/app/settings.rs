@@ -3,15 +3,9 @@
 use crate::breaker::BreakerSettings;
 use crate::config::{Config, LogFormat};
 use crate::engine::{PrefetchSettings, Settings};
-use crate::gomod::Patterns;
 use crate::telemetry::logs::Format;
 use crate::upstream;
 use crate::vcs;
-
-/// Patterns of a configuration, which has checked them.
-pub fn patterns(text: &str) -> Patterns {
-    Patterns::parse(text)
-}
 
 /// When somebody is left alone for a while.
 pub fn breaker(config: &Config) -> BreakerSettings {

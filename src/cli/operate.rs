@@ -189,10 +189,10 @@ async fn assembled(
 ) -> Result<Result<(AdminService, DataDir), ExitCode>, StartError> {
     let (env, clock) = (world.env, world.clock);
     let config = &loaded.config;
-    let databases = app::databases(loaded)?;
-    let routes = app::routes(loaded)?;
+    let databases = app::databases(&loaded.config);
+    let routes = app::routes(&loaded.config);
     let store = &config.store;
-    let chain = match app::operators_chain(loaded)? {
+    let chain = match app::operators_chain(&loaded.config) {
         Some(chain) => chain,
         None => {
             let ourselves = Ourselves::new(config, config.server.listen);

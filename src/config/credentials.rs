@@ -1,67 +1,40 @@
 //! `[[credentials]]`: what we show to hosts that ask who we are.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::collections::BTreeMap;
 
 use super::codec::{Checked, host_port, text};
 use super::files::{SecretFile, one_line};
-use super::origin::ValueSource;
-use super::raw::RawTable;
 use super::reader::Reader;
 use super::secret::Secret;
-use super::tables::{self, Array, Origin, Shown, Table, field, username};
+use super::tables::{Row, Table, Tables, table, username};
 
-/// The array of tables and its keys.
-pub(super) static ARRAY: Array = Array {
-    name: "credentials",
-    doc: &[
-        " Credentials for hosts that ask for them, a table per host. They are sent over https only. These",
-        " cannot be set in the environment, but the secrets can come from there.",
-    ],
-    fields: &[
-        field(
-            "host",
-            r#""git.example.com""#,
-            "The host, with its port if that is not the usual one.",
-        ),
-        field(
-            "path",
-            r#""/team""#,
-            "Only for addresses under this path, \"/team\" for instance.",
-        ),
-        field("username", r#""ci""#, "With a password: the user."),
-        field(
-            "password",
-            r#""…""#,
-            "The password; better kept elsewhere, with one of these two.",
-        ),
-        field(
-            "password_file",
-            r#""/etc/larder/git-password""#,
-            "A file that holds it.",
-        ),
-        field(
-            "password_env",
-            r#""GIT_PASSWORD""#,
-            "An environment variable that holds it.",
-        ),
-        field(
-            "bearer",
-            r#""…""#,
-            "Instead of user and password: a token (Authorization: Bearer).",
-        ),
-        field(
-            "bearer_file",
-            r#""/etc/larder/git-token""#,
-            "A file that holds it.",
-        ),
-        field(
-            "bearer_env",
-            r#""GIT_TOKEN""#,
-            "An environment variable that holds it.",
-        ),
-    ],
-};
+table! {
+    /// Credentials for hosts that ask for them, a table per host. They are sent over https only. These
+    /// cannot be set in the environment, but the secrets can come from there.
+    struct Keys = "credentials" {
+        /// The host, with its port if that is not the usual one.
+        host: String = "git.example.com" => text(host_port),
+            needed "it says which host the credentials are for";
+        /// Only for addresses under this path, "/team" for instance.
+        path: String = "/team" => prefix();
+        /// With a password: the user.
+        username: String = "ci" => username();
+    }
+    secrets {
+        /// The password; better kept elsewhere, with one of these two.
+        password = "…";
+        /// A file that holds it.
+        password_file = "/etc/larder/git-password";
+        /// An environment variable that holds it.
+        password_env = "GIT_PASSWORD";
+        /// Instead of user and password: a token (Authorization: Bearer).
+        bearer = "…";
+        /// A file that holds it.
+        bearer_file = "/etc/larder/git-token";
+        /// An environment variable that holds it.
+        bearer_env = "GIT_TOKEN";
+    }
+}
 
 /// The keys that hold a secret, or say where it is.
 const SECRETS: [&str; 6] = [
@@ -83,9 +56,7 @@ pub struct Credential {
     pub path: Option<String>,
     /// What to send.
     pub auth: Auth,
-    /// Where the table stands.
-    pub source: ValueSource,
-    origin: Origin,
+    pub(super) row: Row,
 }
 
 /// What to send to a host.
@@ -105,41 +76,17 @@ pub enum Auth {
 impl Credential {
     /// The file that the secret stands in, if it stands in one.
     pub fn secret_file(&self) -> Option<SecretFile> {
-        self.origin.file().map(SecretFile::new)
-    }
-
-    /// The table in TOML, with the secret masked if it stands in the file itself.
-    pub(super) fn show(&self, sources: bool) -> String {
-        let mut toml = Shown::new(&ARRAY, &self.source, sources);
-        toml.text("host", &self.host);
-        if let Some(path) = &self.path {
-            toml.text("path", path);
-        }
-        let secret = match &self.auth {
-            Auth::Basic { username, password } => {
-                toml.text("username", username);
-                password
-            }
-            Auth::Bearer(token) => token,
-        };
-        toml.secret(secret, &self.origin);
-        toml.finish()
+        self.row.secret_file()
     }
 }
 
-/// Reads every table; nothing if one is wrong, which the reader then knows. `used` gets the names of
-/// variables that hold secrets.
-pub(super) fn read(
-    file: &Path,
-    tables: Vec<RawTable>,
-    used: &mut BTreeSet<String>,
-    reader: &mut Reader<'_>,
-) -> Option<Vec<Credential>> {
+/// Reads every table; nothing if one is wrong, which the reader then knows.
+pub(super) fn read(tables: &mut Tables, reader: &mut Reader<'_>) -> Option<Vec<Credential>> {
     let mut seen = BTreeMap::new();
-    tables::read(&ARRAY, file, tables, used, reader, |table| {
+    tables.read(&ARRAY, reader, |table| {
         let credential = one(table)?;
         let place = (credential.host.clone(), credential.path.clone());
-        if let Some(first) = seen.insert(place, credential.source.clone()) {
+        if let Some(first) = seen.insert(place, credential.row.source.clone()) {
             table.tell(
                 "host",
                 format!("this host and path have credentials already ({first})"),
@@ -150,10 +97,11 @@ pub(super) fn read(
 }
 
 fn one(table: &mut Table<'_, '_>) -> Option<Credential> {
-    let why = "it says which host the credentials are for";
-    let host = table.required("host", &text(host_port), why);
-    let path = table.value("path", &prefix());
-    let user = table.value("username", &username());
+    let Keys {
+        host,
+        path,
+        username: user,
+    } = Keys::read(table);
     let secret = match table.written(&SECRETS).as_slice() {
         [name] => {
             let secret = table.secret(name, one_line);
@@ -182,7 +130,7 @@ fn one(table: &mut Table<'_, '_>) -> Option<Credential> {
             None
         }
     };
-    let (secret, origin) = secret?;
+    let secret = secret?;
     let auth = match user {
         Some(username) => Auth::Basic {
             username,
@@ -194,8 +142,7 @@ fn one(table: &mut Table<'_, '_>) -> Option<Credential> {
         host: host?,
         path: path.filter(|path| !path.is_empty()),
         auth,
-        source: table.source(),
-        origin,
+        row: table.row(),
     })
 }
 

@@ -9,6 +9,7 @@ use super::codec::{
     text,
 };
 use super::section::section;
+use crate::gomod::Patterns;
 
 section! {
     /// Modules straight from their git repositories: those that a chain has "direct" for, or a route
@@ -44,7 +45,7 @@ section! {
         git: PathBuf = "git" => program();
 
         /// Modules, written as GOINSECURE, whose hosts may be asked over plain http.
-        insecure: String = "" => patterns();
+        insecure: Patterns = "" => patterns();
     }
 }
 
@@ -129,7 +130,7 @@ mod tests {
         assert_eq!((direct.max_repository, direct.mirrors), (4 << 30, 20 << 30));
         assert_eq!((direct.per_host, direct.processes), (4, 16));
         assert_eq!(direct.git, PathBuf::from("git"));
-        assert_eq!(direct.insecure, "");
+        assert!(direct.insecure.is_empty());
     }
 
     #[test]

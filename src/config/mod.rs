@@ -42,17 +42,17 @@ mod sumdb;
 mod tables;
 mod upstream;
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::gomod::Patterns;
 use reader::Reader;
 use section::Section;
-use tables::Array;
+use tables::{Array, Tables};
 
 pub use access::Access;
 pub use admin::Admin;
 pub use breaker::Breaker;
+pub use codec::Written;
 pub use credentials::{Auth, Credential};
 pub use direct::Direct;
 pub use files::{NetrcFile, SecretFile, read_certificates};
@@ -65,7 +65,7 @@ pub use prefetch::Prefetch;
 pub use private::Private;
 pub use problem::{ConfigErrors, Problem, ProblemKind};
 pub use raw::Environment;
-pub use routes::{Route, RouteLogin};
+pub use routes::{Route, RouteLogin, RouteVia};
 pub use secret::Secret;
 pub use server::Server;
 pub use show::{print_default, show};
@@ -73,39 +73,78 @@ pub use store::Store;
 pub use sumdb::{OnUnavailable, OnUnknown, Sumdb};
 pub use upstream::Upstream;
 
-/// A configuration that has passed every check.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Config {
-    /// `[server]`
-    pub server: Server,
-    /// `[admin]`
-    pub admin: Admin,
-    /// `[store]`
-    pub store: Store,
-    /// `[upstream]`
-    pub upstream: Upstream,
-    /// `[[credentials]]`, in the order of the file.
-    pub credentials: Vec<Credential>,
-    /// `[[routes]]`, in the order of the file.
-    pub routes: Vec<Route>,
-    /// `[breaker]`
-    pub breaker: Breaker,
-    /// `[prefetch]`
-    pub prefetch: Prefetch,
-    /// `[direct]`
-    pub direct: Direct,
-    /// `[freshness]`
-    pub freshness: Freshness,
-    /// `[modules]`
-    pub modules: Modules,
-    /// `[private]`
-    pub private: Private,
-    /// `[access]`
-    pub access: Access,
-    /// `[sumdb]`
-    pub sumdb: Sumdb,
-    /// `[log]`
-    pub log: Log,
+/// Declares the whole: every section, and every array of tables in the module of its name, in the order of the default
+/// file.
+macro_rules! configuration {
+    (
+        $(#[doc = $about:literal])*
+        pub struct Config {
+            $($section:ident: $Section:ident,)*
+            $([[$array:ident]]: $Table:ident,)*
+        }
+    ) => {
+        $(#[doc = $about])*
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct Config {
+            $(pub $section: $Section,)*
+            $(pub $array: Vec<$Table>,)*
+        }
+
+        /// Every section.
+        fn sections() -> Vec<Section> {
+            vec![$($Section::section()),*]
+        }
+
+        /// Every array of tables.
+        fn arrays() -> Vec<&'static Array> {
+            vec![$(&$array::ARRAY),*]
+        }
+
+        /// What could be read, part by part.
+        struct Parts {
+            $($section: Option<$Section>,)*
+            $($array: Option<Vec<$Table>>,)*
+        }
+
+        impl Parts {
+            /// The layers are in the reader; arrays of tables come from the file only.
+            fn read(mut tables: Tables, reader: &mut Reader<'_>) -> Self {
+                Parts {
+                    $($array: $array::read(&mut tables, reader),)*
+                    $($section: $Section::read(reader),)*
+                }
+            }
+
+            /// The whole, if no part is missing.
+            fn complete(self) -> Option<Config> {
+                Some(Config {
+                    $($section: self.$section?,)*
+                    $($array: self.$array?,)*
+                })
+            }
+        }
+    };
+}
+
+configuration! {
+    /// A configuration that has passed every check.
+    pub struct Config {
+        server: Server,
+        admin: Admin,
+        store: Store,
+        upstream: Upstream,
+        breaker: Breaker,
+        prefetch: Prefetch,
+        direct: Direct,
+        freshness: Freshness,
+        modules: Modules,
+        private: Private,
+        access: Access,
+        sumdb: Sumdb,
+        log: Log,
+        [[credentials]]: Credential,
+        [[routes]]: Route,
+    }
 }
 
 /// A configuration and what there is to say about it.
@@ -123,8 +162,8 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// The errors for a value that only another part of the program can judge (the form of a chain,
-    /// say), in the same words as ours: `larder.toml:7: upstream.chain: <message>`.
+    /// The errors for a value that only another part of the program can judge, in the same words as ours:
+    /// `larder.toml:7: upstream.chain: <message>`.
     pub fn refuse(&self, key: &str, message: impl Into<String>) -> ConfigErrors {
         ConfigErrors::new(vec![Problem {
             source: self
@@ -137,30 +176,6 @@ impl Loaded {
             message: message.into(),
         }])
     }
-}
-
-/// Every section, in the order of the default file.
-fn sections() -> Vec<Section> {
-    vec![
-        Server::section(),
-        Admin::section(),
-        Store::section(),
-        Upstream::section(),
-        Breaker::section(),
-        Prefetch::section(),
-        Direct::section(),
-        Freshness::section(),
-        Modules::section(),
-        Private::section(),
-        Access::section(),
-        Sumdb::section(),
-        Log::section(),
-    ]
-}
-
-/// Every array of tables, in the order of the default file, which has them below the sections.
-fn arrays() -> [&'static Array; 2] {
-    [&credentials::ARRAY, &routes::ARRAY]
 }
 
 /// Reads the configuration: defaults, the file that `--config` or `LARDER_CONFIG` names (none else
@@ -177,83 +192,28 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Loaded, ConfigEr
         (None, Some(path)) if !path.trim().is_empty() => Some(PathBuf::from(path)),
         _ => None,
     };
-    let mut variables = BTreeSet::new();
-    let mut credentials = Some(Vec::new());
-    let mut routes = Some(Vec::new());
-    if let Some(path) = &path {
-        let mut tables =
-            file::read(path, &sections, &arrays(), &mut reader).map_err(ConfigErrors::new)?;
-        let mut of = |array: &Array| tables.remove(array.name).unwrap_or_default();
-        let tables = of(&credentials::ARRAY);
-        credentials = credentials::read(path, tables, &mut variables, &mut reader);
-        let tables = of(&routes::ARRAY);
-        routes = routes::read(path, tables, &mut variables, &mut reader);
-    }
+    let tables = match &path {
+        Some(path) => {
+            let found = file::read(path, &sections, &arrays(), &mut reader);
+            Tables::new(path, found.map_err(ConfigErrors::new)?)
+        }
+        None => Tables::default(),
+    };
     environment::read(&sections, &mut reader);
-    environment::warn_of_unknown(&sections, &variables, &mut reader);
+    environment::warn_of_unknown(&sections, &tables.variables(), &mut reader);
     overrides.read(&mut reader);
 
-    let server = Server::read(&mut reader);
-    let admin = Admin::read(&mut reader);
-    let store = Store::read(&mut reader);
-    let upstream = Upstream::read(&mut reader);
-    let breaker = Breaker::read(&mut reader);
-    let prefetch = Prefetch::read(&mut reader);
-    let direct = Direct::read(&mut reader);
-    let freshness = Freshness::read(&mut reader);
-    let modules = Modules::read(&mut reader);
-    let private = Private::read(&mut reader);
-    let access = Access::read(&mut reader);
-    let sumdb = Sumdb::read(&mut reader);
-    let log = Log::read(&mut reader);
-
-    if let (Some(server), Some(admin)) = (&server, &admin) {
+    let parts = Parts::read(tables, &mut reader);
+    if let (Some(server), Some(admin)) = (&parts.server, &parts.admin) {
         check_addresses(server, admin, &mut reader);
     }
-    if let Some(upstream) = &upstream {
+    if let Some(upstream) = &parts.upstream {
         check_client_certificate(upstream, &mut reader);
     }
-
-    doubt_patterns(
-        [
-            (
-                "modules.private",
-                modules.as_ref().map(|it| it.private.as_str()),
-            ),
-            (
-                "sumdb.exclude",
-                sumdb.as_ref().map(|it| it.exclude.as_str()),
-            ),
-            (
-                "direct.insecure",
-                direct.as_ref().map(|it| it.insecure.as_str()),
-            ),
-        ],
-        routes.as_deref().unwrap_or_default(),
-        &mut reader,
-    );
+    doubt_patterns(&parts, &mut reader);
 
     let problems = std::mem::take(&mut reader.problems);
-    let complete = || {
-        Some(Config {
-            server: server?,
-            admin: admin?,
-            store: store?,
-            upstream: upstream?,
-            credentials: credentials?,
-            routes: routes?,
-            breaker: breaker?,
-            prefetch: prefetch?,
-            direct: direct?,
-            freshness: freshness?,
-            modules: modules?,
-            private: private?,
-            access: access?,
-            sumdb: sumdb?,
-            log: log?,
-        })
-    };
-    match complete() {
+    match parts.complete() {
         Some(config) if problems.is_empty() => {
             let warnings = std::mem::take(&mut reader.warnings);
             Ok(Loaded {
@@ -280,21 +240,23 @@ fn check_addresses(server: &Server, admin: &Admin, reader: &mut Reader<'_>) {
 }
 
 /// Warns of patterns that can match and hardly do what they are meant to.
-fn doubt_patterns(keys: [(&str, Option<&str>); 3], routes: &[Route], reader: &mut Reader<'_>) {
-    let keys = keys.into_iter().filter_map(|(key, list)| {
-        let source = reader.source(key);
-        Some((source, key, list?))
-    });
-    let routes = routes.iter().map(|route| {
-        (
-            route.source.clone(),
-            "routes.match",
-            route.patterns.as_str(),
-        )
-    });
+fn doubt_patterns(parts: &Parts, reader: &mut Reader<'_>) {
+    let private = parts.modules.as_ref().map(|it| &it.private);
+    let exclude = parts.sumdb.as_ref().map(|it| &it.exclude);
+    let insecure = parts.direct.as_ref().map(|it| &it.insecure);
+    let keys = [
+        ("modules.private", private),
+        ("sumdb.exclude", exclude),
+        ("direct.insecure", insecure),
+    ];
+    let keys = keys
+        .into_iter()
+        .filter_map(|(key, list)| Some((reader.source(key), key, list?)));
+    let routes = parts.routes.iter().flatten();
+    let routes = routes.map(|route| (route.source().clone(), "routes.match", &route.modules));
     let mut warnings = Vec::new();
     for (source, key, list) in keys.chain(routes) {
-        for doubt in Patterns::doubts(list) {
+        for doubt in Patterns::doubts(&list.to_string()) {
             warnings.push(format!("{source}: {key}: {doubt}"));
         }
     }

@@ -1,134 +1,80 @@
-//! `[[routes]]`: which way modules come, by their names.
+//! `[[routes]]`: where modules come from, by their names.
 
-use std::collections::BTreeSet;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::codec::{
-    Checked, Codec, api_url, duration, flag, host_port, path, patterns, size, text,
+    Checked, Codec, Context, Raw, Written, api_url, flag, host_port, path, patterns, quote, text,
 };
 use super::direct;
 use super::files::{SecretFile, one_line};
 use super::origin::ValueSource;
-use super::problem::{ConfigErrors, Problem, ProblemKind};
-use super::raw::RawTable;
+use super::problem::ConfigErrors;
 use super::reader::Reader;
-use super::secret::{Secret, mask_user_info};
-use super::tables::{self, Array, Origin, Shown, Table, field, username};
+use super::secret::Secret;
+use super::tables::{Row, Table, Tables, table, username};
+use super::upstream::chain;
+use crate::gomod::Patterns;
+use crate::upstream::ChainSpec;
 
-/// The array of tables and its keys.
-pub(super) static ARRAY: Array = Array {
-    name: "routes",
-    doc: &[
-        " Ways of modules by their names, a table each; the first that matches a module counts. These",
-        " cannot be set in the environment, but the secrets can come from there.",
-    ],
-    fields: &[
-        field(
-            "match",
-            r#""git.example.com""#,
-            "The modules, written as GOPRIVATE.",
-        ),
-        field(
-            "via",
-            r#""direct""#,
-            "\"direct\": from their repositories; \"refuse\": not at all; \
-             \"upstream\": by upstream.chain; or a chain of their own, written as that.",
-        ),
-        field(
-            "private",
-            "true",
-            "Whether these modules are private: never asked of public upstreams or checksum \
-             databases, and not for everyone. Without it, those that come directly or by a chain \
-             of their own are.",
-        ),
-        field("insecure", "false", "Whether plain http is allowed."),
-        field(
-            "host",
-            r#""git.example.com""#,
-            "The credentials below are for this host only (with its port if that is not the usual \
-             one); without it, for the host that the modules' paths begin with.",
-        ),
-        field(
-            "username",
-            r#""ci""#,
-            "With a password: the user. A token may have one.",
-        ),
-        field(
-            "password",
-            r#""…""#,
-            "The password; better kept elsewhere, with one of these two.",
-        ),
-        field(
-            "password_file",
-            r#""/etc/larder/git-password""#,
-            "A file that holds it.",
-        ),
-        field(
-            "password_env",
-            r#""GIT_PASSWORD""#,
-            "An environment variable that holds it.",
-        ),
-        field(
-            "token",
-            r#""…""#,
-            "Instead of a password: a token, which needs no user.",
-        ),
-        field(
-            "token_file",
-            r#""/etc/larder/git-token""#,
-            "A file that holds it.",
-        ),
-        field(
-            "token_env",
-            r#""GIT_TOKEN""#,
-            "An environment variable that holds it.",
-        ),
-        field(
-            "github_app_id",
-            r#""12345""#,
-            "Instead of both: a GitHub app, whose tokens are asked for.",
-        ),
-        field(
-            "github_installation_id",
-            r#""12345678""#,
-            "Where it is installed.",
-        ),
-        field(
-            "github_key_file",
-            r#""/etc/larder/app.pem""#,
-            "A file that holds its private key (PEM).",
-        ),
-        field(
-            "github_key_env",
-            r#""GITHUB_KEY""#,
-            "An environment variable that holds it.",
-        ),
-        field(
-            "github_api",
-            r#""https://api.github.com""#,
-            "Where tokens are asked for.",
-        ),
-        field(
-            "ssh",
-            "true",
-            "Whether ssh may be used; without it, if there is a key.",
-        ),
-        field("ssh_key", r#""/etc/larder/ssh-key""#, "The private key."),
-        field(
-            "ssh_known_hosts",
-            r#""/etc/larder/known_hosts""#,
-            "The keys of hosts.",
-        ),
-        field("timeout", r#""5m""#, "Instead of direct.timeout."),
-        field(
-            "max_repository",
-            r#""4GiB""#,
-            "Instead of direct.max_repository.",
-        ),
-    ],
-};
+table! {
+    /// Routes of modules by their names, a table each; the first that matches a module counts. These
+    /// cannot be set in the environment, but the secrets can come from there.
+    struct Keys = "routes" {
+        /// The modules, written as GOPRIVATE.
+        modules as "match": Patterns = "git.example.com" => patterns().needed(),
+            needed "it says which modules go this way";
+        /// "direct": from their repositories; "refuse": not at all; "upstream": by upstream.chain; or a
+        /// chain of their own, written as that.
+        via: RouteVia = "direct" => Via,
+            needed "write \"direct\", \"refuse\", \"upstream\" or a chain";
+        /// Whether these modules are private: never asked of public upstreams or checksum databases, and
+        /// not for everyone. Without it, those that come directly or by a chain of their own are.
+        private: bool = true => flag();
+        /// Whether plain http is allowed.
+        insecure: bool = false => flag();
+        /// The credentials below are for this host only (with its port if that is not the usual one);
+        /// without it, for the host that the modules' paths begin with.
+        host: String = "git.example.com" => text(host_port);
+        /// With a password: the user. A token may have one.
+        username: String = "ci" => username();
+        /// Instead of password and token: a GitHub app, whose tokens are asked for.
+        github_app_id: String = "12345" => identifier();
+        /// Where it is installed.
+        github_installation_id: String = "12345678" => identifier();
+        /// Where tokens are asked for.
+        github_api: String = "https://api.github.com" => api_url();
+        /// Whether ssh may be used; without it, if there is a key.
+        ssh: bool = true => flag();
+        /// The private key.
+        ssh_key: PathBuf = "/etc/larder/ssh-key" => path().readable();
+        /// The keys of hosts.
+        ssh_known_hosts: PathBuf = "/etc/larder/known_hosts" => path().readable();
+        /// Instead of direct.timeout.
+        timeout: Duration = "5m" => direct::timeout();
+        /// Instead of direct.max_repository.
+        max_repository: u64 = "4GiB" => direct::room();
+    }
+    secrets {
+        /// The password; better kept elsewhere, with one of these two.
+        password = "…";
+        /// A file that holds it.
+        password_file = "/etc/larder/git-password";
+        /// An environment variable that holds it.
+        password_env = "GIT_PASSWORD";
+        /// Instead of a password: a token, which needs no user.
+        token = "…";
+        /// A file that holds it.
+        token_file = "/etc/larder/git-token";
+        /// An environment variable that holds it.
+        token_env = "GIT_TOKEN";
+        /// A file that holds the private key of the GitHub app (PEM).
+        github_key_file = "/etc/larder/app.pem";
+        /// An environment variable that holds it.
+        github_key_env = "GITHUB_KEY";
+    }
+}
 
 /// The keys of passwords and tokens.
 const SECRETS: [&str; 6] = [
@@ -152,20 +98,22 @@ const GITHUB: [&str; 5] = [
     "github_api",
 ];
 
+/// Words of `via`.
+const REFUSE: &str = "refuse";
+const UPSTREAM: &str = "upstream";
+
 /// Who tokens belong to if nobody says.
 const TOKEN_USER: &str = "x-access-token";
 
 /// Where the tokens of GitHub apps come from if nobody says.
 const GITHUB_API: &str = "https://api.github.com";
 
-/// A way of modules. The first of all routes that matches a module counts.
-#[derive(Clone, PartialEq, Eq)]
+/// A route of modules. The first of all that matches a module counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// `match`: the modules, as GOPRIVATE has them; not empty.
-    pub patterns: String,
-    /// `direct`, `refuse`, `upstream` (the default chain) or a chain; not empty, and judged by whoever
-    /// knows chains. May carry credentials.
-    pub via: String,
+    /// `match`: the modules; at least one pattern.
+    pub modules: Patterns,
+    pub via: RouteVia,
     /// Whether these modules are private, if that is said.
     pub private: Option<bool>,
     /// Whether plain http is allowed.
@@ -185,10 +133,28 @@ pub struct Route {
     pub timeout: Option<Duration>,
     /// Instead of `direct.max_repository`. Bytes.
     pub max_repository: Option<u64>,
-    /// Where the table stands.
-    pub source: ValueSource,
-    /// How the secret of `login` was given.
-    origin: Option<Origin>,
+    pub(super) row: Row,
+}
+
+/// Where a route leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RouteVia {
+    /// Nowhere.
+    Refuse,
+    /// `upstream.chain`.
+    Upstream,
+    /// A chain of its own.
+    Chain(Written<ChainSpec>),
+}
+
+impl fmt::Display for RouteVia {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RouteVia::Refuse => f.write_str(REFUSE),
+            RouteVia::Upstream => f.write_str(UPSTREAM),
+            RouteVia::Chain(chain) => chain.fmt(f),
+        }
+    }
 }
 
 /// Who we are to the host of a repository.
@@ -217,148 +183,58 @@ pub enum RouteLogin {
 impl Route {
     /// The file that the secret of `login` stands in, if it stands in one.
     pub fn secret_file(&self) -> Option<SecretFile> {
-        self.origin.as_ref()?.file().map(SecretFile::new)
+        self.row.secret_file()
     }
 
-    /// The errors for a value that only another part of the program can judge (the form of a chain,
-    /// say), in the same words as ours: `larder.toml:7: routes.via: <message>`.
+    /// Where the table stands.
+    pub fn source(&self) -> &ValueSource {
+        &self.row.source
+    }
+
+    /// The errors for a value that only another part of the program can judge, in the same words as ours:
+    /// `larder.toml:7: routes.github_app_id: <message>`.
     pub fn refuse(&self, field: &str, message: impl Into<String>) -> ConfigErrors {
-        ConfigErrors::new(vec![Problem {
-            source: self.source.clone(),
-            key: tables::key(&ARRAY, field),
-            cause: ProblemKind::BadValue,
-            message: message.into(),
-        }])
-    }
-
-    /// The table in TOML, with the secret masked if it stands in the file itself.
-    pub(super) fn show(&self, sources: bool) -> String {
-        let mut toml = Shown::new(&ARRAY, &self.source, sources);
-        toml.text("match", &self.patterns);
-        toml.text("via", &mask_user_info(&self.via));
-        if let Some(private) = self.private {
-            toml.line("private", &private.to_string());
-        }
-        if self.insecure {
-            toml.line("insecure", "true");
-        }
-        if let Some(host) = &self.host {
-            toml.text("host", host);
-        }
-        let secret = |toml: &mut Shown, secret: &Secret| {
-            if let Some(origin) = &self.origin {
-                toml.secret(secret, origin);
-            }
-        };
-        match &self.login {
-            Some(RouteLogin::Basic { username, password }) => {
-                toml.text("username", username);
-                secret(&mut toml, password);
-            }
-            Some(RouteLogin::GithubApp {
-                id,
-                installation,
-                key,
-                api,
-            }) => {
-                toml.text("github_app_id", id);
-                toml.text("github_installation_id", installation);
-                secret(&mut toml, key);
-                toml.text("github_api", api);
-            }
-            None => {}
-        }
-        if self.ssh != self.ssh_key.is_some() {
-            toml.line("ssh", &self.ssh.to_string());
-        }
-        for (name, file) in [
-            ("ssh_key", &self.ssh_key),
-            ("ssh_known_hosts", &self.ssh_known_hosts),
-        ] {
-            if let Some(file) = file {
-                toml.line(name, &path().write(file));
-            }
-        }
-        if let Some(timeout) = &self.timeout {
-            toml.line("timeout", &duration().write(timeout));
-        }
-        if let Some(most) = &self.max_repository {
-            toml.line("max_repository", &size().write(most));
-        }
-        toml.finish()
+        self.row.refuse(field, message)
     }
 }
 
-impl fmt::Debug for Route {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Route")
-            .field("patterns", &self.patterns)
-            // A chain may carry credentials.
-            .field("via", &mask_user_info(&self.via))
-            .field("private", &self.private)
-            .field("insecure", &self.insecure)
-            .field("host", &self.host)
-            .field("login", &self.login)
-            .field("ssh", &self.ssh)
-            .field("ssh_key", &self.ssh_key)
-            .field("ssh_known_hosts", &self.ssh_known_hosts)
-            .field("timeout", &self.timeout)
-            .field("max_repository", &self.max_repository)
-            .field("source", &self.source)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Reads every table; nothing if one is wrong, which the reader then knows. `used` gets the names of
-/// variables that hold secrets.
-pub(super) fn read(
-    file: &Path,
-    tables: Vec<RawTable>,
-    used: &mut BTreeSet<String>,
-    reader: &mut Reader<'_>,
-) -> Option<Vec<Route>> {
-    tables::read(&ARRAY, file, tables, used, reader, one)
+/// Reads every table; nothing if one is wrong, which the reader then knows.
+pub(super) fn read(tables: &mut Tables, reader: &mut Reader<'_>) -> Option<Vec<Route>> {
+    tables.read(&ARRAY, reader, one)
 }
 
 fn one(table: &mut Table<'_, '_>) -> Option<Route> {
-    let why = "it says which modules go this way";
-    let patterns = table.required("match", &patterns().needed(), why);
-    let why = "write \"direct\", \"refuse\", \"upstream\" or a chain";
-    let via = table.required("via", &via(), why);
-    let private = table.value("private", &flag());
-    let insecure = table.value("insecure", &flag()).unwrap_or_default();
-    let host = table.value("host", &text(host_port));
+    let keys = Keys::read(table);
+    if keys.private == Some(true) && keys.via == Some(RouteVia::Upstream) {
+        let message =
+            "would tell the upstreams of all of private modules; give these a chain of their own";
+        table.tell("via", message);
+    }
     let any = |names: &[&'static str]| !table.written(names).is_empty();
     if any(&["host"]) && !any(&SECRETS) && !any(&GITHUB) && !any(&["username", "ssh_key"]) {
         let message = "says who gets the credentials, and there are none; leave it out";
         table.tell("host", message);
     }
-    let (login, origin) = login(table).unzip();
-    let ssh_key = table.value("ssh_key", &path().readable());
-    let ssh_known_hosts = table.value("ssh_known_hosts", &path().readable());
-    let ssh = ssh(table);
-    let timeout = table.value("timeout", &direct::timeout());
-    let max_repository = table.value("max_repository", &direct::room());
+    let login = login(table, &keys);
+    let ssh = ssh(table, keys.ssh);
     Some(Route {
-        patterns: patterns?,
-        via: via?,
-        private,
-        insecure,
-        host,
+        modules: keys.modules?,
+        via: keys.via?,
+        private: keys.private,
+        insecure: keys.insecure.unwrap_or_default(),
+        host: keys.host,
         login,
         ssh,
-        ssh_key,
-        ssh_known_hosts,
-        timeout,
-        max_repository,
-        source: table.source(),
-        origin,
+        ssh_key: keys.ssh_key,
+        ssh_known_hosts: keys.ssh_known_hosts,
+        timeout: keys.timeout,
+        max_repository: keys.max_repository,
+        row: table.row(),
     })
 }
 
-/// Who we are, and how the secret was given; nothing if nobody says, or if that is wrong.
-fn login(table: &mut Table<'_, '_>) -> Option<(RouteLogin, Origin)> {
-    let user = table.value("username", &username());
+/// Who we are; nothing if nobody says, or if that is wrong.
+fn login(table: &mut Table<'_, '_>, keys: &Keys) -> Option<RouteLogin> {
     let has_user = table.has("username");
     let mut kinds = table.written(&SECRETS);
     // One of these stands for all: together they are one kind.
@@ -384,12 +260,15 @@ fn login(table: &mut Table<'_, '_>) -> Option<(RouteLogin, Origin)> {
         if has_user {
             table.tell("username", "does not go with a GitHub app; leave it out");
         }
-        return github_app(table);
+        return github_app(table, keys);
     }
     let secret = table.secret(name, one_line);
-    let username = match user {
-        Some(user) => user,
-        None if name.starts_with("token") => TOKEN_USER.into(),
+    let username = match &keys.username {
+        Some(user) => user.clone(),
+        None if name.starts_with("token") => {
+            table.default_is("username", TOKEN_USER);
+            TOKEN_USER.into()
+        }
         None => {
             if !table.failed() {
                 table.tell("username", "is missing; a password goes with a user");
@@ -397,25 +276,27 @@ fn login(table: &mut Table<'_, '_>) -> Option<(RouteLogin, Origin)> {
             return None;
         }
     };
-    let (password, origin) = secret?;
-    Some((RouteLogin::Basic { username, password }, origin))
+    let password = secret?;
+    Some(RouteLogin::Basic { username, password })
 }
 
-fn github_app(table: &mut Table<'_, '_>) -> Option<(RouteLogin, Origin)> {
-    let why = "a GitHub app is known by its number";
-    let id = table.required("github_app_id", &identifier(), why);
+fn github_app(table: &mut Table<'_, '_>, keys: &Keys) -> Option<RouteLogin> {
+    table.need("github_app_id", "a GitHub app is known by its number");
     let why = "it is the number at the end of the address of the installation's settings";
-    let installation = table.required("github_installation_id", &identifier(), why);
+    table.need("github_installation_id", why);
     let api = if table.has("github_api") {
-        table.value("github_api", &api_url())
+        keys.github_api.clone()
     } else {
+        table.default_is("github_api", GITHUB_API);
         Some(GITHUB_API.into())
     };
     let key = match table.written(&GITHUB_KEYS).as_slice() {
         [name] => table.secret(name, pem),
         [] => {
-            let message = "is missing; give the app's private key with it or with github_key_env";
-            table.tell(GITHUB_KEYS[0], message);
+            table.need(
+                GITHUB_KEYS[0],
+                "give the app's private key with it or with github_key_env",
+            );
             None
         }
         several => {
@@ -423,19 +304,16 @@ fn github_app(table: &mut Table<'_, '_>) -> Option<(RouteLogin, Origin)> {
             None
         }
     };
-    let (key, origin) = key?;
-    let app = RouteLogin::GithubApp {
-        id: id?,
-        installation: installation?,
-        key,
+    Some(RouteLogin::GithubApp {
+        key: key?,
+        id: keys.github_app_id.clone()?,
+        installation: keys.github_installation_id.clone()?,
         api: api?,
-    };
-    Some((app, origin))
+    })
 }
 
 /// Whether ssh may be used.
-fn ssh(table: &mut Table<'_, '_>) -> bool {
-    let ssh = table.value("ssh", &flag());
+fn ssh(table: &mut Table<'_, '_>, ssh: Option<bool>) -> bool {
     let has_key = table.has("ssh_key");
     match ssh {
         Some(false) => {
@@ -453,12 +331,27 @@ fn ssh(table: &mut Table<'_, '_>) -> bool {
     ssh.unwrap_or(has_key)
 }
 
-/// Where to. What a chain must look like is known where chains are asked.
-fn via() -> Checked {
-    text(|text| match text {
-        "" => Err("leads nowhere; write \"direct\", \"refuse\", \"upstream\" or a chain".into()),
-        text => Ok(text.into()),
-    })
+/// Where to: one of three words, or a chain.
+struct Via;
+
+impl Codec for Via {
+    type Value = RouteVia;
+
+    fn read(&self, raw: &Raw, context: Context<'_>) -> Result<RouteVia, String> {
+        match raw.as_text("a text in quotes")?.trim() {
+            "" => Err(format!(
+                "{} leads nowhere; write \"direct\", \"refuse\", \"upstream\" or a chain",
+                raw.quoted()
+            )),
+            REFUSE => Ok(RouteVia::Refuse),
+            UPSTREAM => Ok(RouteVia::Upstream),
+            _ => chain().read(raw, context).map(RouteVia::Chain),
+        }
+    }
+
+    fn write(&self, via: &RouteVia) -> String {
+        quote(&via.to_string())
+    }
 }
 
 /// What GitHub calls an app or an installation; it becomes an element of an address.
@@ -502,11 +395,18 @@ mod tests {
         super::super::codec::quote(&path.to_string_lossy())
     }
 
-    fn routes(config: &Config) -> Vec<(&str, &str)> {
+    fn routes(config: &Config) -> Vec<(String, String)> {
         let routes = config.routes.iter();
         routes
-            .map(|route| (route.patterns.as_str(), route.via.as_str()))
+            .map(|route| (route.modules.to_string(), route.via.to_string()))
             .collect()
+    }
+
+    fn by(chain: &str) -> RouteVia {
+        RouteVia::Chain(Written {
+            text: chain.into(),
+            value: ChainSpec::parse(chain).expect("a chain"),
+        })
     }
 
     #[test]
@@ -521,15 +421,16 @@ mod tests {
                 ("git.example.com/*,example.com/team", "direct"),
                 ("example.com", "https://proxy.example.com|direct")
             ]
+            .map(|(modules, via)| (modules.to_owned(), via.to_owned()))
         );
         let route = &loaded.config.routes[0];
-        let source = route.source.clone();
+        let source = route.source();
         assert!(source.to_string().ends_with("larder.toml:1"), "{source}");
         assert_eq!(
             *route,
             Route {
-                patterns: "git.example.com/*,example.com/team".into(),
-                via: "direct".into(),
+                modules: Patterns::parse("git.example.com/*,example.com/team"),
+                via: by("direct"),
                 private: None,
                 insecure: false,
                 host: None,
@@ -539,8 +440,7 @@ mod tests {
                 ssh_known_hosts: None,
                 timeout: None,
                 max_repository: None,
-                source,
-                origin: None,
+                row: route.row.clone(),
             }
         );
         assert_eq!(loaded.warnings, Vec::<String>::new());
@@ -567,7 +467,7 @@ mod tests {
             max_repository = "1GiB"
             [[routes]]
             match = "b.example.com"
-            via = "upstream"
+            via = "off"
             private = true
             ssh = true
             ssh_known_hosts = {known}
@@ -687,7 +587,7 @@ mod tests {
         );
         let plain = |mut routes: Vec<Route>| {
             for route in &mut routes {
-                route.source = ValueSource::Default;
+                route.row.source = ValueSource::Default;
             }
             routes
         };
@@ -710,7 +610,7 @@ mod tests {
         assert!(
             show(&loaded, false).ends_with(
                 "\n\n[[routes]]\nmatch = \"a.example.com\"\nvia = \"https://***@a.example.com\"\n\
-                 username = \"x-access-token\"\ntoken = \"***\"\ntimeout = \"60s\"\n"
+                 username = \"x-access-token\"\ntimeout = \"1m\"\ntoken = \"***\"\n"
             ),
             "{}",
             show(&loaded, false)
@@ -854,14 +754,30 @@ colour = "blue"
 
     #[test]
     fn another_part_of_the_program_may_refuse_a_route() {
-        let loaded = loaded("\n[[routes]]\nmatch = \"a.example.com\"\nvia = \"ftp://x.example\"\n");
+        let loaded = loaded("\n[[routes]]\nmatch = \"a.example.com\"\nvia = \"direct\"\n");
         let refused = loaded.config.routes[0]
-            .refuse("via", "is no chain")
+            .refuse("github_app_id", "is no app")
             .to_string();
         assert!(
-            refused.ends_with("larder.toml:2: routes.via: is no chain"),
+            refused.ends_with("larder.toml:2: routes.github_app_id: is no app"),
             "{refused}"
         );
+    }
+
+    #[test]
+    fn chains_are_judged_where_they_are_read() {
+        let text = errors(
+            "[[routes]]\nmatch = \"a.example.com\"\nvia = \"ftp://me:hunter2@x.example\"\n\
+             [[routes]]\nmatch = \"b.example.com\"\nvia = \"upstream\"\nprivate = true\n",
+        );
+        let expected = [
+            "larder.toml:3: routes.via: \"ftp://***@x.example\": only https, http and file URLs",
+            "larder.toml:4: routes.via: would tell the upstreams of all of private modules",
+        ];
+        for (line, expected) in text.lines().zip(expected) {
+            assert!(line.contains(expected), "{line}\n{expected}");
+        }
+        assert_eq!(text.lines().count(), expected.len(), "{text}");
     }
 
     #[test]

@@ -27,8 +27,8 @@ pub fn show(loaded: &Loaded, sources: bool) -> String {
     let credentials = loaded.config.credentials.iter();
     let routes = loaded.config.routes.iter();
     for table in credentials
-        .map(|credential| credential.show(sources))
-        .chain(routes.map(|route| route.show(sources)))
+        .map(|credential| credential.row.show(sources))
+        .chain(routes.map(|route| route.row.show(sources)))
     {
         text.push('\n');
         text.push_str(&table);
@@ -90,7 +90,7 @@ fn print_array(array: &Array, text: &mut String) {
     let _ = writeln!(text, "#[[{}]]", array.name);
     for field in array.fields {
         let mut line = format!("#{} = {}", field.name, field.example);
-        for doc in wrapped(field.doc, BESIDE) {
+        for doc in wrapped(&field.doc.concat(), BESIDE) {
             let _ = writeln!(text, "{line:<44} # {doc}");
             line = "#".into();
         }

@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-use super::codec::{Codec, Context, Raw, choice, duration, list, patterns, quote, text};
+use super::codec::{
+    Codec, Context, Raw, Written, choice, duration, grammar, list, patterns, quote, text,
+};
 use super::section::section;
+use crate::gomod::Patterns;
+use crate::sumdb::DatabaseSpec;
 
 /// What becomes of a module while its checksum database cannot be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,11 +34,11 @@ section! {
         /// which then is the only place asked; ["off"] for none. Without a URL a database is reached
         /// through the upstreams that serve it, else at https://name. The first one that knows a
         /// version decides. All of them are served to clients below /sumdb/.
-        databases: Vec<String> = ["sum.golang.org"] => databases(), twin "--sumdb" "LARDER_SUMDB";
+        databases: Vec<Written<DatabaseSpec>> = ["sum.golang.org"] => databases(), twin "--sumdb" "LARDER_SUMDB";
 
         /// Public modules that no database is asked about, written as GONOSUMDB. They are held to the
         /// checksum seen first, as private modules are.
-        exclude: String = "" => patterns();
+        exclude: Patterns = "" => patterns();
 
         /// While a database cannot be reached: "serve-unverified" serves new modules, marked
         /// "Larder-Verified: none", and verifies them later; "refuse" does not serve them.
@@ -67,7 +71,7 @@ section! {
 
 const OFF: &str = "off";
 
-/// A list of databases in which `off` stands for none. Whether each can be one is for whoever knows their syntax.
+/// A list of databases, none of them twice, in which `off` stands for none.
 #[derive(Debug)]
 struct Databases;
 
@@ -76,9 +80,9 @@ fn databases() -> Databases {
 }
 
 impl Codec for Databases {
-    type Value = Vec<String>;
+    type Value = Vec<Written<DatabaseSpec>>;
 
-    fn read(&self, raw: &Raw, context: Context<'_>) -> Result<Vec<String>, String> {
+    fn read(&self, raw: &Raw, context: Context<'_>) -> Result<Self::Value, String> {
         let one = text(|name| Ok(name.trim().into()));
         let separators = &[';', ',', '\n'];
         let mut names = match raw {
@@ -87,11 +91,23 @@ impl Codec for Databases {
             _ => list(one, separators).read(raw, context)?,
         };
         names.retain(|name| name != OFF);
-        Ok(names)
+        let spec = grammar(|text| {
+            DatabaseSpec::parse(text).map_err(|error| format!("{error}, as in GOSUMDB"))
+        });
+        let mut databases: Self::Value = Vec::new();
+        for name in names {
+            let read = spec.read(&Raw::Word(name), context)?;
+            let name = read.value.name();
+            if databases.iter().any(|known| known.value.name() == name) {
+                return Err(format!("{name} is named twice"));
+            }
+            databases.push(read);
+        }
+        Ok(databases)
     }
 
-    fn write(&self, value: &Vec<String>) -> String {
-        let names: Vec<String> = value.iter().map(|name| quote(name)).collect();
+    fn write(&self, value: &Self::Value) -> String {
+        let names: Vec<String> = value.iter().map(|it| quote(&it.text)).collect();
         if names.is_empty() {
             format!("[{}]", quote(OFF))
         } else {
@@ -105,13 +121,21 @@ mod tests {
     use super::super::codec::testing::*;
     use super::*;
 
+    /// The key of the example in `sumdb/note`'s documentation.
+    const OTHER: &str = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+
+    fn names(read: Result<Vec<Written<DatabaseSpec>>, String>) -> Result<Vec<String>, String> {
+        Ok(read?.into_iter().map(|it| it.text).collect())
+    }
+
     #[test]
     fn one_or_several_or_none() {
+        let read = |toml| names(from_toml(&databases(), toml));
         for toml in ["[]", "[\"off\"]", "\"off\"", "\"\"", "[\"off\", \"off\"]"] {
-            assert_eq!(from_toml(&databases(), toml), Ok(vec![]), "{toml}");
+            assert_eq!(read(toml), Ok(vec![]), "{toml}");
         }
         for word in ["off", "off;off", "off\noff", ""] {
-            assert_eq!(from_word(&databases(), word), Ok(vec![]), "{word}");
+            assert_eq!(names(from_word(&databases(), word)), Ok(vec![]), "{word}");
         }
         let one = Ok(vec!["sum.golang.org".to_owned()]);
         for toml in [
@@ -119,10 +143,26 @@ mod tests {
             "[\"sum.golang.org\"]",
             "[\"off\", \"sum.golang.org\"]",
         ] {
-            assert_eq!(from_toml(&databases(), toml), one);
+            assert_eq!(read(toml), one);
         }
-        let two = Ok(vec!["a+b+c/d= https://x:1/y".to_owned(), "e".to_owned()]);
-        assert_eq!(from_word(&databases(), "a+b+c/d= https://x:1/y;e"), two);
+        let two = format!("sum.golang.org; {OTHER} https://x.example:1/y");
+        let written = vec![
+            "sum.golang.org".to_owned(),
+            format!("{OTHER} https://x.example:1/y"),
+        ];
+        assert_eq!(names(from_word(&databases(), &two)), Ok(written));
+        for (wrong, why) in [
+            (
+                "sum.example.com",
+                "the key of \"sum.example.com\" is not known; write it as name+hash+key, as in GOSUMDB",
+            ),
+            (
+                "sum.golang.org;sum.golang.org",
+                "sum.golang.org is named twice",
+            ),
+        ] {
+            assert_eq!(names(from_word(&databases(), wrong)), Err(why.to_owned()));
+        }
         assert_eq!(databases().write(&vec![]), "[\"off\"]");
     }
 }

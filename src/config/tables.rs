@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::codec::{Checked, Codec, Raw, path, quote, text};
-use super::files::in_file;
+use super::files::{SecretFile, in_file};
 use super::origin::ValueSource;
-use super::problem::{Problem, ProblemKind};
+use super::problem::{ConfigErrors, Problem, ProblemKind};
 use super::raw::{RawField, RawTable};
 use super::reader::Reader;
-use super::secret::Secret;
+use super::secret::{Secret, mask_user_info};
 use super::suggest::nearest;
 
 /// An array of tables: `[[credentials]]`.
@@ -28,53 +28,157 @@ pub(super) struct Field {
     pub name: &'static str,
     /// A value as somebody might write it, as TOML.
     pub example: &'static str,
-    /// Documentation.
-    pub doc: &'static str,
+    /// Documentation, in pieces.
+    pub doc: &'static [&'static str],
 }
 
-/// Declares a key of a table.
-pub(super) const fn field(name: &'static str, example: &'static str, doc: &'static str) -> Field {
-    Field { name, example, doc }
+/// Declares an array of tables, `ARRAY`, and a struct of the values that a table has.
+///
+/// Every key reads `name: Type = example => codec;`, the example being TOML; `name as "key"` where the key is no
+/// identifier, and `, needed "why"` where it must be there. Its doc comment is the documentation in the default file.
+/// Keys of `secrets` have no codec: each is the secret itself, or with `_file` or `_env` where it is, and
+/// [`Table::secret`] reads the one that counts.
+macro_rules! table {
+    (
+        $(#[doc = $about:literal])*
+        struct $Name:ident = $array:literal {
+            $(
+                $(#[doc = $doc:literal])*
+                $field:ident $(as $key:literal)? : $Type:ty = $example:literal => $codec:expr
+                    $(, needed $why:literal)? ;
+            )*
+        }
+        secrets {
+            $($(#[doc = $about_secret:literal])* $secret:ident = $secret_example:literal ;)*
+        }
+    ) => {
+        /// The array of tables and its keys.
+        pub(super) static ARRAY: $crate::config::tables::Array = $crate::config::tables::Array {
+            name: $array,
+            doc: &[$($about),*],
+            fields: &[
+                $($crate::config::tables::Field {
+                    name: $crate::config::tables::key_name!($field $($key)?),
+                    example: stringify!($example),
+                    doc: &[$($doc),*],
+                },)*
+                $($crate::config::tables::Field {
+                    name: stringify!($secret),
+                    example: stringify!($secret_example),
+                    doc: &[$($about_secret),*],
+                },)*
+            ],
+        };
+
+        $(#[doc = $about])*
+        struct $Name {
+            $($field: Option<$Type>,)*
+        }
+
+        impl $Name {
+            /// The values of a table; nothing for those that are not there, or wrong, which the reader then knows.
+            fn read(table: &mut $crate::config::tables::Table<'_, '_>) -> Self {
+                $(
+                    let name = $crate::config::tables::key_name!($field $($key)?);
+                    $(table.need(name, $why);)?
+                    let $field = table.value(name, &$codec);
+                )*
+                Self { $($field),* }
+            }
+        }
+    };
 }
 
-/// How a secret was given, to show that and not the secret.
+/// The name of a key of a table.
+macro_rules! key_name {
+    ($field:ident) => {
+        stringify!($field)
+    };
+    ($field:ident $key:literal) => {
+        $key
+    };
+}
+
+pub(super) use {key_name, table};
+
+/// A table that was read: where it stands, and what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Origin {
-    /// The key: `password_file`.
-    pub field: &'static str,
-    /// What it says, unless that is the secret itself.
-    place: Option<String>,
-}
-
-impl Origin {
+pub(super) struct Row {
+    array: &'static str,
+    pub source: ValueSource,
+    /// Key and value in TOML, without secrets.
+    shown: Vec<(&'static str, String)>,
     /// The file that the secret stands in, if it stands in one.
-    pub(super) fn file(&self) -> Option<&Path> {
-        let place = self.place.as_deref()?;
-        self.field.ends_with("_file").then(|| Path::new(place))
+    secret_file: Option<PathBuf>,
+}
+
+impl Row {
+    pub(super) fn secret_file(&self) -> Option<SecretFile> {
+        self.secret_file.as_deref().map(SecretFile::new)
+    }
+
+    /// The table in TOML, with its source as a comment if `sources` is set.
+    pub(super) fn show(&self, sources: bool) -> String {
+        let mut toml = format!("[[{}]]", self.array);
+        if sources {
+            let _ = write!(toml, "   # {}", self.source);
+        }
+        toml.push('\n');
+        for (name, value) in &self.shown {
+            let _ = writeln!(toml, "{name} = {value}");
+        }
+        toml
+    }
+
+    /// The error for a value that only another part of the program can judge, in the same words as ours:
+    /// `larder.toml:7: routes.github_app_id: <message>`.
+    pub(super) fn refuse(&self, field: &str, message: impl Into<String>) -> ConfigErrors {
+        ConfigErrors::new(vec![Problem {
+            source: self.source.clone(),
+            key: key(self.array, field),
+            cause: ProblemKind::BadValue,
+            message: message.into(),
+        }])
     }
 }
 
-/// Reads every table with `one`; nothing if one is wrong, which the reader then knows. `used` gets
-/// the names of variables that hold secrets.
-pub(super) fn read<T>(
-    array: &'static Array,
-    file: &Path,
-    tables: Vec<RawTable>,
-    used: &mut BTreeSet<String>,
-    reader: &mut Reader<'_>,
-    mut one: impl FnMut(&mut Table<'_, '_>) -> Option<T>,
-) -> Option<Vec<T>> {
-    let mut all = Some(Vec::new());
-    for raw in tables {
-        used.extend(mentioned(&raw));
-        let mut table = Table::new(array, file, raw, &mut *reader);
-        let value = one(&mut table).filter(|_| !table.failed());
-        all = all.zip(value).map(|(mut all, value)| {
-            all.push(value);
-            all
-        });
+/// The tables of a file, by the name of their array.
+#[derive(Default)]
+pub(super) struct Tables {
+    file: PathBuf,
+    by_array: BTreeMap<&'static str, Vec<RawTable>>,
+}
+
+impl Tables {
+    pub(super) fn new(file: &Path, by_array: BTreeMap<&'static str, Vec<RawTable>>) -> Self {
+        let file = file.to_owned();
+        Self { file, by_array }
     }
-    all
+
+    /// The variables that tables name for their secrets.
+    pub(super) fn variables(&self) -> BTreeSet<String> {
+        let tables = self.by_array.values().flatten();
+        tables.flat_map(mentioned).collect()
+    }
+
+    /// Reads every table of an array with `one`; nothing if one is wrong, which the reader then knows.
+    pub(super) fn read<T>(
+        &mut self,
+        array: &'static Array,
+        reader: &mut Reader<'_>,
+        mut one: impl FnMut(&mut Table<'_, '_>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let mut all = Some(Vec::new());
+        for raw in self.by_array.remove(array.name).unwrap_or_default() {
+            let mut table = Table::new(array, &self.file, raw, &mut *reader);
+            let value = one(&mut table).filter(|_| !table.failed());
+            all = all.zip(value).map(|(mut all, value)| {
+                all.push(value);
+                all
+            });
+        }
+        all
+    }
 }
 
 /// Variables that a table names, be the rest of it right or wrong.
@@ -97,6 +201,10 @@ pub(super) struct Table<'t, 'a> {
     line: usize,
     fields: BTreeMap<String, RawField>,
     reader: &'t mut Reader<'a>,
+    /// What was read, in TOML.
+    shown: Vec<(&'static str, String)>,
+    /// The file of the secret that was read.
+    secret_file: Option<PathBuf>,
     /// How many problems there were before this table.
     before: usize,
 }
@@ -116,6 +224,8 @@ impl<'t, 'a> Table<'t, 'a> {
             fields: BTreeMap::new(),
             before: reader.problems.len(),
             reader,
+            shown: Vec::new(),
+            secret_file: None,
         };
         let names = || array.fields.iter().map(|field| field.name);
         for field in raw.fields {
@@ -135,9 +245,22 @@ impl<'t, 'a> Table<'t, 'a> {
         table
     }
 
-    /// Where the table stands.
-    pub(super) fn source(&self) -> ValueSource {
-        self.source_at(self.line)
+    /// What was read, to be kept with the values. The keys are in the order in which they are declared.
+    pub(super) fn row(&mut self) -> Row {
+        let mut shown = std::mem::take(&mut self.shown);
+        let order = |name: &str| self.array.fields.iter().position(|it| it.name == name);
+        shown.sort_by_key(|(name, _)| order(name));
+        Row {
+            array: self.array.name,
+            source: self.source_at(self.line),
+            shown,
+            secret_file: self.secret_file.take(),
+        }
+    }
+
+    /// A value that nobody wrote and that counts.
+    pub(super) fn default_is(&mut self, name: &'static str, value: &str) {
+        self.shown.push((name, quote(value)));
     }
 
     /// Whether a fault of this table was told.
@@ -169,26 +292,24 @@ impl<'t, 'a> Table<'t, 'a> {
         names.filter(|name| self.has(name)).collect()
     }
 
-    /// The value of a key that must be there; `why` is the end of a sentence about that.
-    pub(super) fn required<C: Codec>(
-        &mut self,
-        name: &str,
-        codec: &C,
-        why: &str,
-    ) -> Option<C::Value> {
+    /// Tells if a key is not there; `why` is the end of a sentence about that.
+    pub(super) fn need(&mut self, name: &str, why: &str) {
         if !self.has(name) {
             self.tell(name, format!("is missing; {why}"));
         }
-        self.value(name, codec)
     }
 
     /// The value of a key; nothing if it is not there, or wrong.
-    pub(super) fn value<C: Codec>(&mut self, name: &str, codec: &C) -> Option<C::Value> {
+    pub(super) fn value<C: Codec>(&mut self, name: &'static str, codec: &C) -> Option<C::Value> {
         let field = self.fields.get(name)?;
         let line = field.line;
         let source = self.source_at(line);
         match codec.read(&field.raw, self.reader.context(&source)) {
-            Ok(value) => Some(value),
+            Ok(value) => {
+                let toml = mask_user_info(&codec.show(&field.raw, &value));
+                self.shown.push((name, toml));
+                Some(value)
+            }
             Err(message) => {
                 self.tell_at(line, name, ProblemKind::BadValue, message);
                 None
@@ -196,36 +317,39 @@ impl<'t, 'a> Table<'t, 'a> {
         }
     }
 
-    /// The secret of a key and how it was given: a text, or by `_file` or `_env` the name of a file
-    /// or variable. Messages never quote it. `check` gives the end of the sentence "the secret …".
+    /// The secret of a key: a text, or by `_file` or `_env` the name of a file or variable. Messages never quote it. `check` gives the end of the sentence "the secret …".
     pub(super) fn secret(
         &mut self,
         name: &'static str,
         check: fn(&str) -> Result<(), &'static str>,
-    ) -> Option<(Secret, Origin)> {
+    ) -> Option<Secret> {
         let found = if name.ends_with("_file") {
             let path = self.value(name, &path())?;
-            let place = path.to_string_lossy().into_owned();
-            in_file(&path).map(|secret| (secret, Some(place)))
+            let found = in_file(&path);
+            self.secret_file = Some(path);
+            found
         } else if name.ends_with("_env") {
             let variable = self.value(name, &text(|name| Ok(name.into())))?;
             match self.reader.env.get(&variable) {
-                Some(secret) if !secret.is_empty() => Ok((secret.clone(), Some(variable))),
+                Some(secret) if !secret.is_empty() => Ok(secret.clone()),
                 _ => Err(format!(
                     "the environment variable {variable:?} is not set, or empty"
                 )),
             }
         } else {
             match &self.fields.get(name)?.raw {
-                Raw::Text(secret) if !secret.is_empty() => Ok((secret.clone(), None)),
+                Raw::Text(secret) if !secret.is_empty() => {
+                    let masked = Secret::new("").to_string();
+                    self.shown.push((name, quote(&masked)));
+                    Ok(secret.clone())
+                }
                 Raw::Text(_) => Err("is empty".into()),
                 _ => Err("is not a text in quotes".into()),
             }
         };
-        let checked = found.and_then(|(secret, place)| {
+        let checked = found.and_then(|secret| {
             check(&secret).map_err(|reason| format!("the secret {reason}"))?;
-            let origin = Origin { field: name, place };
-            Ok((Secret::new(secret), origin))
+            Ok(Secret::new(secret))
         });
         match checked {
             Ok(secret) => Some(secret),
@@ -253,7 +377,7 @@ impl<'t, 'a> Table<'t, 'a> {
     ) {
         self.reader.problems.push(Problem {
             source: self.source_at(line),
-            key: key(self.array, field),
+            key: key(self.array.name, field),
             cause,
             message: message.into(),
         });
@@ -261,11 +385,11 @@ impl<'t, 'a> Table<'t, 'a> {
 }
 
 /// `credentials.host`, or the table as a whole if the field is empty.
-pub(super) fn key(array: &Array, field: &str) -> String {
+fn key(array: &str, field: &str) -> String {
     if field.is_empty() {
-        array.name.into()
+        array.into()
     } else {
-        format!("{}.{field}", array.name)
+        format!("{array}.{field}")
     }
 }
 
@@ -278,43 +402,4 @@ pub(super) fn username() -> Checked {
         }
         name => Ok(name.into()),
     })
-}
-
-/// A table in TOML, as it is shown.
-#[derive(Debug)]
-pub(super) struct Shown(String);
-
-impl Shown {
-    /// The head of the table, with its source as a comment if `sources` is set.
-    pub(super) fn new(array: &Array, source: &ValueSource, sources: bool) -> Self {
-        let mut toml = format!("[[{}]]", array.name);
-        if sources {
-            let _ = write!(toml, "   # {source}");
-        }
-        toml.push('\n');
-        Self(toml)
-    }
-
-    /// A key and its value in TOML.
-    pub(super) fn line(&mut self, name: &str, toml: &str) {
-        let _ = writeln!(self.0, "{name} = {toml}");
-    }
-
-    /// A key and a text.
-    pub(super) fn text(&mut self, name: &str, value: &str) {
-        self.line(name, &quote(value));
-    }
-
-    /// How a secret was given: masked if it stands in the file itself.
-    pub(super) fn secret(&mut self, secret: &Secret, origin: &Origin) {
-        match &origin.place {
-            Some(place) => self.text(origin.field, place),
-            None => self.text(origin.field, &secret.to_string()),
-        }
-    }
-
-    /// The whole table.
-    pub(super) fn finish(self) -> String {
-        self.0
-    }
 }

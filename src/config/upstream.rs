@@ -4,13 +4,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::codec::{
-    Codec, Context, Raw, count, duration, flag, home, list, optional, path, readable, text,
+    Codec, Context, Grammar, Raw, Written, count, duration, flag, grammar, home, list, optional,
+    path, readable,
 };
 use super::files::NetrcFile;
 use super::origin::ValueSource;
 use super::raw::Environment;
 use super::reader::Reader;
 use super::section::section;
+use crate::upstream::ChainSpec;
 
 section! {
     /// Where modules come from, and how patiently they are asked for. HTTPS_PROXY, HTTP_PROXY,
@@ -19,7 +21,7 @@ section! {
         /// Other module proxies, written as GOPROXY: "https://proxy.example.com,direct". After a comma
         /// the next one is asked if this one says 404 or 410, after "|" at any failure. Empty: what
         /// the Go toolchain of this machine is set to, as found at the first start and remembered.
-        chain: Option<String> = "" => optional(text(chain)), twin "--upstream" "LARDER_UPSTREAM";
+        chain: Option<Written<ChainSpec>> = "" => optional(chain()), twin "--upstream" "LARDER_UPSTREAM";
 
         /// How long connecting may take.
         connect_timeout: Duration = "5s" => timeout();
@@ -77,12 +79,9 @@ fn timeout() -> impl Codec<Value = Duration> {
     duration().between(Duration::from_millis(1), Duration::from_mins(10))
 }
 
-/// That there is something. What a chain must look like is known where chains are asked.
-fn chain(text: &str) -> Result<String, String> {
-    if text.split([',', '|']).all(|entry| entry.trim().is_empty()) {
-        return Err("has no entry; write \"off\" for none".into());
-    }
-    Ok(text.into())
+/// A chain, written as GOPROXY.
+pub(super) fn chain() -> Grammar<ChainSpec> {
+    grammar(|text| ChainSpec::parse(text).map_err(|error| error.to_string()))
 }
 
 /// A netrc file that may be missing only if nobody named it.
@@ -128,10 +127,11 @@ impl Codec for Netrc {
 
 #[cfg(test)]
 mod tests {
+    use super::super::codec::testing::*;
     use super::*;
 
     #[test]
-    fn chains_are_looked_at_roughly() {
+    fn chains_are_judged() {
         for fine in [
             "direct",
             "off",
@@ -141,9 +141,10 @@ mod tests {
             " https://a.example , direct ",
             "file:///srv/modules",
         ] {
-            assert_eq!(chain(fine), Ok(fine.into()));
+            let read = from_word(&chain(), fine).expect(fine);
+            assert_eq!(read.text, fine.trim());
         }
-        assert!(chain(",").is_err_and(|e| e.contains("has no entry")));
+        assert!(from_word(&chain(), ",").is_err_and(|e| e.contains("names no source")));
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub use refresh::Refresher;
 pub use relay::{Relayed, SumdbTarget};
 pub use reverify::Reverified;
 use rules::CurrentRules;
-pub use rules::{Freshness, Rules, VouchSettings};
+pub use rules::{Freshness, Rules, VerifySettings};
 pub use tokens::{BadTokenName, MOST_TOKENS, TokenError, TokenName, Tokens};
 pub use validity::{RulesGeneration, Validities, Validity};
 pub use verifier::{FileVerification, ProvisionalVerdict, Refusal, Said, Verifier};

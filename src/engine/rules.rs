@@ -39,7 +39,7 @@ pub struct Rules {
     /// How long what changes is believed.
     pub freshness: Freshness,
     /// What to do where a checksum database does not help.
-    pub verification: VouchSettings,
+    pub verification: VerifySettings,
     /// The sources of modules, with the credentials for them.
     pub chains: Chains,
     /// Given when they are put in force.
@@ -63,7 +63,7 @@ pub struct Freshness {
 
 /// What to do where a database does not help.
 #[derive(Clone, Copy, Debug)]
-pub struct VouchSettings {
+pub struct VerifySettings {
     /// Serve what no database can be asked about; else refuse it.
     pub serve_unverified: bool,
     /// Hold what the databases do not know to the checksum seen first; else refuse it.
@@ -79,7 +79,7 @@ impl Rules {
         access: Access,
         trusted_proxies: TrustedProxies,
         freshness: Freshness,
-        verification: VouchSettings,
+        verification: VerifySettings,
         chains: Chains,
     ) -> Self {
         Rules {
@@ -174,7 +174,7 @@ impl Rules {
 
     /// With no private module, for whoever reaches the port.
     pub(crate) fn for_tests(policy: Policy, freshness: Freshness, chains: Chains) -> Self {
-        let verification = VouchSettings {
+        let verification = VerifySettings {
             serve_unverified: true,
             first_seen_unknown: true,
             patience: Duration::from_secs(15),

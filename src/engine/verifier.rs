@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use super::context::RequestContext;
 use super::databases::{database_error, noted};
 use super::error::{Cause, EngineError, KnownSum};
-use super::rules::VouchSettings;
+use super::rules::VerifySettings;
 use crate::clock::SharedClock;
 use crate::gomod::{H1, ModulePath, Version};
 use crate::kit::{FetchContext, Priority};
@@ -172,7 +172,7 @@ impl Verifier {
     }
 
     /// Until when a file waits for a look-up that begins now, in a flight that began then.
-    fn waits_until(&self, since: Instant, settings: &VouchSettings) -> Instant {
+    fn waits_until(&self, since: Instant, settings: &VerifySettings) -> Instant {
         let now = Instant::now();
         let whole = settings.patience;
         let in_vain = *self.in_vain.lock();

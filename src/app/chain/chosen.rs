@@ -50,7 +50,10 @@ impl Chosen {
             as_toolchain: false,
             memory: Memory {
                 found: None,
-                told: upstream.chain.clone().map(|chain| Told { chain, by }),
+                told: upstream.chain.as_ref().map(|chain| Told {
+                    chain: chain.text.clone(),
+                    by,
+                }),
             },
             chain,
         }

@@ -11,7 +11,7 @@ mod ourselves;
 use url::Url;
 
 use crate::clock::Timestamp;
-use crate::config::{ConfigErrors, Environment, Loaded};
+use crate::config::{Config, Environment, RouteVia};
 use crate::store::SideFile;
 use crate::upstream::{ChainSpec, SettingOrigin, Toolchain};
 use chosen::Note;
@@ -26,25 +26,23 @@ pub fn memory_file(store: &crate::config::Store) -> SideFile {
 }
 
 /// The chain that the operator wrote, if they did.
-pub fn operators_chain(loaded: &Loaded) -> Result<Option<ChainSpec>, ConfigErrors> {
-    let Some(text) = &loaded.config.upstream.chain else {
-        return Ok(None);
-    };
-    ChainSpec::parse(text)
-        .map(Some)
-        .map_err(|error| loaded.refuse("upstream.chain", error.to_string()))
+pub fn operators_chain(config: &Config) -> Option<ChainSpec> {
+    let chain = config.upstream.chain.as_ref()?;
+    Some(chain.value.clone())
 }
 
 /// What is odd about the chains of a configuration and no error, a sentence each.
-pub fn chain_remarks(loaded: &Loaded) -> Vec<String> {
-    let upstream = &loaded.config.upstream;
-    let main = upstream.chain.as_deref();
+pub fn chain_remarks(config: &Config) -> Vec<String> {
+    let upstream = &config.upstream;
+    let main = upstream.chain.iter();
     let main = main.map(|chain| (&upstream.chain_source, "upstream.chain", chain));
-    let routes = loaded.config.routes.iter();
-    let routes = routes.map(|route| (&route.source, "routes.via", route.via.as_str()));
+    let routes = config.routes.iter().filter_map(|route| match &route.via {
+        RouteVia::Chain(chain) => Some((route.source(), "routes.via", chain)),
+        RouteVia::Refuse | RouteVia::Upstream => None,
+    });
     let mut remarks = Vec::new();
-    for (source, key, text) in main.into_iter().chain(routes) {
-        let odd = ChainSpec::oddities(text).into_iter();
+    for (source, key, chain) in main.chain(routes) {
+        let odd = ChainSpec::oddities(&chain.text).into_iter();
         remarks.extend(odd.map(|text| format!("{source}: {key}: {text}")));
     }
     remarks

@@ -9,7 +9,6 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{exit, runtime};
-use crate::app;
 use crate::clock::SharedClock;
 use crate::config::{Environment, Overrides, load};
 use crate::gomod::ModulePath;
@@ -74,7 +73,6 @@ pub fn run(command: &DoctorCommand, env: &Environment, clock: &SharedClock) -> E
         folder: folder.path(),
     };
     let report = async {
-        app::judge(&loaded)?;
         match &command.module {
             Some(asked) => module::explain(&world, &asked.module, asked.version.as_deref()).await,
             None => server::report(&world).await,

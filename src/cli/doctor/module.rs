@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::world::DoctorContext;
 use crate::app::{self, UpstreamMaker};
 use crate::clock::SharedClock;
+use crate::config::RouteVia;
 use crate::engine::{Chain, FetchRequest};
 use crate::gomod::ModulePath;
 use crate::kit::FetchContext;
@@ -29,7 +30,7 @@ pub async fn explain(
     let chosen = world.chain().await?.chain;
     let maker = &world.maker()?;
     let config = &loaded.config;
-    let routes = app::routes(loaded)?;
+    let routes = app::routes(&loaded.config);
     let (_sender, public) = tokio::sync::watch::channel(None);
     let own = maker.chains(&routes, public);
     let policy = app::policy(config, &routes.rules);
@@ -56,7 +57,14 @@ pub async fn explain(
         Some(pattern) => {
             format!("held to the checksum first seen ({pattern:?} keeps it from databases)")
         }
-        None => format!("by {}", config.sumdb.databases.join(", ")),
+        None => format!(
+            "by {}",
+            app::databases(config)
+                .iter()
+                .map(|spec| spec.name())
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
     };
     say!("  verified        {verified}");
     let direct = maker.direct();
@@ -75,11 +83,11 @@ pub async fn explain(
             say!(
                 "  route           {} ({}): {}",
                 number + 1,
-                route.patterns,
+                route.modules,
                 route.via
             );
-            match route.via.as_str() {
-                "direct" => {
+            match &route.via {
+                RouteVia::Chain(chain) if chain.value == ChainSpec::direct() => {
                     Ok(by_git(maker, world.clock, &direct.of_route(number), module, wanted).await)
                 }
                 _ => Ok(by_chain(&own.route(number), module, wanted).await),

@@ -30,9 +30,13 @@ pub async fn report(world: &DoctorContext<'_>) -> Result<bool, app::StartError> 
         loaded, env, clock, ..
     } = *world;
     let config = &loaded.config;
-    let routes = app::routes(loaded)?;
+    let routes = app::routes(&loaded.config);
     say!("larder {}", env!("CARGO_PKG_VERSION"));
-    for warning in loaded.warnings.iter().chain(&app::chain_remarks(loaded)) {
+    for warning in loaded
+        .warnings
+        .iter()
+        .chain(&app::chain_remarks(&loaded.config))
+    {
         say!("  warning: {warning}");
     }
     say!("\nServer");
@@ -43,14 +47,10 @@ pub async fn report(world: &DoctorContext<'_>) -> Result<bool, app::StartError> 
     say!("  listens on      {}", config.server.listen);
     let mut healthy = data_dir(loaded, clock);
     running(loaded).await;
-    say!(
-        "  private         {}",
-        if config.modules.private.is_empty() {
-            "nothing"
-        } else {
-            &config.modules.private
-        }
-    );
+    match &config.modules.private {
+        none if none.is_empty() => say!("  private         nothing"),
+        private => say!("  private         {private}"),
+    }
 
     if !routes.rules.is_empty() {
         say!("  routes          {}", routes.rules.len());
@@ -261,7 +261,7 @@ async fn databases(
     chain: &ChainSpec,
 ) -> Result<bool, app::StartError> {
     say!("\nChecksum databases");
-    let specs = app::databases(loaded)?;
+    let specs = app::databases(&loaded.config);
     if specs.is_empty() {
         say!("  none: modules are held to the checksum first seen");
     }
@@ -324,7 +324,7 @@ fn clients(loaded: &Loaded, toolchain: &Toolchain) -> Result<(), app::StartError
     say!("\nClients");
     say!("  go env -w GOPROXY={url}");
     say!("  or, to go around larder for what it does not have: go env -w GOPROXY={url},direct");
-    let rules = app::routes(loaded)?.rules;
+    let rules = app::routes(&loaded.config).rules;
     let policy = app::policy(config, &rules);
     if policy.has_private() {
         let patterns = policy.private_text();

@@ -22,7 +22,7 @@ impl DoctorContext<'_> {
     /// The chain that a start with these settings would use.
     pub async fn chain(&self) -> Result<Chosen, app::StartError> {
         let config = &self.loaded.config;
-        Ok(match app::operators_chain(self.loaded)? {
+        Ok(match app::operators_chain(&self.loaded.config) {
             Some(chain) => Chosen::by_operator(chain, &config.upstream),
             None => {
                 let ourselves = Ourselves::new(config, config.server.listen);

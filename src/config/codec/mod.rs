@@ -3,6 +3,7 @@
 
 mod address;
 mod duration;
+mod grammar;
 mod list;
 mod network;
 mod path;
@@ -16,6 +17,8 @@ pub(super) use super::raw::{Environment, Raw, quote};
 
 pub(super) use address::{api_url, base_path, host_port, listen, public_url};
 pub(super) use duration::duration;
+pub use grammar::Written;
+pub(super) use grammar::{Grammar, grammar};
 pub(super) use list::list;
 pub(super) use network::network;
 pub(super) use path::{home, path, readable};

@@ -26,9 +26,9 @@ impl PatternList {
 }
 
 impl Codec for PatternList {
-    type Value = String;
+    type Value = Patterns;
 
-    fn read(&self, raw: &Raw, _: Context<'_>) -> Result<String, String> {
+    fn read(&self, raw: &Raw, _: Context<'_>) -> Result<Patterns, String> {
         let text = raw.as_text("a text in quotes")?.trim();
         let is_none = text.split(',').all(|it| matches!(it.trim(), "" | "none"));
         if self.needed && is_none {
@@ -43,9 +43,9 @@ impl Codec for PatternList {
         let faults = Patterns::faults(text);
         if faults.is_empty() {
             return Ok(if is_none {
-                String::new()
+                Patterns::default()
             } else {
-                Patterns::tidy(text)
+                Patterns::parse(&Patterns::tidy(text))
             });
         }
         let mut message = String::new();
@@ -60,8 +60,8 @@ impl Codec for PatternList {
         Err(mask_user_info(&message))
     }
 
-    fn write(&self, value: &String) -> String {
-        quote(value)
+    fn write(&self, value: &Patterns) -> String {
+        quote(&value.to_string())
     }
 }
 
@@ -80,7 +80,7 @@ mod tests {
                 "a.example.com,b.example.com/x",
             ),
         ] {
-            assert_eq!(from_word(&patterns(), word), Ok(expected.into()));
+            assert_eq!(from_word(&patterns(), word), Ok(Patterns::parse(expected)));
         }
         assert_eq!(
             from_word(&patterns(), "https://git.example.com/*,b["),

@@ -325,7 +325,7 @@ struct Setup {
     private: Chain,
     settings: Settings,
     freshness: Freshness,
-    vouch: VouchSettings,
+    vouch: VerifySettings,
     database: Option<Arc<FakeDatabase>>,
     clock: Arc<TestClock>,
     catalog: Arc<dyn Catalog>,
@@ -363,7 +363,7 @@ impl Setup {
                 refused_ttl: Duration::from_secs(10),
                 refresh_wait: Duration::from_secs(1),
             },
-            vouch: VouchSettings {
+            vouch: VerifySettings {
                 serve_unverified: true,
                 first_seen_unknown: true,
                 patience: Duration::from_secs(15),
