@@ -1,6 +1,8 @@
 //! Other rules are put in force while clients ask: each of them is answered by those that its request was made under.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+
+use tokio::task::JoinHandle;
 
 use super::*;
 use crate::policy::{RouteRule, Via};
@@ -64,43 +66,45 @@ async fn nobody_is_answered_by_two_rules() {
     let world = World::of(&a);
     // The first ones are those of `World`: the same as the first of `all`.
     let stop = Arc::new(AtomicBool::new(false));
+    let seen: Arc<[AtomicUsize; 3]> = Arc::default();
     let clients: Vec<_> = (0..CLIENTS)
         .map(|_| {
             let (engine, stop) = (Arc::clone(&world.engine), Arc::clone(&stop));
-            let expected = expected.clone();
+            let (expected, seen) = (expected.clone(), Arc::clone(&seen));
             tokio::spawn(async move {
-                let mut seen = [0_usize; 3];
                 while !stop.load(Ordering::SeqCst) {
                     let module = key(LIST).module().clone();
                     let context = engine.background(&module, FetchContext::default());
                     let which = context.generation().number() as usize % expected.len();
                     assert_eq!(told(&engine, &context).await, expected[which], "{which}");
-                    seen[which] += 1;
+                    seen[which].fetch_add(1, Ordering::SeqCst);
                     tokio::task::yield_now().await;
                 }
-                seen
             })
         })
         .collect();
     for swap in 1..=SWAPS {
         // Time passes between two changes of the configuration.
         world.clock.passed.fetch_add(2, Ordering::SeqCst);
-        world.engine.swap_rules(all[swap % all.len()].clone());
+        let which = swap % all.len();
+        let before = seen[which].load(Ordering::SeqCst);
+        world.engine.swap_rules(all[which].clone());
         // Whoever asks from here on is answered by these, the cached answers of the ones before notwithstanding.
         let module = key(LIST).module().clone();
         let context = world.engine.background(&module, FetchContext::default());
-        let which = swap % all.len();
         assert_eq!(context.generation().number() as usize % all.len(), which);
         assert_eq!(told(&world.engine, &context).await, expected[which]);
-    }
-    stop.store(true, Ordering::SeqCst);
-    let mut seen = [0; 3];
-    for client in clients {
-        for (all, of_one) in seen.iter_mut().zip(client.await.unwrap()) {
-            *all += of_one;
+        // And some client is, before the next change.
+        while seen[which].load(Ordering::SeqCst) == before
+            && !clients.iter().all(JoinHandle::is_finished)
+        {
+            tokio::task::yield_now().await;
         }
     }
-    assert!(seen.iter().all(|times| *times > 0), "{seen:?}");
+    stop.store(true, Ordering::SeqCst);
+    for client in clients {
+        client.await.unwrap();
+    }
 }
 
 #[tokio::test(start_paused = true)]
