@@ -7,7 +7,7 @@
 //!   type.
 //! * [`config`]: what an operator writes; layers default < file < environment < command line.
 //! * [`admin`]: what an operator does, typed in and out, to a running server or without one.
-//! * [`http`]: the face: connections, routes, bodies, and the one place where an error becomes a status.
+//! * [`http`]: the server: connections, routes, bodies, and the one place where an error becomes a status.
 //! * [`jobs`]: work in the background.
 //! * [`engine`]: the product: look up → fresh? → flight → fetch → verify → publish.
 //! * [`policy`]: what may be asked of whom.
@@ -43,25 +43,25 @@
 //!    checks it, waits for the checksum database's word, releases the last part, publishes: file first, fact last.
 //! 6. `http/body.rs`: sends a kept file, or follows a growing one, all but its last part until it is released.
 
-pub mod admin;
-pub mod app;
-pub mod breaker;
+mod admin;
+mod app;
+mod breaker;
 pub mod cli;
 pub mod clock;
-pub mod coding;
+mod coding;
 pub mod config;
 pub mod credentials;
 pub mod engine;
-pub mod flights;
+mod flights;
 pub mod gomod;
-pub mod http;
-pub mod jobs;
-pub mod kit;
-pub mod policy;
+mod http;
+mod jobs;
+mod kit;
+mod policy;
 pub mod protocol;
-pub mod proxies;
+mod proxies;
 pub mod store;
 pub mod sumdb;
-pub mod telemetry;
+mod telemetry;
 pub mod upstream;
 pub mod vcs;

@@ -15,21 +15,18 @@ mod sumdb;
 mod time;
 mod token;
 
-pub use error::{AdminError, ErrorKind};
+pub use error::AdminError;
 pub use first_seen::{ChangedVersion, FirstSeenAccept, FirstSeenList, FirstSeenRemove, HeldFile};
 pub use index::{
     DumpedFact, FlawedFile, IndexDump, IndexRebuild, IndexVerify, LeftOutFile, RebuiltIndex,
     VerifiedIndex,
 };
 pub use module_version::ModuleVersion;
-pub use operation::{
-    BEHIND, Event, EventOf, EventSink, Listed, Never, Operation, OperationProgress, perform,
-};
+pub use operation::{BEHIND, Event, EventOf, Listed, Never, Operation, OperationProgress, perform};
 pub use service::AdminService;
-pub use socket::{AskError, PendingReply, SocketServer, ask, is_served, listen};
+pub use socket::{SocketServer, ask, is_served, listen};
 pub use sumdb::{
-    AcknowledgedDatabase, AlarmState, DatabaseState, DatabaseStates, DoubtfulFile, RecordVerdict,
+    AcknowledgedDatabase, DatabaseState, DatabaseStates, DoubtfulFile, RecordVerdict,
     SumdbAcknowledge, SumdbStatus, SumdbVerify, VerifiedFiles,
 };
-pub use time::Time;
-pub use token::{MadeToken, RevokedToken, TokenInfo, TokenList, TokenNew, TokenRevoke, TokenTable};
+pub use token::{MadeToken, RevokedToken, TokenList, TokenNew, TokenRevoke, TokenTable};

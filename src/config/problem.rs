@@ -65,13 +65,6 @@ impl ConfigErrors {
         Self { problems }
     }
 
-    /// These and others.
-    pub fn and(self, others: Self) -> Self {
-        let mut problems = self.problems;
-        problems.extend(others.problems);
-        Self::new(problems)
-    }
-
     /// The problems one by one, those of the file first and in its order.
     pub fn problems(&self) -> &[Problem] {
         &self.problems

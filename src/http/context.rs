@@ -14,7 +14,7 @@ use super::response_meta::RequestId;
 use super::via;
 use crate::engine::{RequestContext, Rules};
 use crate::gomod::ModulePath;
-use crate::kit::{ClientId, FetchContext, TraceParent};
+use crate::kit::{ClientId, FetchContext, TraceId};
 use crate::policy::{Access, Caller, Decision, Standing};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -69,7 +69,7 @@ impl AppState {
                 client: from.map(|(address, name)| ClientId::new(address, name)),
                 via: via::hops(headers),
                 request_id: id.map(|id| Arc::clone(&id.0)),
-                trace: trace.and_then(TraceParent::parse),
+                trace_id: trace.and_then(TraceId::parse),
                 no_cache: has_word(headers, &CACHE_CONTROL, "no-cache"),
                 ..FetchContext::default()
             },

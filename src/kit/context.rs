@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::client::{ClientId, WaitingClients};
 use super::priority::Priority;
-use super::trace::TraceParent;
+use super::trace::TraceId;
 
 /// What whoever fetches is told of the request. The default is work in the background that nothing hurries.
 #[derive(Clone, Debug, Default)]
@@ -23,7 +23,7 @@ pub struct FetchContext {
     /// The id of the request, for the log.
     pub request_id: Option<Arc<str>>,
     /// The trace that the request belongs to, for the log.
-    pub trace: Option<TraceParent>,
+    pub trace_id: Option<TraceId>,
     /// Whether anybody waits for it.
     pub priority: Priority,
     /// When whoever waits must have an answer, if that is not counted from when the work is begun.

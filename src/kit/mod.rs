@@ -7,6 +7,6 @@ pub mod tasks;
 mod trace;
 
 pub use client::{ClientId, WaitingClients, machine};
-pub use context::{CurrentSource, FetchContext};
+pub use context::FetchContext;
 pub use priority::Priority;
-pub use trace::TraceParent;
+pub use trace::TraceId;

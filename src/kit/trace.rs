@@ -3,18 +3,11 @@
 
 use std::fmt;
 
-/// A `traceparent`: which trace, and which span of it the request was made in.
+/// The id of a trace; not zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TraceParent {
-    /// Not zero.
-    trace: u128,
-    /// Not zero.
-    parent: u64,
-    /// Whoever made the request records the trace.
-    sampled: bool,
-}
+pub struct TraceId(u128);
 
-impl TraceParent {
+impl TraceId {
     /// Reads the header. Of a version that is not known yet, what version 00 has is read; what is malformed counts as not
     /// sent, as section 3.2.2.3 of the specification wants it.
     pub fn parse(header: &str) -> Option<Self> {
@@ -22,33 +15,19 @@ impl TraceParent {
         let version = hex(parts.next()?, 2)?;
         let trace = hex(parts.next()?, 32)?;
         let parent = hex(parts.next()?, 16)?;
-        let flags = hex(parts.next()?, 2)?;
+        hex(parts.next()?, 2)?;
         let known = version == 0;
         if version == 0xff || (known && parts.next().is_some()) || trace == 0 || parent == 0 {
             return None;
         }
-        Some(TraceParent {
-            trace,
-            parent: u64::try_from(parent).ok()?,
-            sampled: flags & 1 == 1,
-        })
-    }
-
-    /// Whether whoever made the request records the trace.
-    pub fn is_sampled(&self) -> bool {
-        self.sampled
-    }
-
-    /// The span in which the request was made.
-    pub fn parent(&self) -> u64 {
-        self.parent
+        Some(TraceId(trace))
     }
 }
 
-/// The id of the trace, as the header has it.
-impl fmt::Display for TraceParent {
+/// As the header has it.
+impl fmt::Display for TraceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.trace)
+        write!(f, "{:032x}", self.0)
     }
 }
 
@@ -66,13 +45,10 @@ mod tests {
     #[test]
     fn what_the_specification_calls_valid_is_read() {
         let trace = "0af7651916cd43dd8448eb211c80319c";
-        let read = TraceParent::parse(&format!("00-{trace}-b7ad6b7169203331-01")).unwrap();
+        let read = TraceId::parse(&format!("00-{trace}-b7ad6b7169203331-01")).unwrap();
         assert_eq!(read.to_string(), trace);
-        assert_eq!(read.parent(), 0xb7ad_6b71_6920_3331);
-        assert!(read.is_sampled());
-        let not = TraceParent::parse(&format!("00-{trace}-b7ad6b7169203331-00")).unwrap();
-        assert!(!not.is_sampled());
-        assert!(TraceParent::parse(&format!("cc-{trace}-b7ad6b7169203331-01-more")).is_some());
+        assert!(TraceId::parse(&format!("00-{trace}-b7ad6b7169203331-00")).is_some());
+        assert!(TraceId::parse(&format!("cc-{trace}-b7ad6b7169203331-01-more")).is_some());
         for bad in [
             String::new(),
             format!("ff-{trace}-b7ad6b7169203331-01"),
@@ -85,7 +61,7 @@ mod tests {
             format!("00-{trace}-b7ad6b7169203331"),
             format!("00-+{}-b7ad6b7169203331-01", &trace[1..]),
         ] {
-            assert_eq!(TraceParent::parse(&bad), None, "{bad}");
+            assert_eq!(TraceId::parse(&bad), None, "{bad}");
         }
     }
 }

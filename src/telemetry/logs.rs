@@ -17,7 +17,7 @@ use tracing_subscriber::filter::{ParseError, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 
 pub use format::{Format, Now};
-pub use sink::{LogSink, Queue, SinkStats, Writer};
+pub use sink::{LogSink, Queue};
 
 /// Why logging cannot begin.
 #[derive(Debug, thiserror::Error)]

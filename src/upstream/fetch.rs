@@ -122,14 +122,15 @@ impl Upstream {
             });
         }
         // Whether it is well again is found out with what it has answered before, not with what a stranger names.
-        if self.breaker.state() == BreakerState::HalfOpen && !self.knows(request) {
-            if let Some(this) = self.this.upgrade() {
-                // A task of its own, so that it is carried to its end when this fetch has no time left. It ends by itself,
-                // within the time that an answer may take.
-                let (known, is_known) = oneshot::channel();
-                tokio::spawn(async move { this.find_out(Some(known)).await });
-                let _ = timeout_at(until, is_known).await;
-            }
+        if self.breaker.state() == BreakerState::HalfOpen
+            && !self.knows(request)
+            && let Some(this) = self.this.upgrade()
+        {
+            // A task of its own, so that it is carried to its end when this fetch has no time left. It ends by itself,
+            // within the time that an answer may take.
+            let (known, is_known) = oneshot::channel();
+            tokio::spawn(async move { this.find_out(Some(known)).await });
+            let _ = timeout_at(until, is_known).await;
         }
         let pass = self.breaker.pass().map_err(stopped)?;
         let result = self.attempts(request, until, attempt).await;

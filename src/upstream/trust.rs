@@ -152,8 +152,8 @@ impl Trust {
         self.certificates.len() - before
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
+    #[cfg(test)]
+    fn len(&self) -> usize {
         self.certificates.len()
     }
 

@@ -11,5 +11,5 @@ mod place;
 mod served;
 mod server;
 
-pub use client::{AskError, PendingReply, ask, is_served};
+pub use client::{ask, is_served};
 pub use server::{SocketServer, listen};

@@ -606,6 +606,7 @@ pub struct OriginError {
 
 impl OriginError {
     /// It is not absent, or nobody else need say why.
+    #[cfg(test)]
     pub fn new(error: impl Into<EngineError>) -> Self {
         OriginError {
             error: error.into(),

@@ -68,19 +68,20 @@ impl Engine {
     fn noted(&self, key: &FileKey, error: &EngineError, context: &RequestContext) {
         // Of whoever came first; others may wait as well.
         let request_id = context.fetch.request_id.as_deref();
+        let trace_id = context.fetch.trace_id.map(tracing::field::display);
         match error.class() {
             Class::UnknownToDatabase => {
                 self.metrics.rejected.inc();
-                tracing::warn!(file = %key, %error, request_id, "refused: no checksum database knows it");
+                tracing::warn!(file = %key, %error, request_id, trace_id, "refused: no checksum database knows it");
             }
             Class::VerificationFailed => {
                 self.metrics.rejected.inc();
-                tracing::error!(file = %key, %error, upstream = error.upstream(), request_id, "a fetched file failed verification");
+                tracing::error!(file = %key, %error, upstream = error.upstream(), request_id, trace_id, "a fetched file failed verification");
             }
             Class::Absent { .. } | Class::Refused => {
-                tracing::debug!(file = %key, %error, request_id, "not to be had")
+                tracing::debug!(file = %key, %error, request_id, trace_id, "not to be had")
             }
-            _ => tracing::warn!(file = %key, %error, request_id, "a fetch failed"),
+            _ => tracing::warn!(file = %key, %error, request_id, trace_id, "a fetch failed"),
         }
     }
 

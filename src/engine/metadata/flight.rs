@@ -88,6 +88,7 @@ impl Engine {
             return;
         }
         let request_id = context.fetch.request_id.clone();
+        let trace_id = context.fetch.trace_id.map(tracing::field::display);
         match self.fetch_in_time(&key, &context).await {
             Ok(fresh) => {
                 let before = self.memory.metadata(&key);
@@ -110,7 +111,7 @@ impl Engine {
                 }
                 if !error.is_absent() {
                     let request_id = request_id.as_deref();
-                    tracing::debug!(resource = %key, %error, request_id, "asking failed");
+                    tracing::debug!(resource = %key, %error, request_id, trace_id, "asking failed");
                 }
                 place.leave();
                 landed.send_replace(Some(Err(error)));

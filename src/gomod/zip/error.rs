@@ -67,8 +67,6 @@ pub enum ZipError {
     Overlap { name: EntryName },
     #[error("the zip has bytes that belong to no entry, before {name}")]
     Gap { name: EntryName },
-    #[error("the zip has bytes that belong to no entry, before its directory")]
-    GapAtEnd,
     #[error("{name} has bytes behind its compressed data")]
     HiddenData { name: EntryName },
     #[error("{name}: its local header contradicts the directory ({what})")]
@@ -103,11 +101,6 @@ impl EntryName {
         }
         let head = String::from_utf8_lossy(&name[..Self::SHOWN]);
         Self(format!("{head}…").into())
-    }
-
-    /// The name, shortened if it is very long.
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 }
 

@@ -59,11 +59,6 @@ impl FileAt {
         let size = file.metadata()?.len();
         Ok(Self { file, size })
     }
-
-    /// The file itself.
-    pub fn file(&self) -> &File {
-        &self.file
-    }
 }
 
 impl ReadAt for FileAt {

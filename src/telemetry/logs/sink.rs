@@ -198,6 +198,7 @@ impl LogSink {
     }
 
     /// What has been done so far.
+    #[cfg(test)]
     pub fn stats(&self) -> SinkStats {
         self.owner.shared.stats()
     }
