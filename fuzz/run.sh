@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fuzzing: `fuzz/run.sh SECONDS [NAME...]` builds the targets and runs all, or those named, one after another for so long
-# each. It begins with the committed seeds (fuzz/seeds) and what earlier runs have found (fuzz/corpus), and ends with 1 if
+# Fuzzing: `fuzz/run.sh SECONDS [NAME...]` builds the targets and runs all, or those named, for so long each, as many at
+# once as there are processors. It begins with the committed seeds (fuzz/seeds) and what earlier runs have found (fuzz/corpus), and ends with 1 if
 # there was a finding, whose file it names. Needs cargo-fuzz and a C++ compiler, and no other Rust than the crate itself.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -36,19 +36,36 @@ if (($# == 1)); then one=("$1"); fi
 cargo fuzz build --fuzz-dir . --target-dir target --sanitizer none --codegen-units 16 "${one[@]}"
 binaries=target/$(rustc -vV | sed -n 's/^host: //p')/release
 
-findings=()
-for name; do
-    mkdir -p "corpus/$name" "artifacts/$name"
-    log=artifacts/$name/log
-    options=(-max_total_time="$seconds" -max_len="$(longest "$name")" -timeout="$slowest" -rss_limit_mb="$memory"
-        -artifact_prefix="artifacts/$name/" -print_final_stats=1)
+# Runs one target, and leaves its exit code beside its log.
+run_one() {
+    local name=$1 folder=artifacts/$1
+    local log=$folder/log
+    local options=(-max_total_time="$seconds" -max_len="$(longest "$name")" -timeout="$slowest"
+        -rss_limit_mb="$memory" -artifact_prefix="$folder/" -print_final_stats=1)
     if [[ -f dicts/$name ]]; then options+=(-dict="dicts/$name"); fi
-    status=0
+    local status=0
     "$binaries/$name" "${options[@]}" "corpus/$name" "seeds/$name" >"$log" 2>&1 || status=$?
+    echo "$status" >"$folder/status"
+    local edges runs
     edges=$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "$log" | tail -n 1)
     runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
     printf '%-9s %6s edges %10s runs\n' "$name" "${edges:-?}" "${runs:-?}"
-    if ((status)); then
+}
+
+at_once=$(nproc)
+for name; do
+    mkdir -p "corpus/$name" "artifacts/$name"
+    rm -f "artifacts/$name/status"
+    while (($(jobs -rp | wc -l) >= at_once)); do wait -n || true; done
+    run_one "$name" &
+done
+wait
+
+findings=()
+for name; do
+    status=$(cat "artifacts/$name/status" 2>/dev/null || echo "no end")
+    if [[ $status != 0 ]]; then
+        log=artifacts/$name/log
         tail -n 40 "$log"
         file=$(sed -n 's/.*Test unit written to //p' "$log" | tail -n 1)
         findings+=("$name: fuzz/${file:-$log}")
