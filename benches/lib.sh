@@ -121,10 +121,11 @@ start_larder() {
 # start_nginx ROOT small|sendfile: serves the same folder in the way that suits small or large files best.
 # Sets NGINX_URL, NGINX_PID (with its workers) and NGINX_LOG.
 start_nginx() {
-    local root=$1 kind=$2 home port tuning user=''
+    local root=$1 kind=$2 home port h2_port tuning user=''
     home=$(mktemp -d "$TEMP/nginx.XXXXXX")
     NGINX_LOG=$home/access.log
     port=$(free_port)
+    h2_port=$(free_port)
     [ "$(id -u)" -ne 0 ] || user='user root;'
     case $kind in
         small) tuning='sendfile off;' ;;
@@ -160,6 +161,7 @@ http {
     scgi_temp_path $home/scgi;
     server {
         listen 127.0.0.1:$port backlog=4096;
+        listen 127.0.0.1:$h2_port http2 backlog=4096;
         add_header Cache-Control "public, max-age=31536000, immutable";
         location / { root $root; }
     }
@@ -169,6 +171,8 @@ CONF
     NGINX_PID=$!
     STARTED+=("$NGINX_PID")
     NGINX_URL=http://127.0.0.1:$port
+    # By HTTP/2, as prior knowledge has it.
+    NGINX_H2_URL=http://127.0.0.1:$h2_port
     for _ in $(seq 100); do
         if curl -s --max-time 1 -o "$TEMP/probe" "$NGINX_URL/"; then
             return
