@@ -29,7 +29,8 @@
 //!
 //! `cli → app → http, jobs, admin → engine → {policy, upstream, vcs, sumdb, store} → {gomod, protocol}`; `kit`, `flights`,
 //! `credentials`, `breaker`, `proxies`, `telemetry` and `clock` serve all. `upstream`, `vcs`, `sumdb` and `store` do not know each
-//! other: `engine` joins them. `tests/architecture` fails on any other edge.
+//! other: `engine` joins them. `config` reads chains, databases and patterns by the grammars of `upstream`, `sumdb` and
+//! `gomod`. `tests/architecture` fails on any other edge.
 //!
 //! # The life of a request
 //!
