@@ -44,6 +44,11 @@
 //!    checks it, waits for the checksum database's word, releases the last part, publishes: file first, fact last.
 //! 6. `http/body.rs`: sends a kept file, or follows a growing one, all but its last part until it is released.
 
+#![allow(
+    rustdoc::private_intra_doc_links,
+    reason = "this page is for those who work on it"
+)]
+
 mod admin;
 mod app;
 mod breaker;

@@ -2,7 +2,7 @@
 //! change. It is made as a whole or not at all (`app/rules.rs`), and another one takes its place in one step.
 //!
 //! A request takes the rules once, when its context is made, and goes by these to its last byte. Everything that is made
-//! by them in memory carries their [`RulesGeneration`]: a cached answer, since that is part of its [`Validity`]; what is
+//! by them in memory carries their [`RulesGeneration`]: a cached answer, since that is part of its `Validity`; what is
 //! remembered as absent; and a flight, which is joined by requests under the same rules only. So nobody gets an answer
 //! that was decided by two of them.
 //!
