@@ -50,7 +50,7 @@ pub async fn assemble(
     .await;
     let tokens = tokens.map_err(|error| failed(&error))?;
     let mut databases = Vec::new();
-    let mut ways = Vec::new();
+    let mut database_routes = Vec::new();
     for spec in specs {
         let (sender, receiver) = watch::channel(None);
         let network = Network::new(receiver, config.sumdb.lookup_timeout);
@@ -63,7 +63,7 @@ pub async fn assemble(
             metrics.sumdb(spec.name()),
         );
         databases.push(database.await.map_err(|error| failed(&error))?);
-        ways.push((spec, sender));
+        database_routes.push((spec, sender));
     }
     let verifier = Verifier::new(databases, data.store.clone(), Arc::clone(clock));
     let (text, chain) = watch::channel(None);
@@ -79,7 +79,7 @@ pub async fn assemble(
         maker,
         text,
         made: chain_sender,
-        ways,
+        database_routes,
     };
     Ok(Assembled {
         engine,
@@ -94,14 +94,14 @@ pub struct ChainSet {
     maker: UpstreamMaker,
     text: watch::Sender<Option<String>>,
     made: watch::Sender<Option<Chain>>,
-    ways: Vec<(DatabaseSpec, watch::Sender<Option<SumdbRoutes>>)>,
+    database_routes: Vec<(DatabaseSpec, watch::Sender<Option<SumdbRoutes>>)>,
 }
 
 impl ChainSet {
     pub fn set(&self, chain: &ChainSpec) {
         self.text.send_replace(Some(chain.to_string()));
-        for (spec, ways) in &self.ways {
-            ways.send_replace(Some(self.maker.profiles(chain, spec)));
+        for (spec, routes) in &self.database_routes {
+            routes.send_replace(Some(self.maker.database_routes(chain, spec)));
         }
         let way = self.maker.direct().of_chain();
         self.made.send_replace(Some(self.maker.chain(chain, &way)));

@@ -36,7 +36,7 @@ pub fn left(disk: &Arc<Disk>) -> Left {
     })
 }
 
-/// What makes ways.
+/// What makes direct profiles.
 pub struct DirectParts {
     direct: Arc<Direct>,
     chain: HostRules,
@@ -130,22 +130,22 @@ impl DirectParts {
         })
     }
 
-    /// What all ways have in common.
+    /// What all profiles have in common.
     pub fn direct(&self) -> &Arc<Direct> {
         &self.direct
     }
 
-    /// The way of `direct` in the chain of upstreams.
+    /// The profile of `direct` in the chain of upstreams.
     pub fn of_chain(&self) -> Arc<DirectProfile> {
         DirectProfile::new(0, &self.direct, self.chain.clone())
     }
 
-    /// The way of private modules.
+    /// The profile of private modules.
     pub fn of_private(&self) -> Arc<DirectProfile> {
         DirectProfile::new(1, &self.direct, self.private.clone())
     }
 
-    /// The way of a route, by its number.
+    /// The profile of a route, by its number.
     pub fn of_route(&self, number: usize) -> Arc<DirectProfile> {
         let rules = self.routes.get(number).cloned().unwrap_or_default();
         DirectProfile::new(2 + number, &self.direct, rules)

@@ -178,8 +178,8 @@ impl UpstreamMaker {
         }
     }
 
-    /// The ways to a checksum database.
-    pub fn profiles(&self, chain: &ChainSpec, spec: &DatabaseSpec) -> SumdbRoutes {
+    /// The routes to a checksum database.
+    pub fn database_routes(&self, chain: &ChainSpec, spec: &DatabaseSpec) -> SumdbRoutes {
         let made = |url: &Url| self.parts.upstream(url, Some(spec.name()));
         if let Some(url) = &spec.url {
             return SumdbRoutes {
@@ -187,7 +187,7 @@ impl UpstreamMaker {
                 direct: Some(made(url)),
             };
         }
-        let mut profiles = SumdbRoutes::default();
+        let mut routes = SumdbRoutes::default();
         let mut direct = true;
         for (source, on_failure) in chain.sources() {
             match source {
@@ -196,15 +196,15 @@ impl UpstreamMaker {
                     let path =
                         format!("{}/sumdb/{}", url.path().trim_end_matches('/'), spec.name());
                     below.set_path(&path);
-                    profiles.proxies.push((made(&below), *on_failure));
+                    routes.proxies.push((made(&below), *on_failure));
                 }
                 SourceSpec::Direct => {}
                 // The operator wants nobody asked.
                 SourceSpec::Off => direct = false,
             }
         }
-        profiles.direct = spec.own_url().filter(|_| direct).map(|url| made(&url));
-        profiles
+        routes.direct = spec.own_url().filter(|_| direct).map(|url| made(&url));
+        routes
     }
 }
 

@@ -20,7 +20,7 @@ table! {
         /// With a password: the user.
         username: String = "ci" => username();
     }
-    secrets {
+    secrets SECRETS {
         /// The password; better kept elsewhere, with one of these two.
         password = "…";
         /// A file that holds it.
@@ -35,16 +35,6 @@ table! {
         bearer_env = "GIT_TOKEN";
     }
 }
-
-/// The keys that hold a secret, or say where it is.
-const SECRETS: [&str; 6] = [
-    "password",
-    "password_file",
-    "password_env",
-    "bearer",
-    "bearer_file",
-    "bearer_env",
-];
 
 /// Credentials for a host. They are sent over https only, and to no other host or port.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,7 +92,7 @@ fn one(table: &mut Table<'_, '_>) -> Option<Credential> {
         path,
         username: user,
     } = Keys::read(table);
-    let secret = match table.written(&SECRETS).as_slice() {
+    let secret = match table.written(SECRETS).as_slice() {
         [name] => {
             let secret = table.secret(name, one_line);
             let bearer = name.starts_with("bearer");

@@ -8,6 +8,9 @@ use std::fmt;
 pub struct Secret(String);
 
 impl Secret {
+    /// What is shown in its place.
+    pub(super) const MASK: &str = "***";
+
     /// Wraps a secret text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
@@ -21,13 +24,13 @@ impl Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
+        f.write_str(Self::MASK)
     }
 }
 
 impl fmt::Display for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
+        f.write_str(Self::MASK)
     }
 }
 
@@ -45,7 +48,7 @@ pub(super) fn mask_user_info(text: &str) -> String {
         let (authority, tail) = after.split_at(end);
         match authority.rfind('@') {
             Some(sign) => {
-                masked.push_str("***");
+                masked.push_str(Secret::MASK);
                 masked.push_str(&authority[sign..]);
             }
             None => masked.push_str(authority),

@@ -36,8 +36,8 @@ pub(super) struct Field {
 ///
 /// Every key reads `name: Type = example => codec;`, the example being TOML; `name as "key"` where the key is no
 /// identifier, and `, needed "why"` where it must be there. Its doc comment is the documentation in the default file.
-/// Keys of `secrets` have no codec: each is the secret itself, or with `_file` or `_env` where it is, and
-/// [`Table::secret`] reads the one that counts.
+/// Keys of `secrets` have no codec: each is the secret itself, or with `_file` or `_env` where it is. They exclude each
+/// other, [`Table::secret`] reads the one that is there, and their names are a constant of the group's name.
 macro_rules! table {
     (
         $(#[doc = $about:literal])*
@@ -48,9 +48,9 @@ macro_rules! table {
                     $(, needed $why:literal)? ;
             )*
         }
-        secrets {
+        $(secrets $GROUP:ident {
             $($(#[doc = $about_secret:literal])* $secret:ident = $secret_example:literal ;)*
-        }
+        })*
     ) => {
         /// The array of tables and its keys.
         pub(super) static ARRAY: $crate::config::tables::Array = $crate::config::tables::Array {
@@ -62,13 +62,15 @@ macro_rules! table {
                     example: stringify!($example),
                     doc: &[$($doc),*],
                 },)*
-                $($crate::config::tables::Field {
+                $($($crate::config::tables::Field {
                     name: stringify!($secret),
                     example: stringify!($secret_example),
                     doc: &[$($about_secret),*],
-                },)*
+                },)*)*
             ],
         };
+
+        $(const $GROUP: &[&str] = &[$(stringify!($secret)),*];)*
 
         $(#[doc = $about])*
         struct $Name {
@@ -317,7 +319,8 @@ impl<'t, 'a> Table<'t, 'a> {
         }
     }
 
-    /// The secret of a key: a text, or by `_file` or `_env` the name of a file or variable. Messages never quote it. `check` gives the end of the sentence "the secret …".
+    /// The secret of a key: a text, or by `_file` or `_env` the name of a file or variable. Messages never quote it.
+    /// `check` gives the end of the sentence "the secret …".
     pub(super) fn secret(
         &mut self,
         name: &'static str,
@@ -339,8 +342,7 @@ impl<'t, 'a> Table<'t, 'a> {
         } else {
             match &self.fields.get(name)?.raw {
                 Raw::Text(secret) if !secret.is_empty() => {
-                    let masked = Secret::new("").to_string();
-                    self.shown.push((name, quote(&masked)));
+                    self.shown.push((name, quote(Secret::MASK)));
                     Ok(secret.clone())
                 }
                 Raw::Text(_) => Err("is empty".into()),

@@ -27,7 +27,7 @@ const CHOOSE_AGAIN: Duration = Duration::from_secs(30);
 /// The answer to `supported`, which says nothing but by its status. Bytes.
 const MAX_SUPPORTED: u64 = 64 << 10;
 
-/// The ways to one database.
+/// The routes to one database.
 #[derive(Clone, Default)]
 pub struct SumdbRoutes {
     /// Through upstreams that serve it, in the order of the chain; each at `<upstream>/sumdb/<name>`.
@@ -39,17 +39,17 @@ pub struct SumdbRoutes {
 /// The way to a database over the network: the first upstream in the chain that says it serves the database, else the
 /// database itself, as the `go` command chooses (protocol.md 4.6.2).
 pub struct Network {
-    ways: watch::Receiver<Option<SumdbRoutes>>,
+    routes: watch::Receiver<Option<SumdbRoutes>>,
     lookup_time: Duration,
     chosen: Mutex<Option<(Arc<Upstream>, Instant)>>,
     choosing: Flights<(), FlightOutcome<Result<Arc<Upstream>, SumdbError>>>,
 }
 
 impl Network {
-    /// `ways` may become known later. A look-up may take `lookup_time`.
-    pub fn new(ways: watch::Receiver<Option<SumdbRoutes>>, lookup_time: Duration) -> Arc<Self> {
+    /// `routes` may become known later. A look-up may take `lookup_time`.
+    pub fn new(routes: watch::Receiver<Option<SumdbRoutes>>, lookup_time: Duration) -> Arc<Self> {
         Arc::new(Network {
-            ways,
+            routes,
             lookup_time,
             chosen: Mutex::default(),
             choosing: Flights::new(1, Default::default()),
@@ -99,14 +99,14 @@ impl Network {
             .await
             .unwrap_or_else(|| {
                 Err(SumdbError::Fault(
-                    "choosing a way ended unexpectedly".into(),
+                    "choosing a route ended unexpectedly".into(),
                 ))
             })
     }
 
     async fn choose(&self, context: &FetchContext) -> Result<Arc<Upstream>, SumdbError> {
-        let mut ways = self.ways.clone();
-        let ways = match ways.wait_for(Option::is_some).await {
+        let mut routes = self.routes.clone();
+        let routes = match routes.wait_for(Option::is_some).await {
             Ok(known) => known.clone().unwrap_or_default(),
             Err(_) => {
                 let text = "larder is stopping, and had not yet found out how to ask it".into();
@@ -116,7 +116,7 @@ impl Network {
                 });
             }
         };
-        for (upstream, on_failure) in &ways.proxies {
+        for (upstream, on_failure) in &routes.proxies {
             let request = UpstreamRequest {
                 path: "supported",
                 module: None,
@@ -135,7 +135,7 @@ impl Network {
                 Err(error) => return Err(trouble(upstream, &error)),
             }
         }
-        ways.direct.ok_or_else(|| {
+        routes.direct.ok_or_else(|| {
             SumdbError::Fault("there is no way to it: no upstream serves it, and the chain ends before the database itself is asked".into())
         })
     }

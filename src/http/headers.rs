@@ -1,4 +1,4 @@
-//! The headers of an answer about a module, in one list for all ways out; and names and values that several answers have.
+//! The headers of an answer about a module, in one list for every stream that sends it; and names and values that several answers have.
 
 use http::header::{
     ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, X_CONTENT_TYPE_OPTIONS,

@@ -141,17 +141,17 @@ fn databases(state: &AppState, caller: &Caller) -> Vec<serde_json::Value> {
                 alarm.kind != crate::sumdb::AlarmKind::Fork,
             )
         });
-        let ways = state.upstreams.to_database(&status.name);
-        let ways: Vec<_> = ways
+        let routes = state.upstreams.to_database(&status.name);
+        let routes: Vec<_> = routes
             .iter()
-            .map(|way| state_of(state, caller, way))
+            .map(|route| state_of(state, caller, route))
             .collect();
         json!({
             "name": status.name,
             "size": status.size,
             // Seconds since 1970, and the same for people.
             "last_contact": status.heard.map(|heard| heard.0 / 1000),
-            "ways": ways,
+            "ways": routes,
             "last_contact_at": status.heard.map(Timestamp::rfc3339),
             "alarm": worst.map(alarm),
         })

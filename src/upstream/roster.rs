@@ -1,5 +1,5 @@
 //! All upstreams that the operator has named, so that operators can be told how each is: those of the chain, of routes,
-//! and the ways to checksum databases.
+//! and the routes to checksum databases.
 
 use std::sync::{Arc, Weak};
 
@@ -35,7 +35,7 @@ impl Roster {
         living.collect()
     }
 
-    /// The ways to a checksum database, in order.
+    /// The routes to a checksum database, in order.
     pub fn to_database(&self, name: &str) -> Vec<Arc<Upstream>> {
         let entries = self.0.lock();
         let of_it = entries

@@ -267,8 +267,8 @@ async fn databases(
     }
     let mut healthy = true;
     for spec in specs {
-        let (_sender, ways) = watch::channel(Some(maker.profiles(chain, &spec)));
-        let network = Network::new(ways, REACH);
+        let (_sender, routes) = watch::channel(Some(maker.database_routes(chain, &spec)));
+        let network = Network::new(routes, REACH);
         let head = match timeout(REACH * 2, network.latest()).await {
             Ok(Ok(note)) => {
                 Head::open(note, &spec.key).map_err(|error| format!("NOT TO BE TRUSTED: {error}"))

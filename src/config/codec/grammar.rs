@@ -29,8 +29,8 @@ pub(in crate::config) struct Grammar<T> {
     parse: fn(&str) -> Result<T, String>,
 }
 
-/// A text that `parse` understands; surrounding white space is dropped. The error of `parse` is a sentence without a
-/// subject, and quotes no credentials.
+/// A text that `parse` understands; surrounding white space is dropped. The error of `parse` says what is wrong, and quotes
+/// no credentials.
 pub(in crate::config) fn grammar<T>(parse: fn(&str) -> Result<T, String>) -> Grammar<T> {
     Grammar { parse }
 }

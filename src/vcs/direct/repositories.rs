@@ -1,4 +1,4 @@
-//! What all ways have in common: hosts, repositories and their mirrors.
+//! What all profiles have in common: hosts, repositories and their mirrors.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -28,7 +28,7 @@ const REPOSITORIES: usize = 1024;
 /// From the module path to the repository's references: whoever waits for that alone is answered within 45 s.
 pub(super) const CONTACT: Duration = Duration::from_secs(42);
 
-/// What all ways have in common.
+/// What all profiles have in common.
 pub struct Direct {
     pub(super) shared: Arc<Shared>,
     pub(super) refs_ttl: Duration,
