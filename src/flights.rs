@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use crate::kit::{ClientId, FetchContext, Priority, WaitingClients};
+use crate::kit::{FetchContext, Priority, WaitingClients};
 
 /// All flights of one kind.
 pub struct Flights<K, F> {
@@ -31,30 +31,6 @@ struct Flight<F> {
     priority: Priority,
     waiting: WaitingClients,
     followed: F,
-}
-
-/// Who joins a flight.
-pub struct Joins<'a> {
-    priority: &'a Priority,
-    client: Option<ClientId>,
-}
-
-impl<'a> From<&'a FetchContext> for Joins<'a> {
-    fn from(context: &'a FetchContext) -> Self {
-        Joins {
-            priority: &context.priority,
-            client: context.client,
-        }
-    }
-}
-
-impl<'a> From<&'a Priority> for Joins<'a> {
-    fn from(priority: &'a Priority) -> Self {
-        Joins {
-            priority,
-            client: None,
-        }
-    }
 }
 
 /// A flight's place among those that can be joined.
@@ -114,25 +90,27 @@ where
     }
 
     /// Joins the flight for `key`, or starts one; `None` if there are too many. `start` gives what followers hold and
-    /// the work; it is called at once and must not block. Whoever joins in the
-    /// foreground raises a flight that is a prefetch.
-    pub fn join<'a, W>(
+    /// the work; it is called at once and must not block. Whoever joins in the foreground raises a flight that is a
+    /// prefetch.
+    pub fn join<W>(
         &self,
         key: &K,
-        by: impl Into<Joins<'a>>,
+        by: &FetchContext,
         start: impl FnOnce(FlightEntry<K, F>) -> (F, W),
     ) -> Option<F>
     where
         W: Future<Output = ()> + Send + 'static,
     {
-        let Joins { priority, client } = by.into();
+        let FetchContext {
+            priority, client, ..
+        } = by;
         let mut map = self.map.lock();
         if let Some(flight) = map.get(key) {
             if !priority.is_prefetch() {
                 flight.priority.raise();
             }
             if let Some(client) = client {
-                flight.waiting.join(client);
+                flight.waiting.join(*client);
             }
             return Some(flight.followed.clone());
         }
@@ -140,7 +118,7 @@ where
             return None;
         }
         let number = self.count.fetch_add(1, Ordering::Relaxed);
-        let waiting = WaitingClients::from(client);
+        let waiting = WaitingClients::from(*client);
         let place = || FlightEntry {
             map: Arc::clone(&self.map),
             key: key.clone(),
@@ -210,7 +188,7 @@ where
     where
         W: Future<Output = ()> + Send + 'static,
     {
-        Some(outcome(self.join(key, &Priority::Foreground, start)?).await)
+        Some(outcome(self.join(key, &FetchContext::default(), start)?).await)
     }
 }
 
@@ -225,6 +203,7 @@ pub async fn outcome<T: Clone>(mut flight: FlightOutcome<T>) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kit::ClientId;
     use std::sync::atomic::{AtomicU32, Ordering};
     use tokio::sync::Notify;
 
@@ -234,7 +213,7 @@ mod tests {
         let runs = Arc::new(AtomicU32::new(0));
         let go = Arc::new(Notify::new());
         let join = || {
-            flights.join(&"key", &Priority::Foreground, |_| {
+            flights.join(&"key", &FetchContext::default(), |_| {
                 let (runs, go) = (Arc::clone(&runs), Arc::clone(&go));
                 let (sender, receiver) = watch::channel(None);
                 let work = async move {
@@ -250,7 +229,7 @@ mod tests {
         assert_eq!(flights.under_way(), 1);
         assert!(
             flights
-                .join(&"other", &Priority::Foreground, |_| (
+                .join(&"other", &FetchContext::default(), |_| (
                     first.clone(),
                     async {}
                 ))
@@ -268,7 +247,11 @@ mod tests {
         let flights: Flights<u8, FlightOutcome<u32>> = Flights::new(1, Gauge::default());
         let prefetch = Priority::prefetch();
         let join = |priority: &Priority| {
-            flights.join(&1, priority, |_| {
+            let by = FetchContext {
+                priority: priority.clone(),
+                ..FetchContext::default()
+            };
+            flights.join(&1, &by, |_| {
                 let (sender, receiver) = watch::channel(None);
                 (receiver, async move { sender.closed().await })
             })
@@ -306,7 +289,7 @@ mod tests {
         let flights: Flights<u8, FlightOutcome<u32>> = Flights::new(2, Gauge::default());
         let go = Arc::new(Notify::new());
         let join = |outcome: u32| {
-            flights.join(&1, &Priority::Foreground, |place| {
+            flights.join(&1, &FetchContext::default(), |place| {
                 let (sender, receiver) = watch::channel(None);
                 let go = Arc::clone(&go);
                 let work = async move {
@@ -329,7 +312,7 @@ mod tests {
     #[tokio::test]
     async fn a_flight_that_dies_is_taken_out() {
         let flights: Flights<u8, FlightOutcome<u32>> = Flights::new(1, Gauge::default());
-        let flight = flights.join(&1, &Priority::Foreground, |_| {
+        let flight = flights.join(&1, &FetchContext::default(), |_| {
             let (sender, receiver) = watch::channel(None);
             let work = async move {
                 let _sender = sender;

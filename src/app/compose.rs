@@ -103,8 +103,9 @@ impl ChainSet {
         for (spec, routes) in &self.database_routes {
             routes.send_replace(Some(self.maker.database_routes(chain, spec)));
         }
-        let way = self.maker.direct().of_chain();
-        self.made.send_replace(Some(self.maker.chain(chain, &way)));
+        let profile = self.maker.direct().of_chain();
+        self.made
+            .send_replace(Some(self.maker.chain(chain, &profile)));
     }
 }
 

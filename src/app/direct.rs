@@ -80,9 +80,9 @@ impl DirectParts {
         let hosts = Hosts::new(
             git,
             Sides {
-                public: egress.public.client(config),
-                routes: egress.routes.client(config),
-                private: egress.private.client(config),
+                public: egress.public.host_client(config),
+                routes: egress.routes.host_client(config),
+                private: egress.private.host_client(config),
             },
             Arc::clone(&egress.private.credentials),
             HostSettings {

@@ -65,18 +65,18 @@ impl Egress {
         let named = named_hosts(config);
         let named = named.iter().map(String::as_str);
         let reserved = Arc::new(reserved(config));
-        let reach = EgressProfile::new;
+        let profile = EgressProfile::new;
         Egress {
-            public: reach(
+            public: profile(
                 &mut std::iter::empty(),
                 nobody.clone(),
                 &reserved,
                 MAX_STRANGERS_PAGE,
             ),
-            routes: reach(&mut allowed(), nobody, &reserved, MAX_PAGE),
+            routes: profile(&mut allowed(), nobody, &reserved, MAX_PAGE),
             private: EgressProfile {
                 credentials: Arc::clone(credentials),
-                ..reach(
+                ..profile(
                     &mut allowed().chain(named),
                     plain.clone(),
                     &Arc::default(),
@@ -126,7 +126,7 @@ impl EgressProfile {
         }
     }
 
-    pub fn client(&self, config: &Config) -> HostClient {
+    pub fn host_client(&self, config: &Config) -> HostClient {
         let pool = Arc::clone(&self.pool);
         let client: MakeClient = Arc::new(move || {
             let pool = pool()?;
@@ -156,25 +156,16 @@ fn named_hosts(config: &Config) -> Vec<String> {
         .routes
         .iter()
         .filter(|route| rule(route).is_private());
-    let patterns = of_routes
-        .clone()
-        .map(|route| &route.modules)
-        .chain([&config.modules.private])
-        .map(Patterns::to_string);
-    let named = patterns.flat_map(|patterns| {
-        let each = patterns.split(',').map(str::trim);
-        let named = each.filter_map(named_host).map(str::to_owned);
-        named.collect::<Vec<_>>()
-    });
+    let patterns = of_routes.clone().map(|route| &route.modules);
+    let patterns = patterns.chain([&config.modules.private]);
+    let named = patterns
+        .flat_map(Patterns::iter)
+        .filter_map(|it| named_host(it.trim()));
     let hosts = of_routes.filter_map(|route| {
         let host = route.host.as_deref()?;
-        Some(
-            host.rsplit_once(':')
-                .map_or(host, |(host, _)| host)
-                .to_owned(),
-        )
+        Some(host.rsplit_once(':').map_or(host, |(host, _)| host))
     });
-    named.chain(hosts).collect()
+    named.chain(hosts).map(str::to_owned).collect()
 }
 
 /// What public modules do not come from: repositories that private patterns and routes name, and the proxies of such

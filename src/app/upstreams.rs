@@ -140,7 +140,7 @@ impl UpstreamMaker {
     }
 
     /// Straight from git, by the rules of a way.
-    pub fn by_way(&self, profile: &Arc<DirectProfile>) -> Arc<DirectOrigin> {
+    pub fn direct_origin(&self, profile: &Arc<DirectProfile>) -> Arc<DirectOrigin> {
         let parts = Arc::clone(&self.parts);
         let rules = profile.rules().clone();
         let make: MakeProxy = Arc::new(move |url| parts.named_by_a_page(url, &rules));
@@ -152,11 +152,11 @@ impl UpstreamMaker {
         &self.direct
     }
 
-    /// A chain with its origins made; `direct` in it goes that way.
+    /// A chain with its origins made; `direct` in it goes by this profile.
     pub fn chain(&self, chain: &ChainSpec, profile: &Arc<DirectProfile>) -> Chain {
         let made = chain.sources().iter().map(|(source, on_failure)| {
             let entry = match source {
-                SourceSpec::Direct => ChainEntry::Origin(self.by_way(profile)),
+                SourceSpec::Direct => ChainEntry::Origin(self.direct_origin(profile)),
                 SourceSpec::Off => ChainEntry::Off,
                 SourceSpec::Proxy(url) => ChainEntry::Origin(self.parts.upstream(url, None)),
             };
@@ -227,8 +227,8 @@ impl Parts {
 
     /// One that a module's page has named. All of them are one in the metrics: there can be any number.
     fn named_by_a_page(&self, url: &Url, rules: &HostRules) -> Result<Arc<Upstream>, String> {
-        let reach = self.egress.of(rules);
-        judge_redirect(&reach.guard, &reach.reserved, url)?;
+        let profile = self.egress.of(rules);
+        judge_redirect(&profile.guard, &profile.reserved, url)?;
         let mut settings = self.settings;
         let share = match rules.tenant() {
             Tenant::Strangers => {
@@ -239,8 +239,8 @@ impl Parts {
         };
         Ok(Upstream::new(
             url,
-            (reach.pool)()?,
-            &reach.credentials,
+            (profile.pool)()?,
+            &profile.credentials,
             self.via.clone(),
             settings,
             share,

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::error::{Cause, EngineError};
 use crate::flights::{FlightOutcome, Flights, outcome};
-use crate::kit::{FetchContext, Priority};
+use crate::kit::FetchContext;
 use crate::store::{DatabaseFacts, Store, StoreError};
 use crate::sumdb::{Ask, State, StateError, SumdbError, Transport};
 use crate::upstream::{Failure, OnFailure, SourceError, Upstream, UpstreamRequest};
@@ -67,13 +67,13 @@ impl Network {
         self.get(&ask).await
     }
 
-    async fn way(self: &Arc<Self>, context: &FetchContext) -> Result<Arc<Upstream>, SumdbError> {
+    async fn route(self: &Arc<Self>, context: &FetchContext) -> Result<Arc<Upstream>, SumdbError> {
         if let Some((upstream, since)) = self.chosen.lock().clone()
             && since.elapsed() < ROUTE_HOLDS
         {
             return Ok(upstream);
         }
-        let flight = self.choosing.join(&(), &Priority::Foreground, |place| {
+        let flight = self.choosing.join(&(), &FetchContext::default(), |place| {
             let (sender, receiver) = watch::channel(None);
             // Somebody waits, if not now: the way is kept for long.
             let (network, context) = (
@@ -144,7 +144,7 @@ impl Network {
 #[async_trait]
 impl Transport for Arc<Network> {
     async fn get(&self, ask: &Ask) -> Result<Bytes, SumdbError> {
-        let upstream = self.way(&ask.context).await?;
+        let upstream = self.route(&ask.context).await?;
         let lookup = ask.lookup.is_some();
         let request = UpstreamRequest {
             path: &ask.path,

@@ -65,7 +65,7 @@ use rules::CurrentRules;
 pub use rules::{Freshness, Rules, VerifySettings};
 pub use tokens::{BadTokenName, MOST_TOKENS, TokenError, TokenName, Tokens};
 pub use validity::{RulesGeneration, Validities, Validity};
-pub use verifier::{FileVerification, ProvisionalVerdict, Refusal, Said, Verifier};
+pub use verifier::Verifier;
 
 use crate::clock::SharedClock;
 use crate::flights::{self, Flights};
@@ -74,6 +74,7 @@ use crate::kit::FetchContext;
 use crate::policy::RouteDecision;
 use crate::protocol::{FileKey, Key, Meta, MetaKey};
 use crate::store::Store;
+use crate::sumdb::Database;
 use crate::telemetry::metrics::EngineMetrics;
 use memory::MemoryCache;
 use negative::Negatives;
@@ -273,8 +274,8 @@ impl Engine {
         RequestContext::in_background(rules, decision, fetch)
     }
 
-    /// Puts other rules in force; whoever reloads the configuration calls it, which nobody does yet. When this returns, nothing is answered by the ones before any more but requests that
-    /// were made under them.
+    /// Puts other rules in force; whoever reloads the configuration calls it, which nobody does yet. When this returns,
+    /// nothing is answered by the ones before any more but requests that were made under them.
     pub fn swap_rules(&self, rules: Rules) {
         self.rules.swap(rules, self.clock.now());
     }
@@ -284,9 +285,9 @@ impl Engine {
         &self.store
     }
 
-    /// Who vouches for files.
-    pub fn verifier(&self) -> &Arc<Verifier> {
-        &self.verifier
+    /// The checksum databases that files are verified with.
+    pub fn checksum_databases(&self) -> &[Arc<Database>] {
+        self.verifier.databases()
     }
 
     /// Whether answers may be given again that were cached elsewhere.
@@ -309,7 +310,7 @@ impl Engine {
         self.prefetch.tidy();
     }
 
-    /// Fetches under way.
+    /// Fetches that can be joined.
     pub fn flights(&self) -> usize {
         self.small_flights.under_way()
             + self.zip_flights.under_way()
@@ -342,7 +343,7 @@ impl Engine {
         self.prefetch.stop();
     }
 
-    /// Of those, how many have been for long.
+    /// How many fetches have been under way for long.
     pub fn slow_fetches(&self) -> usize {
         self.slow.count()
     }

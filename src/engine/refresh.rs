@@ -23,17 +23,18 @@ use crate::protocol::MetaKey;
 
 /// Renewals that have a slot at the most.
 const SLOTS: usize = 8;
-/// How long one has it. An honest origin answers within that, and a fetch that hangs has an end within 45 s: so there are
-/// never more than some eighty beyond the slots.
+/// How long one has it. An honest origin answers within that; one that hangs holds its renewal for 45 s, or longer than
+/// `direct.timeout` where the chain has `direct`.
 const HAS_SLOT: Duration = Duration::from_secs(4);
 /// Renewals of one module, with a slot or without.
 const OF_A_MODULE: usize = 2;
+/// Renewals that wait for a slot at the most. What is left out gets old, and is asked for by whoever wants it.
+const WAITING: usize = 2048;
 
 /// Renews answers of an engine.
 pub struct Refresher {
     engine: Arc<Engine>,
-    /// In order, each with the time when it was found due; those whose module has its share are passed over. Bounded by
-    /// what is watched.
+    /// In order, each with the time when it was found due; those whose module has its share are passed over.
     waiting: VecDeque<(MetaKey, Timestamp)>,
     /// These, and those under way.
     known: HashSet<MetaKey>,
@@ -65,7 +66,7 @@ impl Refresher {
         let due = Timestamp(now.0.saturating_sub(ttl / 4 * 3));
         let old = Timestamp(now.0.saturating_sub(ttl));
         for key in self.engine.recent.take_due(due, old) {
-            if self.known.insert(key.clone()) {
+            if self.waiting.len() < WAITING && self.known.insert(key.clone()) {
                 self.waiting.push_back((key, now));
             }
         }
@@ -100,8 +101,11 @@ impl Refresher {
     }
 
     fn begin(&mut self) {
+        // Half of the fetches that may be under way are for clients, whatever hangs.
+        let most_slow = self.engine.settings.max_flights / 2;
         let mut at = 0;
-        while self.in_slots.len() < SLOTS && at < self.waiting.len() {
+        while self.in_slots.len() < SLOTS && self.slow.len() < most_slow && at < self.waiting.len()
+        {
             let of_module = self.of_modules.get(&self.waiting[at].0.module);
             if of_module.is_some_and(|count| *count >= OF_A_MODULE) {
                 at += 1;

@@ -15,7 +15,7 @@ use crate::gomod::H1;
 use crate::kit::FetchContext;
 use crate::protocol::{FileKey, Kind};
 use crate::store::walk::OverRecords;
-use crate::store::{FileRecord, FirstSeenRecord, PendingRecord, Verification, Verified};
+use crate::store::{FileRecord, PendingRecord, Verification, Verified};
 use crate::sumdb::SumdbError;
 
 /// Files that are asked about at the same time.
@@ -113,10 +113,7 @@ impl Engine {
         let context = self.background(&key.module, FetchContext::default());
         if !self.verifier.covers(&context.decision) {
             return match self.first_seen(key, &file, &h1, false).await? {
-                Some(first_seen) => {
-                    self.verified(key, &h1, Verified::FirstSeen, None, first_seen)
-                        .await
-                }
+                Some(verification) => self.verified(key, &h1, verification).await,
                 None => Ok(Step::Revoked),
             };
         }
@@ -127,10 +124,7 @@ impl Engine {
             .await
         {
             Ok(said) => match self.verifier.compare(key, &h1, &file.from, &said) {
-                Ok(vouched) => {
-                    self.verified(key, &h1, vouched.verified, vouched.by, None)
-                        .await
-                }
+                Ok(vouched) => self.verified(key, &h1, vouched.into()).await,
                 Err(mismatch) => self.revoke_wrong(key, &h1, &mismatch).await,
             },
             Err(refusal) => {
@@ -148,9 +142,9 @@ impl Engine {
         file: &FileRecord,
         h1: &H1,
         unknown: bool,
-    ) -> Result<Option<Option<FirstSeenRecord>>, EngineError> {
+    ) -> Result<Option<Verification>, EngineError> {
         match self.verifier.first_seen(key, h1, &file.from, unknown).await {
-            Ok(vouched) => Ok(Some(vouched.companions.first_seen)),
+            Ok(vouched) => Ok(Some(vouched.into())),
             Err(mismatch) if mismatch.class() == Class::VerificationFailed => {
                 self.revoke_wrong(key, h1, &mismatch).await?;
                 Ok(None)
@@ -163,15 +157,8 @@ impl Engine {
         &self,
         key: &FileKey,
         h1: &H1,
-        verified: Verified,
-        by: Option<String>,
-        first_seen: Option<FirstSeenRecord>,
+        verification: Verification,
     ) -> Result<Step, EngineError> {
-        let verification = Verification {
-            verified,
-            by,
-            first_seen,
-        };
         Ok(match self.put_verification(key, h1, verification).await? {
             true => Step::Verified,
             // It has been fetched anew meanwhile.
@@ -193,15 +180,10 @@ impl Engine {
         let unknown = matches!(refusal.error, SumdbError::Unknown { .. });
         record.unknown = if unknown { record.unknown + 1 } else { 0 };
         let pause = if unknown && first_seen_unknown {
-            let Some(first_seen) = self.first_seen(key, file, h1, true).await? else {
+            let Some(verification) = self.first_seen(key, file, h1, true).await? else {
                 return Ok(Step::Revoked);
             };
             if file.verified == Verified::None {
-                let verification = Verification {
-                    verified: Verified::FirstSeen,
-                    by: None,
-                    first_seen,
-                };
                 self.put_verification(key, h1, verification).await?;
             }
             UNKNOWN_PAUSE

@@ -17,7 +17,7 @@ use crate::gomod::{H1, ModulePath, Version};
 use crate::kit::{FetchContext, Priority};
 use crate::policy::Decision;
 use crate::protocol::{FileKey, Kind};
-use crate::store::{Companions, FirstSeenRecord, Store, Verified};
+use crate::store::{Companions, FirstSeenRecord, Store, Verification, Verified};
 use crate::sumdb::{Database, SumdbError, Sums};
 
 /// How long a file waits for a database that has not answered since another file waited in vain …
@@ -54,6 +54,17 @@ pub struct FileVerification {
     pub by: Option<String>,
     /// To be recorded together with it.
     pub companions: Companions,
+}
+
+/// As it is recorded of a file that is kept already.
+impl From<FileVerification> for Verification {
+    fn from(it: FileVerification) -> Self {
+        Verification {
+            verified: it.verified,
+            by: it.by,
+            first_seen: it.companions.first_seen,
+        }
+    }
 }
 
 /// One file's verification under way.
@@ -146,7 +157,7 @@ impl Verifier {
     }
 
     /// The rules in force, in one line: which databases, and that they are not asked about what is `unlisted`.
-    pub fn rules(&self, unlisted: &str) -> String {
+    pub(super) fn rules(&self, unlisted: &str) -> String {
         let names: Vec<_> = self.databases.iter().map(|it| it.name()).collect();
         format!("{}; not {unlisted}", names.join(" "))
     }
@@ -269,17 +280,17 @@ impl Verifier {
         from: &str,
         unknown: bool,
     ) -> Result<FileVerification, EngineError> {
-        let held = |pin| FileVerification {
+        let held = |first| FileVerification {
             verified: Verified::FirstSeen,
             by: None,
             companions: Companions {
-                first_seen: pin,
+                first_seen: first,
                 pending_since: unknown.then(|| self.clock.now()),
             },
         };
         let known = self.store.first_seen(key).await?;
         self.as_seen(key, h1, from, known.as_ref()).await?;
-        if known.is_some_and(|pin| !pin.accept) {
+        if known.is_some_and(|first| !first.accept) {
             return Ok(held(None));
         }
         Ok(held(Some(FirstSeenRecord {
@@ -297,11 +308,11 @@ impl Verifier {
         key: &FileKey,
         h1: &H1,
         from: &str,
-        pin: Option<&FirstSeenRecord>,
+        first: Option<&FirstSeenRecord>,
     ) -> Result<(), EngineError> {
-        let expected = match pin {
-            Some(pin) if pin.accept => None,
-            Some(pin) => Some(pin.h1),
+        let expected = match first {
+            Some(first) if first.accept => None,
+            Some(first) => Some(first.h1),
             // A file that is gone from the disk, but not from the index, was seen as well.
             None => self.store.record(key).await?.and_then(|record| record.h1),
         };
@@ -377,7 +388,7 @@ impl PendingVerification {
     }
 
     /// Ends as soon as it is clear that the file will be refused, whatever comes of it; else never.
-    pub async fn will_be_rejected(&self) -> EngineError {
+    pub async fn early_rejection(&self) -> EngineError {
         let Some(mut asked) = self.asked.clone() else {
             return std::future::pending().await;
         };
@@ -434,8 +445,8 @@ impl PendingVerification {
             }
             Judgement::Later => {
                 *verifier.in_vain.lock() = Some(Instant::now());
-                let pin = verifier.store.first_seen(key).await?;
-                verifier.as_seen(key, h1, from, pin.as_ref()).await?;
+                let first = verifier.store.first_seen(key).await?;
+                verifier.as_seen(key, h1, from, first.as_ref()).await?;
                 tracing::warn!(file = %key, database = %refusal.database, error = %refusal.error, "served unverified; to be verified later");
                 Ok(FileVerification {
                     verified: Verified::None,

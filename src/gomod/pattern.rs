@@ -55,6 +55,11 @@ impl Patterns {
             .map(|glob| glob.text.as_str())
     }
 
+    /// The patterns one by one, as they are held against paths.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.globs.iter().map(|glob| glob.text.as_str())
+    }
+
     /// The patterns of the list that are malformed and so match nothing, for a warning.
     pub fn malformed(&self) -> impl Iterator<Item = &str> {
         self.globs

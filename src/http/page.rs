@@ -269,7 +269,7 @@ fn state_of(state: &AppState, rules: &Rules, caller: &Caller) -> String {
         };
         row("Private", &patterns, Light::Plain);
     }
-    let databases = state.engine.verifier().databases();
+    let databases = state.engine.checksum_databases();
     if databases.is_empty() {
         let text = "none is asked; modules are held to the checksum first seen";
         row("Checksum database", text, Light::Plain);

@@ -156,13 +156,7 @@ fn databases(state: &AppState, caller: &Caller) -> Vec<serde_json::Value> {
             "alarm": worst.map(alarm),
         })
     };
-    state
-        .engine
-        .verifier()
-        .databases()
-        .iter()
-        .map(one)
-        .collect()
+    state.engine.checksum_databases().iter().map(one).collect()
 }
 
 /// Which program this is.

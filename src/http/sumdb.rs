@@ -32,7 +32,7 @@ pub async fn answer(
     path: &str,
     cached_only: bool,
 ) -> Response<Body> {
-    let databases = state.engine.verifier().databases().iter();
+    let databases = state.engine.checksum_databases().iter();
     let named = databases.filter_map(|database| {
         let rest = path.strip_prefix(database.name())?.strip_prefix('/')?;
         Some((database, rest))

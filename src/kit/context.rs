@@ -11,7 +11,7 @@ use super::client::{ClientId, WaitingClients};
 use super::priority::Priority;
 use super::trace::TraceId;
 
-/// What whoever fetches is told of the request. The default is work in the background that nothing hurries.
+/// What whoever fetches is told of the request. The default is for somebody who waits, and of whom nothing is known.
 #[derive(Clone, Debug, Default)]
 pub struct FetchContext {
     /// Whose request it is; nobody's if the work is done in the background.

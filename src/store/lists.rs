@@ -69,7 +69,8 @@ impl Store {
         Ok(body.filter(|body| named.is_of(body)))
     }
 
-    /// Brings a list that was recorded in its place, if an end has come before that. Says whether there was one.
+    /// Brings a list that was recorded in its place, if an end has come before that. Says whether it is there now; of a
+    /// large one nobody knows.
     pub(super) async fn place_list(
         &self,
         module: &ModulePath,
@@ -79,10 +80,13 @@ impl Store {
             BlobName::List(module.clone()),
             BlobName::NextList(module.clone()),
         );
-        if named.size > SMALL
-            || self.read_named(&list, named)?.is_some()
-            || self.read_named(&next, named)?.is_none()
-        {
+        if named.size > SMALL {
+            return Ok(false);
+        }
+        if self.read_named(&list, named)?.is_some() {
+            return Ok(true);
+        }
+        if self.read_named(&next, named)?.is_none() {
             return Ok(false);
         }
         self.local.rename(&next, &list).await?;
@@ -102,11 +106,10 @@ impl Store {
             let body = Bytes::from(std::mem::take(&mut record.body));
             let named = ListFile::of(&body);
             let known = self.recorded(key).await?.and_then(|known| known.file);
-            if let Some(known) = &known {
-                self.place_list(&key.module, known).await?;
-            }
-            let is_known = known.is_some_and(|known| known == named);
-            let is_there = is_known && self.small_list(&key.module, &named)?.is_some();
+            let is_there = match &known {
+                Some(known) => self.place_list(&key.module, known).await? && *known == named,
+                None => false,
+            };
             if !is_there && named.size > SMALL {
                 self.write_list(&key.module, body).await?;
             } else if !is_there {
@@ -295,14 +298,7 @@ mod tests {
         let store = in_memory(&data);
         for versions in [5000, 100, 20_000] {
             store.put_metadata(&key(), &list(40_000, 1)).await.unwrap();
-            let copied: String = (0..versions)
-                .map(|n| {
-                    format!(
-                        "v1.{n}.0
-"
-                    )
-                })
-                .collect();
+            let copied: String = (0..versions).map(|n| format!("v1.{n}.0\n")).collect();
             std::fs::write(path(&dir), &copied).unwrap();
             assert_eq!(store.metadata(&key()).await.unwrap(), None);
             assert_eq!(rebuilt(&store).await, 1);

@@ -4,7 +4,7 @@ use super::catalog::sled::complete::COMPLETE;
 use super::catalog::{Change, Expect};
 use super::local::{BlobName, Entry, Flaw, is_of_layout};
 use super::model::{
-    Fact, FactKey, FileRecord, ListFile, MetaRecord, PendingRecord, Sha256, StateKey, Verified,
+    Fact, FactKey, FileRecord, ListFile, MetaRecord, PendingRecord, StateKey, Verified,
 };
 use super::walk::{OverFiles, OverRecords, Progress};
 use super::{IN_INDEX, SMALL, Store, StoreError};
@@ -155,10 +155,7 @@ async fn take_list(
         _ if served.as_bytes() != body => {
             return Ok(Err("a large list with lines that are not served".to_owned()));
         }
-        size => {
-            let sha256 = Sha256::of(&body);
-            (String::new(), Some(ListFile { size, sha256 }))
-        }
+        _ => (String::new(), Some(ListFile::of(&body))),
     };
     let record = MetaRecord {
         body: text,

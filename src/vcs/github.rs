@@ -25,7 +25,7 @@ use url::{Host, Url};
 use crate::clock::{SharedClock, Timestamp};
 use crate::flights::{FlightOutcome, Flights, outcome};
 use crate::gomod::time::CommitTime;
-use crate::kit::Priority;
+use crate::kit::FetchContext;
 
 /// The user that goes with a token as the password.
 pub const USER: &str = "x-access-token";
@@ -198,7 +198,7 @@ impl GithubApp {
         if let Some(token) = self.kept() {
             return Ok(token);
         }
-        let flight = self.asking.join(&(), &Priority::default(), |place| {
+        let flight = self.asking.join(&(), &FetchContext::default(), |place| {
             let (sender, receiver) = watch::channel(None);
             let app = Arc::clone(self);
             let work = async move {

@@ -21,7 +21,7 @@ pub enum NoteLevel {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
     /// How much it matters.
-    pub weight: NoteLevel,
+    pub level: NoteLevel,
     /// A sentence or two.
     pub text: String,
 }
@@ -68,7 +68,7 @@ impl Chosen {
             tracing::info!(%chain, from, "upstream chain");
         }
         match &self.note {
-            Some(note) if note.weight == NoteLevel::Fine => tracing::info!("{}", note.text),
+            Some(note) if note.level == NoteLevel::Fine => tracing::info!("{}", note.text),
             Some(note) => tracing::warn!("{}", note.text),
             None => {}
         }

@@ -102,7 +102,7 @@ pub fn decide(memory: &Memory, found: ToolchainSetting, is_self: &dyn Fn(&Url) -
             },
             chain,
         };
-    let note = |weight, text| Some(Note { weight, text });
+    let note = |level, text| Some(Note { level, text });
     let alone = |chain: ChainSpec, from: &str, note: Option<Note>| Chosen {
         chain,
         from: from.to_owned(),

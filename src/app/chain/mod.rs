@@ -76,8 +76,8 @@ pub async fn choose_chain(env: &Environment, mut ourselves: Ourselves, file: &Si
         if let Some(note) = &chosen.note {
             text = format!("{text}; {}", note.text);
         }
-        let weight = NoteLevel::Warning;
-        chosen.note = Some(Note { weight, text });
+        let level = NoteLevel::Warning;
+        chosen.note = Some(Note { level, text });
     }
     chosen
 }

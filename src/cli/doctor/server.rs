@@ -61,7 +61,7 @@ pub async fn report(world: &DoctorContext<'_>) -> Result<bool, app::StartError> 
     let chosen = world.chain().await?;
     say!("  chain           {}  ({})", chosen.chain, chosen.from);
     if let Some(note) = &chosen.note {
-        match note.weight {
+        match note.level {
             NoteLevel::Fine => say!("                  {}", note.text),
             NoteLevel::Warning => say!("                  warning: {}", note.text),
             NoteLevel::Fault => {

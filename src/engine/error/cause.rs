@@ -605,15 +605,6 @@ pub struct OriginError {
 }
 
 impl OriginError {
-    /// It is not absent, or nobody else need say why.
-    #[cfg(test)]
-    pub fn new(error: impl Into<EngineError>) -> Self {
-        OriginError {
-            error: error.into(),
-            brief: String::new(),
-        }
-    }
-
     /// What larder cannot store from one origin it cannot store from another.
     pub(in crate::engine) fn is_ours(&self) -> bool {
         self.error.class() == Class::Internal

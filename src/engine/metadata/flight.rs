@@ -87,8 +87,6 @@ impl Engine {
             landed.send_replace(Some(Err(Self::from_negative(error))));
             return;
         }
-        let request_id = context.fetch.request_id.clone();
-        let trace_id = context.fetch.trace_id.map(tracing::field::display);
         match self.fetch_in_time(&key, &context).await {
             Ok(fresh) => {
                 let before = self.memory.metadata(&key);
@@ -110,7 +108,8 @@ impl Engine {
                     self.validities.end(&key);
                 }
                 if !error.is_absent() {
-                    let request_id = request_id.as_deref();
+                    let request_id = context.fetch.request_id.as_deref();
+                    let trace_id = context.fetch.trace_id.map(tracing::field::display);
                     tracing::debug!(resource = %key, %error, request_id, trace_id, "asking failed");
                 }
                 place.leave();

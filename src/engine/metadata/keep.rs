@@ -27,10 +27,7 @@ impl Engine {
         context: &RequestContext,
     ) -> CachedMetadata {
         let until = context.rules.fresh_until(fresh.record.fetched);
-        let may_keep = self.validities.are_in_force(context.generation());
-        let mut meta = self
-            .in_its_place(key, fresh, begun.validity, may_keep)
-            .await;
+        let mut meta = self.in_its_place(key, fresh, begun.validity).await;
         // What has appeared meanwhile outdates a list only if it lacks it.
         let now = self.validities.of(key, context.generation());
         let lists = |version: &Version| meta.lists(version);
@@ -48,7 +45,6 @@ impl Engine {
         key: &MetaKey,
         fresh: Fresh,
         validity: Validity,
-        may_keep: bool,
     ) -> CachedMetadata {
         let Fresh { record, from } = fresh;
         if let Some(file) = from.file {
@@ -57,6 +53,7 @@ impl Engine {
         if record.body.len() as u64 <= SMALL {
             return CachedMetadata::new(record, None, validity);
         }
+        let may_keep = self.validities.are_in_force(validity.rules());
         if key.meta != Meta::List || !may_keep || self.store.local().room() == Room::Low {
             return CachedMetadata::new(record, from.body, validity);
         }

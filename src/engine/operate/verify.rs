@@ -8,7 +8,7 @@ use crate::engine::{Engine, EngineError};
 use crate::gomod::H1;
 use crate::kit::FetchContext;
 use crate::protocol::{FileKey, Kind};
-use crate::store::{FileRecord, Verification, Verified, rebuild};
+use crate::store::{FileRecord, Verified, rebuild};
 use crate::sumdb::SumdbError;
 
 /// What was found of one file. The texts are for people.
@@ -69,12 +69,7 @@ impl Engine {
                     Err(mismatch) => return Ok(Finding::Wrong(mismatch.to_string())),
                 };
                 if record.verified != vouched.verified {
-                    let verification = Verification {
-                        verified: vouched.verified,
-                        by: vouched.by,
-                        first_seen: None,
-                    };
-                    self.put_verification(key, h1, verification).await?;
+                    self.put_verification(key, h1, vouched.into()).await?;
                 }
                 return Ok(Finding::Verified);
             }
@@ -106,14 +101,9 @@ impl Engine {
             }
             Err(error) => return Err(error),
         };
-        let first_seen = vouched.companions.first_seen;
-        if record.verified != Verified::FirstSeen || first_seen.is_some() {
-            let verification = Verification {
-                verified: Verified::FirstSeen,
-                by: None,
-                first_seen,
-            };
-            self.put_verification(key, h1, verification).await?;
+        let is_first = vouched.companions.first_seen.is_some();
+        if record.verified != Verified::FirstSeen || is_first {
+            self.put_verification(key, h1, vouched.into()).await?;
         }
         Ok(Finding::FirstSeen)
     }

@@ -44,7 +44,7 @@ enum Found {
 }
 
 impl DirectOrigin {
-    /// By the rules of `way`.
+    /// By the rules of `profile`.
     pub fn new(profile: Arc<DirectProfile>, make: MakeProxy) -> Arc<Self> {
         Arc::new(DirectOrigin {
             label: "direct".into(),

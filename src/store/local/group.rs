@@ -54,10 +54,10 @@ impl Group {
     }
 
     /// Returns when the file is durable under its name.
-    pub async fn publish(&self, job: Adoption) -> Result<(), LocalError> {
+    pub async fn publish(&self, adoption: Adoption) -> Result<(), LocalError> {
         let doing = "keeping a file";
         let (answer, done) = oneshot::channel();
-        let queued = self.queue.send((job, answer)).await;
+        let queued = self.queue.send((adoption, answer)).await;
         queued.map_err(|_| LocalError::Ended { doing })?;
         match done.await {
             Ok(kept) => kept.map_err(|source| LocalError::Io { doing, source }),
@@ -72,7 +72,7 @@ struct Written {
     file: File,
     /// Whose entries must be durable before the file is.
     folders: Vec<PathBuf>,
-    job: Adoption,
+    adoption: Adoption,
     answer: oneshot::Sender<io::Result<()>>,
 }
 
@@ -83,13 +83,13 @@ fn work(root: &Path, mut jobs: mpsc::Receiver<Waiting>) {
         // Folders that this group makes concern all its files below them, whoever was first.
         let mut made = BTreeSet::new();
         let mut written = Vec::with_capacity(group.len());
-        for (job, answer) in group.drain(..) {
-            match write(root, &job, &mut made) {
+        for (adoption, answer) in group.drain(..) {
+            match write(root, &adoption, &mut made) {
                 Ok((temporary, file)) => written.push(Written {
                     temporary,
                     file,
-                    folders: folders_of(root, &job.path, &made),
-                    job,
+                    folders: folders_of(root, &adoption.path, &made),
+                    adoption,
                     answer,
                 }),
                 // A caller that has gone away does not need the answer; so below.
@@ -138,7 +138,7 @@ impl Written {
         if !is_synced {
             self.file.sync_all()?;
         }
-        temporary::place(&self.temporary, &self.job.path)
+        temporary::place(&self.temporary, &self.adoption.path)
     }
 }
 
@@ -173,15 +173,19 @@ pub fn make_folder(root: &Path, path: &Path, made: &mut BTreeSet<PathBuf>) -> io
 }
 
 /// Writes a file under a temporary name, making its folder; folders that are new are noted.
-fn write(root: &Path, job: &Adoption, made: &mut BTreeSet<PathBuf>) -> io::Result<(PathBuf, File)> {
-    make_folder(root, &job.path, made)?;
-    let temporary = job.temporary.join(temporary::fresh_name());
+fn write(
+    root: &Path,
+    adoption: &Adoption,
+    made: &mut BTreeSet<PathBuf>,
+) -> io::Result<(PathBuf, File)> {
+    make_folder(root, &adoption.path, made)?;
+    let temporary = adoption.temporary.join(temporary::fresh_name());
     let write = || -> io::Result<File> {
         let mut file = File::options()
             .write(true)
             .create_new(true)
             .open(&temporary)?;
-        file.write_all(&job.body)?;
+        file.write_all(&adoption.body)?;
         Ok(file)
     };
     match write() {
@@ -210,12 +214,12 @@ mod tests {
         std::fs::set_permissions(root.join("taken"), PermissionsExt::from_mode(0o400)).unwrap();
         let group = Group::start(root.clone()).unwrap();
         let publish = |path: String| {
-            let job = Adoption {
+            let adoption = Adoption {
                 path: root.join(path),
                 temporary: tmp.clone(),
                 body: Bytes::from_static(b"x"),
             };
-            group.publish(job)
+            group.publish(adoption)
         };
         let good = (0..200).map(|n| publish(format!("example.com/m{n}/@v/v1.0.0.info")));
         let bad = (0..20).map(|n| publish(format!("taken/m{n}/@v/v1.0.0.info")));

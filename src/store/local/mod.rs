@@ -221,12 +221,12 @@ impl LocalFiles {
 
     /// Makes a small file durable under its name, replacing what was there.
     pub async fn adopt_bytes(&self, name: &BlobName, body: Bytes) -> Result<(), LocalError> {
-        let job = Adoption {
+        let adoption = Adoption {
             path: self.0.folders.path(name),
             temporary: self.0.folders.temporary(name.namespace()).to_owned(),
             body,
         };
-        self.0.group.publish(job).await
+        self.0.group.publish(adoption).await
     }
 
     /// Keeps something small that can be had again, and so need not be durable. Whoever asks, it leaves the reserve alone.

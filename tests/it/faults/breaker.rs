@@ -326,6 +326,7 @@ fn what_a_stranger_has_made_known_does_not_decide() {
         }
         (up.count(&known.list_url()) >= asked + 2).then_some(())
     });
+    assert!(up.count(&strange.list_url()) > 1, "it was asked as well");
     larder.get(&other.url("mod")).ok();
     for gate in gates {
         gate.open();

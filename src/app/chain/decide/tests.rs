@@ -44,19 +44,19 @@ fn decided(memory: &Memory, settings: &[(&str, SettingOrigin)]) -> (String, Note
     let settings = settings.map(|(text, origin)| ((*text).to_owned(), origin.clone()));
     let found = look(settings.collect(), &is_self);
     let chosen = decide(memory, found, &is_self);
-    let weight = chosen
+    let level = chosen
         .note
         .as_ref()
-        .map_or(NoteLevel::Fine, |note| note.weight);
-    (chosen.chain.to_string(), weight, chosen)
+        .map_or(NoteLevel::Fine, |note| note.level);
+    (chosen.chain.to_string(), level, chosen)
 }
 
 #[test]
 fn the_first_start_takes_what_the_toolchain_says() {
     let nothing = Memory::default();
-    let (chain, weight, chosen) = decided(&nothing, &[("https://a.example.com", user())]);
+    let (chain, level, chosen) = decided(&nothing, &[("https://a.example.com", user())]);
     assert_eq!(
-        (chain.as_str(), weight),
+        (chain.as_str(), level),
         ("https://a.example.com", NoteLevel::Fine)
     );
     assert!(chosen.as_toolchain);
@@ -66,12 +66,12 @@ fn the_first_start_takes_what_the_toolchain_says() {
         ("https://a.example.com", user())
     );
     // With the toolchain set to us already, what is below counts, and it is said so.
-    let (chain, weight, chosen) = decided(
+    let (chain, level, chosen) = decided(
         &nothing,
         &[(SELF, user()), ("https://b.example.com,direct", root())],
     );
     assert_eq!(
-        (chain.as_str(), weight),
+        (chain.as_str(), level),
         ("https://b.example.com,direct", NoteLevel::Warning)
     );
     assert!(!chosen.as_toolchain);
@@ -80,8 +80,8 @@ fn the_first_start_takes_what_the_toolchain_says() {
         text.contains("is set to this server itself") && text.contains("/usr/local/go/go.env"),
         "{text}"
     );
-    let (chain, weight, chosen) = decided(&nothing, &[(SELF, user())]);
-    assert_eq!((chain.as_str(), weight), ("direct", NoteLevel::Warning));
+    let (chain, level, chosen) = decided(&nothing, &[(SELF, user())]);
+    assert_eq!((chain.as_str(), level), ("direct", NoteLevel::Warning));
     assert_eq!(chosen.memory.found, None);
     assert_eq!(decided(&nothing, &[]).0, "direct");
     // What another layer says goes before the default.
@@ -116,9 +116,9 @@ fn setting_the_toolchain_to_us_changes_nothing() {
     ] {
         for origin in [user(), SettingOrigin::Environment, SettingOrigin::GoCommand] {
             let settings = [(own.as_str(), origin), ("https://b.example.com", root())];
-            let (chain, weight, chosen) = decided(&memory, &settings);
+            let (chain, level, chosen) = decided(&memory, &settings);
             assert_eq!(
-                (chain.as_str(), weight),
+                (chain.as_str(), level),
                 ("https://a.example.com", NoteLevel::Fine),
                 "{own}"
             );
@@ -137,9 +137,9 @@ fn what_was_set_first_stays_until_an_operator_says_otherwise() {
         &[("https://b.example.com", SettingOrigin::Environment)],
         &[("https://b.example.com,direct", root())],
     ] {
-        let (chain, weight, chosen) = decided(&memory, settings);
+        let (chain, level, chosen) = decided(&memory, settings);
         assert_eq!(
-            (chain.as_str(), weight),
+            (chain.as_str(), level),
             ("https://a.example.com", NoteLevel::Fault)
         );
         let text = chosen.note.unwrap().text;
@@ -149,13 +149,13 @@ fn what_was_set_first_stays_until_an_operator_says_otherwise() {
         );
         assert_eq!(chosen.memory.found, memory.found);
     }
-    let (chain, weight, _) = decided(&memory, &[]);
+    let (chain, level, _) = decided(&memory, &[]);
     assert_eq!(
-        (chain.as_str(), weight),
+        (chain.as_str(), level),
         ("https://a.example.com", NoteLevel::Warning)
     );
-    let (_, weight, chosen) = decided(&memory, &[("https://a.example.com", user())]);
-    assert_eq!(weight, NoteLevel::Fine);
+    let (_, level, chosen) = decided(&memory, &[("https://a.example.com", user())]);
+    assert_eq!(level, NoteLevel::Fine);
     assert!(chosen.as_toolchain);
 }
 
@@ -166,14 +166,14 @@ fn what_somebody_sets_goes_before_a_default_and_is_told_once() {
         ("https://a.example.com", user()),
         ("https://b.example.com,direct", root()),
     ];
-    let (chain, weight, chosen) = decided(&memory, &settings);
+    let (chain, level, chosen) = decided(&memory, &settings);
     assert_eq!(
-        (chain.as_str(), weight),
+        (chain.as_str(), level),
         ("https://a.example.com", NoteLevel::Fault)
     );
     assert!(chosen.note.unwrap().text.contains("--upstream"));
-    let (_, weight, _) = decided(&chosen.memory, &settings);
-    assert_eq!(weight, NoteLevel::Fine);
+    let (_, level, _) = decided(&chosen.memory, &settings);
+    assert_eq!(level, NoteLevel::Fine);
 }
 
 #[test]
@@ -182,12 +182,12 @@ fn what_cannot_be_read_sends_no_name_elsewhere() {
         ("https://a.example.com;direct", user()),
         ("https://b.example.com", root()),
     ];
-    let (chain, weight, _) = decided(&Memory::default(), &settings);
-    assert_eq!((chain.as_str(), weight), ("off", NoteLevel::Fault));
+    let (chain, level, _) = decided(&Memory::default(), &settings);
+    assert_eq!((chain.as_str(), level), ("off", NoteLevel::Fault));
     let memory = remembered("https://a.example.com", user());
-    let (chain, weight, _) = decided(&memory, &settings);
+    let (chain, level, _) = decided(&memory, &settings);
     assert_eq!(
-        (chain.as_str(), weight),
+        (chain.as_str(), level),
         ("https://a.example.com", NoteLevel::Fault)
     );
 }
@@ -195,18 +195,18 @@ fn what_cannot_be_read_sends_no_name_elsewhere() {
 #[test]
 fn an_operator_s_word_that_is_gone_is_missed() {
     let settings = [(SELF, user()), ("https://b.example.com", root())];
-    let (chain, weight, chosen) = decided(&told("https://a.example.com"), &settings);
+    let (chain, level, chosen) = decided(&told("https://a.example.com"), &settings);
     assert_eq!(
-        (chain.as_str(), weight),
+        (chain.as_str(), level),
         ("https://a.example.com", NoteLevel::Warning)
     );
     assert_eq!(chosen.memory.told, told("https://a.example.com").told);
     let mut both = remembered("https://b.example.com", root());
     both.told = told("https://a.example.com").told;
     // A flag of one start is no more than that where something else was in use before.
-    let (chain, weight, _) = decided(&both, &settings);
+    let (chain, level, _) = decided(&both, &settings);
     assert_eq!(
-        (chain.as_str(), weight),
+        (chain.as_str(), level),
         ("https://b.example.com", NoteLevel::Warning)
     );
     if let Some(found) = &mut both.found {
@@ -215,16 +215,16 @@ fn an_operator_s_word_that_is_gone_is_missed() {
     assert_eq!(decided(&both, &settings).0, "https://a.example.com");
     assert_eq!(decided(&told("off"), &settings).0, "https://b.example.com");
     // Where the toolchain has a word of its own, that counts, and the change is told.
-    let (chain, weight, _) = decided(&both, &[("https://b.example.com", root())]);
+    let (chain, level, _) = decided(&both, &[("https://b.example.com", root())]);
     assert_eq!(
-        (chain.as_str(), weight),
+        (chain.as_str(), level),
         ("https://b.example.com", NoteLevel::Warning)
     );
-    let (_, weight, _) = decided(
+    let (_, level, _) = decided(
         &told("https://b.example.com"),
         &[("https://b.example.com", root())],
     );
-    assert_eq!(weight, NoteLevel::Fine);
+    assert_eq!(level, NoteLevel::Fine);
 }
 
 #[test]

@@ -120,19 +120,19 @@ impl Engine {
         if self.has_sibling(key).await {
             verification.found();
         }
-        let will_be_rejected = async {
+        let early_rejection = async {
             if begun.wait_for(|now| now.from.is_some()).await.is_err() {
                 std::future::pending::<()>().await;
             }
             verification.found();
-            verification.will_be_rejected().await
+            verification.early_rejection().await
         };
         let from = tokio::select! {
             biased;
             from = chain.fetch_zip(&request, &key.version, &mut stream) => {
                 self.judged(&key.module, &chain, from).await?
             }
-            error = will_be_rejected => return Err(error),
+            error = early_rejection => return Err(error),
         };
         let (size, sha256) = stream.finish();
         let arrived = check::Arrived {

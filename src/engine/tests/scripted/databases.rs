@@ -157,8 +157,8 @@ fn world(database: &Arc<FakeDatabase>) -> World {
 /// Under `on_unavailable = "refuse"` and `on_unknown = "refuse"`.
 fn strict(database: &Arc<FakeDatabase>) -> World {
     let mut setup = setup(&origin(), database);
-    setup.vouch.serve_unverified = false;
-    setup.vouch.first_seen_unknown = false;
+    setup.verification.serve_unverified = false;
+    setup.verification.first_seen_unknown = false;
     setup.build()
 }
 
@@ -297,7 +297,7 @@ async fn what_will_be_refused_is_not_fetched_to_its_end() {
     let half = Step::Halfway(gate, whole.clone(), 80 << 10);
     let origin = FakeOrigin::new("a").says(".zip", [half]);
     let mut setup = setup(&origin, &ignorant([Say::Truth]));
-    setup.vouch.first_seen_unknown = false;
+    setup.verification.first_seen_unknown = false;
     let world = setup.build();
     let error = match world.ask(ZIP).await {
         Ok(answer) => landed(&world, answer).await.unwrap_err(),

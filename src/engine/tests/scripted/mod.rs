@@ -325,7 +325,7 @@ struct Setup {
     private: Chain,
     settings: Settings,
     freshness: Freshness,
-    vouch: VerifySettings,
+    verification: VerifySettings,
     database: Option<Arc<FakeDatabase>>,
     clock: Arc<TestClock>,
     catalog: Arc<dyn Catalog>,
@@ -363,7 +363,7 @@ impl Setup {
                 refused_ttl: Duration::from_secs(10),
                 refresh_wait: Duration::from_secs(1),
             },
-            vouch: VerifySettings {
+            verification: VerifySettings {
                 serve_unverified: true,
                 first_seen_unknown: true,
                 patience: Duration::from_secs(15),
@@ -408,7 +408,7 @@ impl Setup {
         };
         let metrics = Metrics::new().engine;
         let mut rules = Rules::for_tests(policy, self.freshness, chains);
-        rules.verification = self.vouch;
+        rules.verification = self.verification;
         let engine = Engine::new(self.settings, rules, store, verifier, shared, metrics);
         World {
             engine,

@@ -43,6 +43,24 @@ fn asked_again(origin: &FakeOrigin, of: &str) -> usize {
 
 const LIST: &str = "example.com/m/@v/list";
 
+/// Lists of so many modules.
+fn lists(name: &str, count: usize) -> Vec<String> {
+    let list = |n| format!("example.com/{name}{n}/@v/list");
+    (0..count).map(list).collect()
+}
+
+/// Twenty lists that are watched; whoever asks for one again waits for the gate.
+async fn twenty_due(gate: &Gate) -> (Arc<FakeOrigin>, World, Vec<String>) {
+    let origin = FakeOrigin::new("a");
+    let paths = lists("m", 20);
+    for path in &paths {
+        origin.says(path, [body("v1.0.0\n"), after(gate, body("v1.0.0\n"))]);
+    }
+    let world = World::of(&origin);
+    watched(&world, &paths).await;
+    (origin, world, paths)
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_asked_for_often_is_asked_for_again_before_it_is_old() {
     let origin = FakeOrigin::new("a").says("/list", [body("v1.0.0\n")]);
@@ -82,9 +100,7 @@ async fn a_module_that_hangs_delays_no_other_and_takes_few_slots() {
         hanging.push(path);
     }
     origin.says("/list", [body("v1.0.0\n")]);
-    let others: Vec<_> = (0..40)
-        .map(|n| format!("example.com/m{n}/@v/list"))
-        .collect();
+    let others = lists("m", 40);
     let world = World::of(&origin);
     // What hangs comes first, as far as that is up to us.
     watched(&world, &[&hanging[..], &others[..]].concat()).await;
@@ -102,16 +118,11 @@ async fn a_module_that_hangs_delays_no_other_and_takes_few_slots() {
 async fn many_modules_that_hang_delay_the_others_by_moments() {
     let gate = Gate::default();
     let origin = FakeOrigin::new("a");
-    let paths = |name: &str, count: usize| -> Vec<String> {
-        (0..count)
-            .map(|n| format!("example.com/{name}{n}/@v/list"))
-            .collect()
-    };
-    let hanging = paths("hangs", 20);
+    let hanging = lists("hangs", 20);
     for path in &hanging {
         origin.says(path, [body("v1.0.0\n"), after(&gate, body("v1.0.0\n"))]);
     }
-    let others = paths("m", 20);
+    let others = lists("m", 20);
     for path in &others {
         origin.says(path, [body("v1.0.0\n")]);
     }
@@ -137,15 +148,7 @@ async fn many_modules_that_hang_delay_the_others_by_moments() {
 #[tokio::test(start_paused = true)]
 async fn what_was_renewed_while_it_waited_for_a_slot_is_not_asked_for_again() {
     let gate = Gate::default();
-    let origin = FakeOrigin::new("a");
-    let paths: Vec<_> = (0..20)
-        .map(|n| format!("example.com/m{n}/@v/list"))
-        .collect();
-    for path in &paths {
-        origin.says(path, [body("v1.0.0\n"), after(&gate, body("v1.0.0\n"))]);
-    }
-    let world = World::of(&origin);
-    watched(&world, &paths).await;
+    let (origin, world, paths) = twenty_due(&gate).await;
     let mut refresher = Refresher::new(&world.engine);
     refresher.look();
     world.stand().await;
@@ -167,15 +170,7 @@ async fn what_was_renewed_while_it_waited_for_a_slot_is_not_asked_for_again() {
 #[tokio::test(start_paused = true)]
 async fn so_many_are_renewed_at_once_and_none_twice() {
     let gate = Gate::default();
-    let origin = FakeOrigin::new("a");
-    let paths: Vec<_> = (0..20)
-        .map(|n| format!("example.com/m{n}/@v/list"))
-        .collect();
-    for path in &paths {
-        origin.says(path, [body("v1.0.0\n"), after(&gate, body("v1.0.0\n"))]);
-    }
-    let world = World::of(&origin);
-    watched(&world, &paths).await;
+    let (origin, world, _) = twenty_due(&gate).await;
     let mut refresher = Refresher::new(&world.engine);
     refresher.look();
     world.stand().await;

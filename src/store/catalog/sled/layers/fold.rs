@@ -57,12 +57,20 @@ impl Shared {
         let new = settled_path(&self.folder, number);
         let unready = unready_path(&self.folder, number);
         let rows = rows_of(&frozen, Bound::Unbounded);
-        let merged = catch_unwind(AssertUnwindSafe(|| self.merge(rows, None, &unready)));
+        // Of its own, so that the lock need not be held.
+        let before = old.map(|number| Settled::open(&settled_path(&self.folder, number)));
+        let before = before.transpose().map_err(failed)?;
+        let before = before.as_ref();
+        let merged = catch_unwind(AssertUnwindSafe(|| {
+            self.merge(rows, before, None, &unready)
+        }));
         let merged = match merged {
             // A disk that is full, or does not answer, may do so later.
             Ok(Err(sled::Error::Io(error))) => Err(error.into()),
-            Ok(Err(error)) => self.merge_what_is_left(&frozen, &error.to_string(), &unready),
-            Err(_) => self.merge_what_is_left(&frozen, "sled panicked", &unready),
+            Ok(Err(error)) => {
+                self.merge_what_is_left(&frozen, before, &error.to_string(), &unready)
+            }
+            Err(_) => self.merge_what_is_left(&frozen, before, "sled panicked", &unready),
             Ok(merged) => merged,
         };
         match merged {
@@ -119,40 +127,39 @@ impl Shared {
     fn merge_what_is_left(
         &self,
         frozen: &sled::Db,
+        settled: Option<&Settled>,
         error: &str,
         to: &Path,
     ) -> Result<bool, sled::Error> {
-        let left = WhatIsLeft::of(frozen);
+        let WhatIsLeft { rows, gap } = WhatIsLeft::of(frozen);
         let name = |bound: &Bound<Vec<u8>>| match bound {
             Bound::Included(name) | Bound::Excluded(name) => {
                 String::from_utf8_lossy(name).into_owned()
             }
             Bound::Unbounded => String::new(),
         };
-        tracing::error!(
-            error,
-            after = name(&left.gap.0),
-            before = name(&left.gap.1),
-            "a part of the index is damaged: what has changed lately of names between these two is unknown now, and tokens among them are gone. To compare what is known with the files, stop the server and run `larder index rebuild`"
-        );
-        let rows = Box::new(left.rows.into_iter().map(Ok));
-        self.merge(rows, Some(left.gap), to)
+        if let Some((after, before)) = &gap {
+            tracing::error!(
+                error,
+                after = name(after),
+                before = name(before),
+                "a part of the index is damaged: what has changed lately of names between these two is unknown now, and tokens among them are gone. To compare what is known with the files, stop the server and run `larder index rebuild`"
+            );
+        }
+        self.merge(Box::new(rows.into_iter().map(Ok)), settled, gap, to)
     }
 
     /// False if it was stopped, since the index is being closed. In a `gap` the rows of the frozen layer are unknown.
-    fn merge(&self, frozen: Layer<'_>, gap: Option<Gap>, to: &Path) -> Result<bool, sled::Error> {
+    fn merge(
+        &self,
+        frozen: Layer<'_>,
+        settled: Option<&Settled>,
+        gap: Option<Gap>,
+        to: &Path,
+    ) -> Result<bool, sled::Error> {
         let mut writer = SettledWriter::create(to)?;
-        let parts = self.parts.read();
-        // Of its own, so that the lock need not be held.
-        let old = parts.settled.as_ref();
-        let old = old.map(|(number, _)| settled_path(&self.folder, *number));
-        drop(parts);
-        let old = old
-            .map(|path| Settled::open(&path))
-            .transpose()
-            .map_err(failed)?;
         let mut layers = vec![frozen];
-        layers.extend(old.as_ref().map(|old| settled_rows(old, Bound::Unbounded)));
+        layers.extend(settled.map(|settled| settled_rows(settled, Bound::Unbounded)));
         for (count, row) in Merged::new(layers).enumerate() {
             if count.is_multiple_of(LOOK_EVERY) && self.ending.load(Ordering::Relaxed) {
                 return Ok(false);

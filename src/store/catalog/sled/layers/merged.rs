@@ -32,15 +32,19 @@ pub(super) type Gap = (Bound<Vec<u8>>, Bound<Vec<u8>>);
 pub(super) struct WhatIsLeft {
     /// In order. There are no more of them than are folded at once.
     pub(super) rows: Vec<Row>,
-    pub(super) gap: Gap,
+    /// None if all could be read this time.
+    pub(super) gap: Option<Gap>,
 }
 
 impl WhatIsLeft {
     pub(super) fn of(db: &sled::Db) -> Self {
-        let mut rows = readable(db.iter(), |_| true);
+        let (mut rows, is_whole) = readable(db.iter(), |_| true);
+        if is_whole {
+            return WhatIsLeft { rows, gap: None };
+        }
         let end = rows.last().map(|(key, _)| key.clone());
         let is_after = |key: &[u8]| end.as_deref().is_none_or(|end| key > end);
-        let mut after = readable(db.iter().rev(), is_after);
+        let (mut after, _) = readable(db.iter().rev(), is_after);
         after.reverse();
         let bound = |key: Option<&Vec<u8>>| key.cloned().map_or(Bound::Unbounded, Bound::Excluded);
         let gap = (
@@ -48,23 +52,26 @@ impl WhatIsLeft {
             bound(after.first().map(|(key, _)| key)),
         );
         rows.extend(after);
+        let gap = Some(gap);
         WhatIsLeft { rows, gap }
     }
 }
 
-/// Rows up to the first that cannot be read, or is not wanted. sled may panic at it.
+/// Rows up to the first that cannot be read, or is not wanted, and whether there is none such. sled may panic at it.
 fn readable(
     mut rows: impl Iterator<Item = sled::Result<(sled::IVec, sled::IVec)>>,
     is_wanted: impl Fn(&[u8]) -> bool,
-) -> Vec<Row> {
+) -> (Vec<Row>, bool) {
     let mut next = || catch_unwind(AssertUnwindSafe(|| rows.next()));
     let mut found = Vec::new();
-    while let Ok(Some(Ok((key, value)))) = next()
-        && is_wanted(&key)
-    {
-        found.push((key.to_vec(), value.to_vec()));
+    loop {
+        match next() {
+            Ok(Some(Ok((key, value)))) if is_wanted(&key) => {
+                found.push((key.to_vec(), value.to_vec()));
+            }
+            stopped => return (found, matches!(stopped, Ok(None))),
+        }
     }
-    found
 }
 
 /// Rows of several layers in order; of those with one key, that of the first layer which has it.

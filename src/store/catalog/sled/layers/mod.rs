@@ -11,8 +11,8 @@
 //! Once enough has changed, it is folded: changes go into a new `recent-N+1`, a thread of its own merges the frozen
 //! `recent-N` with the settled file into `settled-N`, and what that replaces is removed. So the folder's size is bounded
 //! whatever is written, and nothing is replayed. Of a frozen layer with a page that cannot be read, what lies before and
-//! after it is merged: else nothing would ever be folded again. The highest settled file replaces all layers up to its number: that is
-//! the only rule by which a folder is read after an end at any moment.
+//! after it is merged: else nothing would ever be folded again. The highest settled file replaces all layers up to its
+//! number: that is the only rule by which a folder is read after an end at any moment.
 
 mod error;
 mod fold;
