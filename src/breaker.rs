@@ -8,7 +8,6 @@
 //! as any other fetch does; if it fails, doubts count as well until something succeeds.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -67,7 +66,7 @@ pub struct Breaker {
     state: Arc<Mutex<State>>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
     failures: VecDeque<Failed>,
     /// When fetches hung of what strangers have named.
@@ -90,12 +89,14 @@ struct State {
     told: Option<Instant>,
 }
 
+#[derive(Debug)]
 struct Failed {
     at: Instant,
     /// Whose fetch hung, if it hung.
     hung: Option<Arc<str>>,
 }
 
+#[derive(Debug)]
 struct Outage {
     since: Instant,
     failed: u64,
@@ -103,15 +104,15 @@ struct Outage {
     told: bool,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Probing {
     /// Its own, so that it is not taken for a later one.
     number: u64,
     since: Instant,
 }
 
-/// A pass for one fetch. A probe that is dropped before it has reported, since its task ended or was given up, makes room
-/// for the next one.
+/// A pass for one fetch. Dropped without a report it says nothing, and a probe makes room for the next one.
+#[derive(Debug)]
 pub struct Pass {
     began: Instant,
     probe: Option<(u64, Arc<Mutex<State>>)>,
@@ -129,15 +130,6 @@ impl Drop for Pass {
         if let Some((number, state)) = &self.probe {
             state.lock().ends_probe(*number);
         }
-    }
-}
-
-impl fmt::Debug for Pass {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let number = self.probe.as_ref().map(|(number, _)| number);
-        let mut pass = f.debug_struct("Pass");
-        pass.field("began", &self.began).field("probe", &number);
-        pass.finish()
     }
 }
 
@@ -185,7 +177,7 @@ impl BreakerReport {
     }
 }
 
-/// A probe that has not reported within this time is taken for lost, and another may try.
+/// A probe that has not reported within this time takes too long, and another may try.
 const PROBE_LOST: Duration = Duration::from_secs(60);
 /// That something answers again without having been left alone is told at most so often.
 const TELL_AGAIN: Duration = Duration::from_secs(10);
@@ -339,7 +331,7 @@ impl Breaker {
         let now = self.clock.instant();
         let mut state = self.state.lock();
         state.fails(now, self.clock.now(), reason);
-        if state.open_until.is_some() || state.last_success.is_some_and(|at| at > pass.began) {
+        if state.open_until.is_some() || state.has_succeeded_since(pass) {
             return false;
         }
         let window = self.settings.window;
@@ -356,10 +348,11 @@ impl Breaker {
     fn counts(&self, state: &mut State, now: Instant, pass: &Pass, hung: Option<&str>) -> bool {
         let probe = pass.probe.as_ref();
         let was_probing = probe.is_some_and(|(number, _)| state.ends_probe(*number));
-        if was_probing && state.open_until.is_some() {
-            return true;
+        // Half-open the probe decides, and nothing else does.
+        if state.open_until.is_some() {
+            return was_probing;
         }
-        if state.open_until.is_some() || state.last_success.is_some_and(|at| at > pass.began) {
+        if state.has_succeeded_since(pass) {
             return false;
         }
         if was_probing {
@@ -389,16 +382,8 @@ impl Breaker {
         opens
     }
 
-    /// The fetch ended in a way that says nothing.
-    pub fn neutral(&self, pass: &Pass) {
-        if let Some((number, _)) = &pass.probe {
-            self.state.lock().ends_probe(*number);
-        }
-    }
-
-    /// The fetch ended in a way that is no outage, and nothing good either.
-    pub fn trouble(&self, pass: &Pass, reason: &str) {
-        self.neutral(pass);
+    /// A fetch ended in a way that is no outage, and nothing good either.
+    pub fn trouble(&self, reason: &str) {
         let now = self.clock.instant();
         self.state.lock().fails(now, self.clock.now(), reason);
     }
@@ -464,6 +449,11 @@ impl State {
     fn is_tried(&self, now: Instant) -> bool {
         let is_under_way = |probing: Probing| now - probing.since < PROBE_LOST;
         self.probing.is_some_and(is_under_way)
+    }
+
+    /// What a fetch that began before a success says afterwards is of the time before.
+    fn has_succeeded_since(&self, pass: &Pass) -> bool {
+        self.last_success.is_some_and(|at| at > pass.began)
     }
 
     /// Says whether this one was still under way.
@@ -541,6 +531,16 @@ mod tests {
         *hand.0.lock() += Duration::from_secs(seconds);
     }
 
+    /// After an outage, and a while of rest.
+    fn half_open() -> (Breaker, Arc<Hand>) {
+        let (breaker, hand) = breaker();
+        for _ in 0..5 {
+            breaker.failure(&breaker.pass().unwrap(), None, "refused");
+        }
+        later(&hand, 15);
+        (breaker, hand)
+    }
+
     #[test]
     fn opens_tries_with_one_and_closes() {
         let (breaker, hand) = breaker();
@@ -615,11 +615,7 @@ mod tests {
 
     #[test]
     fn a_probe_that_gets_a_head_lets_the_others_through() {
-        let (breaker, hand) = breaker();
-        for _ in 0..5 {
-            breaker.failure(&breaker.pass().unwrap(), None, "refused");
-        }
-        later(&hand, 15);
+        let (breaker, _hand) = half_open();
         let probe = breaker.pass().unwrap();
         assert!(breaker.pass().is_err());
         breaker.answers();
@@ -667,11 +663,7 @@ mod tests {
 
     #[test]
     fn a_probe_that_is_dropped_makes_room_at_once() {
-        let (breaker, hand) = breaker();
-        for _ in 0..5 {
-            breaker.failure(&breaker.pass().unwrap(), None, "refused");
-        }
-        later(&hand, 15);
+        let (breaker, _hand) = half_open();
         let probe = breaker.pass().unwrap();
         assert!(breaker.pass().is_err() && breaker.probe().is_none());
         drop(probe);
@@ -683,11 +675,7 @@ mod tests {
 
     #[test]
     fn a_lost_probe_is_replaced() {
-        let (breaker, hand) = breaker();
-        for _ in 0..5 {
-            breaker.failure(&breaker.pass().unwrap(), None, "refused");
-        }
-        later(&hand, 15);
+        let (breaker, hand) = half_open();
         let lost = breaker.pass().unwrap();
         assert!(breaker.pass().is_err());
         later(&hand, 60);
@@ -698,13 +686,22 @@ mod tests {
     }
 
     #[test]
+    fn a_probe_decides_whatever_else_was_no_outage() {
+        let (breaker, _hand) = half_open();
+        let probe = breaker.probe().unwrap();
+        breaker.trouble("it answered 401");
+        breaker.failure(&probe, None, "refused");
+        assert_eq!(breaker.state(), BreakerState::Open);
+    }
+
+    #[test]
     fn what_it_says_of_an_upstream() {
         let (breaker, hand) = breaker();
         let word = || breaker.standing().word();
         assert_eq!(word(), "not asked yet");
         breaker.success(&breaker.pass().unwrap());
         assert_eq!(word(), "ok");
-        breaker.trouble(&breaker.pass().unwrap(), "it answered 401");
+        breaker.trouble("it answered 401");
         assert_eq!(word(), "failing");
         assert_eq!(breaker.state(), BreakerState::Closed);
         breaker.pause(Duration::from_secs(30));

@@ -40,9 +40,7 @@ impl AdminError {
             message: message.to_string(),
         }
     }
-}
 
-impl AdminError {
     /// Larder's fault, or the machine's.
     pub fn internal(message: impl ToString) -> Self {
         AdminError::new(ErrorKind::Internal, message)
@@ -64,7 +62,7 @@ impl From<OperateError> for AdminError {
 
 impl From<EngineError> for AdminError {
     fn from(error: EngineError) -> Self {
-        AdminError::new(ErrorKind::Internal, error)
+        AdminError::internal(error)
     }
 }
 

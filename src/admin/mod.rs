@@ -26,7 +26,7 @@ pub use operation::{BEHIND, Event, EventOf, Listed, Never, Operation, OperationP
 pub use service::AdminService;
 pub use socket::{SocketServer, ask, is_served, listen};
 pub use sumdb::{
-    AcknowledgedDatabase, DatabaseState, DatabaseStates, DoubtfulFile, RecordVerdict,
+    AcknowledgedDatabase, DatabaseState, DatabaseStates, DoubtfulFile, FileVerdict,
     SumdbAcknowledge, SumdbStatus, SumdbVerify, VerifiedFiles,
 };
 pub use token::{MadeToken, RevokedToken, TokenList, TokenNew, TokenRevoke, TokenTable};

@@ -145,3 +145,27 @@ pub async fn perform<O: Operation>(
     // As above.
     let _ = out.events.send(end).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+    use crate::admin::IndexVerify;
+
+    #[tokio::test]
+    async fn work_is_left_when_the_process_is_to_end_or_who_waits_has_gone() {
+        let sink = || {
+            let (events, reads) = mpsc::channel(1);
+            let stop = CancellationToken::new();
+            (EventSink::<IndexVerify> { events, stop }, reads)
+        };
+        let (out, _reads) = sink();
+        assert_eq!(out.unless_over(ready(7)).await, Ok(7));
+        out.stop.cancel();
+        assert_eq!(out.unless_over(pending::<()>()).await, Err(broken_off()));
+        let (out, reads) = sink();
+        drop(reads);
+        assert_eq!(out.unless_over(pending::<()>()).await, Err(broken_off()));
+    }
+}

@@ -96,7 +96,7 @@ pub struct SumdbVerify {
 /// What is the matter with a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum RecordVerdict {
+pub enum FileVerdict {
     /// It is not what it should be.
     Wrong,
     /// A database cannot be trusted as it is.
@@ -114,7 +114,7 @@ pub struct DoubtfulFile {
     pub file: String,
     pub module: String,
     pub version: String,
-    pub verdict: RecordVerdict,
+    pub verdict: FileVerdict,
     /// Why, for people.
     pub reason: String,
     /// It was taken back.
@@ -177,7 +177,7 @@ impl Operation for SumdbVerify {
                 (key, found)
             });
             let mut checks = checks.buffer_unordered(AT_ONCE);
-            // Between two files nothing is half done.
+            // A check may be left at any point; what is wrong is removed outside of it.
             while let Some((key, found)) = out.unless_over(checks.next()).await? {
                 done.files += 1;
                 out.progress(OperationProgress {
@@ -189,7 +189,7 @@ impl Operation for SumdbVerify {
                 let Some((verdict, reason)) = done.count(found?) else {
                     continue;
                 };
-                let removed = verdict == RecordVerdict::Wrong && self.repair;
+                let removed = verdict == FileVerdict::Wrong && self.repair;
                 if removed {
                     engine.revoke(&key).await?;
                 }
@@ -202,25 +202,24 @@ impl Operation for SumdbVerify {
 
 impl VerifiedFiles {
     /// Counts what was found of a file; gives what is to be told of it.
-    fn count(&mut self, found: Finding) -> Option<(RecordVerdict, String)> {
+    fn count(&mut self, found: Finding) -> Option<(FileVerdict, String)> {
         let (count, told) = match found {
             Finding::InOrder => return None,
             Finding::Verified => (&mut self.verified, None),
             Finding::FirstSeen => (&mut self.first_seen, None),
-            Finding::Wrong(why) => (&mut self.wrong, Some((RecordVerdict::Wrong, why))),
-            Finding::Untrusted(why) => (&mut self.untrusted, Some((RecordVerdict::Untrusted, why))),
-            Finding::Unknown(why) => (&mut self.unknown, Some((RecordVerdict::Unknown, why))),
-            Finding::Unavailable(why) => (
-                &mut self.unavailable,
-                Some((RecordVerdict::Unavailable, why)),
-            ),
+            Finding::Wrong(why) => (&mut self.wrong, Some((FileVerdict::Wrong, why))),
+            Finding::Untrusted(why) => (&mut self.untrusted, Some((FileVerdict::Untrusted, why))),
+            Finding::Unknown(why) => (&mut self.unknown, Some((FileVerdict::Unknown, why))),
+            Finding::Unavailable(why) => {
+                (&mut self.unavailable, Some((FileVerdict::Unavailable, why)))
+            }
         };
         *count += 1;
         told
     }
 }
 
-fn doubtful(key: &FileKey, verdict: RecordVerdict, reason: String, removed: bool) -> DoubtfulFile {
+fn doubtful(key: &FileKey, verdict: FileVerdict, reason: String, removed: bool) -> DoubtfulFile {
     DoubtfulFile {
         file: key.to_string(),
         module: key.module.to_string(),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::error::{AdminError, ErrorKind};
+use super::error::AdminError;
 use super::operation::{EventSink, Never, Operation};
 use super::service::AdminService;
 use super::time::Time;
@@ -65,7 +65,7 @@ impl Operation for TokenList {
 
     async fn run(self, on: &AdminService, _: &EventSink<Self>) -> Result<TokenTable, AdminError> {
         let known = on.tokens.list().await;
-        let known = known.map_err(|error| AdminError::new(ErrorKind::Internal, error))?;
+        let known = known.map_err(AdminError::internal)?;
         let tokens = known.into_iter().map(|(name, record)| TokenInfo {
             name,
             created: record.map(|record| record.created.into()),

@@ -1,4 +1,4 @@
-//! Making direct mode: git, its hosts, and the rules of each way.
+//! Making direct mode: git, its hosts, and the rules of each profile.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::vcs::certificates;
 use crate::vcs::direct::{Direct, DirectProfile, DirectSettings};
 use crate::vcs::git::Git;
 use crate::vcs::github::{AppError, GithubApp};
-use crate::vcs::hosts::{HostSettings, Hosts, Sides};
+use crate::vcs::hosts::{HostClients, HostSettings, Hosts};
 use crate::vcs::rules::{HostLogin, HostRules, Ssh};
 use crate::vcs::workspace::{Folders, Left, Workspace};
 
@@ -79,7 +79,7 @@ impl DirectParts {
         );
         let hosts = Hosts::new(
             git,
-            Sides {
+            HostClients {
                 public: egress.public.host_client(config),
                 routes: egress.routes.host_client(config),
                 private: egress.private.host_client(config),

@@ -139,7 +139,7 @@ impl UpstreamMaker {
         &self.parts.roster
     }
 
-    /// Straight from git, by the rules of a way.
+    /// Straight from git, by the rules of a profile.
     pub fn direct_origin(&self, profile: &Arc<DirectProfile>) -> Arc<DirectOrigin> {
         let parts = Arc::clone(&self.parts);
         let rules = profile.rules().clone();

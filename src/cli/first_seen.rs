@@ -44,14 +44,14 @@ impl FirstSeenCommand {
         }
     }
 
-    pub fn run(self, world: &OperateContext<'_>) -> ExitCode {
+    pub fn run(self, context: &OperateContext<'_>) -> ExitCode {
         match self {
-            FirstSeenCommand::List(flags) => run(FirstSeenList {}, &flags, world),
+            FirstSeenCommand::List(flags) => run(FirstSeenList {}, &flags, context),
             FirstSeenCommand::Accept { flags, version } => {
-                run(FirstSeenAccept { version }, &flags, world)
+                run(FirstSeenAccept { version }, &flags, context)
             }
             FirstSeenCommand::Remove { flags, version } => {
-                run(FirstSeenRemove { version }, &flags, world)
+                run(FirstSeenRemove { version }, &flags, context)
             }
         }
     }

@@ -46,11 +46,11 @@ impl IndexCommand {
         }
     }
 
-    pub fn run(self, world: &OperateContext<'_>) -> ExitCode {
+    pub fn run(self, context: &OperateContext<'_>) -> ExitCode {
         match self {
-            IndexCommand::Rebuild(flags) => run_alone(IndexRebuild {}, &flags, world),
-            IndexCommand::Verify { flags, repair } => run(IndexVerify { repair }, &flags, world),
-            IndexCommand::Dump { flags, prefix } => run(IndexDump { prefix }, &flags, world),
+            IndexCommand::Rebuild(flags) => run_alone(IndexRebuild {}, &flags, context),
+            IndexCommand::Verify { flags, repair } => run(IndexVerify { repair }, &flags, context),
+            IndexCommand::Dump { flags, prefix } => run(IndexDump { prefix }, &flags, context),
         }
     }
 }
@@ -125,5 +125,38 @@ impl Show for IndexRebuild {
             done.lists
         ));
         lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::mpsc;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::admin::{Event, perform};
+    use crate::clock::{SharedClock, SystemClock};
+    use crate::engine::Inventory;
+    use crate::store::DataDir;
+
+    #[tokio::test]
+    async fn comparing_ends_when_the_process_is_to_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock: SharedClock = Arc::new(SystemClock);
+        let data = DataDir::open(dir.path(), 0, 1 << 20, &clock).unwrap();
+        let on = Inventory::of(data.store.clone(), Arc::clone(&clock));
+        for is_over in [false, true] {
+            let (events, mut reads) = mpsc::channel(8);
+            let stop = CancellationToken::new();
+            if is_over {
+                stop.cancel();
+            }
+            perform(IndexVerify { repair: true }, on.clone(), events, stop).await;
+            let end = reads.recv().await.unwrap();
+            assert_eq!(matches!(end, Event::Failed(_)), is_over);
+            assert_eq!(matches!(end, Event::Done(_)), !is_over);
+        }
     }
 }

@@ -59,7 +59,7 @@ fn run(cli: Cli) -> ExitCode {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
     let clock: SharedClock = Arc::new(SystemClock);
-    let world = OperateContext {
+    let context = OperateContext {
         env: &env,
         clock: &clock,
     };
@@ -67,10 +67,10 @@ fn run(cli: Cli) -> ExitCode {
         Command::Serve(overrides) => serve::run(&overrides, &env, clock),
         Command::Config(command) => config::run(&command, &env),
         Command::Doctor(command) => doctor::run(&command, &env, &clock),
-        Command::Index(command) => command.run(&world),
-        Command::FirstSeen(command) => command.run(&world),
-        Command::Token(command) => command.run(&world),
-        Command::Sumdb(command) => command.run(&world),
+        Command::Index(command) => command.run(&context),
+        Command::FirstSeen(command) => command.run(&context),
+        Command::Token(command) => command.run(&context),
+        Command::Sumdb(command) => command.run(&context),
         Command::Version => {
             say!("larder {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS

@@ -20,23 +20,23 @@ use crate::store::DataDir;
 use crate::telemetry::metrics::Metrics;
 use crate::vcs::workspace::Folders;
 
-/// The world that a command finds.
+/// What a command runs with.
 pub struct OperateContext<'a> {
     pub env: &'a Environment,
     pub clock: &'a SharedClock,
 }
 
 /// Carries an operation out, by the server if there is one.
-pub fn run<O>(operation: O, flags: &Flags, world: &OperateContext<'_>) -> ExitCode
+pub fn run<O>(operation: O, flags: &Flags, context: &OperateContext<'_>) -> ExitCode
 where
     O: Show,
     O::On: Here,
 {
-    start(flags, world, async |loaded: &Loaded| {
+    start(flags, context, async |loaded: &Loaded| {
         let data_dir = &loaded.config.store.data_dir;
         let asked = match admin::ask(data_dir, &operation).await {
             Ok(Some(asked)) => asked,
-            Ok(None) => return alone(operation, flags, loaded, world).await,
+            Ok(None) => return alone(operation, flags, loaded, context).await,
             Err(error) => {
                 let what = format!(
                     "the server that holds {} cannot be asked: {error}",
@@ -61,23 +61,23 @@ where
 }
 
 /// Carries out an operation that no server may be in the way of.
-pub fn run_alone<O>(operation: O, flags: &Flags, world: &OperateContext<'_>) -> ExitCode
+pub fn run_alone<O>(operation: O, flags: &Flags, context: &OperateContext<'_>) -> ExitCode
 where
     O: Show,
     O::On: Here,
 {
-    start(flags, world, async |loaded: &Loaded| {
-        alone(operation, flags, loaded, world).await
+    start(flags, context, async |loaded: &Loaded| {
+        alone(operation, flags, loaded, context).await
     })
 }
 
 /// Reads the configuration, and goes on if there is a data directory.
 fn start(
     flags: &Flags,
-    world: &OperateContext<'_>,
+    context: &OperateContext<'_>,
     work: impl AsyncFnOnce(&Loaded) -> ExitCode,
 ) -> ExitCode {
-    let loaded = match load(&flags.overrides, world.env) {
+    let loaded = match load(&flags.overrides, context.env) {
         Ok(loaded) => loaded,
         Err(errors) => return exit::config(&errors),
     };
@@ -98,14 +98,14 @@ async fn alone<O>(
     operation: O,
     flags: &Flags,
     loaded: &Loaded,
-    world: &OperateContext<'_>,
+    context: &OperateContext<'_>,
 ) -> ExitCode
 where
     O: Show,
     O::On: Here,
 {
     let only_reads = operation.only_reads();
-    let (on, data) = match O::On::open(loaded, world, only_reads).await {
+    let (on, data) = match O::On::open(loaded, context, only_reads).await {
         Ok(opened) => opened,
         Err(code) => return code,
     };
@@ -127,7 +127,7 @@ pub trait Here: Sized {
     /// Opens it, or says why not and gives the exit code.
     async fn open(
         loaded: &Loaded,
-        world: &OperateContext<'_>,
+        context: &OperateContext<'_>,
         only_reads: bool,
     ) -> Result<(Self, DataDir), ExitCode>;
 }
@@ -135,14 +135,14 @@ pub trait Here: Sized {
 impl Here for Inventory {
     async fn open(
         loaded: &Loaded,
-        world: &OperateContext<'_>,
+        context: &OperateContext<'_>,
         only_reads: bool,
     ) -> Result<(Self, DataDir), ExitCode> {
-        let data = data_dir(loaded, world, only_reads)?;
+        let data = data_dir(loaded, context, only_reads)?;
         if let Some(text) = whereabouts::elsewhere(loaded).await {
             complain!("larder: warning: {text}");
         }
-        let clock = Arc::clone(world.clock);
+        let clock = Arc::clone(context.clock);
         Ok((Inventory::of(data.store.clone(), clock), data))
     }
 }
@@ -150,17 +150,17 @@ impl Here for Inventory {
 impl Here for AdminService {
     async fn open(
         loaded: &Loaded,
-        world: &OperateContext<'_>,
+        context: &OperateContext<'_>,
         only_reads: bool,
     ) -> Result<(Self, DataDir), ExitCode> {
-        let assembled = assembled(loaded, world, only_reads).await;
+        let assembled = assembled(loaded, context, only_reads).await;
         assembled.unwrap_or_else(|error| Err(exit::start_error(&error)))
     }
 }
 
 fn data_dir(
     loaded: &Loaded,
-    world: &OperateContext<'_>,
+    context: &OperateContext<'_>,
     only_reads: bool,
 ) -> Result<DataDir, ExitCode> {
     let open = match only_reads {
@@ -172,7 +172,7 @@ fn data_dir(
         &store.data_dir,
         store.reserve,
         store.index_cache,
-        world.clock,
+        context.clock,
     );
     let data = data.map_err(|error| exit::data_dir_error(&error))?;
     complain!(
@@ -184,15 +184,15 @@ fn data_dir(
 
 async fn assembled(
     loaded: &Loaded,
-    world: &OperateContext<'_>,
+    context: &OperateContext<'_>,
     only_reads: bool,
 ) -> Result<Result<(AdminService, DataDir), ExitCode>, StartError> {
-    let (env, clock) = (world.env, world.clock);
+    let (env, clock) = (context.env, context.clock);
     let config = &loaded.config;
-    let databases = app::databases(&loaded.config);
-    let routes = app::routes(&loaded.config);
+    let databases = app::databases(config);
+    let routes = app::routes(config);
     let store = &config.store;
-    let chain = match app::operators_chain(&loaded.config) {
+    let chain = match app::operators_chain(config) {
         Some(chain) => chain,
         None => {
             let ourselves = Ourselves::new(config, config.server.listen);
@@ -210,7 +210,7 @@ async fn assembled(
         complain!("larder: warning: {text}");
     }
     // Verifications are recorded, tokens restored.
-    let data = match data_dir(loaded, world, false) {
+    let data = match data_dir(loaded, context, false) {
         Ok(data) => data,
         Err(code) => return Ok(Err(code)),
     };

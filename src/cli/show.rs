@@ -137,7 +137,7 @@ impl<O: Show> Printer<O> {
             Event::Progress(progress) => self.progress(progress),
             Event::Done(output) => {
                 self.end_bar();
-                let printed = match (self.json, O::FORM) {
+                match (self.json, O::FORM) {
                     (false, _) => {
                         let lines = O::done(&self.seen, output);
                         lines.iter().try_for_each(|line| self.line(line))
@@ -145,16 +145,14 @@ impl<O: Show> Printer<O> {
                     (true, Form::Document) => self.value(output),
                     (true, Form::Items) => Ok(()),
                     (true, Form::Report) => self.value(&json!({ "done": output })),
-                };
-                printed.and(self.flush())
+                }
             }
             Event::Failed(error) => {
                 self.end_bar();
-                let printed = match self.json {
+                match self.json {
                     true => self.value(&json!({ "error": error })),
                     false => Ok(()),
-                };
-                printed.and(self.flush())
+                }
             }
         }
     }

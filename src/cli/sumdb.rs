@@ -9,7 +9,7 @@ use super::grouped::Grouped;
 use super::operate::{OperateContext, run};
 use super::show::{Form, Show};
 use crate::admin::{
-    AcknowledgedDatabase, DatabaseState, DatabaseStates, DoubtfulFile, Never, RecordVerdict,
+    AcknowledgedDatabase, DatabaseState, DatabaseStates, DoubtfulFile, FileVerdict, Never,
     SumdbAcknowledge, SumdbStatus, SumdbVerify, VerifiedFiles,
 };
 use crate::config::Overrides;
@@ -47,15 +47,15 @@ impl SumdbCommand {
         }
     }
 
-    pub fn run(self, world: &OperateContext<'_>) -> ExitCode {
+    pub fn run(self, context: &OperateContext<'_>) -> ExitCode {
         match self {
-            SumdbCommand::Verify { flags, repair } => run(SumdbVerify { repair }, &flags, world),
-            SumdbCommand::Status(flags) => run(SumdbStatus {}, &flags, world),
+            SumdbCommand::Verify { flags, repair } => run(SumdbVerify { repair }, &flags, context),
+            SumdbCommand::Status(flags) => run(SumdbStatus {}, &flags, context),
             SumdbCommand::Acknowledge {
                 flags,
                 name,
                 begin_anew,
-            } => run(SumdbAcknowledge { name, begin_anew }, &flags, world),
+            } => run(SumdbAcknowledge { name, begin_anew }, &flags, context),
         }
     }
 }
@@ -117,11 +117,11 @@ impl Show for SumdbVerify {
 
     fn item(seen: &mut Grouped, doubtful: &DoubtfulFile) -> Option<String> {
         let word = match doubtful.verdict {
-            RecordVerdict::Wrong if doubtful.removed => "WRONG, removed",
-            RecordVerdict::Wrong => "WRONG",
-            RecordVerdict::Untrusted => "NOT TRUSTED",
-            RecordVerdict::Unknown => "not known",
-            RecordVerdict::Unavailable => "not verified",
+            FileVerdict::Wrong if doubtful.removed => "WRONG, removed",
+            FileVerdict::Wrong => "WRONG",
+            FileVerdict::Untrusted => "NOT TRUSTED",
+            FileVerdict::Unknown => "not known",
+            FileVerdict::Unavailable => "not verified",
         };
         // The version, as in requests and as people write it.
         let escaped = doubtful.file.replacen("/@v/", "@", 1);

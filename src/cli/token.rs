@@ -40,11 +40,11 @@ impl TokenCommand {
         }
     }
 
-    pub fn run(self, world: &OperateContext<'_>) -> ExitCode {
+    pub fn run(self, context: &OperateContext<'_>) -> ExitCode {
         match self {
-            TokenCommand::New { flags, name } => run(TokenNew { name }, &flags, world),
-            TokenCommand::List(flags) => run(TokenList {}, &flags, world),
-            TokenCommand::Revoke { flags, name } => run(TokenRevoke { name }, &flags, world),
+            TokenCommand::New { flags, name } => run(TokenNew { name }, &flags, context),
+            TokenCommand::List(flags) => run(TokenList {}, &flags, context),
+            TokenCommand::Revoke { flags, name } => run(TokenRevoke { name }, &flags, context),
         }
     }
 }

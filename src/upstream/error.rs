@@ -98,6 +98,11 @@ impl Failure {
         }
     }
 
+    /// Whether it is a sensible answer: a no.
+    pub fn is_answer(&self) -> bool {
+        matches!(self, Failure::Absent { .. } | Failure::Refused { .. })
+    }
+
     /// Whether it says that the upstream as a whole is in trouble, rather than this one thing.
     pub fn is_outage(&self) -> bool {
         match self {

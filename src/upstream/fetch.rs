@@ -128,9 +128,9 @@ impl Upstream {
         {
             // A task of its own, so that it is carried to its end when this fetch has no time left. It ends by itself,
             // within the time that an answer may take.
-            let (known, is_known) = oneshot::channel();
-            tokio::spawn(async move { this.find_out(Some(known)).await });
-            let _ = timeout_at(until, is_known).await;
+            let (tell, told) = oneshot::channel();
+            tokio::spawn(async move { this.find_out(Some(tell)).await });
+            let _ = timeout_at(until, told).await;
         }
         let pass = self.breaker.pass().map_err(stopped)?;
         let result = self.attempts(request, until, attempt).await;
@@ -218,26 +218,30 @@ impl Upstream {
         }
     }
 
-    /// Tells the breaker how it went.
+    /// Tells the breaker how it went, unless that says nothing.
     fn report<T>(
         &self,
         request: &UpstreamRequest<'_>,
         pass: &Pass,
         result: &Result<T, SourceError>,
     ) {
-        let is_prefetch = request.context.priority.is_prefetch();
-        let Err(error) = result else {
-            return self.breaker.success(pass);
-        };
-        let Some(failure) = error.failure() else {
-            return self.breaker.neutral(pass);
-        };
+        match result {
+            Ok(_) => self.breaker.success(pass),
+            Err(error) => {
+                if let Some(failure) = error.failure() {
+                    self.report_failure(request, pass, failure);
+                }
+            }
+        }
+    }
+
+    fn report_failure(&self, request: &UpstreamRequest<'_>, pass: &Pass, failure: &Failure) {
         match failure {
-            Failure::Absent { .. } | Failure::Refused { .. } => self.breaker.success(pass),
+            failure if failure.is_answer() => self.breaker.success(pass),
             // It was tried once, and not for long; and what prefetches provoked is no reason to let clients wait.
-            _ if is_prefetch => self.breaker.neutral(pass),
+            _ if request.context.priority.is_prefetch() => {}
             Failure::Limited { after, .. } => {
-                self.breaker.trouble(pass, &failure.brief());
+                self.breaker.trouble(&failure.brief());
                 if let Some(after) = after {
                     self.breaker.pause((*after).min(LONGEST_REST));
                 }
@@ -265,8 +269,8 @@ impl Upstream {
                 }
             }
             // Ours.
-            Failure::Sink(SinkError::Store(_)) => self.breaker.neutral(pass),
-            failure => self.breaker.trouble(pass, &failure.brief()),
+            Failure::Sink(SinkError::Store(_)) => {}
+            failure => self.breaker.trouble(&failure.brief()),
         }
     }
 
@@ -277,11 +281,11 @@ impl Upstream {
     }
 
     /// Finds out how it is with some things that it has answered before, of different modules: it is well if it answers one
-    /// of them. Does nothing if somebody else is at it. Outside the places, which may be taken by what hangs: there is one
-    /// such round at a time. Tells as soon as it has answered, and by its end that it has not.
+    /// of them. Does nothing if somebody else is at it. Outside the slots, which may be taken by what hangs: one such round
+    /// begins at a time, unless something has succeeded since. Drops `tell` as soon as it has answered, and by its end if
+    /// it has not.
     async fn find_out(&self, mut tell: Option<oneshot::Sender<()>>) {
-        let paths = self.known.paths(OPINIONS);
-        let Some(pass) = self.breaker.probe().filter(|_| !paths.is_empty()) else {
+        let Some(pass) = self.breaker.probe() else {
             return;
         };
         let context = FetchContext::default();
@@ -291,44 +295,32 @@ impl Upstream {
             async move {
                 let request = probe_of(&path, context);
                 let answered = self.request(&request, HeaderMap::new(), until).await;
-                let result = answered.map(drop).map_err(|failure| SourceError::Failed {
-                    failure,
-                    attempts: 1,
-                });
-                (path, result)
+                (path, answered.err())
             }
         };
-        let mut asked: FuturesUnordered<_> = paths.into_iter().map(ask).collect();
+        let paths = self.known.paths(OPINIONS).into_iter();
+        let mut asked: FuturesUnordered<_> = paths.map(ask).collect();
         let mut failed = Vec::new();
         let mut is_well = false;
-        while let Some((path, result)) = asked.next().await {
-            let is_answer = matches!(
-                result.as_ref().err().and_then(SourceError::failure),
-                None | Some(Failure::Absent { .. } | Failure::Refused { .. })
-            );
-            if is_answer && !is_well {
-                is_well = true;
-                self.report(&probe_of(&path, &context), &pass, &result);
-                // If nobody waits any more, nobody needs to know.
-                let _ = tell.take().map(|tell| tell.send(()));
-            }
-            if !is_answer {
-                failed.push((path, result));
+        while let Some((path, failure)) = asked.next().await {
+            match failure {
+                Some(failure) if !failure.is_answer() => failed.push((path, failure)),
+                _ if is_well => {}
+                _ => {
+                    is_well = true;
+                    self.breaker.success(&pass);
+                    drop(tell.take());
+                }
             }
         }
-        for (path, result) in &failed {
+        for (path, failure) in &failed {
             if !is_well {
-                self.report(&probe_of(path, &context), &pass, result);
-            } else if is_outage(result) {
+                self.report_failure(&probe_of(path, &context), &pass, failure);
+            } else if failure.is_outage() {
                 self.known.forget_path(path);
             }
         }
     }
-}
-
-fn is_outage(result: &Result<(), SourceError>) -> bool {
-    let failure = result.as_ref().err().and_then(SourceError::failure);
-    failure.is_some_and(Failure::is_outage)
 }
 
 /// What is asked for to find out how an upstream is.

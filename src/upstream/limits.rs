@@ -142,9 +142,9 @@ impl Free {
             return false;
         }
         let may = |client: &&ClientId| !self.has_its_share(**client, wish.large);
-        let charged = wish.waiting.with(|clients| match clients {
-            [] => Some(None),
-            clients => clients.iter().find(may).copied().map(Some),
+        let charged = wish.waiting.with(|clients| {
+            let charged = clients.iter().find(may).copied();
+            (charged.is_some() || clients.is_empty()).then_some(charged)
         });
         let Some(charged) = charged else {
             return false;
@@ -168,11 +168,9 @@ impl Free {
         let Some(taken) = self.clients.get(&client) else {
             return false;
         };
-        if self.is_alone(client) {
-            return false;
-        }
-        taken.all >= OF_WHAT_IS_FREE * self.all
-            || (large && taken.large >= OF_WHAT_IS_FREE * self.large)
+        let is_over = taken.all >= OF_WHAT_IS_FREE * self.all
+            || (large && taken.large >= OF_WHAT_IS_FREE * self.large);
+        is_over && !self.is_alone(client)
     }
 
     /// A client asks for a place.
@@ -183,10 +181,10 @@ impl Free {
         self.asked[0] = Some((client, Instant::now()));
     }
 
+    /// Of a client that has a place.
     fn is_alone(&self, client: ClientId) -> bool {
         let lately = |(other, at): &(ClientId, Instant)| *other != client && at.elapsed() < ALONE;
-        let has_asked = self.asked.iter().flatten().any(lately);
-        !has_asked && self.clients.keys().all(|other| *other == client)
+        self.clients.len() == 1 && !self.asked.iter().flatten().any(lately)
     }
 
     fn put(&mut self, wish: &Wish) {
@@ -277,6 +275,10 @@ impl Limits {
                 true => &mut state.prefetches,
                 false => &mut state.awaited,
             };
+            // Those who have gone would stay as long as nothing is free.
+            if queue.len() == queue.capacity() {
+                queue.retain(|waiter| !waiter.served.is_closed());
+            }
             queue.push_back(Waiter { wish, served });
             place
         };

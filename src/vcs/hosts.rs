@@ -46,7 +46,7 @@ const LATELY: Duration = Duration::from_secs(60);
 /// All that asks git hosts.
 pub struct Hosts {
     git: Git,
-    sides: Sides,
+    clients: HostClients,
     credentials: Arc<Credentials>,
     settings: HostSettings,
     clock: SharedClock,
@@ -70,7 +70,7 @@ impl Known {
     }
 }
 
-pub struct Sides {
+pub struct HostClients {
     /// Of public modules. What they name are strangers' words: they lead to no host inside, and bring nobody's credentials.
     pub public: HostClient,
     /// Of public modules that a route names: they lead to hosts inside that the operator allows, and bring no credentials
@@ -113,7 +113,7 @@ pub struct Host {
     answered: Mutex<Option<Instant>>,
 }
 
-/// One request at a host: a place, and what its end says of the host.
+/// One request at a host: a place, and what its end says of the host; dropped without a word, nothing.
 pub struct HostPermit {
     host: Arc<Host>,
     pass: Pass,
@@ -139,18 +139,13 @@ impl HostPermit {
         let reason = "it did not bring all in time";
         self.host.breaker.failure(&self.pass, Some(what), reason);
     }
-
-    /// It is not known whether it would have.
-    pub fn neutral(&self) {
-        self.host.breaker.neutral(&self.pass);
-    }
 }
 
 impl Hosts {
     /// All that asks git hosts.
     pub fn new(
         git: Git,
-        sides: Sides,
+        clients: HostClients,
         credentials: Arc<Credentials>,
         settings: HostSettings,
         clock: SharedClock,
@@ -158,7 +153,7 @@ impl Hosts {
     ) -> Self {
         Hosts {
             git,
-            sides,
+            clients,
             credentials,
             settings,
             clock,
@@ -181,9 +176,9 @@ impl Hosts {
     /// Whom modules under these rules may reach.
     pub fn client(&self, rules: &HostRules) -> &HostClient {
         match (rules.private, rules.route) {
-            (true, _) => &self.sides.private,
-            (false, true) => &self.sides.routes,
-            (false, false) => &self.sides.public,
+            (true, _) => &self.clients.private,
+            (false, true) => &self.clients.routes,
+            (false, false) => &self.clients.public,
         }
     }
 
@@ -237,7 +232,11 @@ impl Hosts {
     }
 
     /// The same for pages.
-    pub async fn visit_page(&self, host: &str, rules: &HostRules) -> Result<HostPermit, RepoError> {
+    pub async fn permit_page(
+        &self,
+        host: &str,
+        rules: &HostRules,
+    ) -> Result<HostPermit, RepoError> {
         let host = self.host(host, rules);
         let places = Arc::clone(&host.pages);
         let mut permit = self.enter(host, places).await?;
@@ -245,7 +244,6 @@ impl Hosts {
         match timeout(QUEUE, all.acquire_owned()).await {
             Ok(Ok(slot)) => permit._of_all = Some(slot),
             _ => {
-                permit.neutral();
                 return Err(RepoError::Timeout(
                     "as many pages are being asked for as may be, and none has come in time".into(),
                 ));

@@ -183,7 +183,7 @@ mod tests {
     const PAGES: &str = include_str!("testdata/pages.json");
 
     #[derive(Deserialize)]
-    struct MetaPage {
+    struct PageCase {
         page: String,
         /// Absent if reading fails.
         imports: Option<Vec<[String; 4]>>,
@@ -196,9 +196,9 @@ mod tests {
     #[test]
     fn c105_c107_pages_as_go_reads_them() {
         let path = ModulePath::parse(PATH).unwrap();
-        let pages: Vec<MetaPage> = serde_json::from_str(PAGES).unwrap();
+        let pages: Vec<PageCase> = serde_json::from_str(PAGES).unwrap();
         assert!(pages.len() > 200, "{}", pages.len());
-        for MetaPage {
+        for PageCase {
             page,
             imports,
             selected,

@@ -135,18 +135,23 @@ async fn make_room(folder: &Path, most: u64, in_use: [Duration; 2]) -> [u64; 2] 
 mod tests {
     use super::*;
 
+    /// One that was used so many hours ago.
+    fn mirror(folder: &Path, name: &str, hours: u64) {
+        let dir = folder.join(name);
+        std::fs::create_dir(&dir).unwrap();
+        std::fs::write(dir.join("pack"), vec![0; 1000]).unwrap();
+        let epoch = SystemTime::UNIX_EPOCH;
+        let now = epoch + epoch.elapsed().unwrap();
+        let mark = std::fs::File::create(dir.join(USED)).unwrap();
+        let used = now - Duration::from_secs(hours * 3600);
+        mark.set_modified(used).unwrap();
+    }
+
     #[tokio::test]
     async fn what_was_not_used_for_longest_goes() {
         let folder = tempfile::tempdir().unwrap();
-        let epoch = SystemTime::UNIX_EPOCH;
-        let now = epoch + epoch.elapsed().unwrap();
         for (name, hours) in [("old", 3), ("older", 4), ("new", 0)] {
-            let dir = folder.path().join(name);
-            std::fs::create_dir(&dir).unwrap();
-            std::fs::write(dir.join("pack"), vec![0; 1000]).unwrap();
-            let mark = std::fs::File::create(dir.join(USED)).unwrap();
-            mark.set_modified(now - Duration::from_secs(hours * 3600))
-                .unwrap();
+            mirror(folder.path(), name, hours);
         }
         let left = || {
             let names = std::fs::read_dir(folder.path()).unwrap().flatten();
@@ -167,16 +172,7 @@ mod tests {
     #[tokio::test]
     async fn strangers_mirrors_do_not_drive_out_others() {
         let folder = tempfile::tempdir().unwrap();
-        let epoch = SystemTime::UNIX_EPOCH;
-        let now = epoch + epoch.elapsed().unwrap();
-        let make = |name: &str, hours: u64| {
-            let dir = folder.path().join(name);
-            std::fs::create_dir(&dir).unwrap();
-            std::fs::write(dir.join("pack"), vec![0; 1000]).unwrap();
-            let mark = std::fs::File::create(dir.join(USED)).unwrap();
-            mark.set_modified(now - Duration::from_secs(hours * 3600))
-                .unwrap();
-        };
+        let make = |name: &str, hours| mirror(folder.path(), name, hours);
         make("own-old", 9);
         make("own-older", 10);
         for n in 0..6 {

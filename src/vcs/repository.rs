@@ -61,7 +61,7 @@ pub struct Shared {
     /// What was too large.
     pub refusals: Refusals<RepoError>,
     /// The room of all mirrors.
-    pub mirrors: MirrorCache,
+    pub mirror_cache: MirrorCache,
     /// The disk.
     pub space: Workspace,
 }
@@ -183,20 +183,20 @@ impl Repository {
         &self,
         what: &Ask<'_>,
         remote: Remote<'_>,
-        turn: Option<&MirrorLock<'_>>,
+        lock: Option<&MirrorLock<'_>>,
     ) -> Result<Option<RefTable>, MirrorError> {
         let mirror = &self.mirror;
-        match (what, turn) {
-            (Ask::Tree { id, reference }, Some(turn)) => {
-                mirror.ensure(turn, remote, id, reference).await?;
+        match (what, lock) {
+            (Ask::Tree { id, reference }, Some(lock)) => {
+                mirror.ensure(lock, remote, id, reference).await?;
             }
-            (Ask::History { any, table }, Some(turn)) => {
-                mirror.complete(turn, remote, any).await?;
+            (Ask::History { any, table }, Some(lock)) => {
+                mirror.complete(lock, remote, any).await?;
                 *self.whole.lock() = Some(self.hasher.hash_one(table));
             }
             _ => {
-                let listing = RefsLimit::of(self.purpose.rules.tenant());
-                return Ok(Some(mirror.refs(remote, listing).await?));
+                let limit = RefsLimit::of(self.purpose.rules.tenant());
+                return Ok(Some(mirror.refs(remote, limit).await?));
             }
         }
         Ok(None)
@@ -262,9 +262,9 @@ impl Repository {
     /// Asks the host, and finds out why it says no if it does.
     async fn by_some_way(&self, what: &Ask<'_>) -> Result<Option<RefTable>, RepoError> {
         // First the turn, then a place at the host: who waits for a turn must not keep others from the host.
-        let turn = match what {
+        let lock = match what {
             Ask::References => None,
-            Ask::Tree { .. } | Ask::History { .. } => self.mirror.turn().await,
+            Ask::Tree { .. } | Ask::History { .. } => self.mirror.lock().await,
         };
         if let Ask::History { table, .. } = what
             && self.has_whole(table)
@@ -283,7 +283,7 @@ impl Repository {
             };
             if let Err(error) = self.hosts.connects(&permit, &url, rules, &access).await {
                 match error {
-                    RepoError::Missing(_) => permit.neutral(),
+                    RepoError::Missing(_) => {}
                     _ => permit.failed(&reason(&url, &error)),
                 }
                 return Err(error);
@@ -296,7 +296,7 @@ impl Repository {
                 memory: rules.memory(),
                 space: &self.shared.space,
             };
-            let error = match self.ask(what, remote, turn.as_ref()).await {
+            let error = match self.ask(what, remote, lock.as_ref()).await {
                 Ok(found) => {
                     permit.answered();
                     if found.as_ref().is_some_and(RefTable::is_empty) {
@@ -307,9 +307,8 @@ impl Repository {
                 }
                 Err(error) => error,
             };
-            if turn.is_some() && error.is_damage() {
-                permit.neutral();
-                drop(turn);
+            if lock.is_some() && error.is_damage() {
+                drop((permit, lock));
                 return Err(self.local(error).await);
             }
             let diagnosis = self
@@ -325,7 +324,7 @@ impl Repository {
                     | RepoError::TooLarge(_)
                     | RepoError::NoRoom(_)
                     | RepoError::Moved(_),
-                ) => permit.neutral(),
+                ) => {}
                 _ => permit.answered(),
             }
             match diagnosis {
@@ -349,7 +348,7 @@ impl Repository {
                     last = Some(error);
                 }
                 Diagnosis::Unexplained(error) => {
-                    drop(turn);
+                    drop(lock);
                     self.puzzled(what).await;
                     return Err(error);
                 }
@@ -373,9 +372,9 @@ impl Repository {
     }
 
     fn is_reserved(&self, to: &RepoUrl) -> bool {
-        let side = self.hosts.client(&self.purpose.rules);
+        let client = self.hosts.client(&self.purpose.rules);
         let to = url::Url::parse(to.as_str());
-        to.is_ok_and(|to| side.reserved.covers_url(&to))
+        to.is_ok_and(|to| client.reserved.covers_url(&to))
     }
 
     async fn may_be_renewed(&self, url: &RepoUrl, who: Option<&Who>) -> bool {
@@ -404,7 +403,11 @@ impl Repository {
                 "larder's disk is too full to fetch it (store.reserve)",
             ));
         }
-        if !self.shared.mirrors.has_room(self.purpose.rules.tenant()) {
+        if !self
+            .shared
+            .mirror_cache
+            .has_room(self.purpose.rules.tenant())
+        {
             return Err(no_room(
                 "larder has no room for more mirrors at the moment (direct.mirrors)",
             ));

@@ -48,7 +48,7 @@ pub enum PageError {
     Fault(String),
 }
 
-/// What resolving needs of the world.
+/// What resolving asks over the network.
 #[async_trait]
 pub trait RemoteLookups: Send + Sync {
     /// Gets a page over https, redirects followed to https only.
@@ -297,14 +297,14 @@ mod tests {
 
     /// Pages by URL, repositories that answer, and what was asked.
     #[derive(Default)]
-    struct LiveLookups {
+    struct FakeLookups {
         pages: HashMap<String, Result<MetaPage, PageError>>,
         answering: Vec<String>,
         asked: Mutex<Vec<String>>,
     }
 
     #[async_trait]
-    impl RemoteLookups for LiveLookups {
+    impl RemoteLookups for FakeLookups {
         async fn page(&self, url: &str) -> Result<MetaPage, PageError> {
             self.asked.lock().push(url.to_owned());
             self.pages
@@ -318,7 +318,7 @@ mod tests {
         }
     }
 
-    impl LiveLookups {
+    impl FakeLookups {
         fn page(mut self, path: &str, status: u16, content: &str) -> Self {
             let tag = match content {
                 "" => String::new(),
@@ -338,7 +338,7 @@ mod tests {
         }
     }
 
-    fn resolver(world: LiveLookups) -> (Arc<LiveLookups>, Resolver) {
+    fn resolver(world: FakeLookups) -> (Arc<FakeLookups>, Resolver) {
         let world = Arc::new(world);
         let lookups = Arc::clone(&world);
         let ttl = Duration::from_secs(60);
@@ -363,7 +363,7 @@ mod tests {
 
     #[tokio::test]
     async fn c108_some_paths_need_nobody() {
-        let (world, resolver) = resolver(LiveLookups::default());
+        let (world, resolver) = resolver(FakeLookups::default());
         let found = ask(&resolver, "github.com/a/b/sub/v2").await;
         assert_eq!(found, is("github.com/a/b", "https://github.com/a/b", ""));
         for impossible in ["github.com/x", "github.com/a/b.git"] {
@@ -375,9 +375,9 @@ mod tests {
 
     #[tokio::test]
     async fn c109_a_suffix_names_the_kind_and_the_scheme_is_tried() {
-        let (world, first) = resolver(LiveLookups {
+        let (world, first) = resolver(FakeLookups {
             answering: vec!["https://host.example/repo".into()],
-            ..LiveLookups::default()
+            ..FakeLookups::default()
         });
         let found = ask(&first, "host.example/repo.git/sub").await;
         assert_eq!(
@@ -389,7 +389,7 @@ mod tests {
         ask(&first, "host.example/repo.git/sub").await.unwrap();
         assert_eq!(world.asked.lock().len(), 1);
         // Without an answer https is what is said to be at fault; nothing weaker is tried.
-        let (world, second) = resolver(LiveLookups::default());
+        let (world, second) = resolver(FakeLookups::default());
         ask(&second, "host.example/repo.git").await.unwrap();
         assert_eq!(*world.asked.lock(), ["https://host.example/repo"]);
     }
@@ -397,7 +397,7 @@ mod tests {
     #[tokio::test]
     async fn c105_c106_a_shorter_prefix_is_confirmed_and_the_status_does_not_matter() {
         let content = "e.com/r git https://git.e.com/r.git";
-        let world = LiveLookups::default()
+        let world = FakeLookups::default()
             .page("e.com/r/sub", 404, content)
             .page("e.com/r", 200, content);
         let (world, found) = resolver(world);
@@ -406,7 +406,7 @@ mod tests {
             is("e.com/r", "https://git.e.com/r.git", "")
         );
         assert_eq!(world.asked.lock().len(), 2);
-        let world = LiveLookups::default()
+        let world = FakeLookups::default()
             .page("e.com/r/sub", 200, content)
             .page("e.com/r", 200, "e.com/r git https://evil.e.com/r.git");
         let error = ask(&resolver(world).1, "e.com/r/sub").await.unwrap_err();
@@ -418,7 +418,7 @@ mod tests {
 
     #[tokio::test]
     async fn c107_other_proxies_and_folders() {
-        let world = LiveLookups::default()
+        let world = FakeLookups::default()
             .page("e.com/m", 200, "e.com/m mod https://proxy.e.com/x")
             .page("e.com/s", 200, "e.com/s git https://git.e.com/all deep/er");
         let (_, found) = resolver(world);
@@ -443,11 +443,11 @@ mod tests {
             "e.com:r",
             "--upload-pack=x",
         ] {
-            let world = LiveLookups::default().page("e.com/r", 200, &format!("e.com/r git {url}"));
+            let world = FakeLookups::default().page("e.com/r", 200, &format!("e.com/r git {url}"));
             let error = ask(&resolver(world).1, "e.com/r").await.unwrap_err();
             assert!(matches!(error, ResolveError::Barred(_)), "{url}: {error:?}");
         }
-        let world = LiveLookups::default().page("e.com/h", 200, "e.com/h hg https://hg.e.com/h");
+        let world = FakeLookups::default().page("e.com/h", 200, "e.com/h hg https://hg.e.com/h");
         let error = ask(&resolver(world).1, "e.com/h").await.unwrap_err();
         assert!(
             matches!(&error, ResolveError::Barred(text) if text.contains("hg")),
@@ -457,7 +457,7 @@ mod tests {
 
     #[tokio::test]
     async fn whose_fault_it_is() {
-        let world = LiveLookups::default()
+        let world = FakeLookups::default()
             .page("e.com/none", 200, "")
             .page("e.com/gone", 410, "")
             .page("e.com/closed", 401, "")
@@ -494,7 +494,7 @@ mod tests {
             error => panic!("{error:?}"),
         };
         let pages = || {
-            LiveLookups::default()
+            FakeLookups::default()
                 .page("e.com/r", 200, content)
                 .page("e.com/r/p", 200, "")
                 .page("e.com/x/y", 200, "")
@@ -517,7 +517,7 @@ mod tests {
     #[tokio::test]
     async fn a_page_that_has_lost_its_tag_is_not_believed() {
         let world =
-            LiveLookups::default().page("e.com/r", 200, "e.com/r git https://git.e.com/r.git");
+            FakeLookups::default().page("e.com/r", 200, "e.com/r git https://git.e.com/r.git");
         let (world, resolver) = {
             let world = Arc::new(Changing(Mutex::new(world)));
             let lookups = Arc::clone(&world);
@@ -528,7 +528,7 @@ mod tests {
             )
         };
         ask(&resolver, "e.com/r").await.unwrap();
-        *world.0.lock() = LiveLookups::default().page("e.com/r", 200, "");
+        *world.0.lock() = FakeLookups::default().page("e.com/r", 200, "");
         let error = ask(&resolver, "e.com/r").await.unwrap_err();
         assert!(
             matches!(error, ResolveError::Untagged { known: true, .. }),
@@ -537,7 +537,7 @@ mod tests {
     }
 
     /// A world that becomes another.
-    struct Changing(Mutex<LiveLookups>);
+    struct Changing(Mutex<FakeLookups>);
 
     #[async_trait]
     impl RemoteLookups for Changing {

@@ -102,14 +102,14 @@ impl Scene {
     }
 
     pub(super) async fn ensure(&self, id: &ObjectId, reference: &str) {
-        let turn = self.mirror.turn().await.unwrap();
-        let ensured = self.mirror.ensure(&turn, self.remote(), id, reference);
+        let lock = self.mirror.lock().await.unwrap();
+        let ensured = self.mirror.ensure(&lock, self.remote(), id, reference);
         ensured.await.unwrap();
     }
 
     pub(super) async fn complete(&self, any: &ObjectId) {
-        let turn = self.mirror.turn().await.unwrap();
-        let completed = self.mirror.complete(&turn, self.remote(), any);
+        let lock = self.mirror.lock().await.unwrap();
+        let completed = self.mirror.complete(&lock, self.remote(), any);
         completed.await.unwrap();
     }
 

@@ -40,7 +40,7 @@ pub enum AskError {
     Foreign,
 }
 
-/// A server that was asked.
+/// What a server tells.
 pub struct PendingReply<O: Operation> {
     /// Its version, if that is another one.
     pub other_version: Option<String>,

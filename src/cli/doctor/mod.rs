@@ -1,8 +1,8 @@
 //! `larder doctor`: how this server is set up, or what becomes of one module.
 
+mod context;
 mod module;
 mod server;
-mod world;
 
 use std::process::ExitCode;
 
@@ -12,7 +12,7 @@ use super::{exit, runtime};
 use crate::clock::SharedClock;
 use crate::config::{Environment, Overrides, load};
 use crate::gomod::ModulePath;
-use world::DoctorContext;
+use context::DoctorContext;
 
 /// `larder doctor`.
 #[derive(Args)]
@@ -66,7 +66,7 @@ pub fn run(command: &DoctorCommand, env: &Environment, clock: &SharedClock) -> E
         Ok(folder) => folder,
         Err(error) => return exit::fail(exit::OURS, &error),
     };
-    let world = DoctorContext {
+    let context = DoctorContext {
         loaded: &loaded,
         env,
         clock,
@@ -74,8 +74,8 @@ pub fn run(command: &DoctorCommand, env: &Environment, clock: &SharedClock) -> E
     };
     let report = async {
         match &command.module {
-            Some(asked) => module::explain(&world, &asked.module, asked.version.as_deref()).await,
-            None => server::report(&world).await,
+            Some(asked) => module::explain(&context, &asked.module, asked.version.as_deref()).await,
+            None => server::report(&context).await,
         }
     };
     match runtime.block_on(report) {

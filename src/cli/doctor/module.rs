@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::world::DoctorContext;
+use super::context::DoctorContext;
 use crate::app::{self, UpstreamMaker};
 use crate::clock::SharedClock;
 use crate::config::RouteVia;
@@ -22,15 +22,15 @@ const SHOWN: usize = 8;
 
 /// Prints everything about a module; false if it is not to be had.
 pub async fn explain(
-    world: &DoctorContext<'_>,
+    context: &DoctorContext<'_>,
     module: &ModulePath,
     wanted: Option<&str>,
 ) -> Result<bool, app::StartError> {
-    let loaded = world.loaded;
-    let chosen = world.chain().await?.chain;
-    let maker = &world.maker()?;
+    let loaded = context.loaded;
+    let chosen = context.chain().await.chain;
+    let maker = &context.maker()?;
     let config = &loaded.config;
-    let routes = app::routes(&loaded.config);
+    let routes = app::routes(config);
     let (_sender, public) = tokio::sync::watch::channel(None);
     let own = maker.chains(&routes, public);
     let policy = app::policy(config, &routes.rules);
@@ -52,19 +52,14 @@ pub async fn explain(
         }
         None => say!("  private         no"),
     }
+    let databases = config.sumdb.databases.iter();
+    let databases: Vec<_> = databases.map(|it| it.value.name()).collect();
     let verified = match decision.unlisted() {
-        _ if config.sumdb.databases.is_empty() => "held to the checksum first seen".to_owned(),
+        _ if databases.is_empty() => "held to the checksum first seen".to_owned(),
         Some(pattern) => {
             format!("held to the checksum first seen ({pattern:?} keeps it from databases)")
         }
-        None => format!(
-            "by {}",
-            app::databases(config)
-                .iter()
-                .map(|spec| spec.name())
-                .collect::<Vec<_>>()
-                .join(", ")
-        ),
+        None => format!("by {}", databases.join(", ")),
     };
     say!("  verified        {verified}");
     let direct = maker.direct();
@@ -87,15 +82,20 @@ pub async fn explain(
                 route.via
             );
             match &route.via {
-                RouteVia::Chain(chain) if chain.value == ChainSpec::direct() => {
-                    Ok(by_git(maker, world.clock, &direct.of_route(number), module, wanted).await)
-                }
+                RouteVia::Chain(chain) if chain.value == ChainSpec::direct() => Ok(by_git(
+                    maker,
+                    context.clock,
+                    &direct.of_route(number),
+                    module,
+                    wanted,
+                )
+                .await),
                 _ => Ok(by_chain(&own.route(number), module, wanted).await),
             }
         }
         RouteDecision::Private(pattern) => {
             say!("  route           straight from git, by the private pattern {pattern:?}");
-            Ok(by_git(maker, world.clock, &direct.of_private(), module, wanted).await)
+            Ok(by_git(maker, context.clock, &direct.of_private(), module, wanted).await)
         }
     }
 }

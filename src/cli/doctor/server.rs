@@ -9,11 +9,11 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::super::whereabouts;
-use super::world::DoctorContext;
+use super::context::DoctorContext;
 use crate::admin;
 use crate::app::{self, NoteLevel, UpstreamMaker};
 use crate::clock::SharedClock;
-use crate::config::{Environment, Loaded};
+use crate::config::{Config, Environment, Loaded};
 use crate::engine::Network;
 use crate::gomod::Patterns;
 use crate::store::{DataDir, Disk, Room};
@@ -25,18 +25,15 @@ use crate::vcs::git::Git;
 const REACH: Duration = Duration::from_secs(10);
 
 /// Prints everything; false if something will not work.
-pub async fn report(world: &DoctorContext<'_>) -> Result<bool, app::StartError> {
+pub async fn report(context: &DoctorContext<'_>) -> Result<bool, app::StartError> {
     let DoctorContext {
         loaded, env, clock, ..
-    } = *world;
+    } = *context;
     let config = &loaded.config;
-    let routes = app::routes(&loaded.config);
+    let routes = app::routes(config);
     say!("larder {}", env!("CARGO_PKG_VERSION"));
-    for warning in loaded
-        .warnings
-        .iter()
-        .chain(&app::chain_remarks(&loaded.config))
-    {
+    let remarks = app::chain_remarks(config);
+    for warning in loaded.warnings.iter().chain(&remarks) {
         say!("  warning: {warning}");
     }
     say!("\nServer");
@@ -47,18 +44,18 @@ pub async fn report(world: &DoctorContext<'_>) -> Result<bool, app::StartError> 
     say!("  listens on      {}", config.server.listen);
     let mut healthy = data_dir(loaded, clock);
     running(loaded).await;
-    match &config.modules.private {
-        none if none.is_empty() => say!("  private         nothing"),
-        private => say!("  private         {private}"),
+    if config.modules.private.is_empty() {
+        say!("  private         nothing");
+    } else {
+        say!("  private         {}", config.modules.private);
     }
-
     if !routes.rules.is_empty() {
         say!("  routes          {}", routes.rules.len());
     }
 
     say!("\nUpstream");
     let toolchain = Toolchain::new(env.clone());
-    let chosen = world.chain().await?;
+    let chosen = context.chain().await;
     say!("  chain           {}  ({})", chosen.chain, chosen.from);
     if let Some(note) = &chosen.note {
         match note.level {
@@ -72,11 +69,11 @@ pub async fn report(world: &DoctorContext<'_>) -> Result<bool, app::StartError> 
         }
     }
     let chain = chosen.chain;
-    let maker = world.maker()?;
+    let maker = context.maker()?;
     git(&maker).await;
     healthy &= upstreams(&maker, env, clock, &chain).await;
-    healthy &= databases(loaded, &maker, &chain).await?;
-    clients(loaded, &toolchain)?;
+    healthy &= databases(config, &maker, &chain).await;
+    clients(config, &toolchain);
     say!(
         "\n{}",
         if healthy {
@@ -255,13 +252,9 @@ async fn upstreams(
 }
 
 /// Asks each checksum database for its tree head, and verifies that.
-async fn databases(
-    loaded: &Loaded,
-    maker: &UpstreamMaker,
-    chain: &ChainSpec,
-) -> Result<bool, app::StartError> {
+async fn databases(config: &Config, maker: &UpstreamMaker, chain: &ChainSpec) -> bool {
     say!("\nChecksum databases");
-    let specs = app::databases(&loaded.config);
+    let specs = app::databases(config);
     if specs.is_empty() {
         say!("  none: modules are held to the checksum first seen");
     }
@@ -288,11 +281,11 @@ async fn databases(
             }
         }
     }
-    let exclude = &loaded.config.sumdb.exclude;
+    let exclude = &config.sumdb.exclude;
     if !exclude.is_empty() {
         say!("  not asked about {exclude}");
     }
-    Ok(healthy)
+    healthy
 }
 
 /// Any answer of an HTTP server but a demand for credentials or its own failure means that it can be used.
@@ -308,8 +301,7 @@ async fn reach(upstream: &Upstream) -> (bool, String) {
     }
 }
 
-fn clients(loaded: &Loaded, toolchain: &Toolchain) -> Result<(), app::StartError> {
-    let config = &loaded.config;
+fn clients(config: &Config, toolchain: &Toolchain) {
     let listen = config.server.listen;
     let host = if listen.ip().is_unspecified() {
         format!("<this machine's name>:{}", listen.port())
@@ -324,7 +316,7 @@ fn clients(loaded: &Loaded, toolchain: &Toolchain) -> Result<(), app::StartError
     say!("\nClients");
     say!("  go env -w GOPROXY={url}");
     say!("  or, to go around larder for what it does not have: go env -w GOPROXY={url},direct");
-    let rules = app::routes(&loaded.config).rules;
+    let rules = app::routes(config).rules;
     let policy = app::policy(config, &rules);
     if policy.has_private() {
         let patterns = policy.private_text();
@@ -354,7 +346,6 @@ fn clients(loaded: &Loaded, toolchain: &Toolchain) -> Result<(), app::StartError
     if traps.is_empty() {
         say!("  none: nothing here leads the go command past larder");
     }
-    Ok(())
 }
 
 /// Settings of this machine's toolchain that would lead it past the server.

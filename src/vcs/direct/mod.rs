@@ -4,10 +4,10 @@
 //! module path to a [`RepositoryModule`], the module where it lies in its repository, and that answers what a GOPROXY is asked.
 
 mod error;
+mod lookups;
 mod module;
 mod profile;
 mod repositories;
-mod world;
 
 pub use error::DirectError;
 pub use module::{DirectQuery, RepositoryModule};

@@ -150,7 +150,10 @@ impl RepositoryModule {
         question: &DirectQuery<'_>,
         asked: Instant,
     ) -> Result<Snapshot, RepoError> {
-        self.direct.shared.mirrors.used(self.repository.mirror());
+        self.direct
+            .shared
+            .mirror_cache
+            .used(self.repository.mirror());
         let ttl = match question {
             DirectQuery::Info(_) | DirectQuery::GoMod(_) => self.direct.refs_ttl.max(VERSIONS_TTL),
             _ => self.direct.refs_ttl,

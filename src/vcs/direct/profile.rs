@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::error::DirectError;
+use super::lookups::LiveLookups;
 use super::module::RepositoryModule;
 use super::repositories::{CONTACT, Direct};
-use super::world::LiveLookups;
 use crate::gomod::ModulePath;
 use crate::vcs::layout::Layout;
 use crate::vcs::resolve::{ResolveError, Resolver};
@@ -37,7 +37,7 @@ pub enum Location {
 }
 
 impl DirectProfile {
-    /// Each way has a number of its own.
+    /// Each profile has a number of its own.
     pub fn new(id: usize, direct: &Arc<Direct>, rules: HostRules) -> Arc<Self> {
         let private = rules.private;
         let insecure = Arc::new(HostRules {
@@ -82,8 +82,8 @@ impl DirectProfile {
                 "{module}: its host did not say in time where its repository is"
             )))
         })?;
-        let side = self.direct.hosts().client(&self.rules);
-        if side.reserved.covers(&root.url, module) {
+        let client = self.direct.hosts().client(&self.rules);
+        if client.reserved.covers(&root.url, module) {
             return Err(ResolveError::Barred(format!(
                 "{module}: its repository is one that private patterns name (--private), and public modules do not come from those"
             ))

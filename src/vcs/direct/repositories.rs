@@ -66,7 +66,7 @@ impl Direct {
         clock: SharedClock,
     ) -> Arc<Self> {
         let shared = Shared {
-            mirrors: MirrorCache::new(
+            mirror_cache: MirrorCache::new(
                 settings.mirrors,
                 settings.max_mirrors,
                 hosts.metrics().mirrors.clone(),
@@ -130,7 +130,7 @@ impl Direct {
             mirrors.retain(|_, mirror| mirror.strong_count() > 0);
         }
         let git = self.hosts().git().clone();
-        let mirror = Mirror::new(git, self.shared.mirrors.folder(), &key, MAX_GO_MOD);
+        let mirror = Mirror::new(git, self.shared.mirror_cache.folder(), &key, MAX_GO_MOD);
         mirrors.insert(key, Arc::downgrade(&mirror));
         mirror
     }

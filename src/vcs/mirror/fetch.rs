@@ -25,7 +25,7 @@ impl Mirror {
     pub async fn refs(
         &self,
         remote: Remote<'_>,
-        listing: RefsLimit,
+        limit: RefsLimit,
     ) -> Result<RefTable, MirrorError> {
         // Of some repositories nearly all references are proposals of strangers.
         let arguments = [
@@ -41,20 +41,20 @@ impl Mirror {
         let nowhere = Path::new("/nonexistent");
         let bounds = Bounds {
             time: remote.time.min(REFS),
-            output: listing.output,
-            memory: listing.memory,
+            output: limit.output,
+            memory: limit.memory,
         };
         let list = self
             .git
             .run(nowhere, remote.access, &arguments, None, bounds)
             .await?;
-        Ok(RefTable::parse(&list, listing.limits)?)
+        Ok(RefTable::parse(&list, limit.limits)?)
     }
 
     /// Makes sure that a commit's tree is here; `reference` names it at the remote (`refs/tags/…`, `refs/heads/…`).
     pub async fn ensure(
         &self,
-        _turn: &MirrorLock<'_>,
+        _lock: &MirrorLock<'_>,
         remote: Remote<'_>,
         id: &ObjectId,
         reference: &str,
@@ -88,7 +88,7 @@ impl Mirror {
     /// Makes sure that all heads and tags are here with their history, as of now.
     pub async fn complete(
         &self,
-        _turn: &MirrorLock<'_>,
+        _lock: &MirrorLock<'_>,
         remote: Remote<'_>,
         any: &ObjectId,
     ) -> Result<(), MirrorError> {

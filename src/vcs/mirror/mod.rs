@@ -215,7 +215,7 @@ impl Mirror {
     }
 
     /// Waits until nobody else changes it. Places elsewhere are to be taken after this.
-    pub async fn turn(&self) -> Option<MirrorLock<'_>> {
+    pub async fn lock(&self) -> Option<MirrorLock<'_>> {
         self.fetching
             .acquire()
             .await

@@ -169,8 +169,8 @@ async fn c129_what_is_too_large_is_given_up_and_leaves_nothing() {
         1 << 20,
     );
     let id = scene.id("main");
-    let turn = mirror.turn().await.unwrap();
-    let large = mirror.ensure(&turn, small, &id, "refs/heads/main").await;
+    let lock = mirror.lock().await.unwrap();
+    let large = mirror.ensure(&lock, small, &id, "refs/heads/main").await;
     assert!(matches!(large, Err(MirrorError::TooLarge(_))), "{large:?}");
     assert!(!mirror.dir().exists());
     let full = space(0);
@@ -178,7 +178,7 @@ async fn c129_what_is_too_large_is_given_up_and_leaves_nothing() {
         space: &full,
         ..scene.remote()
     };
-    let full = mirror.ensure(&turn, no_room, &id, "refs/heads/main").await;
+    let full = mirror.ensure(&lock, no_room, &id, "refs/heads/main").await;
     assert!(matches!(full, Err(MirrorError::NoRoom)), "{full:?}");
     assert!(!mirror.dir().exists(), "nothing of it stays");
     // Only together too large: begun anew.
@@ -188,20 +188,20 @@ async fn c129_what_is_too_large_is_given_up_and_leaves_nothing() {
         ..small
     };
     mirror
-        .ensure(&turn, both, &id, "refs/heads/main")
+        .ensure(&lock, both, &id, "refs/heads/main")
         .await
         .unwrap();
     let tight = Remote {
         size: size(mirror.dir()).await + 100,
         ..small
     };
-    let together = mirror.ensure(&turn, tight, &one, "refs/tags/v1.0.0").await;
+    let together = mirror.ensure(&lock, tight, &one, "refs/tags/v1.0.0").await;
     assert!(
         matches!(together, Err(MirrorError::Damaged(_))),
         "{together:?}"
     );
     mirror
-        .ensure(&turn, tight, &one, "refs/tags/v1.0.0")
+        .ensure(&lock, tight, &one, "refs/tags/v1.0.0")
         .await
         .unwrap();
 }
@@ -233,15 +233,15 @@ async fn a_damaged_mirror_is_made_anew() {
         // Trouble, and not "there is no such file".
         let read = scene.mirror.file(&one, "go.mod").await;
         assert!(read.is_err(), "{damage}: {read:?}");
-        let turn = scene.mirror.turn().await.unwrap();
+        let lock = scene.mirror.lock().await.unwrap();
         let ensured = scene
             .mirror
-            .ensure(&turn, scene.remote(), &two, "refs/tags/v1.1.0");
+            .ensure(&lock, scene.remote(), &two, "refs/tags/v1.1.0");
         if let Err(error) = ensured.await {
             let damaged = error.is_damage() || matches!(error, MirrorError::Damaged(_));
             assert!(damaged, "{damage}: {error}");
         }
-        drop(turn);
+        drop(lock);
         scene.mirror.condemn("a test").await;
         scene.ensure(&two, "refs/tags/v1.1.0").await;
         assert!(scene.mirror.has(&two).await.unwrap());
@@ -290,10 +290,10 @@ async fn c122_c123_what_looks_like_an_option_or_another_protocol_is_neither() {
         let refs = scene.mirror.refs(bad, limits).await;
         assert!(refs.is_err(), "{url}");
         let id = scene.id("main");
-        let turn = scene.mirror.turn().await.unwrap();
+        let lock = scene.mirror.lock().await.unwrap();
         let ensured = scene
             .mirror
-            .ensure(&turn, bad, &id, "refs/heads/main")
+            .ensure(&lock, bad, &id, "refs/heads/main")
             .await;
         assert!(ensured.is_err(), "{url}");
         assert!(!marker.exists(), "{url}");

@@ -20,7 +20,7 @@ const TIDY: Duration = Duration::from_secs(600);
 impl Mirror {
     /// Removes what fails for ever as it is: it can be fetched again. Waits for its turn.
     pub async fn condemn(&self, why: &str) {
-        let _turn = self.turn().await;
+        let _lock = self.lock().await;
         tracing::warn!(dir = %self.dir.display(), why, "a damaged mirror is removed");
         self.remove().await;
     }
@@ -47,7 +47,7 @@ impl Mirror {
         if self.tidying.swap(true, Ordering::AcqRel) {
             return;
         }
-        let turn = self.turn().await;
+        let lock = self.lock().await;
         if self.packs() > PACKS {
             let bounds = Bounds {
                 time: TIDY,
@@ -59,7 +59,7 @@ impl Mirror {
                 *self.untidy.lock() = Some(Instant::now());
             }
         }
-        drop(turn);
+        drop(lock);
         self.tidying.store(false, Ordering::Release);
     }
 

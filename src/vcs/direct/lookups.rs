@@ -1,4 +1,4 @@
-//! What resolving asks of the world: pages, and whether a repository answers.
+//! What resolving asks over the network: pages, and whether a repository answers.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::vcs::resolve::{MetaPage, PageError, RemoteLookups};
 use crate::vcs::rules::{HostRules, Purpose};
 use crate::vcs::url::{RepoUrl, Scheme};
 
-/// What resolving asks, under one way's rules.
+/// What resolving asks, under the rules of one profile.
 pub(super) struct LiveLookups {
     pub(super) direct: Arc<Direct>,
     pub(super) rules: Arc<HostRules>,
@@ -27,7 +27,7 @@ impl RemoteLookups for LiveLookups {
         let began = Instant::now();
         let parsed = url::Url::parse(url).map_err(|error| PageError::Fault(error.to_string()))?;
         let permit = hosts
-            .visit_page(parsed.host_str().unwrap_or_default(), &self.rules)
+            .permit_page(parsed.host_str().unwrap_or_default(), &self.rules)
             .await;
         let permit = permit.map_err(|error| PageError::Fault(error.to_string()))?;
         let web = &hosts.client(&self.rules).web;
@@ -83,7 +83,6 @@ impl RemoteLookups for LiveLookups {
         };
         // That one scheme is not served says nothing of the host.
         if hosts.connects(&permit, url, rules, &access).await.is_err() {
-            permit.neutral();
             return false;
         }
         let remote = Remote {
@@ -100,7 +99,6 @@ impl RemoteLookups for LiveLookups {
             tenant: rules.tenant(),
         });
         let found = mirror.refs(remote, RefsLimit::of(rules.tenant())).await;
-        permit.neutral();
         found.is_ok()
     }
 }

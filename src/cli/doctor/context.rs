@@ -20,15 +20,15 @@ pub struct DoctorContext<'a> {
 
 impl DoctorContext<'_> {
     /// The chain that a start with these settings would use.
-    pub async fn chain(&self) -> Result<Chosen, app::StartError> {
+    pub async fn chain(&self) -> Chosen {
         let config = &self.loaded.config;
-        Ok(match app::operators_chain(&self.loaded.config) {
+        match app::operators_chain(config) {
             Some(chain) => Chosen::by_operator(chain, &config.upstream),
             None => {
                 let ourselves = Ourselves::new(config, config.server.listen);
                 app::choose_chain(self.env, ourselves, &app::memory_file(&config.store)).await
             }
-        })
+        }
     }
 
     pub fn maker(&self) -> Result<UpstreamMaker, app::StartError> {
