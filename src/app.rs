@@ -12,6 +12,7 @@ mod settings;
 mod signals;
 mod start_error;
 mod supervise;
+mod tls;
 mod upstreams;
 
 pub use chain::{
@@ -24,4 +25,5 @@ pub use rules::policy;
 pub use serve::serve;
 pub use settings::{blocking_threads, log_format};
 pub use start_error::StartError;
+pub use tls::tls;
 pub use upstreams::UpstreamMaker;

@@ -4,8 +4,6 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
-
 use super::chain::{
     Chosen, Ourselves, chain_remarks, choose_chain, memory_file, operators_chain, remember_beside,
 };
@@ -16,13 +14,15 @@ use super::settings;
 use super::signals;
 use super::start_error::StartError;
 use super::supervise::Supervisor;
+use super::tls::CertificateWatcher;
 use super::upstreams::UpstreamMaker;
 use crate::admin::{AdminService, SocketServer};
 use crate::clock::SharedClock;
 use crate::config::{Config, Environment, Loaded};
 use crate::engine::{Rules, Tokens};
 use crate::http::{
-    AddressRouter, AppState, BEYOND, ConnectionSettings, Connections, Observer, ResponseCache, bind,
+    AddressRouter, AppState, BEYOND, ConnectionSettings, Connections, Listener, Observer,
+    ResponseCache, TlsListener, bind,
 };
 use crate::policy::{Access, RouteRule};
 use crate::store::DataDir;
@@ -51,6 +51,7 @@ pub async fn serve(
     let operators_chain = operators_chain(config);
     let databases = databases(config);
     let routes = routes(config);
+    let certificates = CertificateWatcher::begin(loaded, &clock, &metrics.tls)?;
     let store = &config.store;
     let data = DataDir::open(&store.data_dir, store.reserve, store.index_cache, &clock)?;
     warn_of_readers(config, &routes, &data);
@@ -172,7 +173,7 @@ pub async fn serve(
         write_timeout: config.server.write_timeout,
     };
 
-    let accept = |listener: TcpListener, address: SocketAddr, router| {
+    let accept = |listener: Listener, address: SocketAddr, router| {
         let service = Arc::new(crate::http::Service::new(router, Arc::clone(&observer)));
         let connections = connections.clone();
         supervisor
@@ -181,15 +182,27 @@ pub async fn serve(
                 crate::http::serve(listener, service, limits, connections, stop)
             });
     };
+    let (listener, scheme) = match &certificates {
+        Some(certificates) => {
+            let current = Arc::clone(certificates.current());
+            let listener = TlsListener::new(listener, current, metrics.tls.clone());
+            (Listener::Tls(listener), "https")
+        }
+        None => (Listener::Plain(listener), "http"),
+    };
     accept(listener, local, AddressRouter::public(Arc::clone(&state)));
     if let Some(admin) = admin {
         let address = admin.local_addr();
         let address = address.map_err(|error| StartError::Internal(error.to_string()))?;
         tracing::info!(%address, "administration listens");
-        accept(admin, address, AddressRouter::admin(state, address));
+        let listener = Listener::Plain(admin);
+        accept(listener, address, AddressRouter::admin(state, address));
     }
     supervisor.watch_store(&data);
     supervisor.start_jobs(config, &data, &engine, &clock);
+    if let Some(certificates) = certificates {
+        supervisor.start_job(certificates);
+    }
     let service = AdminService::new(Arc::clone(&engine), tokens);
     // Without it the server serves all the same.
     match crate::admin::listen(&store.data_dir) {
@@ -200,7 +213,7 @@ pub async fn serve(
     }
     let mut signals =
         signals::Signals::new().map_err(|error| StartError::Internal(error.to_string()))?;
-    announce(local, loaded);
+    announce(scheme, local, loaded);
     let grace = config.server.shutdown_grace;
     let end = supervisor.until_the_end(&mut signals, &connections, &engine, &data, grace);
     end.await
@@ -256,10 +269,10 @@ fn response_files(descriptors: usize) -> usize {
 }
 
 /// Tells whoever started us that we serve, and with what.
-fn announce(local: SocketAddr, loaded: &Loaded) {
+fn announce(scheme: &str, local: SocketAddr, loaded: &Loaded) {
     let mut out = io::stdout();
     // Nobody may be listening; then there is nobody to tell.
-    let _ = writeln!(out, "listening on http://{local}").and_then(|()| out.flush());
+    let _ = writeln!(out, "listening on {scheme}://{local}").and_then(|()| out.flush());
     let file = loaded.file.as_deref();
     let file = file.map_or_else(|| "none".to_owned(), |file| file.display().to_string());
     tracing::info!(

@@ -90,6 +90,11 @@ impl Supervisor {
         }
     }
 
+    /// Starts what else goes on while the server serves.
+    pub fn start_job<J: Job>(&self, job: J) {
+        self.start(&self.jobs, job);
+    }
+
     /// Answers commands.
     pub fn start_commands(&self, server: SocketServer) {
         self.start(&self.commands, server);

@@ -54,6 +54,9 @@ pub fn run(command: &ConfigCommand, env: &Environment) -> ExitCode {
     match sources {
         Some(sources) => say!("{}", show(&loaded, sources).trim_end()),
         None => {
+            if let Err(error) = app::tls(&loaded) {
+                return exit::start_error(&error);
+            }
             for remark in app::chain_remarks(&loaded.config) {
                 complain!("warning: {remark}");
             }

@@ -40,6 +40,7 @@ mod store;
 mod suggest;
 mod sumdb;
 mod tables;
+mod tls;
 mod upstream;
 
 use std::path::PathBuf;
@@ -71,6 +72,7 @@ pub use server::Server;
 pub use show::{print_default, show};
 pub use store::Store;
 pub use sumdb::{OnUnavailable, OnUnknown, Sumdb};
+pub use tls::{ClientAuth, Tls};
 pub use upstream::Upstream;
 
 /// Declares the whole: every section, and every array of tables in the module of its name, in the order of the default
@@ -130,6 +132,7 @@ configuration! {
     /// A configuration that has passed every check.
     pub struct Config {
         server: Server,
+        tls: Tls,
         admin: Admin,
         store: Store,
         upstream: Upstream,
@@ -206,6 +209,9 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Loaded, ConfigEr
     let parts = Parts::read(tables, &mut reader);
     if let (Some(server), Some(admin)) = (&parts.server, &parts.admin) {
         check_addresses(server, admin, &mut reader);
+    }
+    if let Some(tls) = &parts.tls {
+        tls.check(&mut reader);
     }
     if let Some(upstream) = &parts.upstream {
         check_client_certificate(upstream, &mut reader);

@@ -360,7 +360,7 @@ fn keys_and_sections_in_the_wrong_place() {
     );
     assert!(errors("[direct]\nopen = true\n").contains("did you mean private.open?"));
     assert!(errors("zzz = 1\n").contains("every key stands in a section"));
-    assert!(errors("[zzz]\n").contains("there are server, admin, store"));
+    assert!(errors("[zzz]\n").contains("there are server, tls, admin, store"));
     assert!(
         errors("[behind]\nenabled = true\n")
             .starts_with("larder.toml:1: behind: there is no such section")

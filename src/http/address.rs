@@ -12,9 +12,9 @@ pub fn for_clients(public_url: &str, base_path: &str) -> String {
     }
 }
 
-/// The address that the sender of these headers has used, perhaps by way of a server in front. It is only shown: nothing
-/// is decided by it.
-pub fn seen_by(headers: &HeaderMap, base_path: &str) -> String {
+/// The address that the sender of these headers has used, perhaps by way of a server in front, over TLS or not. It is only
+/// shown: nothing is decided by it.
+pub fn seen_by(headers: &HeaderMap, tls: bool, base_path: &str) -> String {
     let first = |name: &str| {
         let value = headers.get(name)?.to_str().ok()?;
         Some(value.split(',').next()?.trim().to_owned())
@@ -22,6 +22,8 @@ pub fn seen_by(headers: &HeaderMap, base_path: &str) -> String {
     let scheme = forwarded(headers, "proto").or_else(|| first("x-forwarded-proto"));
     let scheme = match scheme {
         Some(scheme) if scheme.eq_ignore_ascii_case("https") => "https",
+        // Whoever is in front speaks so to us, and says if clients speak otherwise to it.
+        None if tls => "https",
         _ => "http",
     };
     let hosts = [
@@ -161,7 +163,14 @@ mod tests {
                 )
             };
             let headers: HeaderMap = headers.iter().map(pair).collect();
-            assert_eq!(seen_by(&headers, "/go"), expected, "{headers:?}");
+            assert_eq!(seen_by(&headers, false, "/go"), expected, "{headers:?}");
+            // A server in front knows better.
+            let said = ["x-forwarded-proto", "forwarded"].map(|name| headers.contains_key(name));
+            let over_tls = match said.contains(&true) {
+                true => expected.to_owned(),
+                false => expected.replace("http://", "https://"),
+            };
+            assert_eq!(seen_by(&headers, true, "/go"), over_tls, "{headers:?}");
         }
     }
 }

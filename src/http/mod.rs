@@ -29,8 +29,8 @@ pub use address::for_clients;
 pub use advice::lines as error_lines;
 pub use app_state::AppState;
 pub use connection::{
-    BEYOND, BindError, ConnectionSettings, Connections, bind, port_holder, raise_descriptor_limit,
-    serve,
+    BEYOND, BindError, ClientCertificates, ConnectionSettings, Connections, CurrentTls, Listener,
+    TlsConfig, TlsError, TlsFiles, TlsListener, bind, port_holder, raise_descriptor_limit, serve,
 };
 pub use observe::Observer;
 pub use responses::ResponseCache;

@@ -15,6 +15,7 @@ use url::{Host, Url};
 use super::access;
 use super::address;
 use super::app_state::AppState;
+use super::peer::Peer;
 use super::response_meta::ResponseMeta;
 use crate::breaker::{BreakerReport, BreakerState};
 use crate::clock::Timestamp;
@@ -32,11 +33,12 @@ pub async fn page(
     State(state): State<Arc<AppState>>,
     Extension(caller): Extension<Caller>,
     Extension(rules): Extension<Arc<Rules>>,
+    Extension(peer): Extension<Peer>,
     headers: HeaderMap,
 ) -> Response<Body> {
     let address = match &state.public_url {
         Some(url) => address::for_clients(url, &state.base_path),
-        None => address::seen_by(&headers, &state.base_path),
+        None => address::seen_by(&headers, peer.is_tls, &state.base_path),
     };
     let html = TEMPLATE
         .replace("{{address}}", &escape(&address))

@@ -10,4 +10,6 @@ pub struct Peer {
     pub files: FileBodies,
     /// Where it comes from.
     pub address: Option<IpAddr>,
+    /// Whether it speaks TLS.
+    pub is_tls: bool,
 }

@@ -62,6 +62,7 @@ impl Handler for Service {
         let peer = Peer {
             files: connection.files.clone(),
             address: Some(remote.ip()),
+            is_tls: connection.is_tls,
         };
         // Boxed, so that an idle connection does not hold room for it.
         Either::Right(Box::pin(async move {

@@ -42,7 +42,8 @@ pub async fn report(context: &DoctorContext<'_>) -> Result<bool, app::StartError
         None => say!("  configuration   no file; defaults, environment and flags"),
     }
     say!("  listens on      {}", config.server.listen);
-    let mut healthy = data_dir(loaded, clock);
+    let mut healthy = certificate(loaded, clock);
+    healthy &= data_dir(loaded, clock);
     running(loaded).await;
     if config.modules.private.is_empty() {
         say!("  private         nothing");
@@ -83,6 +84,32 @@ pub async fn report(context: &DoctorContext<'_>) -> Result<bool, app::StartError
         }
     );
     Ok(healthy)
+}
+
+/// Whether clients can be spoken to over TLS, if they are to be.
+fn certificate(loaded: &Loaded, clock: &SharedClock) -> bool {
+    match app::tls(loaded) {
+        Ok(None) => true,
+        Ok(Some(tls)) => {
+            let Some(validity) = tls.validity else {
+                say!("  certificate     of an unknown time");
+                return true;
+            };
+            let now = clock.now();
+            let valid = validity.from <= now && now < validity.until;
+            say!(
+                "  certificate     {} from {} until {}",
+                if valid { "valid" } else { "NOT VALID NOW, but" },
+                validity.from.rfc3339(),
+                validity.until.rfc3339()
+            );
+            valid
+        }
+        Err(error) => {
+            say!("  certificate     NOT USABLE: {error}");
+            false
+        }
+    }
 }
 
 /// Whether what comes straight from git can come.
@@ -311,7 +338,13 @@ fn clients(config: &Config, toolchain: &Toolchain) {
     let base_path = &config.server.base_path;
     let url = match &config.server.public_url {
         Some(url) => crate::http::for_clients(url, base_path),
-        None => format!("http://{host}{base_path}"),
+        None => {
+            let scheme = match config.tls.cert_file {
+                Some(_) => "https",
+                None => "http",
+            };
+            format!("{scheme}://{host}{base_path}")
+        }
     };
     say!("\nClients");
     say!("  go env -w GOPROXY={url}");

@@ -17,6 +17,8 @@ pub struct ConnectionInfo {
     pub remote: SocketAddr,
     /// How files are sent over it.
     pub files: FileBodies,
+    /// Whether the client speaks TLS.
+    pub is_tls: bool,
 }
 
 /// Answers requests.

@@ -30,6 +30,8 @@ pub struct ClientStream<S: Stream, H> {
     http1: Option<Http1<H>>,
     /// What the fast path has still to send.
     out: WriteBuffer,
+    /// The stream may hold back some of what the fast path has sent.
+    unflushed: bool,
     keep_alive: Arc<KeepAlive>,
     /// Set once the client has closed its side: when it counts as gone.
     left: Option<Pin<Box<Sleep>>>,
@@ -56,6 +58,7 @@ impl<S: Stream, H: Handler> ClientStream<S, H> {
             unread,
             http1,
             out: WriteBuffer::default(),
+            unflushed: false,
             keep_alive,
             left: None,
             regions,
@@ -72,7 +75,7 @@ impl<S: Stream, H: Handler> ClientStream<S, H> {
             false => None,
         };
         if self.keep_alive.tries_write()
-            && let Some(written) = at_once(&self.stream, bufs, file.as_ref())
+            && let Some(written) = at_once(&mut self.stream, bufs, file.as_ref())
         {
             return Poll::Ready(written);
         }
@@ -120,7 +123,7 @@ impl<S: Stream, H: Handler> ClientStream<S, H> {
     /// Notes whether the client takes what it is sent.
     fn note<T>(&mut self, written: &Poll<io::Result<T>>) {
         match written {
-            Poll::Pending => self.keep_alive.stall(),
+            Poll::Pending => self.stall(),
             Poll::Ready(_) => {
                 self.keep_alive.took();
                 if self.http1.is_none() {
@@ -133,12 +136,40 @@ impl<S: Stream, H: Handler> ClientStream<S, H> {
         }
     }
 
+    /// A write does not go on.
+    fn stall(&mut self) {
+        if self.stream.has_taken() {
+            self.keep_alive.took();
+        }
+        self.keep_alive.stall();
+    }
+
+    /// Sends what the stream holds back.
+    fn poll_flush_stream(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if S::HOLDS_BACK && self.keep_alive.tries_write() {
+            self.stream.try_flush();
+        }
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.note_flush(&flushed);
+        flushed
+    }
+
+    /// Notes whether the client takes what the stream holds back.
+    fn note_flush(&mut self, flushed: &Poll<io::Result<()>>) {
+        if S::HOLDS_BACK {
+            match flushed {
+                Poll::Pending => self.stall(),
+                Poll::Ready(_) => self.keep_alive.took(),
+            }
+        }
+    }
+
     /// Sends what the fast path has to send.
     fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.out.is_sent() {
             let left = self.out.left();
             let tried = match self.keep_alive.tries_write() {
-                true => at_once(&self.stream, &left, None),
+                true => at_once(&mut self.stream, &left, None),
                 false => None,
             };
             let stream = Pin::new(&mut self.stream);
@@ -153,8 +184,16 @@ impl<S: Stream, H: Handler> ClientStream<S, H> {
                 count => self.out.advance(count),
             }
             if self.out.is_sent() {
-                self.keep_alive.wait();
+                match S::HOLDS_BACK {
+                    true => self.unflushed = true,
+                    false => self.keep_alive.wait(),
+                }
             }
+        }
+        if S::HOLDS_BACK && self.unflushed {
+            ready!(self.poll_flush_stream(cx))?;
+            self.unflushed = false;
+            self.keep_alive.wait();
         }
         Poll::Ready(Ok(()))
     }
@@ -162,7 +201,7 @@ impl<S: Stream, H: Handler> ClientStream<S, H> {
 
 /// What comes of a write that is tried at once, if the system takes anything.
 fn at_once<S: Stream>(
-    stream: &S,
+    stream: &mut S,
     bufs: &[IoSlice<'_>],
     file: Option<&(usize, FilePart)>,
 ) -> Option<io::Result<usize>> {
@@ -232,7 +271,7 @@ impl<S: Stream, H: Handler> AsyncWrite for ClientStream<S, H> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.poll_out(cx))?;
-        ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
+        ready!(this.poll_flush_stream(cx))?;
         this.keep_alive.flushed();
         if let Some(fast) = this.fast() {
             fast.flushed();
@@ -243,7 +282,9 @@ impl<S: Stream, H: Handler> AsyncWrite for ClientStream<S, H> {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.poll_out(cx))?;
-        Pin::new(&mut this.stream).poll_shutdown(cx)
+        let shut = Pin::new(&mut this.stream).poll_shutdown(cx);
+        this.note_flush(&shut);
+        shut
     }
 }
 

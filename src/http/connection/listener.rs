@@ -1,23 +1,28 @@
 //! Accepting connections: our own loop, because limits and time-outs belong to it.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::accept::{Accept, Accepted};
 use super::handler::Handler;
 use super::serve::{Connection, ConnectionSettings};
 use super::slots::{Full, Slot, Slots};
 use super::stream::Stream;
+use super::tls::TlsListener;
 
 /// Pause after an error of `accept` that will not go away by trying at once (no descriptors, no memory).
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a handshake may take, where heads may not take less.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Connections beyond the slots that are asked what they want, so that probes are answered, …
 const ASKED: usize = 16;
@@ -76,34 +81,28 @@ impl Drop for Open {
     }
 }
 
-/// Where connections come from.
-trait Accept: Send {
-    type Stream: Stream;
-
-    /// The next one, and the address of its other end.
-    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
-}
-
-impl Accept for TcpListener {
-    type Stream = TcpStream;
-
-    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (stream, remote) = TcpListener::accept(self).await?;
-        // Answers are written whole; waiting for more to fill a packet only costs time.
-        let _ = stream.set_nodelay(true);
-        Ok((stream, remote))
-    }
+/// What is listened on, and what is spoken there.
+pub enum Listener {
+    Plain(TcpListener),
+    Tls(TlsListener),
 }
 
 /// Serves until `stop` is cancelled: then nothing more is accepted, idle connections close, and requests under way end.
 pub async fn serve<H: Handler>(
-    listener: TcpListener,
+    listener: Listener,
     handler: Arc<H>,
     settings: ConnectionSettings,
     connections: Connections,
     stop: CancellationToken,
 ) {
-    serve_all(listener, handler, settings, connections, stop).await;
+    match listener {
+        Listener::Plain(listener) => {
+            serve_all(listener, handler, settings, connections, stop).await;
+        }
+        Listener::Tls(listener) => {
+            serve_all(listener, handler, settings, connections, stop).await;
+        }
+    }
 }
 
 async fn serve_all<A: Accept, H: Handler>(
@@ -119,7 +118,7 @@ async fn serve_all<A: Accept, H: Handler>(
             accepted = listener.accept() => accepted,
             () = stop.cancelled() => return,
         };
-        let (stream, remote) = match accepted {
+        let (accepted, remote) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 if !is_of_one_connection(&error) {
@@ -137,16 +136,24 @@ async fn serve_all<A: Accept, H: Handler>(
             tracing::debug!(%remote, "its address has its share of connections, and of those that wait");
             continue;
         };
-        let connection = Connection {
-            stream,
-            remote,
-            handler: Arc::clone(&handler),
-            settings,
-            stop: stop.clone(),
-        };
+        let (handler, stop) = (Arc::clone(&handler), stop.clone());
         let open = Open::new(&connections);
         let places = Arc::clone(&places);
         connections.tasks.spawn(async move {
+            let within = match place {
+                Place::Slot(_) => settings.header_timeout.min(HANDSHAKE),
+                Place::Asked(_) | Place::Waiting(_) => ASKED_FOR,
+            };
+            let Some(stream) = accepted.open(within, &stop).await else {
+                return;
+            };
+            let connection = Connection {
+                stream,
+                remote,
+                handler,
+                settings,
+                stop,
+            };
             match place {
                 Place::Slot(slot) => {
                     connection.serve().await;
@@ -277,6 +284,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 mod tests {
     use super::super::testing::{Text, request};
     use super::*;
+    use std::net::SocketAddr;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
     use tokio::sync::{Mutex, mpsc};
     use tokio::time::Instant;
@@ -287,7 +295,7 @@ mod tests {
     struct Knocks(Mutex<mpsc::UnboundedReceiver<Knock>>);
 
     impl Accept for Knocks {
-        type Stream = DuplexStream;
+        type Accepted = DuplexStream;
 
         async fn accept(&self) -> io::Result<Knock> {
             let next = self.0.lock().await.recv().await;

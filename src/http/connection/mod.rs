@@ -1,6 +1,7 @@
 //! Connections: accepting them, their time-outs, HTTP below the requests, and how bodies reach the socket. This folder
 //! knows of the rest of `http` only what [`Handler`] says.
 
+mod accept;
 mod bind;
 mod descriptors;
 mod fast;
@@ -21,6 +22,7 @@ mod stream;
 mod streams;
 #[cfg(test)]
 mod testing;
+mod tls;
 
 pub use bind::{BindError, bind};
 pub use descriptors::{open_descriptors, raise_descriptor_limit};
@@ -28,5 +30,6 @@ pub use fast::{PlainRequest, WriteBuffer};
 pub use files::FileBodies;
 pub use handler::{ConnectionInfo, Handler};
 pub use holder::port_holder;
-pub use listener::{BEYOND, Connections, serve};
+pub use listener::{BEYOND, Connections, Listener, serve};
 pub use serve::{ConnectionSettings, HEAD};
+pub use tls::{ClientCertificates, CurrentTls, TlsConfig, TlsError, TlsFiles, TlsListener};

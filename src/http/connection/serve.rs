@@ -125,6 +125,7 @@ impl<S: Stream, H: Handler> Connection<S, H> {
                 true => FileBodies::Mapped(Arc::clone(&regions)),
                 false => FileBodies::Read,
             },
+            is_tls: S::IS_TLS,
         };
         let fast = || FastPath::new(Arc::clone(&handler), remote, Arc::clone(&keep_alive));
         let http1 = Http1 {
@@ -178,6 +179,7 @@ impl<S: Stream, H: Handler> Connection<S, H> {
             remote,
             // The library copies the ends of what it is given.
             files: FileBodies::Read,
+            is_tls: S::IS_TLS,
         };
         let stream = ClientStream::<S, H>::new(
             self.stream,

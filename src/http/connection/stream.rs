@@ -15,6 +15,11 @@ pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {
     /// Whether it sends files without reading them. Where it does not, nothing that it is given to write is a mapped
     /// file: reading one can block, and a disk that fails would end the process.
     const SENDS_FILES: bool;
+    /// Whether what it has taken may wait in it until it is flushed, as what is encrypted does.
+    const HOLDS_BACK: bool;
+
+    /// Whether it is encrypted.
+    const IS_TLS: bool = false;
 
     /// Writes the beginning of some buffers, of which that at `at` is this part of a file, whose memory is not touched.
     fn poll_write_file(
@@ -29,10 +34,18 @@ pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {
     /// [`Stream::poll_write_file`], although it has not told of room: it does so only once a good part of its own buffer
     /// is free, which a slow client may not reach for minutes. `WouldBlock` if it takes nothing, or cannot be asked.
     fn try_write(
-        &self,
+        &mut self,
         bufs: &[IoSlice<'_>],
         file: Option<&(usize, FilePart)>,
     ) -> io::Result<usize>;
+
+    /// The same with what it holds back.
+    fn try_flush(&mut self) {}
+
+    /// Whether the other end has taken any of what it held back since this was asked last.
+    fn has_taken(&mut self) -> bool {
+        false
+    }
 
     /// Makes it end at once when it is dropped, with nothing sent of what waits.
     fn abort(&self);
@@ -40,6 +53,7 @@ pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {
 
 impl Stream for TcpStream {
     const SENDS_FILES: bool = cfg!(target_os = "linux");
+    const HOLDS_BACK: bool = false;
 
     #[cfg(target_os = "linux")]
     fn poll_write_file(
@@ -68,7 +82,7 @@ impl Stream for TcpStream {
 
     #[cfg(target_os = "linux")]
     fn try_write(
-        &self,
+        &mut self,
         bufs: &[IoSlice<'_>],
         file: Option<&(usize, FilePart)>,
     ) -> io::Result<usize> {
@@ -80,7 +94,7 @@ impl Stream for TcpStream {
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn try_write(&self, _: &[IoSlice<'_>], _: Option<&(usize, FilePart)>) -> io::Result<usize> {
+    fn try_write(&mut self, _: &[IoSlice<'_>], _: Option<&(usize, FilePart)>) -> io::Result<usize> {
         Err(io::ErrorKind::WouldBlock.into())
     }
 

@@ -17,6 +17,7 @@ use super::stream::Stream;
 
 impl Stream for DuplexStream {
     const SENDS_FILES: bool = false;
+    const HOLDS_BACK: bool = false;
 
     fn poll_write_file(
         &mut self,
@@ -28,7 +29,7 @@ impl Stream for DuplexStream {
         Pin::new(self).poll_write_vectored(cx, bufs)
     }
 
-    fn try_write(&self, _: &[IoSlice<'_>], _: Option<&(usize, FilePart)>) -> io::Result<usize> {
+    fn try_write(&mut self, _: &[IoSlice<'_>], _: Option<&(usize, FilePart)>) -> io::Result<usize> {
         Err(io::ErrorKind::WouldBlock.into())
     }
 

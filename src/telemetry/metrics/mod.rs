@@ -8,6 +8,7 @@ mod jobs;
 mod process;
 mod requests;
 mod sumdb;
+mod tls;
 mod upstream;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub use jobs::JobMetrics;
 pub use process::ProcessMetrics;
 pub use requests::{Endpoint, Outcome, RequestMetrics};
 pub use sumdb::SumdbMetrics;
+pub use tls::{Handshake, TlsMetrics};
 pub use upstream::UpstreamMetrics;
 
 /// All metrics of one server.
@@ -35,6 +37,8 @@ pub struct Metrics {
     pub direct: DirectMetrics,
     /// Of jobs in the background.
     pub jobs: JobMetrics,
+    /// Of TLS on the address for clients.
+    pub tls: TlsMetrics,
     /// Of the process, brought up to date when they are read.
     pub process: ProcessMetrics,
     upstreams: upstream::Upstreams,
@@ -57,6 +61,7 @@ impl Metrics {
         let databases = sumdb::Databases::register(&mut families);
         let direct = DirectMetrics::register(&mut families);
         let jobs = JobMetrics::register(&mut families);
+        let tls = TlsMetrics::register(&mut families);
         let process = ProcessMetrics::register(&mut families);
         Metrics {
             registry: families.0,
@@ -64,6 +69,7 @@ impl Metrics {
             engine,
             direct,
             jobs,
+            tls,
             process,
             upstreams,
             databases,

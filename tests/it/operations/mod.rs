@@ -10,4 +10,5 @@ mod json;
 mod lifecycle;
 mod limits;
 mod probes;
+mod tls;
 mod tokens;

@@ -376,7 +376,9 @@ impl Larder {
         loop {
             let text = self.stdout();
             if let Some((line, _)) = text.split_once('\n') {
-                let addr = line.strip_prefix("listening on http://");
+                let addr = line.strip_prefix("listening on ");
+                let addr =
+                    addr.and_then(|a| a.strip_prefix("http://").or(a.strip_prefix("https://")));
                 let addr = addr.and_then(|a| a.parse().ok());
                 self.addr = addr.unwrap_or_else(|| panic!("no ready line: {line:?}"));
                 return;
