@@ -57,7 +57,7 @@ impl TlsMetrics {
             Handshake::Failed,
             Handshake::TooSlow,
         ] {
-            handshakes.get_or_create(&HandshakeLabels { outcome });
+            drop(handshakes.get_or_create(&HandshakeLabels { outcome }));
         }
         TlsMetrics {
             handshakes,
