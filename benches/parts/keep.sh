@@ -36,7 +36,7 @@ keep_bare() {
         "$TOOLS/keep-files" --dir "$TEMP/keep-bare" --files $((2 * MANY)) --group "$group" >"$TEMP/kept" ||
             fail "keep-files did not end well"
         rate=$(calc "2 * $MANY / $(number seconds "$TEMP/kept")")
-        best=$(awk -v a="$best" -v b="$rate" 'BEGIN { print a > b ? a : b }')
+        best=$(awk -v a="$best" -v b="$rate" 'BEGIN { print (a > b ? a : b) }')
     done
     record keep bare "$best"
     rm -rf "$TEMP/keep-bare"
