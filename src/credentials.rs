@@ -63,6 +63,11 @@ impl Credentials {
         self.0.get().await.login_of(base, user)
     }
 
+    /// Reads what stands in files again.
+    pub async fn read_again(&self) {
+        self.0.read_again().await;
+    }
+
     /// What was sent to `base` has been refused: the `Authorization` that takes its place, if there is another one by
     /// now.
     pub async fn renewed(

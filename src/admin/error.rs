@@ -17,6 +17,8 @@ pub enum ErrorKind {
     Limit,
     /// The request makes no sense.
     Invalid,
+    /// The configuration is wrong.
+    Configuration,
     /// The other side is of another version.
     Version,
     /// Larder's fault, or the machine's.

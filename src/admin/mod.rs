@@ -9,13 +9,14 @@ mod first_seen;
 mod index;
 mod module_version;
 mod operation;
+mod reload;
 mod service;
 mod socket;
 mod sumdb;
 mod time;
 mod token;
 
-pub use error::AdminError;
+pub use error::{AdminError, ErrorKind};
 pub use first_seen::{ChangedVersion, FirstSeenAccept, FirstSeenList, FirstSeenRemove, HeldFile};
 pub use index::{
     DumpedFact, FlawedFile, IndexDump, IndexRebuild, IndexVerify, LeftOutFile, RebuiltIndex,
@@ -23,6 +24,7 @@ pub use index::{
 };
 pub use module_version::ModuleVersion;
 pub use operation::{BEHIND, Event, EventOf, Listed, Never, Operation, OperationProgress, perform};
+pub use reload::{ConfigReload, ServedConfig};
 pub use service::AdminService;
 pub use socket::{SocketServer, ask, is_served, listen};
 pub use sumdb::{

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use super::reload::ServedConfig;
 use crate::engine::{self, Engine, Inventory};
+use crate::kit::reload::Reload;
 
 /// A whole server, or what would be one.
 #[derive(Clone)]
@@ -13,6 +15,8 @@ pub struct AdminService {
     pub engine: Arc<Engine>,
     /// Who may have private modules.
     pub tokens: Arc<engine::Tokens>,
+    /// By what it goes.
+    config: ServedConfig,
 }
 
 impl AdminService {
@@ -22,6 +26,15 @@ impl AdminService {
             inventory: Inventory::from(&engine),
             engine,
             tokens,
+            config: ServedConfig::default(),
+        }
+    }
+
+    /// Of a running server, whose configuration is read again by this one.
+    pub fn reloaded_by(self, reload: Arc<dyn Reload>) -> Self {
+        AdminService {
+            config: ServedConfig::of(reload),
+            ..self
         }
     }
 }
@@ -29,6 +42,12 @@ impl AdminService {
 impl AsRef<AdminService> for AdminService {
     fn as_ref(&self) -> &AdminService {
         self
+    }
+}
+
+impl AsRef<ServedConfig> for AdminService {
+    fn as_ref(&self) -> &ServedConfig {
+        &self.config
     }
 }
 

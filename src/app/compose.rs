@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::routes::Routes;
@@ -11,7 +12,7 @@ use super::start_error::StartError;
 use super::upstreams::UpstreamMaker;
 use crate::clock::SharedClock;
 use crate::config::Config;
-use crate::engine::{Chain, Engine, Network, SumdbRoutes, SumdbState, Tokens, Verifier};
+use crate::engine::{Chain, Chains, Engine, Network, SumdbRoutes, SumdbState, Tokens, Verifier};
 use crate::store::{DataDir, TokenFile};
 use crate::sumdb::{Database, DatabaseSpec};
 use crate::telemetry::metrics::Metrics;
@@ -39,7 +40,7 @@ pub async fn assemble(
     metrics: &Metrics,
 ) -> Result<Assembled, StartError> {
     let (chain_sender, chain) = watch::channel(None);
-    let rules = rules(config, &routes, &maker, chain);
+    let rules = rules(config, &routes, maker.chains(&routes, chain));
     let failed =
         |error: &dyn std::fmt::Display| StartError::Internal(format!("the index failed: {error}"));
     let tokens = Tokens::load(
@@ -76,9 +77,12 @@ pub async fn assemble(
         metrics.engine.clone(),
     );
     let chains = ChainSet {
-        maker,
         text,
-        made: chain_sender,
+        spec: watch::Sender::new(None),
+        current: Mutex::new(InUse {
+            maker: Arc::new(maker),
+            made: chain_sender,
+        }),
         database_routes,
     };
     Ok(Assembled {
@@ -89,23 +93,89 @@ pub async fn assemble(
     })
 }
 
-/// Whoever wants to know the chain.
+/// Whoever wants to know the chain of public modules, and who makes it.
 pub struct ChainSet {
-    maker: UpstreamMaker,
     text: watch::Sender<Option<String>>,
-    made: watch::Sender<Option<Chain>>,
+    spec: watch::Sender<Option<ChainSpec>>,
+    current: Mutex<InUse>,
     database_routes: Vec<(DatabaseSpec, watch::Sender<Option<SumdbRoutes>>)>,
 }
 
+/// Who makes chains for the rules in force, and who is told the one of public modules.
+struct InUse {
+    maker: Arc<UpstreamMaker>,
+    made: watch::Sender<Option<Chain>>,
+}
+
+/// Chains of another configuration, which are not in force yet.
+pub struct PreparedChains {
+    in_use: InUse,
+    spec: ChainSpec,
+    database_routes: Vec<SumdbRoutes>,
+}
+
 impl ChainSet {
+    /// The chain is known now.
     pub fn set(&self, chain: &ChainSpec) {
+        let current = self.current.lock();
+        let (made, routes) = self.made_by(&current.maker, chain);
+        current.made.send_replace(Some(made));
+        self.tell(chain, routes);
+    }
+
+    /// The chain, once it is known.
+    pub async fn known(&self) -> Option<ChainSpec> {
+        let mut spec = self.spec.subscribe();
+        let known = spec.wait_for(Option::is_some).await.ok()?;
+        known.clone()
+    }
+
+    /// Who makes chains.
+    pub fn maker(&self) -> Arc<UpstreamMaker> {
+        Arc::clone(&self.current.lock().maker)
+    }
+
+    /// Makes the chains of another configuration. Nothing changes yet.
+    pub fn prepare(
+        &self,
+        maker: UpstreamMaker,
+        routes: &Routes,
+        chain: &ChainSpec,
+    ) -> (PreparedChains, Chains) {
+        let (public, database_routes) = self.made_by(&maker, chain);
+        let (made, public) = watch::channel(Some(public));
+        let chains = maker.chains(routes, public);
+        let prepared = PreparedChains {
+            in_use: InUse {
+                maker: Arc::new(maker),
+                made,
+            },
+            spec: chain.clone(),
+            database_routes,
+        };
+        (prepared, chains)
+    }
+
+    /// Those that were in force before are for requests under way.
+    pub fn put_in_force(&self, prepared: PreparedChains) {
+        prepared.in_use.maker.put_in_force();
+        *self.current.lock() = prepared.in_use;
+        self.tell(&prepared.spec, prepared.database_routes);
+    }
+
+    fn made_by(&self, maker: &UpstreamMaker, chain: &ChainSpec) -> (Chain, Vec<SumdbRoutes>) {
+        let of_database = |(spec, _): &(DatabaseSpec, _)| maker.database_routes(chain, spec);
+        let routes = self.database_routes.iter().map(of_database).collect();
+        let profile = maker.direct().of_chain();
+        (maker.chain(chain, &profile), routes)
+    }
+
+    fn tell(&self, chain: &ChainSpec, made: Vec<SumdbRoutes>) {
         self.text.send_replace(Some(chain.to_string()));
-        for (spec, routes) in &self.database_routes {
-            routes.send_replace(Some(self.maker.database_routes(chain, spec)));
+        for ((_, routes), made) in self.database_routes.iter().zip(made) {
+            routes.send_replace(Some(made));
         }
-        let profile = self.maker.direct().of_chain();
-        self.made
-            .send_replace(Some(self.maker.chain(chain, &profile)));
+        self.spec.send_replace(Some(chain.clone()));
     }
 }
 

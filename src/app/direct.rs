@@ -1,5 +1,6 @@
 //! Making direct mode: git, its hosts, and the rules of each profile.
 
+use std::ffi::OsString;
 use std::sync::Arc;
 
 use url::Url;
@@ -39,67 +40,20 @@ pub fn left(disk: &Arc<Disk>) -> Left {
 /// What makes direct profiles.
 pub struct DirectParts {
     direct: Arc<Direct>,
+    rules: RulesOfProfiles,
+    folders: Folders,
+}
+
+/// The rules of each profile.
+struct RulesOfProfiles {
     chain: HostRules,
     private: HostRules,
     routes: Vec<HostRules>,
 }
 
-impl DirectParts {
-    /// From the configuration.
-    pub fn new(
-        config: &Config,
-        env: &Environment,
-        folders: Folders,
-        egress: &Egress,
-        trust: &Trust,
-        clock: &SharedClock,
-        metrics: DirectMetrics,
-    ) -> Result<Self, StartError> {
+impl RulesOfProfiles {
+    fn new(config: &Config, egress: &Egress, clock: &SharedClock) -> Result<Self, StartError> {
         let direct = &config.direct;
-        let set = |name: &str| env.get(name).is_some_and(|value| !value.is_empty());
-        let said =
-            !config.upstream.ca_files.is_empty() || set("SSL_CERT_FILE") || set("SSL_CERT_DIR");
-        // Where the operator has said anything of root certificates, all are put together.
-        let bundle = match said && !trust.is_empty() {
-            true => certificates::bundle(&folders.temporary, &trust.pem()),
-            false => Ok(None),
-        };
-        let bundle = bundle.map_err(|error| StartError::Files(error.to_string()))?;
-        let variable = |name: &str| match (name, &bundle) {
-            ("SSL_CERT_FILE", Some(bundle)) => Some(bundle.clone().into_os_string()),
-            ("SSL_CERT_DIR", Some(_)) => None,
-            _ => env.get(name).map(Into::into),
-        };
-        let git = Git::new(
-            direct.git.clone(),
-            NO_HOME.into(),
-            direct.processes,
-            metrics.processes.clone(),
-            variable,
-        );
-        let hosts = Hosts::new(
-            git,
-            HostClients {
-                public: egress.public.host_client(config),
-                routes: egress.routes.host_client(config),
-                private: egress.private.host_client(config),
-            },
-            Arc::clone(&egress.private.credentials),
-            HostSettings {
-                per_host: direct.per_host,
-                connect_timeout: config.upstream.connect_timeout,
-                breaker: settings::breaker(config),
-            },
-            Arc::clone(clock),
-            metrics,
-        );
-        let space = Workspace::new(folders.temporary, folders.left);
-        let settings = DirectSettings {
-            mirrors: folders.mirrors,
-            max_mirrors: direct.mirrors,
-            refs_ttl: direct.refs_ttl,
-            insecure: direct.insecure.clone(),
-        };
         let rules = |name: &str| HostRules {
             name: name.to_owned(),
             timeout: direct.timeout,
@@ -118,7 +72,7 @@ impl DirectParts {
         };
         let routes = config.routes.iter();
         let routes = routes.map(|route| of_route(route, rules(""), &app));
-        Ok(DirectParts {
+        Ok(RulesOfProfiles {
             routes: routes.collect::<Result<_, _>>()?,
             chain: rules("\"direct\" in the chain"),
             private: HostRules {
@@ -126,7 +80,124 @@ impl DirectParts {
                 ssh: Some(Ssh::default()),
                 ..rules("the private patterns")
             },
+        })
+    }
+}
+
+/// The file of root certificates for git, where the operator has said anything of those: then all are put together.
+fn bundle(
+    config: &Config,
+    env: &Environment,
+    folders: &Folders,
+    trust: &Trust,
+) -> Result<Option<OsString>, StartError> {
+    let set = |name: &str| env.get(name).is_some_and(|value| !value.is_empty());
+    let said = !config.upstream.ca_files.is_empty() || set("SSL_CERT_FILE") || set("SSL_CERT_DIR");
+    let bundle = match said && !trust.is_empty() {
+        true => certificates::bundle(&folders.temporary, &trust.pem()),
+        false => Ok(None),
+    };
+    let bundle = bundle.map_err(|error| StartError::Files(error.to_string()))?;
+    Ok(bundle.map(Into::into))
+}
+
+/// What git has in its environment.
+fn variable(env: &Environment, bundle: Option<&OsString>, name: &str) -> Option<OsString> {
+    match (name, bundle) {
+        ("SSL_CERT_FILE", Some(bundle)) => Some(bundle.clone()),
+        ("SSL_CERT_DIR", Some(_)) => None,
+        _ => env.get(name).map(Into::into),
+    }
+}
+
+fn host_clients(config: &Config, egress: &Egress) -> HostClients {
+    HostClients {
+        public: egress.public.host_client(config),
+        routes: egress.routes.host_client(config),
+        private: egress.private.host_client(config),
+    }
+}
+
+fn host_settings(config: &Config) -> HostSettings {
+    HostSettings {
+        per_host: config.direct.per_host,
+        connect_timeout: config.upstream.connect_timeout,
+        breaker: settings::breaker(config),
+    }
+}
+
+impl DirectParts {
+    /// From the configuration.
+    pub fn new(
+        config: &Config,
+        env: &Environment,
+        folders: Folders,
+        egress: &Egress,
+        trust: &Trust,
+        clock: &SharedClock,
+        metrics: DirectMetrics,
+    ) -> Result<Self, StartError> {
+        let direct = &config.direct;
+        let rules = RulesOfProfiles::new(config, egress, clock)?;
+        let bundle = bundle(config, env, &folders, trust)?;
+        let git = Git::new(
+            direct.git.clone(),
+            NO_HOME.into(),
+            direct.processes,
+            metrics.processes.clone(),
+            |name| variable(env, bundle.as_ref(), name),
+        );
+        let hosts = Hosts::new(
+            git,
+            host_clients(config, egress),
+            Arc::clone(&egress.private.credentials),
+            host_settings(config),
+            Arc::clone(clock),
+            metrics,
+        );
+        let space = Workspace::new(folders.temporary.clone(), Arc::clone(&folders.left));
+        let settings = DirectSettings {
+            mirrors: folders.mirrors.clone(),
+            max_mirrors: direct.mirrors,
+            refs_ttl: direct.refs_ttl,
+            insecure: direct.insecure.clone(),
+        };
+        Ok(DirectParts {
             direct: Direct::new(hosts, settings, space, Arc::clone(clock)),
+            rules,
+            folders,
+        })
+    }
+
+    /// For another configuration, with what this one knows of hosts, and its mirrors.
+    pub fn renewed(
+        &self,
+        config: &Config,
+        env: &Environment,
+        egress: &Egress,
+        trust: &Trust,
+        clock: &SharedClock,
+    ) -> Result<Self, StartError> {
+        let rules = RulesOfProfiles::new(config, egress, clock)?;
+        let bundle = bundle(config, env, &self.folders, trust)?;
+        let known = self.direct.hosts();
+        let git = known
+            .git()
+            .renewed(|name| variable(env, bundle.as_ref(), name));
+        let hosts = known.renewed(
+            git,
+            host_clients(config, egress),
+            Arc::clone(&egress.private.credentials),
+            host_settings(config),
+        );
+        let direct = &config.direct;
+        let direct = self
+            .direct
+            .renewed(hosts, direct.refs_ttl, direct.insecure.clone());
+        Ok(DirectParts {
+            direct,
+            rules,
+            folders: self.folders.clone(),
         })
     }
 
@@ -137,17 +208,17 @@ impl DirectParts {
 
     /// The profile of `direct` in the chain of upstreams.
     pub fn of_chain(&self) -> Arc<DirectProfile> {
-        DirectProfile::new(0, &self.direct, self.chain.clone())
+        DirectProfile::new(0, &self.direct, self.rules.chain.clone())
     }
 
     /// The profile of private modules.
     pub fn of_private(&self) -> Arc<DirectProfile> {
-        DirectProfile::new(1, &self.direct, self.private.clone())
+        DirectProfile::new(1, &self.direct, self.rules.private.clone())
     }
 
     /// The profile of a route, by its number.
     pub fn of_route(&self, number: usize) -> Arc<DirectProfile> {
-        let rules = self.routes.get(number).cloned().unwrap_or_default();
+        let rules = self.rules.routes.get(number).cloned().unwrap_or_default();
         DirectProfile::new(2 + number, &self.direct, rules)
     }
 }

@@ -1,11 +1,8 @@
 //! The rules in force, from the configuration: as a whole or not at all.
 
-use tokio::sync::watch;
-
 use super::routes::Routes;
-use super::upstreams::UpstreamMaker;
 use crate::config::{Config, OnUnavailable, OnUnknown};
-use crate::engine::{Chain, Freshness, Rules, VerifySettings};
+use crate::engine::{Chains, Freshness, Rules, VerifySettings};
 use crate::policy::{Policy, RouteRule, TrustedProxies};
 
 /// What the configuration says of modules.
@@ -18,14 +15,8 @@ pub fn policy(config: &Config, routes: &[RouteRule]) -> Policy {
     .prefetching_private(config.prefetch.include_private)
 }
 
-/// Everything that a configuration says of modules and callers. `maker` makes the sources, and
-/// `public` tells the chain of public modules.
-pub fn rules(
-    config: &Config,
-    routes: &Routes,
-    maker: &UpstreamMaker,
-    public: watch::Receiver<Option<Chain>>,
-) -> Rules {
+/// Everything that a configuration says of modules and callers, with the sources that it leads to.
+pub fn rules(config: &Config, routes: &Routes, chains: Chains) -> Rules {
     let public_url = config.server.public_url.as_deref();
     Rules::new(
         policy(config, &routes.rules),
@@ -42,6 +33,6 @@ pub fn rules(
             first_seen_unknown: config.sumdb.on_unknown == OnUnknown::FirstSeen,
             patience: config.sumdb.patience,
         },
-        maker.chains(routes, public),
+        chains,
     )
 }

@@ -4,12 +4,16 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::sync::Notify;
+
 use super::chain::{
     Chosen, Ourselves, chain_remarks, choose_chain, memory_file, operators_chain, remember_beside,
 };
 use super::compose::{Assembled, assemble, databases};
 use super::direct::left;
+use super::reload::{self, ConfigReloader, ReloadParts};
 use super::routes::{Routes, routes};
+use super::service_manager::ServiceManager;
 use super::settings;
 use super::signals;
 use super::start_error::StartError;
@@ -18,15 +22,16 @@ use super::tls::CertificateWatcher;
 use super::upstreams::UpstreamMaker;
 use crate::admin::{AdminService, SocketServer};
 use crate::clock::SharedClock;
-use crate::config::{Config, Environment, Loaded};
+use crate::config::{Config, Environment, Loaded, Overrides};
 use crate::engine::{Rules, Tokens};
 use crate::http::{
     AddressRouter, AppState, BEYOND, ConnectionSettings, Connections, Listener, Observer,
     ResponseCache, TlsListener, bind,
 };
+use crate::kit::reload::Reload;
 use crate::policy::{Access, RouteRule};
 use crate::store::DataDir;
-use crate::telemetry::logs::LogSink;
+use crate::telemetry::logs::{LogLevel, LogSink};
 use crate::telemetry::metrics::Metrics;
 use crate::vcs::git::Git;
 use crate::vcs::workspace::Folders;
@@ -37,15 +42,19 @@ const DESCRIPTORS_KEPT: usize = 1024;
 /// Runs a server until it is told to stop.
 pub async fn serve(
     loaded: &Loaded,
+    overrides: &Overrides,
     env: &Environment,
     clock: SharedClock,
     log: LogSink,
+    level: LogLevel,
 ) -> Result<(), StartError> {
     let config = &loaded.config;
     let metrics = Arc::new(Metrics::new());
     let supervisor = Supervisor::new(metrics.jobs.clone());
     // First of all: however long it takes to open what is kept.
-    let others = signals::note_others().map_err(|error| StartError::Internal(error.to_string()))?;
+    let hangup = Arc::new(Notify::new());
+    let others = signals::note_others(Arc::clone(&hangup));
+    let others = others.map_err(|error| StartError::Internal(error.to_string()))?;
     supervisor.background.minor("what notes signals", others);
     let descriptors = crate::http::raise_descriptor_limit();
     let operators_chain = operators_chain(config);
@@ -85,6 +94,25 @@ pub async fn serve(
         tracing::warn!("{text}");
     }
     let ourselves = Ourselves::new(config, local);
+    let manager = Arc::new(ServiceManager::of(env));
+    let (reload, requests) = reload::requests();
+    let chains = Arc::new(chains);
+    let parts = ReloadParts {
+        overrides: overrides.clone(),
+        env: env.clone(),
+        clock: Arc::clone(&clock),
+        level,
+        engine: Arc::clone(&engine),
+        chains: Arc::clone(&chains),
+        ourselves: ourselves.clone(),
+        manager: Arc::clone(&manager),
+        metrics: metrics.reload.clone(),
+        hangup,
+        look_at_access: {
+            let (engine, tokens) = (Arc::clone(&engine), Arc::clone(&tokens));
+            Box::new(move |config| warn_of_access(config, &engine.rules_now(), &tokens))
+        },
+    };
     match operators_chain {
         Some(chain) if chain.proxies().any(|url| ourselves.are(url)) => {
             let text = format!(
@@ -143,6 +171,7 @@ pub async fn serve(
         log: log.clone(),
         chain,
         upstreams,
+        reload: Arc::clone(&reload) as Arc<dyn Reload>,
         separate_admin: admin.is_some(),
     });
     let format = settings::log_format(config);
@@ -200,10 +229,11 @@ pub async fn serve(
     }
     supervisor.watch_store(&data);
     supervisor.start_jobs(config, &data, &engine, &clock);
+    supervisor.start_reloads(ConfigReloader::new(parts, loaded, requests), &manager);
     if let Some(certificates) = certificates {
         supervisor.start_job(certificates);
     }
-    let service = AdminService::new(Arc::clone(&engine), tokens);
+    let service = AdminService::new(Arc::clone(&engine), tokens).reloaded_by(reload);
     // Without it the server serves all the same.
     match crate::admin::listen(&store.data_dir) {
         Ok(socket) => supervisor.start_commands(SocketServer { socket, service }),
@@ -214,8 +244,9 @@ pub async fn serve(
     let mut signals =
         signals::Signals::new().map_err(|error| StartError::Internal(error.to_string()))?;
     announce(scheme, local, loaded);
+    manager.ready();
     let grace = config.server.shutdown_grace;
-    let end = supervisor.until_the_end(&mut signals, &connections, &engine, &data, grace);
+    let end = supervisor.until_the_end(&mut signals, &connections, &engine, &data, grace, &manager);
     end.await
 }
 

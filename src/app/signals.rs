@@ -1,8 +1,10 @@
 //! What the server does at which signal.
 
 use std::io;
+use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 
 /// The signals that mean "stop": a service manager's, a terminal's, and the one that other servers take for it as well.
 pub(super) struct Signals {
@@ -29,19 +31,19 @@ impl Signals {
     }
 }
 
-/// Signals that other servers reload or reopen their logs at, and whose default is to end the process: here they are
-/// noted in the log, and nothing else. From here on, even before what is returned runs, none of them ends the process.
-pub(super) fn note_others() -> io::Result<impl Future<Output = ()> + Send + 'static> {
+/// Signals whose default is to end the process: SIGHUP wakes whoever reloads the configuration, now or when it comes to
+/// that; those that other servers reopen their logs at are noted, and nothing else. From here on, even before what is
+/// returned runs, none of them ends the process.
+pub(super) fn note_others(
+    reload: Arc<Notify>,
+) -> io::Result<impl Future<Output = ()> + Send + 'static> {
     let mut hangup = signal(SignalKind::hangup())?;
     let mut user1 = signal(SignalKind::user_defined1())?;
     let mut user2 = signal(SignalKind::user_defined2())?;
     Ok(async move {
         loop {
             tokio::select! {
-                _ = hangup.recv() => tracing::warn!(
-                    signal = "SIGHUP",
-                    "reload is not supported yet; restart to apply a changed configuration"
-                ),
+                _ = hangup.recv() => reload.notify_one(),
                 _ = user1.recv() => tracing::warn!(signal = "SIGUSR1", "this signal means nothing here; ignored"),
                 _ = user2.recv() => tracing::warn!(signal = "SIGUSR2", "this signal means nothing here; ignored"),
             }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
+use super::reload::ConfigReloader;
+use super::service_manager::{ServiceManager, Watchdog};
 use super::signals::Signals;
 use super::start_error::StartError;
 use crate::admin::SocketServer;
@@ -62,11 +64,9 @@ impl Supervisor {
         engine: &Arc<Engine>,
         clock: &SharedClock,
     ) {
-        if config.freshness.background && !config.freshness.ttl.is_zero() {
-            let every = (config.freshness.ttl / 8)
-                .clamp(Duration::from_millis(100), Duration::from_secs(5));
+        if config.freshness.background {
             let engine = Arc::clone(engine);
-            self.start(&self.jobs, Refresh { engine, every });
+            self.start(&self.jobs, Refresh { engine });
         }
         let reverify = Reverify {
             engine: Arc::clone(engine),
@@ -93,6 +93,12 @@ impl Supervisor {
     /// Starts what else goes on while the server serves.
     pub fn start_job<J: Job>(&self, job: J) {
         self.start(&self.jobs, job);
+    }
+
+    /// Reads the configuration again when somebody wants it, and tells the service manager that the process is alive.
+    pub fn start_reloads(&self, reloader: ConfigReloader, manager: &Arc<ServiceManager>) {
+        self.start(&self.jobs, reloader);
+        self.start(&self.commands, Watchdog(Arc::clone(manager)));
     }
 
     /// Answers commands.
@@ -132,11 +138,13 @@ impl Supervisor {
         engine: &Engine,
         data: &DataDir,
         grace: Duration,
+        manager: &ServiceManager,
     ) -> Result<(), StartError> {
         let end = tokio::select! {
             death = self.deaths.first() => Err(StartError::Died(death)),
             () = signals.next() => Ok(()),
         };
+        manager.stopping();
         let grace = match &end {
             Ok(()) => grace,
             Err(_) => grace.min(DYING),

@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 use super::config::ConfigCommand;
 use super::doctor::DoctorCommand;
 use super::first_seen::FirstSeenCommand;
+use super::flags::Flags;
 use super::index::IndexCommand;
 use super::sumdb::SumdbCommand;
 use super::token::TokenCommand;
@@ -32,6 +33,8 @@ pub struct Cli {
 pub enum Command {
     /// Serve modules; `larder serve` alone is enough to begin with
     Serve(Overrides),
+    /// Have the running server read its configuration again: all of it is put in force, or nothing
+    Reload(Flags),
     /// Check or show the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -58,6 +61,7 @@ impl Command {
     pub fn overrides(&mut self) -> Option<&mut Overrides> {
         match self {
             Command::Serve(overrides) => Some(overrides),
+            Command::Reload(flags) => Some(&mut flags.overrides),
             Command::Config(command) => command.overrides(),
             Command::Doctor(command) => Some(command.overrides()),
             Command::Index(command) => Some(command.overrides()),

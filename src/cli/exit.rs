@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::admin::{AdminError, ErrorKind};
 use crate::app::StartError;
 use crate::config::ConfigErrors;
 use crate::store::DataDirError;
@@ -39,6 +40,23 @@ pub fn start_error(error: &StartError) -> ExitCode {
         StartError::Died(_) | StartError::NotClosed | StartError::Internal(_) => OURS,
     };
     fail(code, error)
+}
+
+/// The code for an operation that was not carried out.
+pub fn admin_error(error: &AdminError) -> ExitCode {
+    let code = match error.kind {
+        ErrorKind::Configuration => CONFIG,
+        ErrorKind::NotFound
+        | ErrorKind::Conflict
+        | ErrorKind::Limit
+        | ErrorKind::Invalid
+        | ErrorKind::Version
+        | ErrorKind::Internal => OURS,
+    };
+    for line in error.to_string().lines() {
+        complain!("larder: {line}");
+    }
+    ExitCode::from(code)
 }
 
 /// The code for a data directory that does not open.

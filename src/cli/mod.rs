@@ -25,6 +25,7 @@ mod flags;
 mod grouped;
 mod index;
 mod operate;
+mod reload;
 mod runtime;
 mod serve;
 mod show;
@@ -36,6 +37,7 @@ mod whereabouts;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use crate::admin::ConfigReload;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::Environment;
 use command::{Cli, Command};
@@ -71,6 +73,7 @@ fn run(cli: Cli) -> ExitCode {
         Command::FirstSeen(command) => command.run(&context),
         Command::Token(command) => command.run(&context),
         Command::Sumdb(command) => command.run(&context),
+        Command::Reload(flags) => operate::run(ConfigReload {}, &flags, &context),
         Command::Version => {
             say!("larder {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS

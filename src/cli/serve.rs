@@ -29,9 +29,10 @@ pub fn run(overrides: &Overrides, env: &Environment, clock: SharedClock) -> Exit
         Err(error) => return exit::fail(exit::OURS, &error),
     };
     let colours = logs::colours(env.get("NO_COLOR").map(String::as_str));
-    if let Err(error) = logs::init(format, &log.level, colours, sink.clone(), now) {
-        return exit::fail(exit::OURS, &error);
-    }
+    let level = match logs::init(format, &log.level, colours, sink.clone(), now) {
+        Ok(level) => level,
+        Err(error) => return exit::fail(exit::OURS, &error),
+    };
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -44,7 +45,14 @@ pub fn run(overrides: &Overrides, env: &Environment, clock: SharedClock) -> Exit
         Ok(runtime) => runtime,
         Err(error) => return exit::fail(exit::OURS, &error),
     };
-    let served = runtime.block_on(app::serve(&loaded, env, clock, sink.clone()));
+    let served = runtime.block_on(app::serve(
+        &loaded,
+        overrides,
+        env,
+        clock,
+        sink.clone(),
+        level,
+    ));
     // What is still under way has had its time.
     runtime.shutdown_timeout(Duration::from_millis(100));
     sink.flush(LAST_LINES);

@@ -90,7 +90,7 @@ pub async fn told<O: Show>(
         }
     };
     match (end, unprinted) {
-        (Err(error), _) => exit::fail(exit::OURS, &error),
+        (Err(error), _) => exit::admin_error(&error),
         (Ok(_), Some(error)) => not_printed(&error),
         (Ok(output), None) if O::is_well(&output) => ExitCode::SUCCESS,
         (Ok(_), None) => ExitCode::from(exit::OURS),

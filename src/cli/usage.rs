@@ -96,7 +96,7 @@ fn shown(command: clap::Command, path: &[String]) -> clap::Command {
     let first = path.first().map(String::as_str);
     let wanted: &[&str] = match first {
         None => &["config"],
-        Some("index" | "token" | "first-seen") => &["config", "data_dir"],
+        Some("index" | "token" | "first-seen" | "reload") => &["config", "data_dir"],
         Some("sumdb") => &["config", "data_dir", "upstream", "sumdb"],
         Some(_) => &FLAGS,
     };

@@ -7,6 +7,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::digest::FileDigest;
 use super::origin::ValueSource;
 use super::problem::{Problem, ProblemKind};
 use super::raw::{RawArrays, RawField, RawTable, raw};
@@ -37,6 +38,7 @@ pub(super) fn read(
             message,
         }]
     })?;
+    reader.digest = Some(FileDigest::of(&text));
     let table = match DeTable::parse(&text) {
         Ok(table) => table.into_inner(),
         Err(error) => return Err(vec![syntax(path, &text, &error)]),
@@ -54,7 +56,7 @@ pub(super) fn read(
 }
 
 /// The whole file, or the end of a sentence about why not.
-fn text(path: &Path) -> Result<String, String> {
+pub(super) fn text(path: &Path) -> Result<String, String> {
     let read = || -> std::io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         File::open(path)?

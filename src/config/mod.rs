@@ -15,8 +15,10 @@
 mod access;
 mod admin;
 mod breaker;
+mod change;
 mod codec;
 mod credentials;
+mod digest;
 mod direct;
 mod environment;
 mod file;
@@ -42,6 +44,7 @@ mod sumdb;
 mod tables;
 mod tls;
 mod upstream;
+mod watched;
 
 use std::path::PathBuf;
 
@@ -55,12 +58,13 @@ pub use admin::Admin;
 pub use breaker::Breaker;
 pub use codec::Written;
 pub use credentials::{Auth, Credential};
+pub use digest::FileDigest;
 pub use direct::Direct;
 pub use files::{NetrcFile, SecretFile, read_certificates};
 pub use freshness::Freshness;
 pub use log::{Log, LogFormat};
 pub use modules::Modules;
-pub use origin::{Sources, ValueSource};
+pub use origin::{Shadowed, Sources, ValueSource};
 pub use overrides::Overrides;
 pub use prefetch::Prefetch;
 pub use private::Private;
@@ -74,6 +78,7 @@ pub use store::Store;
 pub use sumdb::{OnUnavailable, OnUnknown, Sumdb};
 pub use tls::{ClientAuth, Tls};
 pub use upstream::Upstream;
+pub use watched::WatchedFile;
 
 /// Declares the whole: every section, and every array of tables in the module of its name, in the order of the default
 /// file.
@@ -90,6 +95,18 @@ macro_rules! configuration {
         pub struct Config {
             $(pub $section: $Section,)*
             $(pub $array: Vec<$Table>,)*
+        }
+
+        impl Config {
+            /// The keys and arrays that are not as in another one, in the order of the default file.
+            pub fn changed_keys(&self, other: &Config) -> Vec<&'static str> {
+                let mut keys = Vec::new();
+                $(keys.extend(self.$section.changed_keys(&other.$section));)*
+                $(if self.$array != other.$array {
+                    keys.push(stringify!($array));
+                })*
+                keys
+            }
         }
 
         /// Every section.
@@ -160,8 +177,12 @@ pub struct Loaded {
     pub warnings: Vec<String>,
     /// Where the values in effect come from.
     pub sources: Sources,
+    /// What the file says and does not count, since the environment or a flag says otherwise.
+    pub shadowed: Vec<Shadowed>,
     /// The configuration file that was read.
     pub file: Option<PathBuf>,
+    /// Of its content.
+    pub digest: Option<FileDigest>,
 }
 
 impl Loaded {
@@ -190,11 +211,7 @@ impl Loaded {
 pub fn load(overrides: &Overrides, env: &Environment) -> Result<Loaded, ConfigErrors> {
     let sections = sections();
     let mut reader = Reader::new(env);
-    let path = match (&overrides.config, env.get(environment::CONFIG)) {
-        (Some(path), _) => Some(path.clone()),
-        (None, Some(path)) if !path.trim().is_empty() => Some(PathBuf::from(path)),
-        _ => None,
-    };
+    let path = overrides.file(env);
     let tables = match &path {
         Some(path) => {
             let found = file::read(path, &sections, &arrays(), &mut reader);
@@ -222,11 +239,15 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Loaded, ConfigEr
     match parts.complete() {
         Some(config) if problems.is_empty() => {
             let warnings = std::mem::take(&mut reader.warnings);
+            let shadowed = std::mem::take(&mut reader.shadowed);
+            let digest = reader.digest;
             Ok(Loaded {
                 config,
                 warnings,
+                shadowed,
                 sources: reader.into_values(),
                 file: path,
+                digest,
             })
         }
         _ => Err(ConfigErrors::new(problems)),

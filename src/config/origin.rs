@@ -59,6 +59,17 @@ impl fmt::Display for ValueSource {
     }
 }
 
+/// A key of the file that does not count, because somebody has said otherwise elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shadowed {
+    /// `freshness.ttl`.
+    pub key: String,
+    /// As the file has it, in TOML and without credentials.
+    pub in_file: String,
+    /// What goes before it.
+    pub by: ValueSource,
+}
+
 /// A value in effect.
 #[derive(Debug, Clone)]
 pub(super) struct Value {

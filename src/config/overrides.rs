@@ -3,8 +3,9 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::environment;
 use super::origin::ValueSource;
-use super::raw::Raw;
+use super::raw::{Environment, Raw};
 use super::reader::Reader;
 use super::secret::mask_user_info;
 
@@ -43,6 +44,15 @@ pub struct Overrides {
 }
 
 impl Overrides {
+    /// The configuration file that is named here or else in the environment; none else is looked for.
+    pub(super) fn file(&self, env: &Environment) -> Option<PathBuf> {
+        match (&self.config, env.get(environment::CONFIG)) {
+            (Some(path), _) => Some(path.clone()),
+            (None, Some(path)) if !path.trim().is_empty() => Some(PathBuf::from(path)),
+            _ => None,
+        }
+    }
+
     /// Takes from `before` what is not given here.
     pub fn fill(&mut self, before: &Overrides) {
         let Overrides {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::codec::{Codec, Context};
-use super::origin::{Sources, Value, ValueSource};
+use super::digest::FileDigest;
+use super::origin::{Shadowed, Sources, Value, ValueSource};
 use super::problem::{Problem, ProblemKind};
 use super::raw::{Environment, Raw, parse_default};
 use super::secret::mask_user_info;
@@ -24,6 +25,9 @@ pub(super) struct Reader<'a> {
     pub base: Option<PathBuf>,
     pub problems: Vec<Problem>,
     pub warnings: Vec<String>,
+    pub shadowed: Vec<Shadowed>,
+    /// Of the file.
+    pub digest: Option<FileDigest>,
     /// By key, the lowest layer first.
     layers: BTreeMap<String, Vec<Written>>,
     values: Sources,
@@ -36,6 +40,8 @@ impl<'a> Reader<'a> {
             base: None,
             problems: Vec::new(),
             warnings: Vec::new(),
+            shadowed: Vec::new(),
+            digest: None,
             layers: BTreeMap::new(),
             values: Sources::default(),
         }
@@ -66,12 +72,23 @@ impl<'a> Reader<'a> {
             None => (parse_default(default), ValueSource::Default),
         };
         for hidden in layers {
-            // Not what counts, so not worth refusing to start; but it will be one day.
-            if let Err(message) = codec.read(&hidden.raw, self.context(&hidden.source)) {
-                let place = &hidden.source;
-                self.warnings.push(format!(
-                    "{place}: {key}: {message} (not used: {source} goes before it)"
-                ));
+            let in_file = match codec.read(&hidden.raw, self.context(&hidden.source)) {
+                Ok(value) => mask_user_info(&codec.show(&hidden.raw, &value)),
+                // Not what counts, so not worth refusing to start; but it will be one day.
+                Err(message) => {
+                    let place = &hidden.source;
+                    self.warnings.push(format!(
+                        "{place}: {key}: {message} (not used: {source} goes before it)"
+                    ));
+                    hidden.raw.quoted()
+                }
+            };
+            if let ValueSource::File { .. } = hidden.source {
+                self.shadowed.push(Shadowed {
+                    key: key.clone(),
+                    in_file,
+                    by: source.clone(),
+                });
             }
         }
         let context = self.context(&source);

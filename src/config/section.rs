@@ -102,6 +102,15 @@ macro_rules! section {
                 $($(let $derived: $Derived = ($from)(&*reader);)*)?
                 Some(Self { $($field: $field?,)* $($($derived,)*)? })
             }
+
+            /// The keys that are not as in another one.
+            pub(in crate::config) fn changed_keys(&self, other: &Self) -> Vec<&'static str> {
+                let mut keys = Vec::new();
+                $(if self.$field != other.$field {
+                    keys.push(concat!($section, ".", stringify!($field)));
+                })*
+                keys
+            }
         }
 
         impl std::fmt::Debug for $Name {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::codec::{base_path, count, duration, listen, optional, public_url};
+use super::codec::{base_path, count, duration, listen, optional, or_off, public_url};
 use super::section::section;
 
 section! {
@@ -46,5 +46,11 @@ section! {
         /// How long a client may take nothing of an answer that it is being sent.
         write_timeout: Duration = "60s"
             => duration().between(Duration::from_millis(100), Duration::from_hours(1));
+
+        /// How often to look whether the content of the configuration file has changed, be it replaced
+        /// or reached through a link that leads elsewhere by now, and to reload it then; "off": at SIGHUP
+        /// and `larder reload` only.
+        watch: Option<Duration> = "off"
+            => or_off(duration().between(Duration::from_millis(100), Duration::from_hours(24)));
     }
 }

@@ -103,8 +103,8 @@ macro_rules! key_name {
 
 pub(super) use {key_name, table};
 
-/// A table that was read: where it stands, and what it says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A table that was read: where it stands, and what it says. Two are equal if they say the same.
+#[derive(Debug, Clone)]
 pub(super) struct Row {
     array: &'static str,
     pub source: ValueSource,
@@ -113,6 +113,16 @@ pub(super) struct Row {
     /// The file that the secret stands in, if it stands in one.
     secret_file: Option<PathBuf>,
 }
+
+impl PartialEq for Row {
+    fn eq(&self, other: &Self) -> bool {
+        self.array == other.array
+            && self.shown == other.shown
+            && self.secret_file == other.secret_file
+    }
+}
+
+impl Eq for Row {}
 
 impl Row {
     pub(super) fn secret_file(&self) -> Option<SecretFile> {

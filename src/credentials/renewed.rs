@@ -79,6 +79,14 @@ impl<T: Send + Sync + 'static> Renewed<T> {
         self.known()
     }
 
+    /// As the files have it now, however lately they were read.
+    pub async fn read_again(&self) {
+        if let Some(read) = &self.read {
+            let mut last = self.last.lock().await;
+            self.look(read, &mut last).await;
+        }
+    }
+
     async fn look(&self, read: &Read<T>, last: &mut Last) {
         let (read, known) = (Arc::clone(read), self.known());
         last.read = Instant::now();

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use url::Url;
 
 use super::error::{Cause, EngineError};
 use crate::flights::{FlightOutcome, Flights, outcome};
@@ -41,7 +42,8 @@ pub struct SumdbRoutes {
 pub struct Network {
     routes: watch::Receiver<Option<SumdbRoutes>>,
     lookup_time: Duration,
-    chosen: Mutex<Option<(Arc<Upstream>, Instant)>>,
+    /// By its address: another configuration makes it anew.
+    chosen: Mutex<Option<(Url, Instant)>>,
     choosing: Flights<(), FlightOutcome<Result<Arc<Upstream>, SumdbError>>>,
 }
 
@@ -68,8 +70,10 @@ impl Network {
     }
 
     async fn route(self: &Arc<Self>, context: &FetchContext) -> Result<Arc<Upstream>, SumdbError> {
-        if let Some((upstream, since)) = self.chosen.lock().clone()
+        let chosen = self.chosen.lock().clone();
+        if let Some((url, since)) = chosen
             && since.elapsed() < ROUTE_HOLDS
+            && let Some(upstream) = self.at(&url)
         {
             return Ok(upstream);
         }
@@ -87,7 +91,8 @@ impl Network {
                 let chosen = network.choose(&context).await;
                 match &chosen {
                     Ok(upstream) => {
-                        *network.chosen.lock() = Some((Arc::clone(upstream), Instant::now()));
+                        let url = upstream.base().clone();
+                        *network.chosen.lock() = Some((url, Instant::now()));
                     }
                     Err(_) => place.leave(),
                 }
@@ -102,6 +107,15 @@ impl Network {
                     "choosing a route ended unexpectedly".into(),
                 ))
             })
+    }
+
+    /// The route with this address, if it is still one.
+    fn at(&self, url: &Url) -> Option<Arc<Upstream>> {
+        let routes = self.routes.borrow();
+        let routes = routes.as_ref()?;
+        let proxies = routes.proxies.iter().map(|(upstream, _)| upstream);
+        let mut all = proxies.chain(&routes.direct);
+        all.find(|upstream| upstream.base() == url).cloned()
     }
 
     async fn choose(&self, context: &FetchContext) -> Result<Arc<Upstream>, SumdbError> {
@@ -162,7 +176,7 @@ impl Transport for Arc<Network> {
             Err(error) => {
                 if !error.is_absent() {
                     // Perhaps another one serves it by now; but that is not asked each time.
-                    let old = |(_, since): &(_, Instant)| since.elapsed() >= CHOOSE_AGAIN;
+                    let old = |(_, since): &(Url, Instant)| since.elapsed() >= CHOOSE_AGAIN;
                     let mut chosen = self.chosen.lock();
                     if chosen.as_ref().is_some_and(old) {
                         *chosen = None;

@@ -274,10 +274,10 @@ impl Engine {
         RequestContext::in_background(rules, decision, fetch)
     }
 
-    /// Puts other rules in force; whoever reloads the configuration calls it, which nobody does yet. When this returns,
-    /// nothing is answered by the ones before any more but requests that were made under them.
-    pub fn swap_rules(&self, rules: Rules) {
-        self.rules.swap(rules, self.clock.now());
+    /// Puts other rules in force. When this returns, nothing is answered by the ones before any more but requests that
+    /// were made under them.
+    pub fn swap_rules(&self, rules: Rules) -> RulesGeneration {
+        self.rules.swap(rules, self.clock.now())
     }
 
     /// What is kept.

@@ -11,10 +11,9 @@
 //! it was fetched before the rules were put in force; and a kept absence is the answer only where nobody can be asked. A
 //! flight under rules that have ended replaces nothing of these.
 //!
-//! Not in here yet, and so for the next start: the sizes of caches and of `store.max_flights` and `store.max_zip_flights`;
-//! how much is prefetched; which checksum databases there are, and the routes to them; addresses to listen on, `[store]`,
-//! `[log]`; and what upstreams that are in the chains of both have learned of each other (they are made anew with the
-//! chains, with their credentials).
+//! Not in here, and so for the next start: the sizes of caches and of `store.max_flights` and `store.max_zip_flights`; how
+//! much is prefetched; which checksum databases there are; addresses to listen on, `[store]`. What upstreams and git hosts
+//! have shown goes on from one set of rules to the next (`app/upstreams.rs`), since it is true under both.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -141,7 +140,7 @@ impl CurrentRules {
 
     /// Puts others in force, at this time. When it returns, no answer that was made under those before is given any more,
     /// and every request that is made from then on goes by these.
-    pub(super) fn swap(&self, rules: Rules, now: Timestamp) {
+    pub(super) fn swap(&self, rules: Rules, now: Timestamp) -> RulesGeneration {
         let _one_at_a_time = self.swapping.lock();
         let number = self.peek().number.next();
         self.rules.store(Arc::new(Rules {
@@ -151,6 +150,7 @@ impl CurrentRules {
         }));
         // After that: until then, requests under the new ones find no cached answer and make their own.
         self.validities.rules_changed(number);
+        number
     }
 }
 

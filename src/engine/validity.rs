@@ -50,9 +50,8 @@ impl RulesGeneration {
     #[cfg(test)]
     pub(crate) const FIRST: RulesGeneration = RulesGeneration(0);
 
-    /// As a number, for tests.
-    #[cfg(test)]
-    pub(crate) fn number(self) -> u32 {
+    /// As a number: 0 is that of the first ones.
+    pub fn number(self) -> u32 {
         self.0
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::responses::ResponseCache;
 use crate::engine::{Engine, Tokens};
+use crate::kit::reload::Reload;
 use crate::store::Disk;
 use crate::telemetry::logs::LogSink;
 use crate::telemetry::metrics::Metrics;
@@ -32,6 +33,8 @@ pub struct AppState {
     pub chain: tokio::sync::watch::Receiver<Option<String>>,
     /// All upstreams, for people and metrics.
     pub upstreams: Arc<crate::upstream::Roster>,
+    /// Who reads the configuration again.
+    pub reload: Arc<dyn Reload>,
     /// Whether everything administrative is on an address of its own.
     pub separate_admin: bool,
 }

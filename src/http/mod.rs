@@ -16,6 +16,7 @@ mod modules;
 mod observe;
 mod page;
 mod peer;
+mod reload;
 mod response_meta;
 mod responses;
 mod router;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::routing::get;
+use axum::routing::{get, post};
 use futures_util::FutureExt;
 use http::header::{HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::{Request, Response, StatusCode};
@@ -22,7 +22,7 @@ use super::connection::HEAD;
 use super::error_json::ErrorForm;
 use super::peer::Peer;
 use super::responses::CachedResponse;
-use super::{error, modules, page, status};
+use super::{error, modules, page, reload, status};
 use crate::engine::Rules;
 use crate::policy::{Access, Caller};
 
@@ -168,6 +168,10 @@ fn public_router(state: Arc<AppState>) -> Router {
 
 fn admin_router(state: Arc<AppState>) -> Router {
     let router = with_admin(Router::new())
+        .route(
+            "/-/reload",
+            post(reload::reload).fallback(reload::post_only),
+        )
         .route("/favicon.ico", get(page::icon))
         .route("/healthz", get(status::health));
     finish(router.fallback(no_such_page), state)
@@ -200,7 +204,7 @@ async fn no_such_page() -> Response<Body> {
     error::refusal(
         StatusCode::NOT_FOUND,
         "absent",
-        "not found: this address answers /healthz, /readyz, /version and /metrics",
+        "not found: this address answers /healthz, /readyz, /version and /metrics, and POST /-/reload",
     )
 }
 

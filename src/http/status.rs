@@ -37,7 +37,7 @@ fn answer(status: StatusCode, kind: &'static str, body: String) -> Response<Body
     response
 }
 
-fn json_answer(status: StatusCode, value: &serde_json::Value) -> Response<Body> {
+pub(super) fn json_answer(status: StatusCode, value: &serde_json::Value) -> Response<Body> {
     answer(status, "application/json", format!("{value:#}\n"))
 }
 

@@ -19,11 +19,16 @@ impl Job for Reverify {
     const NAME: &'static str = "reverify";
 
     async fn run(&self, stop: &CancellationToken) {
-        let looked = stop.run_until_cancelled(self.engine.look_through_kept());
-        if let Some(Err(error)) = looked.await {
-            tracing::warn!(%error, "what is kept could not be looked through for what nobody has vouched for");
-        }
+        let mut looked = None;
         loop {
+            let in_force = self.engine.rules_now().generation();
+            // Other rules may have something verified that was not.
+            if looked.replace(in_force) != Some(in_force) {
+                let look = stop.run_until_cancelled(self.engine.look_through_kept());
+                if let Some(Err(error)) = look.await {
+                    tracing::warn!(%error, "what is kept could not be looked through for what nobody has vouched for");
+                }
+            }
             tokio::select! {
                 () = tokio::time::sleep(self.every) => {}
                 () = stop.cancelled() => return,

@@ -3,6 +3,7 @@
 mod client;
 mod context;
 mod priority;
+pub mod reload;
 pub mod tasks;
 mod trace;
 

@@ -15,6 +15,7 @@ use std::io::IsTerminal;
 use tracing::Subscriber;
 use tracing_subscriber::filter::{ParseError, Targets};
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::{Registry, reload};
 
 pub use format::{Format, Now};
 pub use sink::{LogSink, Queue};
@@ -33,6 +34,9 @@ pub enum LogError {
     /// This process has a subscriber already.
     #[error("logging has been set up already")]
     Taken(#[from] tracing::subscriber::SetGlobalDefaultError),
+    /// Nobody is told anything any more.
+    #[error("the log level cannot be changed: {0}")]
+    Gone(#[from] reload::Error),
 }
 
 /// Sends the events of the whole process to `sink`. `level` is a level or a list such as
@@ -46,9 +50,31 @@ pub fn init(
     colours: bool,
     sink: LogSink,
     now: Now,
-) -> Result<(), LogError> {
-    let subscriber = subscriber(format, level, colours, sink, now)?;
-    Ok(tracing::subscriber::set_global_default(subscriber)?)
+) -> Result<LogLevel, LogError> {
+    let (subscriber, level) = subscriber(format, level, colours, sink, now)?;
+    tracing::subscriber::set_global_default(subscriber)?;
+    Ok(level)
+}
+
+/// How much is told, which can be changed.
+#[derive(Clone)]
+pub struct LogLevel(reload::Handle<Targets, Registry>);
+
+impl LogLevel {
+    /// From now on so much is told.
+    ///
+    /// # Errors
+    /// If `level` is wrong, or nothing is told any more.
+    pub fn set(&self, level: &str) -> Result<(), LogError> {
+        Ok(self.0.reload(targets(level)?)?)
+    }
+}
+
+fn targets(level: &str) -> Result<Targets, LogError> {
+    level.parse().map_err(|source| LogError::Level {
+        level: level.into(),
+        source,
+    })
 }
 
 /// What [`init`] installs, for tests that want it on one thread.
@@ -61,16 +87,14 @@ pub fn subscriber(
     colours: bool,
     sink: LogSink,
     now: Now,
-) -> Result<impl Subscriber + Send + Sync, LogError> {
-    let targets: Targets = level.parse().map_err(|source| LogError::Level {
-        level: level.into(),
-        source,
-    })?;
+) -> Result<(impl Subscriber + Send + Sync, LogLevel), LogError> {
+    let (targets, handle) = reload::Layer::new(targets(level)?);
     let layer = tracing_subscriber::fmt::layer()
         .with_ansi(colours && format == Format::Text)
         .event_format(event::Events::new(format, now))
         .with_writer(sink);
-    Ok(tracing_subscriber::registry().with(targets).with(layer))
+    let subscriber = tracing_subscriber::registry().with(targets).with(layer);
+    Ok((subscriber, LogLevel(handle)))
 }
 
 /// Whether standard error is a terminal that may show colours. `no_color` is the value of the

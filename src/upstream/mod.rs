@@ -27,7 +27,7 @@ pub use chain::{ChainError, ChainSpec, OnFailure, SourceSpec};
 pub use client::{ClientSettings, Guarded, Judge, Pool, install_crypto};
 pub use error::{Failure, SourceError};
 pub use limits::Limits;
-pub use roster::Roster;
+pub use roster::{Roster, RosterEdition};
 pub use server::{Upstream, UpstreamSettings};
 pub use share::Share;
 pub use sink::{Sink, SinkError};

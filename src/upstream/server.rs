@@ -50,15 +50,15 @@ pub struct Upstream {
     pub(super) account: Url,
     pub(super) via: HeaderValue,
     pub(super) settings: UpstreamSettings,
-    pub(super) limits: Limits,
+    pub(super) limits: Arc<Limits>,
     pub(super) share: Arc<Share>,
-    pub(super) breaker: Breaker,
-    pub(super) known: KnownModules,
+    pub(super) breaker: Arc<Breaker>,
+    pub(super) known: Arc<KnownModules>,
     /// Itself, for work that goes on when who began it has gone.
     pub(super) this: Weak<Upstream>,
-    pub(super) budget: Budget,
+    pub(super) budget: Arc<Budget>,
     /// When it last said that it was asked too much.
-    pub(super) limited: Mutex<Option<std::time::Instant>>,
+    pub(super) limited: Arc<Mutex<Option<std::time::Instant>>>,
     pub(super) clock: SharedClock,
     pub(super) metrics: UpstreamMetrics,
 }
@@ -81,14 +81,11 @@ impl Upstream {
         metrics: impl FnOnce(&str) -> UpstreamMetrics,
     ) -> Arc<Self> {
         let account = base.clone();
-        let mut base = base.clone();
-        // Neither fails for a URL with a host; without one (file) there is nothing to take away.
-        let _ = base.set_username("");
-        let _ = base.set_password(None);
+        let base = without_login(base);
         let label: Arc<str> = chain::label(&base).into();
         Arc::new_cyclic(|this| Upstream {
             this: Weak::clone(this),
-            known: KnownModules::default(),
+            known: Arc::default(),
             metrics: metrics(&label),
             base,
             pool,
@@ -96,18 +93,52 @@ impl Upstream {
             account,
             via,
             settings,
-            limits: Limits::new(settings.concurrency),
+            limits: Arc::new(Limits::new(settings.concurrency)),
             share,
-            breaker: Breaker::new(
+            breaker: Arc::new(Breaker::new(
                 format!("upstream {label}"),
                 settings.breaker,
                 Arc::clone(&clock),
-            ),
-            budget: Budget::new(Arc::clone(&clock)),
-            limited: Mutex::default(),
+            )),
+            budget: Arc::new(Budget::new(Arc::clone(&clock))),
+            limited: Arc::default(),
             clock,
             label,
         })
+    }
+
+    /// The same upstream as another configuration has it, by which it may be asked with other clients, as somebody else and
+    /// with other patience. What is known of it (its breaker, its slots, what it has answered) is one for both.
+    pub fn reconfigured(
+        &self,
+        account: &Url,
+        pool: Arc<Pool>,
+        credentials: &Arc<Credentials>,
+        settings: UpstreamSettings,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|this| Upstream {
+            this: Weak::clone(this),
+            label: Arc::clone(&self.label),
+            base: self.base.clone(),
+            pool,
+            credentials: Arc::clone(credentials),
+            account: account.clone(),
+            via: self.via.clone(),
+            settings,
+            limits: Arc::clone(&self.limits),
+            share: Arc::clone(&self.share),
+            breaker: Arc::clone(&self.breaker),
+            known: Arc::clone(&self.known),
+            budget: Arc::clone(&self.budget),
+            limited: Arc::clone(&self.limited),
+            clock: Arc::clone(&self.clock),
+            metrics: self.metrics.clone(),
+        })
+    }
+
+    /// Whether requests to this address go to it, whoever makes them.
+    pub fn is_at(&self, url: &Url) -> bool {
+        self.base == without_login(url)
     }
 
     /// The name shown to people: host and port, without credentials.
@@ -204,4 +235,12 @@ impl Upstream {
             .map_or_else(String::new, |port| format!(":{port}"));
         Some(format!("{}{port}", proxy.host_str()?))
     }
+}
+
+fn without_login(url: &Url) -> Url {
+    let mut url = url.clone();
+    // Neither fails for a URL with a host; without one (file) there is nothing to take away.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url
 }

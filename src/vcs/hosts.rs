@@ -51,8 +51,8 @@ pub struct Hosts {
     settings: HostSettings,
     clock: SharedClock,
     metrics: DirectMetrics,
-    strangers: Known,
-    own: Known,
+    strangers: Arc<Known>,
+    own: Arc<Known>,
 }
 
 /// Hosts as one tenant's modules know them: what keeps those of strangers busy, or fails for them, says nothing to others.
@@ -158,8 +158,28 @@ impl Hosts {
             settings,
             clock,
             metrics,
-            strangers: Known::new(),
-            own: Known::new(),
+            strangers: Arc::new(Known::new()),
+            own: Arc::new(Known::new()),
+        }
+    }
+
+    /// The same hosts, with all that is known of them, as others may reach them.
+    pub fn renewed(
+        &self,
+        git: Git,
+        clients: HostClients,
+        credentials: Arc<Credentials>,
+        settings: HostSettings,
+    ) -> Self {
+        Hosts {
+            git,
+            clients,
+            credentials,
+            settings,
+            clock: Arc::clone(&self.clock),
+            metrics: self.metrics.clone(),
+            strangers: Arc::clone(&self.strangers),
+            own: Arc::clone(&self.own),
         }
     }
 

@@ -20,7 +20,8 @@ const IN_USE: Duration = Duration::from_secs(3600);
 /// Of strangers' mirrors: longer than one use of them takes.
 const IN_USE_BY_STRANGERS: Duration = Duration::from_secs(900);
 
-/// All mirrors.
+/// All mirrors. Clones are the same.
+#[derive(Clone)]
 pub struct MirrorCache {
     folder: PathBuf,
     /// Bytes.

@@ -12,6 +12,7 @@ use super::tenant::Tenant;
 pub type Left = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// Where repositories are mirrored and trees unpacked.
+#[derive(Clone)]
 pub struct Folders {
     pub mirrors: PathBuf,
     /// For what is in the making.

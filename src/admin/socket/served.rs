@@ -9,6 +9,7 @@ use crate::admin::error::{AdminError, ErrorKind};
 use crate::admin::first_seen::{FirstSeenAccept, FirstSeenList, FirstSeenRemove};
 use crate::admin::index::{IndexDump, IndexVerify};
 use crate::admin::operation::{BEHIND, Event, EventOf, Never, Operation, perform};
+use crate::admin::reload::ConfigReload;
 use crate::admin::service::AdminService;
 use crate::admin::sumdb::{SumdbAcknowledge, SumdbStatus, SumdbVerify};
 use crate::admin::token::{TokenList, TokenNew, TokenRevoke};
@@ -36,6 +37,7 @@ macro_rules! served {
 }
 
 served!(
+    ConfigReload,
     FirstSeenAccept,
     FirstSeenList,
     FirstSeenRemove,

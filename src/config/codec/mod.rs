@@ -100,6 +100,47 @@ impl<C: Codec> Codec for Optional<C> {
     }
 }
 
+/// Reads what `inner` reads, and the word "off" as "not at all".
+#[derive(Debug)]
+pub(super) struct OrOff<C>(C);
+
+/// What can be turned off.
+pub(super) fn or_off<C: Codec>(inner: C) -> OrOff<C> {
+    OrOff(inner)
+}
+
+impl<C: Codec> Codec for OrOff<C> {
+    type Value = Option<C::Value>;
+
+    fn read(&self, raw: &Raw, context: Context<'_>) -> Result<Self::Value, String> {
+        match raw {
+            Raw::Word(text) | Raw::Text(text) if text.trim() == OFF => Ok(None),
+            _ => match self.0.read(raw, context) {
+                Ok(value) => Ok(Some(value)),
+                Err(why) => Err(format!("{why}; or {}", quote(OFF))),
+            },
+        }
+    }
+
+    fn write(&self, value: &Self::Value) -> String {
+        value
+            .as_ref()
+            .map_or_else(|| quote(OFF), |value| self.0.write(value))
+    }
+
+    fn show(&self, raw: &Raw, value: &Self::Value) -> String {
+        value
+            .as_ref()
+            .map_or_else(|| quote(OFF), |value| self.0.show(raw, value))
+    }
+
+    fn allowed(&self) -> String {
+        format!("{}, or {}", self.0.allowed(), quote(OFF))
+    }
+}
+
+const OFF: &str = "off";
+
 #[cfg(test)]
 pub(super) mod testing {
     use super::*;

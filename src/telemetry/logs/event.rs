@@ -257,7 +257,8 @@ mod tests {
         let pipe = Pipe::default();
         let now: Now = Arc::new(|| 1_795_277_045_123);
         let sink = pipe.sink(format);
-        let subscriber = subscriber(format, level, colours, sink.clone(), now).expect("a level");
+        let made = subscriber(format, level, colours, sink.clone(), now);
+        let (subscriber, _) = made.expect("a level");
         tracing::subscriber::with_default(subscriber, log);
         assert!(sink.flush(std::time::Duration::from_secs(10)));
         pipe.text()

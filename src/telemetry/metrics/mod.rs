@@ -6,6 +6,7 @@ mod engine;
 mod families;
 mod jobs;
 mod process;
+mod reload;
 mod requests;
 mod sumdb;
 mod tls;
@@ -21,6 +22,7 @@ pub use engine::{EngineMetrics, PrefetchMetrics, PrefetchOutcome};
 use families::Families;
 pub use jobs::JobMetrics;
 pub use process::ProcessMetrics;
+pub use reload::ReloadMetrics;
 pub use requests::{Endpoint, Outcome, RequestMetrics};
 pub use sumdb::SumdbMetrics;
 pub use tls::{Handshake, TlsMetrics};
@@ -39,6 +41,8 @@ pub struct Metrics {
     pub jobs: JobMetrics,
     /// Of TLS on the address for clients.
     pub tls: TlsMetrics,
+    /// Of the configuration in force.
+    pub reload: ReloadMetrics,
     /// Of the process, brought up to date when they are read.
     pub process: ProcessMetrics,
     upstreams: upstream::Upstreams,
@@ -62,6 +66,7 @@ impl Metrics {
         let direct = DirectMetrics::register(&mut families);
         let jobs = JobMetrics::register(&mut families);
         let tls = TlsMetrics::register(&mut families);
+        let reload = ReloadMetrics::register(&mut families);
         let process = ProcessMetrics::register(&mut families);
         Metrics {
             registry: families.0,
@@ -70,6 +75,7 @@ impl Metrics {
             direct,
             jobs,
             tls,
+            reload,
             process,
             upstreams,
             databases,

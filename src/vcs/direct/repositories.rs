@@ -36,7 +36,7 @@ pub struct Direct {
     strangers: Repositories,
     own: Repositories,
     /// All that anybody has; there must be one only for each folder.
-    mirrors: Mutex<HashMap<MirrorKey, Weak<Mirror>>>,
+    mirrors: Arc<Mutex<HashMap<MirrorKey, Weak<Mirror>>>>,
     /// Trees that no zip was made from.
     pub(super) unpacked: Refusals<Arc<PackError>>,
     pub(super) clock: SharedClock,
@@ -82,9 +82,31 @@ impl Direct {
             insecure: settings.insecure,
             strangers: Cache::new(REPOSITORIES),
             own: Cache::new(REPOSITORIES),
-            mirrors: Mutex::default(),
+            mirrors: Arc::default(),
             unpacked: Refusals::default(),
             clock,
+        })
+    }
+
+    /// The same under another configuration: the mirrors are those of this one. What is remembered of repositories is
+    /// not, since who asks them may be somebody else now.
+    pub fn renewed(&self, hosts: Hosts, refs_ttl: Duration, insecure: Patterns) -> Arc<Self> {
+        let shared = Shared {
+            mirror_cache: self.shared.mirror_cache.clone(),
+            hosts: Arc::new(hosts),
+            tables: Tables::default(),
+            refusals: Refusals::default(),
+            space: self.shared.space.clone(),
+        };
+        Arc::new(Direct {
+            shared: Arc::new(shared),
+            refs_ttl,
+            insecure,
+            strangers: Cache::new(REPOSITORIES),
+            own: Cache::new(REPOSITORIES),
+            mirrors: Arc::clone(&self.mirrors),
+            unpacked: Refusals::default(),
+            clock: Arc::clone(&self.clock),
         })
     }
 

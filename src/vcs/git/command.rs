@@ -82,6 +82,11 @@ impl Program {
         Program { path, home, passed }
     }
 
+    /// The same with other variables.
+    pub(super) fn renewed(&self, environment: impl Fn(&str) -> Option<OsString>) -> Self {
+        Program::new(self.path.clone(), self.home.clone(), environment)
+    }
+
     /// A run that may begin; its output and errors are ours to read, and it is a process group of its own.
     pub(super) fn command(&self, dir: &Path, access: &GitAccess, arguments: &[&OsStr]) -> Command {
         let mut command = Command::new(&self.path);

@@ -72,6 +72,14 @@ impl Git {
         }
     }
 
+    /// The same with other variables: runs by both share their slots.
+    pub fn renewed(&self, environment: impl Fn(&str) -> Option<OsString>) -> Self {
+        Git {
+            program: self.program.renewed(environment),
+            ..self.clone()
+        }
+    }
+
     async fn start(
         &self,
         dir: &Path,

@@ -10,5 +10,6 @@ mod json;
 mod lifecycle;
 mod limits;
 mod probes;
+mod reload;
 mod tls;
 mod tokens;

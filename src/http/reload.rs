@@ -1,0 +1,54 @@
+//! `POST /-/reload`, where administration has an address of its own.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::State;
+use http::header::{ALLOW, HeaderMap, HeaderValue, ORIGIN};
+use http::{Response, StatusCode};
+use serde_json::json;
+
+use super::app_state::AppState;
+use super::error;
+use super::status::json_answer;
+use crate::kit::reload::ReloadError;
+use crate::policy::Caller;
+
+/// Reads the configuration again: 200 if it is in force, 422 with every fault if it is wrong.
+pub async fn reload(
+    State(state): State<Arc<AppState>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+) -> Response<Body> {
+    if !caller.sees_private() {
+        let text = "forbidden: on a loopback address the configuration is reloaded for programs on this machine, or with a token";
+        return error::refusal(StatusCode::FORBIDDEN, "refused", text);
+    }
+    // A page of anybody's can have a browser post; programs send neither.
+    if headers.contains_key(ORIGIN) || headers.contains_key("sec-fetch-site") {
+        let text = "forbidden: the configuration is not reloaded for web pages";
+        return error::refusal(StatusCode::FORBIDDEN, "refused", text);
+    }
+    match state.reload.reload().await {
+        Ok(done) => json_answer(StatusCode::OK, &json!(done)),
+        Err(error @ ReloadError::Wrong(_)) => {
+            let text = format!("not reloaded, and all is as before:\n{error}");
+            error::refusal(StatusCode::UNPROCESSABLE_ENTITY, "configuration", &text)
+        }
+        Err(ReloadError::Failed(why)) => {
+            error::refusal(StatusCode::SERVICE_UNAVAILABLE, "unavailable", &why)
+        }
+    }
+}
+
+/// For all other methods.
+pub async fn post_only() -> Response<Body> {
+    let text = "method not allowed: the configuration is reloaded by POST";
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    let mut response = error::refusal(status, "method_not_allowed", text);
+    response
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static("POST"));
+    response
+}
