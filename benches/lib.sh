@@ -119,13 +119,14 @@ start_larder() {
 }
 
 # start_nginx ROOT small|sendfile: serves the same folder in the way that suits small or large files best.
-# Sets NGINX_URL, NGINX_PID (with its workers) and NGINX_LOG.
+# Sets NGINX_URL, NGINX_H2_URL, NGINX_TLS_URL, NGINX_PID (with its workers) and NGINX_LOG.
 start_nginx() {
-    local root=$1 kind=$2 home port h2_port tuning user=''
+    local root=$1 kind=$2 home port h2_port tls_port tuning user=''
     home=$(mktemp -d "$TEMP/nginx.XXXXXX")
     NGINX_LOG=$home/access.log
     port=$(free_port)
     h2_port=$(free_port)
+    tls_port=$(free_port)
     [ "$(id -u)" -ne 0 ] || user='user root;'
     case $kind in
         small) tuning='sendfile off;' ;;
@@ -162,6 +163,10 @@ http {
     server {
         listen 127.0.0.1:$port backlog=4096;
         listen 127.0.0.1:$h2_port http2 backlog=4096;
+        listen 127.0.0.1:$tls_port ssl http2 backlog=4096;
+        ssl_certificate $TLS_CERTIFICATE;
+        ssl_certificate_key $TLS_KEY;
+        ssl_protocols TLSv1.2 TLSv1.3;
         add_header Cache-Control "public, max-age=31536000, immutable";
         location / { root $root; }
     }
@@ -173,6 +178,8 @@ CONF
     NGINX_URL=http://127.0.0.1:$port
     # By HTTP/2, as prior knowledge has it.
     NGINX_H2_URL=http://127.0.0.1:$h2_port
+    # HTTP/1.1 or HTTP/2 by ALPN.
+    NGINX_TLS_URL=https://127.0.0.1:$tls_port
     for _ in $(seq 100); do
         if curl -s --max-time 1 -o "$TEMP/probe" "$NGINX_URL/"; then
             return

@@ -4,7 +4,10 @@ set -euo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(dirname "$HERE")
-ALL_PARTS=(hits http2 zips miss keep graph sumdb hung growth start idle)
+# For localhost; by all who are measured over TLS.
+TLS_CERTIFICATE=$ROOT/tests/it/support/tls/server.pem
+TLS_KEY=$ROOT/tests/it/support/tls/server.key
+ALL_PARTS=(hits http2 tls zips miss keep graph sumdb hung growth start idle)
 
 usage() {
     cat <<USAGE
@@ -77,7 +80,7 @@ PATH=$PATH:/usr/sbin
 [ "$(uname -s)" = Linux ] || fail "CPU time and memory are read from /proc: Linux only"
 need nginx "apt-get install nginx-light (Debian; it need not run as a service)"
 need wrk "apt-get install wrk (Debian)"
-[[ " ${PARTS[*]} " != *" http2 "* ]] || need h2load "apt-get install nghttp2-client (Debian)"
+[[ " ${PARTS[*]} " != *" http2 "* && " ${PARTS[*]} " != *" tls "* ]] || need h2load "apt-get install nghttp2-client (Debian)"
 need curl "apt-get install curl (Debian)"
 need pgrep "apt-get install procps (Debian)"
 ulimit -n "$(ulimit -Hn)"
