@@ -128,6 +128,46 @@ fn go_downloads_over_https() {
     go.ok(&["mod", "verify"]);
 }
 
+/// As docs/clients.md has it: a token in netrc, or in the address itself.
+#[test]
+fn go_sends_a_token_for_private_modules() {
+    let module = Module::new("git.example.com/m", "v1.0.0");
+    let up = FakeUpstream::serving(std::slice::from_ref(&module));
+    let route = format!(
+        "[[routes]]\nmatch = \"git.example.com\"\nvia = \"{}\"\nprivate = true\n",
+        up.url()
+    );
+    let larder = with(larder().upstream("off"), "server")
+        .config(&route)
+        .set("server.public_url", "https://larder.example.com")
+        .start();
+    let made = larder.run(&["token", "new", "ci"]).expect(0).stdout;
+    let token = made.split_whitespace().last().unwrap();
+    let addr = larder.addr();
+    let go = |proxy: &str, netrc: &str| {
+        let go = Go::new(proxy)
+            .env("SSL_CERT_FILE", tls_authority().to_str().unwrap())
+            .env("GONOSUMDB", "git.example.com/*");
+        go.module(&["git.example.com/m v1.0.0"]);
+        go.write("netrc", netrc);
+        let file = go.work().join("netrc");
+        go.env("NETRC", file.to_str().unwrap())
+    };
+    let url = format!("https://{addr}");
+    let refused = go(&url, "").fails(&["mod", "download", "all"]);
+    assert!(refused.contains("401"), "{refused}");
+    assert!(refused.contains("token"), "{refused}");
+    let netrc = format!("machine {addr} login ci password {token}\n");
+    go(&url, &netrc).ok(&["mod", "download", "all"]);
+    let url = format!("https://ci:{token}@{addr}");
+    go(&url, "").ok(&["mod", "download", "all"]);
+    assert_eq!(
+        larder.run(&["token", "revoke", "ci"]).expect(0).code,
+        Some(0)
+    );
+    go(&url, "").fails(&["mod", "download", "all"]);
+}
+
 #[test]
 fn who_speaks_http_is_told() {
     let larder = with(larder().upstream("off"), "server").start();
