@@ -31,4 +31,6 @@ pub use sumdb::{
     AcknowledgedDatabase, DatabaseState, DatabaseStates, DoubtfulFile, FileVerdict,
     SumdbAcknowledge, SumdbStatus, SumdbVerify, VerifiedFiles,
 };
-pub use token::{MadeToken, RevokedToken, TokenList, TokenNew, TokenRevoke, TokenTable};
+pub use token::{
+    MadeToken, RevokedToken, TokenList, TokenNew, TokenRevoke, TokenRotate, TokenTable,
+};

@@ -1,5 +1,7 @@
 //! Tokens for private modules.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::error::AdminError;
@@ -12,6 +14,8 @@ use crate::engine::TokenName;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TokenNew {
     pub name: TokenName,
+    /// How long it opens anything. Seconds.
+    pub lifetime: Option<u64>,
 }
 
 /// A token that was made.
@@ -20,6 +24,8 @@ pub struct MadeToken {
     pub name: String,
     /// What clients send; it cannot be had again.
     pub token: String,
+    /// When it ends by itself.
+    pub expires: Option<Time>,
 }
 
 impl Operation for TokenNew {
@@ -33,9 +39,49 @@ impl Operation for TokenNew {
     }
 
     async fn run(self, on: &AdminService, _: &EventSink<Self>) -> Result<MadeToken, AdminError> {
-        let token = on.tokens.make(&self.name).await?;
-        let name = self.name.into();
-        Ok(MadeToken { name, token })
+        let lifetime = self.lifetime.map(Duration::from_secs);
+        let token = on.tokens.make(&self.name, lifetime).await?;
+        made(on, self.name, token).await
+    }
+}
+
+async fn made(on: &AdminService, name: TokenName, token: String) -> Result<MadeToken, AdminError> {
+    let name: String = name.into();
+    let all = on.tokens.list().await.map_err(AdminError::internal)?;
+    let of_it = all.into_iter().find(|(known, _)| *known == name);
+    let expires = of_it.and_then(|(_, record)| record?.expires);
+    Ok(MadeToken {
+        name,
+        token,
+        expires: expires.map(Time::from),
+    })
+}
+
+/// Make a token in the place of another one, which goes on for a while.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TokenRotate {
+    pub name: TokenName,
+    /// How long the old one goes on. Seconds.
+    pub overlap: u64,
+    /// How long the new one opens anything; as long as the old one if nothing is said. Seconds.
+    pub lifetime: Option<u64>,
+}
+
+impl Operation for TokenRotate {
+    const NAME: &'static str = "token/rotate";
+    type On = AdminService;
+    type Item = Never;
+    type Output = MadeToken;
+
+    fn only_reads(&self) -> bool {
+        false
+    }
+
+    async fn run(self, on: &AdminService, _: &EventSink<Self>) -> Result<MadeToken, AdminError> {
+        let overlap = Duration::from_secs(self.overlap);
+        let lifetime = self.lifetime.map(Duration::from_secs);
+        let token = on.tokens.rotate(&self.name, overlap, lifetime).await?;
+        made(on, self.name, token).await
     }
 }
 
@@ -55,6 +101,12 @@ pub struct TokenInfo {
     pub name: String,
     /// When it was made; none if its record is damaged.
     pub created: Option<Time>,
+    /// When it ends by itself, or did.
+    pub expires: Option<Time>,
+    /// Whether that is over.
+    pub expired: bool,
+    /// Until when the one that it has taken the place of goes on.
+    pub replaced_until: Option<Time>,
 }
 
 impl Operation for TokenList {
@@ -66,9 +118,18 @@ impl Operation for TokenList {
     async fn run(self, on: &AdminService, _: &EventSink<Self>) -> Result<TokenTable, AdminError> {
         let known = on.tokens.list().await;
         let known = known.map_err(AdminError::internal)?;
-        let tokens = known.into_iter().map(|(name, record)| TokenInfo {
-            name,
-            created: record.map(|record| record.created.into()),
+        let now = on.tokens.now();
+        let tokens = known.into_iter().map(|(name, record)| {
+            let expires = record.as_ref().and_then(|record| record.expires);
+            let replaced = record.as_ref().and_then(|record| record.replaced.as_ref());
+            let replaced_until = replaced.map(|replaced| replaced.until);
+            TokenInfo {
+                name,
+                expires: expires.map(Time::from),
+                expired: expires.is_some_and(|expires| expires <= now),
+                replaced_until: replaced_until.filter(|until| *until > now).map(Time::from),
+                created: record.map(|record| record.created.into()),
+            }
         });
         Ok(TokenTable {
             tokens: tokens.collect(),

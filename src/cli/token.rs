@@ -1,15 +1,21 @@
 //! `larder token new|list|revoke`
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Subcommand;
 
 use super::flags::Flags;
 use super::operate::{OperateContext, run};
 use super::show::{Form, Show};
-use crate::admin::{MadeToken, Never, RevokedToken, TokenList, TokenNew, TokenRevoke, TokenTable};
+use crate::admin::{
+    MadeToken, Never, RevokedToken, TokenList, TokenNew, TokenRevoke, TokenRotate, TokenTable,
+};
 use crate::config::Overrides;
 use crate::engine::TokenName;
+
+/// A shorter life is a slip of the pen.
+const SHORTEST: Duration = Duration::from_secs(60);
 
 #[derive(Subcommand)]
 pub enum TokenCommand {
@@ -19,6 +25,22 @@ pub enum TokenCommand {
         flags: Flags,
         /// What to call it: up to 64 letters, digits, dots, underscores and hyphens
         name: TokenName,
+        /// How long it opens anything, such as 90d; without this, until it is revoked
+        #[arg(long, value_name = "TIME", value_parser = lifetime)]
+        expires: Option<Duration>,
+    },
+    /// Make a token in the place of another one, which goes on for a while, and print it as the last word
+    Rotate {
+        #[command(flatten)]
+        flags: Flags,
+        /// What it is called
+        name: TokenName,
+        /// How long the old one goes on; 0s for not at all
+        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "24h")]
+        overlap: Duration,
+        /// How long the new one opens anything; without this, as long as the old one was made for
+        #[arg(long, value_name = "TIME", value_parser = lifetime)]
+        expires: Option<Duration>,
     },
     /// Print the names of the tokens there are
     List(Flags),
@@ -35,6 +57,7 @@ impl TokenCommand {
     pub fn overrides(&mut self) -> &mut Overrides {
         match self {
             TokenCommand::New { flags, .. }
+            | TokenCommand::Rotate { flags, .. }
             | TokenCommand::List(flags)
             | TokenCommand::Revoke { flags, .. } => &mut flags.overrides,
         }
@@ -42,7 +65,27 @@ impl TokenCommand {
 
     pub fn run(self, context: &OperateContext<'_>) -> ExitCode {
         match self {
-            TokenCommand::New { flags, name } => run(TokenNew { name }, &flags, context),
+            TokenCommand::New {
+                flags,
+                name,
+                expires,
+            } => {
+                let lifetime = expires.map(|lifetime| lifetime.as_secs());
+                run(TokenNew { name, lifetime }, &flags, context)
+            }
+            TokenCommand::Rotate {
+                flags,
+                name,
+                overlap,
+                expires,
+            } => {
+                let rotate = TokenRotate {
+                    name,
+                    overlap: overlap.as_secs(),
+                    lifetime: expires.map(|lifetime| lifetime.as_secs()),
+                };
+                run(rotate, &flags, context)
+            }
             TokenCommand::List(flags) => run(TokenList {}, &flags, context),
             TokenCommand::Revoke { flags, name } => run(TokenRevoke { name }, &flags, context),
         }
@@ -57,13 +100,41 @@ impl Show for TokenNew {
         match *never {}
     }
 
-    /// The token is the last word: scripts take it from there.
     fn done((): &(), made: &MadeToken) -> Vec<String> {
-        let about = format!(
-            "the token of {}, shown this once; clients send it as a password:",
-            made.name
-        );
-        vec![about, made.token.clone()]
+        shown_once(made)
+    }
+}
+
+impl Show for TokenRotate {
+    const FORM: Form = Form::Document;
+    type Seen = ();
+
+    fn item((): &mut (), never: &Never) -> Option<String> {
+        match *never {}
+    }
+
+    fn done((): &(), made: &MadeToken) -> Vec<String> {
+        shown_once(made)
+    }
+}
+
+/// The token is the last word: scripts take it from there.
+fn shown_once(made: &MadeToken) -> Vec<String> {
+    let until = made.expires.map(|at| format!(" until {at}"));
+    let about = format!(
+        "the token of {}, shown this once; clients send it as a password{}:",
+        made.name,
+        until.unwrap_or_default()
+    );
+    vec![about, made.token.clone()]
+}
+
+/// A time that a token can live for.
+fn lifetime(text: &str) -> Result<Duration, String> {
+    let lifetime = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    match lifetime >= SHORTEST {
+        true => Ok(lifetime),
+        false => Err("a token lives for a minute at least".to_owned()),
     }
 }
 
@@ -81,7 +152,20 @@ impl Show for TokenList {
         }
         let lines = known.tokens.iter().map(|token| {
             let about = match token.created {
-                Some(created) => format!("made {created}"),
+                Some(created) => {
+                    let expires = token.expires.map(|at| match token.expired {
+                        true => format!(", expired {at}"),
+                        false => format!(", expires {at}"),
+                    });
+                    let replaced = token.replaced_until;
+                    let replaced =
+                        replaced.map(|at| format!(", the one before goes on until {at}"));
+                    format!(
+                        "made {created}{}{}",
+                        expires.unwrap_or_default(),
+                        replaced.unwrap_or_default()
+                    )
+                }
                 None => "its record is damaged; revoke it and make another one".to_owned(),
             };
             format!("{}  {about}", token.name)

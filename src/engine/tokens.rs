@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::Mutex;
 
-use crate::clock::SharedClock;
-use crate::store::{Sha256, Store, StoreError, TokenFile, TokenRecord};
+use crate::clock::{SharedClock, Timestamp};
+use crate::store::{ReplacedToken, Sha256, Store, StoreError, TokenFile, TokenRecord};
 
 /// Tokens at the most.
 pub const MOST_TOKENS: usize = 10_000;
@@ -103,14 +104,43 @@ pub enum TokenError {
     Copy(std::io::Error),
 }
 
+/// A token that opens private modules.
+#[derive(Clone)]
+struct KnownToken {
+    name: TokenName,
+    until: Option<Timestamp>,
+    /// Another one of its name has taken its place.
+    is_replaced: bool,
+}
+
+impl KnownToken {
+    /// The token of a record, and the one before it.
+    fn of(record: &TokenRecord) -> impl Iterator<Item = (Sha256, Self)> {
+        let name: Option<TokenName> = record.name.parse().ok();
+        let expires = record.expires;
+        let known = move |until: Option<Timestamp>, is_replaced| {
+            let name = name.clone()?;
+            Some(KnownToken {
+                name,
+                until,
+                is_replaced,
+            })
+        };
+        let current = known(expires, false).map(|token| (record.sha256, token));
+        let replaced = record.replaced.as_ref();
+        let replaced = replaced.and_then(|old| Some((old.sha256, known(Some(old.until), true)?)));
+        current.into_iter().chain(replaced)
+    }
+}
+
 /// The tokens that are known.
 pub struct Tokens {
     store: Store,
     /// A second copy of what the index has of them.
     copy: TokenFile,
     clock: SharedClock,
-    /// Names by the SHA-256 of their tokens. Guards no await.
-    known: RwLock<HashMap<Sha256, TokenName>>,
+    /// By the SHA-256 of each. Guards no await.
+    known: RwLock<HashMap<Sha256, KnownToken>>,
     /// One change at a time, so that memory and index agree.
     changing: Mutex<()>,
 }
@@ -147,11 +177,9 @@ impl Tokens {
             kept = store.tokens().await?;
         }
         let kept: Vec<TokenRecord> = kept.into_iter().filter_map(|(_, record)| record).collect();
-        let known = kept
-            .iter()
-            .filter_map(|record| Some((record.sha256, record.name.parse().ok()?)));
+        let known = kept.iter().flat_map(KnownToken::of).collect();
         let tokens = Tokens {
-            known: RwLock::new(known.collect()),
+            known: RwLock::new(known),
             store,
             copy,
             clock,
@@ -179,21 +207,27 @@ impl Tokens {
         Ok(kept.into_iter().filter_map(|(_, record)| record).collect())
     }
 
-    /// The name of a token that somebody holds. The look-up is by its hash, so how long it takes says nothing of the tokens
+    /// The name of a token that somebody holds and that has not expired. The look-up is by its hash, so how long it takes says nothing of the tokens
     /// there are.
     pub fn name_of(&self, token: &str) -> Option<Arc<str>> {
         if token.len() != LENGTH || !token.starts_with(PREFIX) {
             return None;
         }
-        self.known
-            .read()
-            .get(&digest(token))
-            .map(|name| Arc::from(name.0.as_str()))
+        let known = self.known.read();
+        let known = known.get(&digest(token))?;
+        let holds = known.until.is_none_or(|until| self.clock.now() < until);
+        holds.then(|| Arc::from(known.name.0.as_str()))
     }
 
-    /// How many there are.
+    /// How many there are, expired ones among them.
     pub fn count(&self) -> usize {
-        self.known.read().len()
+        let known = self.known.read();
+        known.values().filter(|token| !token.is_replaced).count()
+    }
+
+    /// The time by which they expire.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// What is kept of each, by names; nothing where that is damaged.
@@ -201,32 +235,87 @@ impl Tokens {
         self.store.tokens().await
     }
 
-    /// Makes a token. What is given back is known to nobody else, and cannot be had again.
-    pub async fn make(&self, name: &TokenName) -> Result<String, TokenError> {
+    /// Makes a token, for so long if that is said. What is given back is known to nobody else, and cannot be had again.
+    pub async fn make(
+        &self,
+        name: &TokenName,
+        lifetime: Option<Duration>,
+    ) -> Result<String, TokenError> {
         let _changing = self.changing.lock().await;
         if self.count() >= MOST_TOKENS {
             return Err(TokenError::TooMany);
         }
-        let mut bytes = [0; BYTES];
-        aws_lc_rs::rand::fill(&mut bytes).map_err(|_| TokenError::NoRandomness)?;
-        let token = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes));
+        let token = random()?;
+        let created = self.clock.now();
         let record = TokenRecord {
             sha256: digest(&token),
-            created: self.clock.now(),
+            created,
             name: name.to_string(),
+            expires: lifetime.map(|lifetime| created.plus(lifetime)),
+            replaced: None,
         };
         if !self.store.add_token(&record).await? {
             return Err(TokenError::Taken(name.clone()));
         }
-        self.known.write().insert(record.sha256, name.clone());
+        self.known.write().extend(KnownToken::of(&record));
         self.copied(self.whole().await?).await;
+        Ok(token)
+    }
+
+    /// Makes a new token in the place of the one of this name, which goes on for `overlap`, so that its holders can be
+    /// given the new one. It lives for as long as that one was made for, unless something else is said.
+    pub async fn rotate(
+        &self,
+        name: &TokenName,
+        overlap: Duration,
+        lifetime: Option<Duration>,
+    ) -> Result<String, TokenError> {
+        let _changing = self.changing.lock().await;
+        let mut kept = self.store.tokens().await?.into_iter();
+        let Some((_, old)) = kept.find(|(known, _)| *known == name.0) else {
+            return Err(TokenError::Unknown(name.clone()));
+        };
+        let token = random()?;
+        let created = self.clock.now();
+        // A damaged one opens nothing, and has nothing to pass on.
+        let made_for = old.as_ref().and_then(|old| {
+            let expires = old.expires?;
+            Some(Duration::from_millis(
+                expires.0.saturating_sub(old.created.0),
+            ))
+        });
+        let replaced = old.map(|old| {
+            let until = created.plus(overlap);
+            ReplacedToken {
+                sha256: old.sha256,
+                until: old.expires.map_or(until, |expires| expires.min(until)),
+            }
+        });
+        let record = TokenRecord {
+            sha256: digest(&token),
+            created,
+            name: name.to_string(),
+            expires: lifetime.or(made_for).map(|lifetime| created.plus(lifetime)),
+            replaced: replaced.filter(|_| !overlap.is_zero()),
+        };
+        // The copy first: it must not bring back the old one.
+        let mut whole = self.whole().await?;
+        whole.retain(|token| token.name != name.0);
+        whole.push(record.clone());
+        self.copy.write(whole).await.map_err(TokenError::Copy)?;
+        self.store.put_token(&record).await?;
+        {
+            let mut known = self.known.write();
+            known.retain(|_, token| token.name != *name);
+            known.extend(KnownToken::of(&record));
+        }
         Ok(token)
     }
 
     /// Ends a token: in memory first, so that it opens nothing any more even if the store fails.
     pub async fn revoke(&self, name: &TokenName) -> Result<(), TokenError> {
         let _changing = self.changing.lock().await;
-        self.known.write().retain(|_, known| known != name);
+        self.known.write().retain(|_, known| known.name != *name);
         // The copy first: it must not bring back what was revoked.
         let mut left = self.whole().await?;
         left.retain(|token| token.name != name.0);
@@ -236,6 +325,12 @@ impl Tokens {
         }
         Ok(())
     }
+}
+
+fn random() -> Result<String, TokenError> {
+    let mut bytes = [0; BYTES];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| TokenError::NoRandomness)?;
+    Ok(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes)))
 }
 
 /// That of a token as its holder has it.
@@ -277,8 +372,8 @@ mod tests {
         let load = || Tokens::load(data.store.clone(), copy(), clock());
         let tokens = load().await.unwrap();
         let (ci, team) = ("ci".parse().unwrap(), "team".parse().unwrap());
-        let token = tokens.make(&ci).await.unwrap();
-        let other = tokens.make(&team).await.unwrap();
+        let token = tokens.make(&ci, None).await.unwrap();
+        let other = tokens.make(&team, None).await.unwrap();
         assert_ne!(token, other);
         assert_eq!(token.len(), LENGTH);
         assert!(tokens.name_of(&token).is_some() && tokens.name_of(&other).is_some());
@@ -287,7 +382,7 @@ mod tests {
         }
         assert!(tokens.name_of(&token.to_ascii_uppercase()).is_none());
         assert!(matches!(
-            tokens.make(&ci).await,
+            tokens.make(&ci, None).await,
             Err(TokenError::Taken(name)) if name == ci
         ));
         let kept = tokens.list().await.unwrap();
@@ -304,7 +399,7 @@ mod tests {
             tokens.revoke(&ci).await,
             Err(TokenError::Unknown(_))
         ));
-        let again = tokens.make(&ci).await.unwrap();
+        let again = tokens.make(&ci, None).await.unwrap();
         let tokens = load().await.unwrap();
         assert!(tokens.name_of(&again).is_some() && tokens.name_of(&token).is_none());
         assert_eq!(tokens.count(), 2);
@@ -334,6 +429,53 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn tokens_expire_and_are_rotated_without_a_gap() {
+        const HOUR: Duration = Duration::from_secs(3600);
+        let folder = tempfile::tempdir().unwrap();
+        let hand = Arc::new(crate::clock::Manual::at(Timestamp(1_000_000)));
+        let clock: SharedClock = hand.clone();
+        let data = crate::store::DataDir::open(folder.path(), 0, 1 << 20, &clock).unwrap();
+        let load = || {
+            let copy = TokenFile::new(folder.path());
+            Tokens::load(data.store.clone(), copy, Arc::clone(&clock))
+        };
+        let tokens = load().await.unwrap();
+        let ci = "ci".parse().unwrap();
+        assert!(matches!(
+            tokens.rotate(&ci, HOUR, None).await,
+            Err(TokenError::Unknown(_))
+        ));
+        let first = tokens.make(&ci, Some(10 * HOUR)).await.unwrap();
+        hand.pass(9 * HOUR + HOUR / 2);
+        let second = tokens.rotate(&ci, HOUR, None).await.unwrap();
+        let holds = |tokens: &Tokens| [&first, &second].map(|it| tokens.name_of(it).is_some());
+        assert_eq!(holds(&tokens), [true, true]);
+        assert_eq!(tokens.count(), 1);
+        // The old one has half an hour of its own left, whatever the overlap.
+        hand.pass(HOUR / 2);
+        assert_eq!(holds(&tokens), [false, true]);
+        let tokens = load().await.unwrap();
+        assert_eq!(holds(&tokens), [false, true]);
+        // It lives for as long as the first one was made for.
+        hand.pass(9 * HOUR);
+        assert_eq!(holds(&tokens), [false, true]);
+        hand.pass(HOUR / 2);
+        assert_eq!(holds(&tokens), [false, false]);
+        assert!(matches!(
+            tokens.make(&ci, None).await,
+            Err(TokenError::Taken(_))
+        ));
+
+        let third = tokens.rotate(&ci, HOUR, Some(HOUR)).await.unwrap();
+        let fourth = tokens.rotate(&ci, Duration::ZERO, None).await.unwrap();
+        assert!(tokens.name_of(&third).is_none() && tokens.name_of(&fourth).is_some());
+        let fifth = tokens.rotate(&ci, HOUR, None).await.unwrap();
+        assert!(tokens.name_of(&fourth).is_some() && tokens.name_of(&fifth).is_some());
+        tokens.revoke(&ci).await.unwrap();
+        assert!(tokens.name_of(&fourth).is_none() && tokens.name_of(&fifth).is_none());
+    }
+
+    #[tokio::test]
     async fn there_is_an_end_to_tokens() {
         let folder = tempfile::tempdir().unwrap();
         let data = crate::store::DataDir::open(folder.path(), 0, 1 << 20, &clock()).unwrap();
@@ -342,8 +484,18 @@ mod tests {
             .await
             .unwrap();
         let name: TokenName = "a".parse().unwrap();
-        let many = (0..MOST_TOKENS).map(|n| (digest(&n.to_string()), name.clone()));
+        let many = (0..MOST_TOKENS).map(|n| {
+            let token = KnownToken {
+                name: name.clone(),
+                until: None,
+                is_replaced: false,
+            };
+            (digest(&n.to_string()), token)
+        });
         tokens.known.write().extend(many);
-        assert!(matches!(tokens.make(&name).await, Err(TokenError::TooMany)));
+        assert!(matches!(
+            tokens.make(&name, None).await,
+            Err(TokenError::TooMany)
+        ));
     }
 }

@@ -68,6 +68,8 @@ fn token(name: &str) -> Fact {
         sha256: Sha256::of(name.as_bytes()),
         created: Timestamp(3),
         name: name.to_owned(),
+        expires: Some(Timestamp(9)),
+        replaced: None,
     })
 }
 

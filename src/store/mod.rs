@@ -46,7 +46,7 @@ pub use local::{
 };
 pub use model::{
     Companions, Fact, FactKey, FactKind, FileRecord, FirstSeenRecord, ListFile, MetaRecord,
-    PendingRecord, Sha256, TokenRecord, Verification, Verified,
+    PendingRecord, ReplacedToken, Sha256, TokenRecord, Verification, Verified,
 };
 
 use crate::clock::Timestamp;

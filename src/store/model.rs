@@ -185,6 +185,21 @@ pub struct TokenRecord {
     pub created: Timestamp,
     /// What the operator calls it.
     pub name: String,
+    /// When it ends by itself.
+    #[serde(default)]
+    pub expires: Option<Timestamp>,
+    /// The one that it has taken the place of, while that still holds.
+    #[serde(default)]
+    pub replaced: Option<ReplacedToken>,
+}
+
+/// A token that has been rotated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplacedToken {
+    /// Of the token as its holder has it.
+    pub sha256: Sha256,
+    /// It is as good as the new one until then.
+    pub until: Timestamp,
 }
 
 /// Names a list that is in a file of its own.

@@ -12,7 +12,7 @@ use crate::admin::operation::{BEHIND, Event, EventOf, Never, Operation, perform}
 use crate::admin::reload::ConfigReload;
 use crate::admin::service::AdminService;
 use crate::admin::sumdb::{SumdbAcknowledge, SumdbStatus, SumdbVerify};
-use crate::admin::token::{TokenList, TokenNew, TokenRevoke};
+use crate::admin::token::{TokenList, TokenNew, TokenRevoke, TokenRotate};
 
 macro_rules! served {
     ($($Operation:ty),+ $(,)?) => {
@@ -49,6 +49,7 @@ served!(
     TokenList,
     TokenNew,
     TokenRevoke,
+    TokenRotate,
 );
 
 /// Says why nothing is done.

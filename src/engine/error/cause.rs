@@ -210,7 +210,9 @@ pub enum Lacking {
 impl Lacking {
     fn says(self) -> &'static str {
         match self {
-            Lacking::KnownToken => "the token that was sent is not known to this larder",
+            Lacking::KnownToken => {
+                "the token that was sent is not known to this larder, or has expired"
+            }
             Lacking::Token => "this larder serves private modules only to those who have a token",
             Lacking::TokenOrThisMachine => {
                 "without a token it is served only to programs on this machine that ask for localhost, with no other server in between"

@@ -88,7 +88,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Timestamp;
-    use crate::store::Sha256;
+    use crate::store::{ReplacedToken, Sha256};
 
     #[tokio::test]
     async fn what_is_written_is_read_back_and_nobody_else_reads_it() {
@@ -99,6 +99,11 @@ mod tests {
             sha256: Sha256::of(b"secret"),
             created: Timestamp(7),
             name: name.to_owned(),
+            expires: None,
+            replaced: Some(ReplacedToken {
+                sha256: Sha256::of(b"old"),
+                until: Timestamp(8),
+            }),
         };
         fs::write(folder.path().join(NEW), "left").unwrap();
         for tokens in [vec![token("a"), token("b")], vec![token("b")], vec![]] {

@@ -210,7 +210,13 @@ fn tokens_as_json() {
         let created = known["tokens"][0]["created"].as_str().unwrap();
         assert_eq!(
             known,
-            json!({"tokens": [{"name": "ci", "created": created}]})
+            json!({"tokens": [{
+                "name": "ci",
+                "created": created,
+                "expires": null,
+                "expired": false,
+                "replaced_until": null,
+            }]})
         );
         let text = larder.run(&["token", "list"]).expect(0).stdout;
         assert_eq!(text, format!("ci  made {created}\n"));

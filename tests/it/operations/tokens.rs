@@ -1,6 +1,6 @@
 //! Who may have private modules, and the tokens that open them.
 
-use crate::support::server::Builder;
+use crate::support::server::{Builder, Finished};
 use crate::support::*;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -450,4 +450,46 @@ fn tokens_outlive_a_damaged_index() {
     let ask = |token: &str| larder.get_with(&path, "Authorization", &basic(&format!("x:{token}")));
     assert_ne!(ask(&kept).status, 401);
     assert_eq!(ask(&ended).status, 401);
+}
+
+#[test]
+fn tokens_are_rotated_while_the_old_ones_go_on() {
+    let (_up, larder) = started();
+    let old = new_token(&larder, "ci");
+    let last_word = |made: Finished| {
+        let token = made.stdout.split_whitespace().last().expect("a token");
+        token.to_owned()
+    };
+    let made = larder.run(&["token", "rotate", "ci", "--expires", "90d"]);
+    let made = made.expect(0);
+    assert!(made.stdout.contains(" until 20"), "{made:?}");
+    let new = last_word(made);
+    assert_ne!(old, new);
+    for token in [&old, &new] {
+        admitted(&larder, &format!("Bearer {token}"));
+    }
+    let listed = list(&larder);
+    assert!(listed.contains("expires 20"), "{listed}");
+    assert!(
+        listed.contains("the one before goes on until 20"),
+        "{listed}"
+    );
+    let json = larder.run(&["token", "list", "--json"]).expect(0).stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["tokens"][0]["expired"], false);
+    assert!(json["tokens"][0]["replaced_until"].is_string(), "{json}");
+    // At once, if the old one is in the wrong hands.
+    let third = larder.run(&["token", "rotate", "ci", "--overlap", "0s"]);
+    let third = last_word(third.expect(0));
+    for token in [&old, &new] {
+        unknown(&larder, &format!("Bearer {token}"));
+    }
+    admitted(&larder, &format!("Bearer {third}"));
+    assert!(!list(&larder).contains("goes on"));
+    larder.run(&["token", "rotate", "nobody"]).expect(1);
+    larder
+        .run(&["token", "new", "short", "--expires", "5s"])
+        .expect(2);
+    larder.run(&["token", "revoke", "ci"]).expect(0);
+    unknown(&larder, &format!("Bearer {third}"));
 }
