@@ -78,8 +78,8 @@ part_tls() {
             name="HTTP/1.1"
             [ "$protocol" = h1 ] || name="HTTP/2"
             case $case in
-                zip*) row tls "$title, $name: CPU ms per GB" "tls-$protocol-$case" nginx '<=1.1' ;;
-                *) row tls "$title, $name: CPU µs per request" "tls-$protocol-$case" nginx '<=1.3' ;;
+                zip*) row tls "$title, $name: CPU ms per GB" "tls-$protocol-$case" nginx 1.1 ;;
+                *) row tls "$title, $name: CPU µs per request" "tls-$protocol-$case" nginx 1.3 ;;
             esac
         done
     done < <(tls_cases)
