@@ -73,6 +73,11 @@ impl Observer {
         }
     }
 
+    /// The time of the answers that are noted here.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// A plain GET has come in whose response is cached: writes that. Gives where its body begins; `None`, and
     /// nothing is written, if it cannot be had at once.
     pub fn answer_at_once(

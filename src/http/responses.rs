@@ -6,17 +6,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use super::headers::{AnswerHeaders, HIT};
+use super::response_meta::ResponseMeta;
 use crate::clock::{SharedClock, Timestamp};
 use crate::engine::{Validities, Validity};
 use crate::protocol::{Lifetime, cache_control, for_its_reader};
 use crate::store::{LocalFile, Verified};
-use crate::telemetry::metrics::Endpoint;
+use crate::telemetry::metrics::{Endpoint, Outcome};
 
 /// What a response costs beside its body and path, as measured. Bytes.
 const OVERHEAD: u64 = 600;
@@ -103,6 +105,34 @@ impl CachedResponse {
             out.truncate(start);
         }
         read
+    }
+
+    /// The body by itself, as far as it is at hand.
+    pub fn content(&self) -> Option<Bytes> {
+        if !self.is_in_file_only() {
+            return Some(self.body.clone());
+        }
+        let mut content = vec![0; self.length.to_str().ok()?.parse().ok()?];
+        let file = self.file.as_ref()?;
+        file.read_at_once(&mut content, 0).then(|| content.into())
+    }
+
+    /// Whether its body has to be read.
+    pub fn is_in_file_only(&self) -> bool {
+        self.file.is_some() && self.body.is_empty()
+    }
+
+    /// With this as its body, for the library to write.
+    pub fn response(&self, now: Timestamp, content: Bytes) -> Response<Body> {
+        self.touch(now);
+        let mut response = Response::new(Body::from(content));
+        *response.headers_mut() = self.headers(now).map();
+        response.extensions_mut().insert(ResponseMeta {
+            endpoint: self.endpoint,
+            outcome: Outcome::Hit,
+            upstream: None,
+        });
+        response
     }
 }
 

@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::body::Body;
 use futures_util::future::{self, Either};
-use http::{Request, Response};
+use http::header::{ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, USER_AGENT};
+use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 
 use super::caller::is_host;
@@ -12,6 +14,9 @@ use super::connection::{ConnectionInfo, Handler, PlainRequest, WriteBuffer};
 use super::observe::{AnswerBody, Observer};
 use super::peer::Peer;
 use super::router::AddressRouter;
+
+/// Larger requests are not plain. Bytes.
+const LONGEST_PLAIN: usize = 4 << 10;
 
 /// Answers the requests that come to one address, and notes them.
 pub struct Service {
@@ -24,6 +29,39 @@ impl Service {
     pub fn new(router: AddressRouter, observer: Arc<Observer>) -> Self {
         Service { router, observer }
     }
+
+    /// The cached response to a plain request of HTTP/2, which has no fast path below the library.
+    fn cached<B>(&self, request: &Request<B>, remote: SocketAddr) -> Option<Response<Body>> {
+        let (path, host) = plain_http2(request)?;
+        let cached = self.router.cached_at(path, host, remote.ip())?;
+        let content = cached.content()?;
+        if cached.is_in_file_only() {
+            self.router.was_read(path, &cached, &content);
+        }
+        Some(cached.response(self.observer.now(), content))
+    }
+}
+
+/// Path and host of a request of HTTP/2 that asks for nothing else: a [`PlainRequest`], whose rules it follows.
+fn plain_http2<B>(request: &Request<B>) -> Option<(&str, &[u8])> {
+    let (uri, headers) = (request.uri(), request.headers());
+    let is_plain = request.version() == Version::HTTP_2
+        && request.method() == Method::GET
+        && uri.query().is_none()
+        && uri.path().bytes().all(|byte| byte.is_ascii_graphic());
+    let host = uri.authority()?.as_str().as_bytes();
+    if !is_plain || !is_host(host) {
+        return None;
+    }
+    let mut length = uri.path().len() + host.len();
+    for (name, value) in headers {
+        let makes_no_difference = [USER_AGENT, ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE];
+        if !makes_no_difference.contains(name) {
+            return None;
+        }
+        length += name.as_str().len() + value.len();
+    }
+    (length <= LONGEST_PLAIN).then_some((uri.path(), host))
 }
 
 impl Handler for Service {
@@ -56,6 +94,9 @@ impl Handler for Service {
         let remote = connection.remote;
         let pending = self.observer.begin(&request, remote);
         request.extensions_mut().insert(pending.request_id());
+        if let Some(response) = self.cached(&request, remote) {
+            return Either::Left(future::ready(pending.answered(response)));
+        }
         if let Some(refusal) = self.router.refuse(&request) {
             return Either::Left(future::ready(pending.answered(refusal)));
         }
