@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use futures_util::future::{self, Either};
-use http::header::{ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, HOST, USER_AGENT};
 use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 
@@ -49,14 +49,18 @@ fn plain_http2<B>(request: &Request<B>) -> Option<(&str, &[u8])> {
         && request.method() == Method::GET
         && uri.query().is_none()
         && uri.path().bytes().all(|byte| byte.is_ascii_graphic());
-    let host = uri.authority()?.as_str().as_bytes();
+    // Where the connection has put the authority.
+    let mut hosts = headers.get_all(HOST).iter();
+    let (host, None) = (hosts.next()?.as_bytes(), hosts.next()) else {
+        return None;
+    };
     if !is_plain || !is_host(host) {
         return None;
     }
-    let mut length = uri.path().len() + host.len();
+    let mut length = uri.path().len();
     for (name, value) in headers {
-        let makes_no_difference = [USER_AGENT, ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE];
-        if !makes_no_difference.contains(name) {
+        let known = [HOST, USER_AGENT, ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE];
+        if !known.contains(name) {
             return None;
         }
         length += name.as_str().len() + value.len();
