@@ -115,9 +115,12 @@ pub struct PreparedChains {
 }
 
 impl ChainSet {
-    /// The chain is known now.
-    pub fn set(&self, chain: &ChainSpec) {
+    /// The chain that the server was started with is known now. If a reload has brought another one meanwhile, that stays.
+    pub fn set_first(&self, chain: &ChainSpec) {
         let current = self.current.lock();
+        if self.spec.borrow().is_some() {
+            return;
+        }
         let (made, routes) = self.made_by(&current.maker, chain);
         current.made.send_replace(Some(made));
         self.tell(chain, routes);
@@ -159,7 +162,8 @@ impl ChainSet {
     /// Those that were in force before are for requests under way.
     pub fn put_in_force(&self, prepared: PreparedChains) {
         prepared.in_use.maker.put_in_force();
-        *self.current.lock() = prepared.in_use;
+        let mut current = self.current.lock();
+        *current = prepared.in_use;
         self.tell(&prepared.spec, prepared.database_routes);
     }
 

@@ -121,7 +121,7 @@ pub async fn serve(
             return Err(loaded.refuse("upstream.chain", text).into());
         }
         Some(chain) => {
-            chains.set(&chain);
+            chains.set_first(&chain);
             let chosen = Chosen::by_operator(chain, &config.upstream);
             tracing::info!(chain = %chosen.chain, from = chosen.from, "upstream chain");
             let (env, memory, at) = (env.clone(), memory_file(store), clock.now());
@@ -137,7 +137,7 @@ pub async fn serve(
             let find = async move {
                 let chosen = choose_chain(&env, ourselves, &memory).await;
                 chosen.log();
-                chains.set(&chosen.chain);
+                chains.set_first(&chosen.chain);
                 chosen.remember(&memory, at);
             };
             // Usually read from files at once; where the go command must be asked, nobody waits for it.

@@ -224,7 +224,7 @@ async fn assembled(
         Arc::clone(&metrics),
     )?;
     let assembled = app::assemble(config, databases, routes, maker, &data, clock, &metrics).await?;
-    assembled.chains.set(&chain);
+    assembled.chains.set_first(&chain);
     let service = AdminService::new(assembled.engine, assembled.tokens);
     Ok(Ok((service, data)))
 }

@@ -5,6 +5,7 @@ use crate::support::*;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -94,6 +95,32 @@ fn another_chain_is_in_force_after_each_way_of_asking_for_it() {
         assert!(answer["generation"].as_u64() > Some(1), "{answer}");
     });
     scene.larder.get(&module.url("mod")).refuses(&[404]);
+}
+
+/// What the toolchain is set to may be found out later than a reload has said something else.
+#[test]
+fn a_default_that_is_found_late_does_not_replace_a_chain() {
+    let module = Module::new("example.com/m", "v1.0.0");
+    let up = FakeUpstream::serving(std::slice::from_ref(&module));
+    let nothing = FakeUpstream::start();
+    let builder = larder();
+    let script = format!(
+        "#!/bin/sh\nuntil [ -e \"$HOME/go-on\" ]; do sleep 0.05; done\necho {}\n",
+        nothing.url()
+    );
+    let go = builder.write("bin/go", &script);
+    std::fs::set_permissions(&go, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let go_on = builder.home().join("go-on");
+    let path = std::env::var("PATH").unwrap();
+    let path = format!("{}:{path}", go.parent().unwrap().display());
+    let scene = Scene::new(builder.env("PATH", path), "");
+    scene.write(&chain(&up));
+    assert_eq!(scene.reloaded()["changed"], json!(["upstream.chain"]));
+    scene.larder.get(&module.url("mod")).ok();
+    std::fs::write(go_on, "").unwrap();
+    scene.larder.wait_stderr(&nothing.addr().to_string());
+    scene.larder.get(&module.url("zip")).ok();
+    nothing.assert_untouched();
 }
 
 #[test]
