@@ -8,7 +8,7 @@ use super::error::AdminError;
 use super::operation::{EventSink, Never, Operation};
 use super::service::AdminService;
 use super::time::Time;
-use crate::engine::TokenName;
+use crate::engine::{NewToken, TokenName};
 
 /// Make a token.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -28,6 +28,16 @@ pub struct MadeToken {
     pub expires: Option<Time>,
 }
 
+impl MadeToken {
+    fn of(name: TokenName, made: NewToken) -> Self {
+        MadeToken {
+            name: name.into(),
+            token: made.token,
+            expires: made.expires.map(Time::from),
+        }
+    }
+}
+
 impl Operation for TokenNew {
     const NAME: &'static str = "token/new";
     type On = AdminService;
@@ -40,21 +50,9 @@ impl Operation for TokenNew {
 
     async fn run(self, on: &AdminService, _: &EventSink<Self>) -> Result<MadeToken, AdminError> {
         let lifetime = self.lifetime.map(Duration::from_secs);
-        let token = on.tokens.make(&self.name, lifetime).await?;
-        made(on, self.name, token).await
+        let made = on.tokens.make(&self.name, lifetime).await?;
+        Ok(MadeToken::of(self.name, made))
     }
-}
-
-async fn made(on: &AdminService, name: TokenName, token: String) -> Result<MadeToken, AdminError> {
-    let name: String = name.into();
-    let all = on.tokens.list().await.map_err(AdminError::internal)?;
-    let of_it = all.into_iter().find(|(known, _)| *known == name);
-    let expires = of_it.and_then(|(_, record)| record?.expires);
-    Ok(MadeToken {
-        name,
-        token,
-        expires: expires.map(Time::from),
-    })
 }
 
 /// Make a token in the place of another one, which goes on for a while.
@@ -80,8 +78,8 @@ impl Operation for TokenRotate {
     async fn run(self, on: &AdminService, _: &EventSink<Self>) -> Result<MadeToken, AdminError> {
         let overlap = Duration::from_secs(self.overlap);
         let lifetime = self.lifetime.map(Duration::from_secs);
-        let token = on.tokens.rotate(&self.name, overlap, lifetime).await?;
-        made(on, self.name, token).await
+        let made = on.tokens.rotate(&self.name, overlap, lifetime).await?;
+        Ok(MadeToken::of(self.name, made))
     }
 }
 

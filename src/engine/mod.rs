@@ -63,7 +63,7 @@ pub use relay::{Relayed, SumdbTarget};
 pub use reverify::Reverified;
 use rules::CurrentRules;
 pub use rules::{Freshness, Rules, VerifySettings};
-pub use tokens::{BadTokenName, MOST_TOKENS, TokenError, TokenName, Tokens};
+pub use tokens::{BadTokenName, MOST_TOKENS, NewToken, TokenError, TokenName, Tokens};
 pub use validity::{RulesGeneration, Validities, Validity};
 pub use verifier::Verifier;
 

@@ -133,6 +133,14 @@ impl KnownToken {
     }
 }
 
+/// A token that was just made. It is known to nobody else, and cannot be had again.
+pub struct NewToken {
+    /// What clients send.
+    pub token: String,
+    /// When it ends by itself.
+    pub expires: Option<Timestamp>,
+}
+
 /// The tokens that are known.
 pub struct Tokens {
     store: Store,
@@ -235,12 +243,12 @@ impl Tokens {
         self.store.tokens().await
     }
 
-    /// Makes a token, for so long if that is said. What is given back is known to nobody else, and cannot be had again.
+    /// Makes a token, for so long if that is said.
     pub async fn make(
         &self,
         name: &TokenName,
         lifetime: Option<Duration>,
-    ) -> Result<String, TokenError> {
+    ) -> Result<NewToken, TokenError> {
         let _changing = self.changing.lock().await;
         if self.count() >= MOST_TOKENS {
             return Err(TokenError::TooMany);
@@ -259,7 +267,8 @@ impl Tokens {
         }
         self.known.write().extend(KnownToken::of(&record));
         self.copied(self.whole().await?).await;
-        Ok(token)
+        let expires = record.expires;
+        Ok(NewToken { token, expires })
     }
 
     /// Makes a new token in the place of the one of this name, which goes on for `overlap`, so that its holders can be
@@ -269,7 +278,7 @@ impl Tokens {
         name: &TokenName,
         overlap: Duration,
         lifetime: Option<Duration>,
-    ) -> Result<String, TokenError> {
+    ) -> Result<NewToken, TokenError> {
         let _changing = self.changing.lock().await;
         let mut kept = self.store.tokens().await?.into_iter();
         let Some((_, old)) = kept.find(|(known, _)| *known == name.0) else {
@@ -309,7 +318,8 @@ impl Tokens {
             known.retain(|_, token| token.name != *name);
             known.extend(KnownToken::of(&record));
         }
-        Ok(token)
+        let expires = record.expires;
+        Ok(NewToken { token, expires })
     }
 
     /// Ends a token: in memory first, so that it opens nothing any more even if the store fails.
@@ -372,8 +382,8 @@ mod tests {
         let load = || Tokens::load(data.store.clone(), copy(), clock());
         let tokens = load().await.unwrap();
         let (ci, team) = ("ci".parse().unwrap(), "team".parse().unwrap());
-        let token = tokens.make(&ci, None).await.unwrap();
-        let other = tokens.make(&team, None).await.unwrap();
+        let token = tokens.make(&ci, None).await.unwrap().token;
+        let other = tokens.make(&team, None).await.unwrap().token;
         assert_ne!(token, other);
         assert_eq!(token.len(), LENGTH);
         assert!(tokens.name_of(&token).is_some() && tokens.name_of(&other).is_some());
@@ -399,7 +409,7 @@ mod tests {
             tokens.revoke(&ci).await,
             Err(TokenError::Unknown(_))
         ));
-        let again = tokens.make(&ci, None).await.unwrap();
+        let again = tokens.make(&ci, None).await.unwrap().token;
         let tokens = load().await.unwrap();
         assert!(tokens.name_of(&again).is_some() && tokens.name_of(&token).is_none());
         assert_eq!(tokens.count(), 2);
@@ -445,9 +455,9 @@ mod tests {
             tokens.rotate(&ci, HOUR, None).await,
             Err(TokenError::Unknown(_))
         ));
-        let first = tokens.make(&ci, Some(10 * HOUR)).await.unwrap();
+        let first = tokens.make(&ci, Some(10 * HOUR)).await.unwrap().token;
         hand.pass(9 * HOUR + HOUR / 2);
-        let second = tokens.rotate(&ci, HOUR, None).await.unwrap();
+        let second = tokens.rotate(&ci, HOUR, None).await.unwrap().token;
         let holds = |tokens: &Tokens| [&first, &second].map(|it| tokens.name_of(it).is_some());
         assert_eq!(holds(&tokens), [true, true]);
         assert_eq!(tokens.count(), 1);
@@ -466,10 +476,14 @@ mod tests {
             Err(TokenError::Taken(_))
         ));
 
-        let third = tokens.rotate(&ci, HOUR, Some(HOUR)).await.unwrap();
-        let fourth = tokens.rotate(&ci, Duration::ZERO, None).await.unwrap();
+        let third = tokens.rotate(&ci, HOUR, Some(HOUR)).await.unwrap().token;
+        let fourth = tokens
+            .rotate(&ci, Duration::ZERO, None)
+            .await
+            .unwrap()
+            .token;
         assert!(tokens.name_of(&third).is_none() && tokens.name_of(&fourth).is_some());
-        let fifth = tokens.rotate(&ci, HOUR, None).await.unwrap();
+        let fifth = tokens.rotate(&ci, HOUR, None).await.unwrap().token;
         assert!(tokens.name_of(&fourth).is_some() && tokens.name_of(&fifth).is_some());
         tokens.revoke(&ci).await.unwrap();
         assert!(tokens.name_of(&fourth).is_none() && tokens.name_of(&fifth).is_none());

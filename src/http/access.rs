@@ -246,7 +246,11 @@ mod tests {
     #[tokio::test]
     async fn any_known_token_of_a_request_admits_it() {
         let (_folder, tokens) = tokens().await;
-        let token = tokens.make(&"ci".parse().unwrap(), None).await.unwrap();
+        let token = tokens
+            .make(&"ci".parse().unwrap(), None)
+            .await
+            .unwrap()
+            .token;
         let private = module("corp.example.com/a");
         let caller = |access: Access, values: &[&str]| {
             let mut request = http::Request::get("/a").header("host", "larder.example.com");
