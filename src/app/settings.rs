@@ -59,7 +59,7 @@ pub fn blocking_threads(config: &Config) -> usize {
     // Of each request at an upstream the name may be looked up, or the file read: at one that the operator has named, at
     // another one that is asked for what the first does not have, and at those that pages name, of which all share this.
     let upstreams = 3 * config.upstream.concurrency.min(MANY);
-    // On each of two clients: a thread takes what a process writes, and one reads what it has written.
+    // On each of two sides: a thread takes what a process writes, and one reads what it has written.
     let git = 2 * 2 * config.direct.processes;
     let look_ups = 2 * vcs::guard::LOOK_UPS;
     let sum = crate::store::BLOCKING + upstreams + git + look_ups + OTHERS;

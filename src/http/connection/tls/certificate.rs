@@ -79,8 +79,8 @@ struct Body<'a> {
 
 impl<'a> Body<'a> {
     fn of(certificate: &'a [u8]) -> Option<Self> {
-        let whole = Elements(certificate).expect(SEQUENCE)?;
-        let mut parts = Elements(Elements(whole).expect(SEQUENCE)?);
+        let whole = Elements(certificate).next_of(SEQUENCE)?;
+        let mut parts = Elements(Elements(whole).next_of(SEQUENCE)?);
         let serial = match parts.next()? {
             (VERSION, _) => parts.next()?.0,
             (tag, _) => tag,
@@ -89,27 +89,27 @@ impl<'a> Body<'a> {
             return None;
         }
         // How it is signed, and by whom.
-        parts.expect(SEQUENCE)?;
-        parts.expect(SEQUENCE)?;
+        parts.next_of(SEQUENCE)?;
+        parts.next_of(SEQUENCE)?;
         Some(Body {
-            validity: parts.expect(SEQUENCE)?,
-            subject: parts.expect(SEQUENCE)?,
+            validity: parts.next_of(SEQUENCE)?,
+            subject: parts.next_of(SEQUENCE)?,
             rest: parts.0,
         })
     }
 
     fn alternative_names(&self) -> Option<&'a [u8]> {
         let found = Elements(self.rest).find(|(tag, _)| *tag == EXTENSIONS)?;
-        let extensions = Elements(Elements(found.1).expect(SEQUENCE)?);
+        let extensions = Elements(Elements(found.1).next_of(SEQUENCE)?);
         let value = extensions.filter(|(tag, _)| *tag == SEQUENCE);
         let value = value
             .map(|(_, extension)| Elements(extension))
-            .find_map(|mut extension| match extension.expect(OBJECT)? {
+            .find_map(|mut extension| match extension.next_of(OBJECT)? {
                 // Whether it is critical may stand before it.
                 ALTERNATIVE_NAMES => extension.find(|(tag, _)| *tag == OCTETS),
                 _ => None,
             })?;
-        Elements(value.1).expect(SEQUENCE)
+        Elements(value.1).next_of(SEQUENCE)
     }
 
     fn common_name(&self) -> Option<&'a str> {
@@ -117,7 +117,7 @@ impl<'a> Body<'a> {
         let mut pairs = sets.flat_map(|(_, set)| Elements(set));
         pairs.find_map(|(_, pair)| {
             let mut pair = Elements(pair);
-            let is_common_name = pair.expect(OBJECT)? == COMMON_NAME;
+            let is_common_name = pair.next_of(OBJECT)? == COMMON_NAME;
             let (tag, text) = pair.next()?;
             let is_text = matches!(tag, UTF8 | PRINTABLE | IA5);
             fine(text).filter(|_| is_common_name && is_text)
@@ -130,7 +130,7 @@ struct Elements<'a>(&'a [u8]);
 
 impl<'a> Elements<'a> {
     /// The content of the next one, which is of this kind.
-    fn expect(&mut self, kind: u8) -> Option<&'a [u8]> {
+    fn next_of(&mut self, kind: u8) -> Option<&'a [u8]> {
         self.next()
             .filter(|(tag, _)| *tag == kind)
             .map(|(_, content)| content)
