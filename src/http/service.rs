@@ -5,18 +5,15 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use futures_util::future::{self, Either};
-use http::header::{ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, HOST, USER_AGENT};
-use http::{Method, Request, Response, Version};
+use http::{Request, Response};
 use hyper::body::Incoming;
 
 use super::caller::is_host;
 use super::connection::{ConnectionInfo, Handler, PlainRequest, WriteBuffer};
 use super::observe::{AnswerBody, Observer};
 use super::peer::Peer;
+use super::responses::CachedResponse;
 use super::router::AddressRouter;
-
-/// Larger requests are not plain. Bytes.
-const LONGEST_PLAIN: usize = 4 << 10;
 
 /// Answers the requests that come to one address, and notes them.
 pub struct Service {
@@ -30,10 +27,20 @@ impl Service {
         Service { router, observer }
     }
 
-    /// The cached response to a plain request of HTTP/2, which has no fast path below the library.
+    fn cached_at(
+        &self,
+        path: &str,
+        host: &[u8],
+        remote: SocketAddr,
+    ) -> Option<Arc<CachedResponse>> {
+        let is_host = is_host(host);
+        is_host.then(|| self.router.cached_at(path, host, remote.ip()))?
+    }
+
+    /// The cached response to a plain request of HTTP/2, for which there is no fast path below the library.
     fn cached<B>(&self, request: &Request<B>, remote: SocketAddr) -> Option<Response<Body>> {
-        let (path, host) = plain_http2(request)?;
-        let cached = self.router.cached_at(path, host, remote.ip())?;
+        let PlainRequest { path, host, .. } = PlainRequest::of_http2(request)?;
+        let cached = self.cached_at(path, host, remote)?;
         let content = cached.content()?;
         if cached.is_in_file_only() {
             self.router.was_read(path, &cached, &content);
@@ -42,41 +49,12 @@ impl Service {
     }
 }
 
-/// Path and host of a request of HTTP/2 that asks for nothing else: a [`PlainRequest`], whose rules it follows.
-fn plain_http2<B>(request: &Request<B>) -> Option<(&str, &[u8])> {
-    let (uri, headers) = (request.uri(), request.headers());
-    let is_plain = request.version() == Version::HTTP_2
-        && request.method() == Method::GET
-        && uri.query().is_none()
-        && uri.path().bytes().all(|byte| byte.is_ascii_graphic());
-    // Where the connection has put the authority.
-    let mut hosts = headers.get_all(HOST).iter();
-    let (host, None) = (hosts.next()?.as_bytes(), hosts.next()) else {
-        return None;
-    };
-    if !is_plain || !is_host(host) {
-        return None;
-    }
-    let mut length = uri.path().len();
-    for (name, value) in headers {
-        let known = [HOST, USER_AGENT, ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE];
-        if !known.contains(name) {
-            return None;
-        }
-        length += name.as_str().len() + value.len();
-    }
-    (length <= LONGEST_PLAIN).then_some((uri.path(), host))
-}
-
 impl Handler for Service {
     type Body = AnswerBody;
 
     fn ready(&self, request: &PlainRequest<'_>, remote: SocketAddr, out: &mut WriteBuffer) -> bool {
         let PlainRequest { path, host, agent } = *request;
-        if !is_host(host) {
-            return false;
-        }
-        let Some(response) = self.router.cached_at(path, host, remote.ip()) else {
+        let Some(response) = self.cached_at(path, host, remote) else {
             return false;
         };
         let written = self

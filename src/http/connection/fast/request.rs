@@ -3,6 +3,8 @@
 
 use std::mem::MaybeUninit;
 
+use http::header::{ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, HOST, USER_AGENT};
+use http::{Method, Version};
 use httparse::{Header, Request, Status};
 
 /// As many headers as the library takes.
@@ -10,7 +12,7 @@ pub const MOST_HEADERS: usize = 100;
 /// Longer heads take the long way. Bytes.
 const LONGEST_HEAD: usize = 4 << 10;
 
-/// A GET of HTTP/1.1 that asks for nothing but a path.
+/// A GET of HTTP/1.1 or HTTP/2 that asks for nothing but a path.
 #[derive(Debug, PartialEq, Eq)]
 pub struct PlainRequest<'a> {
     /// Visible ASCII without a query.
@@ -83,10 +85,47 @@ impl<'a> PlainRequest<'a> {
             agent,
         })
     }
+
+    /// The same of a request of HTTP/2, by the same rules; its host is where `in_origin_form` has put it.
+    pub fn of_http2<B>(request: &'a http::Request<B>) -> Option<Self> {
+        let (uri, headers) = (request.uri(), request.headers());
+        let is_plain = request.version() == Version::HTTP_2
+            && request.method() == Method::GET
+            && uri.authority().is_none()
+            && uri.query().is_none()
+            && uri.path().bytes().all(|byte| byte.is_ascii_graphic());
+        if !is_plain {
+            return None;
+        }
+        let (mut agent, mut host): (&[u8], Option<&[u8]>) = (b"", None);
+        let mut length = uri.path().len();
+        for (name, value) in headers {
+            let value = value.as_bytes();
+            length += name.as_str().len() + value.len();
+            if !value.iter().all(|byte| matches!(byte, b' '..=b'~')) {
+                return None;
+            }
+            if name == HOST {
+                if host.replace(value).is_some() {
+                    return None;
+                }
+            } else if name == USER_AGENT {
+                agent = value;
+            } else if ![ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE].contains(name) {
+                return None;
+            }
+        }
+        (length <= LONGEST_HEAD).then_some(PlainRequest {
+            path: uri.path(),
+            host: host?,
+            agent,
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::http2::in_origin_form;
     use super::*;
 
     fn with<T>(head: &str, look: impl FnOnce(Option<Request<'_, '_>>) -> T) -> T {
@@ -120,6 +159,58 @@ mod tests {
         ] {
             assert!(path(fine).is_some(), "{fine:?}");
         }
+    }
+
+    #[test]
+    fn plain_requests_of_http_2() {
+        let request = |method: &str, uri: &str, headers: &[(&str, &str)]| {
+            let mut request = http::Request::builder()
+                .method(method)
+                .version(Version::HTTP_2)
+                .uri(uri);
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            let mut request = request.body(()).unwrap();
+            in_origin_form(&mut request);
+            request
+        };
+        // As the go command asks.
+        let go = [
+            ("accept-encoding", "gzip"),
+            ("user-agent", "Go-http-client/2.0"),
+        ];
+        assert_eq!(
+            PlainRequest::of_http2(&request("GET", "https://x:1/a/@v/list", &go)),
+            Some(PlainRequest {
+                path: "/a/@v/list",
+                host: b"x:1",
+                agent: b"Go-http-client/2.0"
+            })
+        );
+        let long = "x".repeat(LONGEST_HEAD);
+        for (method, uri, header) in [
+            ("HEAD", "https://x/a", ("accept", "*/*")),
+            ("GET", "https://x/a?b", ("accept", "*/*")),
+            ("GET", "https://x/a", ("host", "y")),
+            ("GET", "/a", ("accept", "*/*")),
+            ("GET", "https://x/a", ("range", "bytes=0-1")),
+            ("GET", "https://x/a", ("authorization", "Bearer x")),
+            ("GET", "https://x/a", ("via", "2 y")),
+            ("GET", "https://x/a", ("accept", "\u{e9}")),
+            ("GET", "https://x/a", ("accept", &long)),
+        ] {
+            let doubtful = request(method, uri, &[header]);
+            assert_eq!(
+                PlainRequest::of_http2(&doubtful),
+                None,
+                "{method} {uri} {}",
+                header.0
+            );
+        }
+        let mut old = request("GET", "https://x/a", &go);
+        *old.version_mut() = Version::HTTP_11;
+        assert_eq!(PlainRequest::of_http2(&old), None);
     }
 
     #[test]
