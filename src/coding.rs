@@ -13,6 +13,9 @@ use thiserror::Error;
 /// What a gzip stream begins with.
 pub const GZIP: [u8; 2] = [0x1f, 0x8b];
 
+/// How many bytes one of deflate's becomes at most (zlib's own figure).
+const HIGHEST_RATIO: u64 = 1032;
+
 /// Why a body could not be decoded.
 #[derive(Debug, Error)]
 pub enum CodingError {
@@ -40,15 +43,19 @@ pub fn is_gzip(body: &[u8]) -> bool {
 
 /// Undoes gzip, up to `max` bytes.
 pub fn gunzip(body: &[u8], max: u64) -> Result<Vec<u8>, CodingError> {
-    let mut out = Vec::new();
+    // Room for all of it at once: a buffer that doubles is there twice while it is copied. What is not written to costs
+    // nothing.
+    let most = (body.len() as u64).saturating_mul(HIGHEST_RATIO).min(max) + 1;
+    let mut out = Vec::with_capacity(usize::try_from(most).unwrap_or_default());
     let mut decoder = MultiGzDecoder::new(body).take(max + 1);
     decoder
         .read_to_end(&mut out)
         .map_err(CodingError::Damaged)?;
-    match out.len() as u64 > max {
-        true => Err(CodingError::TooLarge(max)),
-        false => Ok(out),
+    if out.len() as u64 > max {
+        return Err(CodingError::TooLarge(max));
     }
+    out.shrink_to_fit();
+    Ok(out)
 }
 
 /// As much of a gzipped text as can be had, up to `max` bytes: of a page the beginning says enough.

@@ -307,7 +307,7 @@ fn c46_gzip_is_decoded_within_bounds() {
     larder.get("/example.com/m/@v/v1.0.0.mod").refuses(&[502]);
     larder.get("/example.com/m/@v/list").refuses(&[502]);
     let grown = larder.memory().peak.saturating_sub(before);
-    assert!(grown < 64 << 20, "grown by {grown}");
+    assert!(grown < 48 << 20, "grown by {grown}");
 }
 
 #[test]
