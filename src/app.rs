@@ -5,6 +5,7 @@ mod compose;
 mod direct;
 mod egress;
 mod logins;
+mod plain_client;
 mod reload;
 mod routes;
 mod rules;
@@ -22,6 +23,7 @@ pub use chain::{
 };
 pub use compose::{assemble, databases};
 pub use direct::left;
+pub use plain_client::plain_client;
 pub use routes::routes;
 pub use rules::policy;
 pub use serve::serve;

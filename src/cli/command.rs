@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+use super::auth::AuthCommand;
 use super::config::ConfigCommand;
 use super::doctor::DoctorCommand;
 use super::first_seen::FirstSeenCommand;
@@ -49,6 +50,8 @@ pub enum Command {
     /// Look after the tokens of those who may have private modules
     #[command(subcommand)]
     Token(TokenCommand),
+    /// On clients: give the go command a token, as GOAUTH="larder auth https://larder.example.com"
+    Auth(AuthCommand),
     /// Look after the checksum databases, and verify what is kept with them
     #[command(subcommand)]
     Sumdb(SumdbCommand),
@@ -68,7 +71,7 @@ impl Command {
             Command::FirstSeen(command) => Some(command.overrides()),
             Command::Token(command) => Some(command.overrides()),
             Command::Sumdb(command) => Some(command.overrides()),
-            Command::Version => None,
+            Command::Auth(_) | Command::Version => None,
         }
     }
 }

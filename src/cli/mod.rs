@@ -16,6 +16,7 @@ macro_rules! complain {
     }};
 }
 
+mod auth;
 mod command;
 mod config;
 mod doctor;
@@ -73,6 +74,7 @@ fn run(cli: Cli) -> ExitCode {
         Command::FirstSeen(command) => command.run(&context),
         Command::Token(command) => command.run(&context),
         Command::Sumdb(command) => command.run(&context),
+        Command::Auth(command) => command.run(&env),
         Command::Reload(flags) => operate::run(ConfigReload {}, &flags, &context),
         Command::Version => {
             say!("larder {}", env!("CARGO_PKG_VERSION"));

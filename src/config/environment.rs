@@ -12,6 +12,8 @@ use super::suggest::nearest;
 /// Names the configuration file.
 pub(super) const CONFIG: &str = "LARDER_CONFIG";
 const PREFIX: &str = "LARDER_";
+/// What `larder auth` reads on clients, one of which may be this machine.
+const OF_CLIENTS: [&str; 2] = ["LARDER_TOKEN", "LARDER_ID_TOKEN"];
 
 /// Lays the environment over the file. A variable that is set to nothing is not set.
 pub(super) fn read(sections: &[Section], reader: &mut Reader<'_>) {
@@ -44,6 +46,7 @@ pub(super) fn warn_of_unknown(
     reader: &mut Reader<'_>,
 ) {
     let mut known: Vec<String> = vec![CONFIG.into()];
+    known.extend(OF_CLIENTS.map(str::to_owned));
     for key in keys(sections) {
         known.push(key.env());
         known.extend(key.twin.map(|twin| twin.env.to_owned()));

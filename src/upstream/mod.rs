@@ -24,7 +24,7 @@ mod trust;
 mod upstream_request;
 
 pub use chain::{ChainError, ChainSpec, OnFailure, SourceSpec};
-pub use client::{ClientSettings, Guarded, Judge, Pool, install_crypto};
+pub use client::{ClientSettings, Guarded, Judge, Pool, install_crypto, with_causes};
 pub use error::{Failure, SourceError};
 pub use limits::Limits;
 pub use roster::{Roster, RosterEdition};
