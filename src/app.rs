@@ -5,6 +5,7 @@ mod compose;
 mod direct;
 mod egress;
 mod logins;
+mod oidc;
 mod plain_client;
 mod reload;
 mod routes;

@@ -10,7 +10,8 @@
 //! * [`http`]: the server: connections, routes, bodies, and the one place where an error becomes a status.
 //! * [`jobs`]: work in the background.
 //! * [`engine`]: the product: look up → fresh? → flight → fetch → verify → publish.
-//! * [`policy`]: what may be asked of whom.
+//! * [`identity`]: who asks: tokens of our own, OpenID providers and their keys.
+//! * [`policy`]: what may be asked of whom, and by whom.
 //! * [`upstream`]: other GOPROXY servers: chain, client, credentials, retries, breaker.
 //! * [`vcs`]: direct mode: where a module's repository is, and what it holds.
 //! * [`sumdb`]: checksum databases: a verifying client of each, which the relay serves from.
@@ -61,6 +62,7 @@ pub mod engine;
 mod flights;
 pub mod gomod;
 mod http;
+mod identity;
 mod jobs;
 mod kit;
 mod policy;

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::engine::{EngineError, OperateError, TokenError};
+use crate::engine::{EngineError, OperateError};
+use crate::identity::TokenError;
 
 /// What kind of thing stands in the way, for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::reload::ServedConfig;
-use crate::engine::{self, Engine, Inventory};
+use crate::engine::{Engine, Inventory};
+use crate::identity::Tokens;
 use crate::kit::reload::Reload;
 
 /// A whole server, or what would be one.
@@ -14,14 +15,14 @@ pub struct AdminService {
     /// Who serves from it.
     pub engine: Arc<Engine>,
     /// Who may have private modules.
-    pub tokens: Arc<engine::Tokens>,
+    pub tokens: Arc<Tokens>,
     /// By what it goes.
     config: ServedConfig,
 }
 
 impl AdminService {
     /// Of an engine and its tokens.
-    pub fn new(engine: Arc<Engine>, tokens: Arc<engine::Tokens>) -> Self {
+    pub fn new(engine: Arc<Engine>, tokens: Arc<Tokens>) -> Self {
         AdminService {
             inventory: Inventory::from(&engine),
             engine,

@@ -17,6 +17,14 @@ impl From<Timestamp> for Time {
     }
 }
 
+impl Time {
+    /// The day alone (UTC).
+    pub fn date(self) -> String {
+        let text = self.0.rfc3339();
+        text.split('T').next().unwrap_or_default().to_owned()
+    }
+}
+
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.rfc3339())

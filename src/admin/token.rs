@@ -8,7 +8,8 @@ use super::error::AdminError;
 use super::operation::{EventSink, Never, Operation};
 use super::service::AdminService;
 use super::time::Time;
-use crate::engine::{NewToken, TokenName};
+use crate::gomod::Patterns;
+use crate::identity::{NewToken, TokenName, TokenTerms};
 
 /// Make a token.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -16,6 +17,12 @@ pub struct TokenNew {
     pub name: TokenName,
     /// How long it opens anything. Seconds.
     pub lifetime: Option<u64>,
+    /// The modules that it opens, as GOPRIVATE; all if nothing is said.
+    #[serde(default)]
+    pub read: Option<String>,
+    /// What there is to say of it.
+    #[serde(default)]
+    pub note: Option<String>,
 }
 
 /// A token that was made.
@@ -49,8 +56,12 @@ impl Operation for TokenNew {
     }
 
     async fn run(self, on: &AdminService, _: &EventSink<Self>) -> Result<MadeToken, AdminError> {
-        let lifetime = self.lifetime.map(Duration::from_secs);
-        let made = on.tokens.make(&self.name, lifetime).await?;
+        let terms = TokenTerms {
+            lifetime: self.lifetime.map(Duration::from_secs),
+            read: self.read.as_deref().map(Patterns::parse),
+            note: self.note,
+        };
+        let made = on.tokens.make(&self.name, terms).await?;
         Ok(MadeToken::of(self.name, made))
     }
 }
@@ -105,6 +116,12 @@ pub struct TokenInfo {
     pub expired: bool,
     /// Until when the one that it has taken the place of goes on.
     pub replaced_until: Option<Time>,
+    /// The modules that it opens, as GOPRIVATE; all if nothing is said.
+    pub read: Option<String>,
+    /// What there is to say of it.
+    pub note: Option<String>,
+    /// The beginning of the last day (UTC) on which it was used.
+    pub last_used: Option<Time>,
 }
 
 impl Operation for TokenList {
@@ -114,6 +131,9 @@ impl Operation for TokenList {
     type Output = TokenTable;
 
     async fn run(self, on: &AdminService, _: &EventSink<Self>) -> Result<TokenTable, AdminError> {
+        // What is not kept yet is told as well.
+        let kept = on.tokens.keep_last_use().await;
+        kept.map_err(AdminError::internal)?;
         let known = on.tokens.list().await;
         let known = known.map_err(AdminError::internal)?;
         let now = on.tokens.now();
@@ -126,6 +146,12 @@ impl Operation for TokenList {
                 expires: expires.map(Time::from),
                 expired: expires.is_some_and(|expires| expires <= now),
                 replaced_until: replaced_until.filter(|until| *until > now).map(Time::from),
+                read: record.as_ref().and_then(|record| record.read.clone()),
+                note: record.as_ref().and_then(|record| record.note.clone()),
+                last_used: record
+                    .as_ref()
+                    .and_then(|record| record.last_used)
+                    .map(Time::from),
                 created: record.map(|record| record.created.into()),
             }
         });

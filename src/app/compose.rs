@@ -5,6 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::oidc::issuers;
 use super::routes::Routes;
 use super::rules::rules;
 use super::settings;
@@ -12,7 +13,8 @@ use super::start_error::StartError;
 use super::upstreams::UpstreamMaker;
 use crate::clock::SharedClock;
 use crate::config::Config;
-use crate::engine::{Chain, Chains, Engine, Network, SumdbRoutes, SumdbState, Tokens, Verifier};
+use crate::engine::{Chain, Chains, Engine, Network, SumdbRoutes, SumdbState, Verifier};
+use crate::identity::Tokens;
 use crate::store::{DataDir, TokenFile};
 use crate::sumdb::{Database, DatabaseSpec};
 use crate::telemetry::metrics::Metrics;
@@ -40,7 +42,8 @@ pub async fn assemble(
     metrics: &Metrics,
 ) -> Result<Assembled, StartError> {
     let (chain_sender, chain) = watch::channel(None);
-    let rules = rules(config, &routes, maker.chains(&routes, chain));
+    let issuers = issuers(config, &maker.apis(), clock);
+    let rules = rules(config, &routes, issuers, maker.chains(&routes, chain));
     let failed =
         |error: &dyn std::fmt::Display| StartError::Internal(format!("the index failed: {error}"));
     let tokens = Tokens::load(

@@ -16,6 +16,7 @@ use super::chain::{
     Chosen, Ourselves, chain_remarks, choose_chain, memory_file, operators_chain, remember_beside,
 };
 use super::compose::ChainSet;
+use super::oidc::issuers;
 use super::routes::routes;
 use super::rules::rules;
 use super::service_manager::ServiceManager;
@@ -209,9 +210,12 @@ impl ConfigReloader {
             let made = spawn_blocking(move || UpstreamMaker::renewed(&maker, &new, &env, material));
             let made = made.await.map_err(failed)?.map_err(refused)?;
             let routes = routes(&config);
+            let issuers = issuers(&config, &made.apis(), &parts.clock);
             let (prepared, chains) = parts.chains.prepare(made, &routes, &spec);
             // All is made and nothing can fail any more; from here to the end nobody waits for anything.
-            let number = parts.engine.swap_rules(rules(&config, &routes, chains));
+            let number = parts
+                .engine
+                .swap_rules(rules(&config, &routes, issuers, chains));
             parts.chains.put_in_force(prepared);
             u64::from(number.number()) + 1
         } else if changed.is_empty() {
@@ -219,8 +223,12 @@ impl ConfigReloader {
             generation(&parts.engine)
         } else {
             maker.read_secrets_again().await;
-            let chains = parts.engine.rules_now().chains.clone();
-            let rules = rules(&config, &routes(&config), chains);
+            let now = parts.engine.rules();
+            let issuers = match changed.contains(&"access.oidc") {
+                true => issuers(&config, &maker.apis(), &parts.clock),
+                false => Arc::clone(&now.issuers),
+            };
+            let rules = rules(&config, &routes(&config), issuers, now.chains.clone());
             u64::from(parts.engine.swap_rules(rules).number()) + 1
         };
         if changed.contains(&"log.level")

@@ -1,9 +1,13 @@
 //! The rules in force, from the configuration: as a whole or not at all.
 
+use std::sync::Arc;
+
 use super::routes::Routes;
-use crate::config::{Config, OnUnavailable, OnUnknown};
+use crate::config::{AccessDefault, Config, OnUnavailable, OnUnknown};
 use crate::engine::{Chains, Freshness, Rules, VerifySettings};
-use crate::policy::{Policy, RouteRule, TrustedProxies};
+use crate::http::is_for_this_machine;
+use crate::identity::Issuers;
+use crate::policy::{Access, AccessMode, CallerRule, Policy, RouteRule, TrustedProxies};
 
 /// What the configuration says of modules.
 pub fn policy(config: &Config, routes: &[RouteRule]) -> Policy {
@@ -15,12 +19,36 @@ pub fn policy(config: &Config, routes: &[RouteRule]) -> Policy {
     .prefetching_private(config.prefetch.include_private)
 }
 
-/// Everything that a configuration says of modules and callers, with the sources that it leads to.
-pub fn rules(config: &Config, routes: &Routes, chains: Chains) -> Rules {
+/// Who may have which modules. Where nothing else is said, this machine's programs may have private ones if nobody else is
+/// expected: the port is on a loopback address, and clients are not told to come by another one, through a server in front.
+fn access(config: &Config) -> Access {
     let public_url = config.server.public_url.as_deref();
+    let mode = match config.access.default {
+        _ if config.private.open => AccessMode::Open,
+        AccessDefault::Open => AccessMode::Open,
+        AccessDefault::Closed => AccessMode::Closed,
+        AccessDefault::PrivateNeedsToken => {
+            match is_for_this_machine(config.server.listen, public_url) {
+                true => AccessMode::ThisMachine,
+                false => AccessMode::Tokens,
+            }
+        }
+    };
+    let rules = config.access_rules.iter().map(|rule| CallerRule {
+        who: rule.who.clone(),
+        read: rule.read.clone(),
+        not: rule.not.clone(),
+        admin: rule.admin,
+    });
+    Access::new(mode, rules.collect())
+}
+
+/// Everything that a configuration says of modules and callers, with the sources that it leads to.
+pub fn rules(config: &Config, routes: &Routes, issuers: Arc<Issuers>, chains: Chains) -> Rules {
     Rules::new(
         policy(config, &routes.rules),
-        crate::http::access(config.private.open, config.server.listen, public_url),
+        access(config),
+        issuers,
         TrustedProxies::new(&config.access.trusted_proxies),
         Freshness {
             ttl: config.freshness.ttl,

@@ -23,13 +23,15 @@ use super::upstreams::UpstreamMaker;
 use crate::admin::{AdminService, SocketServer};
 use crate::clock::SharedClock;
 use crate::config::{Config, Environment, Loaded, Overrides};
-use crate::engine::{Rules, Tokens};
+use crate::engine::Rules;
 use crate::http::{
     AddressRouter, AppState, BEYOND, ConnectionSettings, Connections, Listener, Observer,
     ResponseCache, TlsListener, bind,
 };
+use crate::identity::Tokens;
+use crate::jobs::TokenUse;
 use crate::kit::reload::Reload;
-use crate::policy::{Access, RouteRule};
+use crate::policy::{AccessMode, RouteRule};
 use crate::store::DataDir;
 use crate::telemetry::logs::{LogLevel, LogSink};
 use crate::telemetry::metrics::Metrics;
@@ -233,6 +235,10 @@ pub async fn serve(
     if let Some(certificates) = certificates {
         supervisor.start_job(certificates);
     }
+    let tokens_used = Arc::clone(&tokens);
+    supervisor.start_job(TokenUse {
+        tokens: tokens_used,
+    });
     let service = AdminService::new(Arc::clone(&engine), tokens).reloaded_by(reload);
     // Without it the server serves all the same.
     match crate::admin::listen(&store.data_dir) {
@@ -280,11 +286,16 @@ async fn warn_of_git(git: Git) {
 fn warn_of_access(config: &Config, rules: &Rules, tokens: &Tokens) {
     let public_url = config.server.public_url.as_deref();
     let policy = &rules.policy;
-    match rules.access {
-        Access::Tokens if policy.has_private() && tokens.count() == 0 => tracing::warn!(
+    match rules.access.mode {
+        AccessMode::Closed if tokens.count() == 0 && config.access_rules.is_empty() => {
+            tracing::warn!(
+                "access.default is \"closed\", nobody has a token, and there are no [[access.rules]], so that nobody gets anything: larder token new NAME"
+            )
+        }
+        AccessMode::Tokens if policy.has_private() && tokens.count() == 0 => tracing::warn!(
             "private modules are served to those who have a token, and nobody has one: larder token new NAME"
         ),
-        Access::ThisMachine if policy.has_private() && public_url.is_none() => tracing::warn!(
+        AccessMode::ThisMachine if policy.has_private() && public_url.is_none() => tracing::warn!(
             "programs on this machine get private modules without a token; if a web server or a tunnel on this machine passes requests on to larder, set server.public_url to its address, so that private modules need a token (or private.open = true to serve them to everyone)"
         ),
         _ => {}

@@ -220,6 +220,11 @@ impl UpstreamMaker {
         })
     }
 
+    /// Asks those whom the operator has named.
+    pub fn apis(&self) -> reqwest::Client {
+        self.parts.egress.apis.clone()
+    }
+
     /// What connections are made with.
     pub fn material(&self) -> &ConnectionMaterial {
         &self.material

@@ -12,10 +12,13 @@ use crate::admin::{
     MadeToken, Never, RevokedToken, TokenList, TokenNew, TokenRevoke, TokenRotate, TokenTable,
 };
 use crate::config::Overrides;
-use crate::engine::TokenName;
+use crate::gomod::Patterns;
+use crate::identity::TokenName;
 
 /// A shorter life is a slip of the pen.
 const SHORTEST: Duration = Duration::from_secs(60);
+/// Characters.
+const LONGEST_NOTE: usize = 200;
 
 #[derive(Subcommand)]
 pub enum TokenCommand {
@@ -28,6 +31,12 @@ pub enum TokenCommand {
         /// How long it opens anything, such as 90d; without this, until it is revoked
         #[arg(long, value_name = "TIME", value_parser = lifetime)]
         expires: Option<Duration>,
+        /// The modules that it opens, written as GOPRIVATE; may be given several times; without this, all
+        #[arg(long, value_name = "PATTERNS", value_parser = patterns)]
+        read: Vec<String>,
+        /// What there is to say of it: who has it, and what for
+        #[arg(long, value_name = "TEXT", value_parser = note)]
+        note: Option<String>,
     },
     /// Make a token in the place of another one, which goes on for a while, and print it as the last word
     Rotate {
@@ -69,9 +78,16 @@ impl TokenCommand {
                 flags,
                 name,
                 expires,
+                read,
+                note,
             } => {
-                let lifetime = expires.map(|lifetime| lifetime.as_secs());
-                run(TokenNew { name, lifetime }, &flags, context)
+                let new = TokenNew {
+                    name,
+                    lifetime: expires.map(|lifetime| lifetime.as_secs()),
+                    read: (!read.is_empty()).then(|| read.join(",")),
+                    note,
+                };
+                run(new, &flags, context)
             }
             TokenCommand::Rotate {
                 flags,
@@ -138,6 +154,28 @@ fn lifetime(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Patterns that can match something.
+fn patterns(text: &str) -> Result<String, String> {
+    let text = Patterns::tidy(text);
+    match Patterns::faults(&text).first() {
+        Some(fault) => Err(fault.to_string()),
+        None if Patterns::parse(&text).is_empty() => {
+            Err("there is no pattern; write it as git.example.com/team".to_owned())
+        }
+        None => Ok(text),
+    }
+}
+
+/// A line for people.
+fn note(text: &str) -> Result<String, String> {
+    match text.chars().count() <= LONGEST_NOTE && !text.chars().any(char::is_control) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "a note is one line of {LONGEST_NOTE} characters at most"
+        )),
+    }
+}
+
 impl Show for TokenList {
     const FORM: Form = Form::Document;
     type Seen = ();
@@ -160,10 +198,18 @@ impl Show for TokenList {
                     let replaced = token.replaced_until;
                     let replaced =
                         replaced.map(|at| format!(", the one before goes on until {at}"));
+                    let used = match token.last_used {
+                        Some(day) => format!(", last used {}", day.date()),
+                        None => ", never used".to_owned(),
+                    };
+                    let read = token.read.as_ref().map(|read| format!(", for {read}"));
+                    let note = token.note.as_ref().map(|note| format!(": {note}"));
                     format!(
-                        "made {created}{}{}",
+                        "made {created}{}{}{used}{}{}",
                         expires.unwrap_or_default(),
-                        replaced.unwrap_or_default()
+                        replaced.unwrap_or_default(),
+                        read.unwrap_or_default(),
+                        note.unwrap_or_default()
                     )
                 }
                 None => "its record is damaged; revoke it and make another one".to_owned(),

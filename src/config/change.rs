@@ -45,6 +45,7 @@ live! {
     freshness.refresh_wait,
     modules.private,
     private.open,
+    access.default,
     access.trusted_proxies,
     sumdb.exclude,
     sumdb.on_unavailable,
@@ -53,6 +54,8 @@ live! {
     log.level,
     [[credentials]],
     [[routes]],
+    [[access_rules]],
+    [[access_oidc]],
 }
 
 #[cfg(test)]

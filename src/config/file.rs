@@ -136,7 +136,7 @@ impl Walk<'_, '_> {
                 self.sections.iter().find(|section| section.name == name),
                 value.get_ref(),
             ) {
-                (Some(section), DeValue::Table(keys)) => self.section(section, keys),
+                (Some(section), DeValue::Table(keys)) => self.section(section, keys, &mut arrays),
                 (Some(_), _) => {
                     let mut message =
                         format!("is a section; write it as [{name}] with its keys below");
@@ -154,11 +154,14 @@ impl Walk<'_, '_> {
         arrays
     }
 
-    fn section(&mut self, section: &Section, keys: &DeTable<'_>) {
+    fn section(&mut self, section: &Section, keys: &DeTable<'_>, arrays: &mut RawArrays) {
         for (name, value) in keys.iter() {
             let (name, at) = (name.get_ref().as_ref(), name.span().start);
             let path = format!("{}.{name}", section.name);
-            if section.keys.iter().any(|key| key.name == name) {
+            if let Some(array) = self.arrays.iter().find(|array| array.name == path) {
+                let tables = self.tables(&path, at, value);
+                arrays.insert(array.name, tables);
+            } else if section.keys.iter().any(|key| key.name == name) {
                 let source = self.source(at);
                 self.reader.put(path, raw(value.get_ref()), source);
             } else {

@@ -32,6 +32,29 @@ pub fn read_certificates(path: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))
 }
 
+/// A file with the keys of an OpenID provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JwksFile(PathBuf);
+
+impl JwksFile {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// What it has, if that is no more than so many bytes.
+    pub fn read(&self, largest: u64) -> Result<Vec<u8>, String> {
+        let path = self.0.display();
+        let mut content = Vec::new();
+        File::open(&self.0)
+            .and_then(|file| file.take(largest + 1).read_to_end(&mut content))
+            .map_err(|error| format!("{path} cannot be read: {error}"))?;
+        match content.len() as u64 > largest {
+            true => Err(format!("{path} is larger than {largest} bytes")),
+            false => Ok(content),
+        }
+    }
+}
+
 /// A netrc file.
 #[derive(Clone, Debug)]
 pub struct NetrcFile(PathBuf);

@@ -13,6 +13,8 @@
 //! configuration, secrets) or tried (certificates), and names in listening addresses resolved.
 
 mod access;
+mod access_oidc;
+mod access_rules;
 mod admin;
 mod breaker;
 mod change;
@@ -49,18 +51,21 @@ mod watched;
 use std::path::PathBuf;
 
 use crate::gomod::Patterns;
+use crate::policy::CallerPattern;
 use reader::Reader;
 use section::Section;
 use tables::{Array, Tables};
 
-pub use access::Access;
+pub use access::{Access, AccessDefault};
+pub use access_oidc::AccessOidc;
+pub use access_rules::AccessRule;
 pub use admin::Admin;
 pub use breaker::Breaker;
 pub use codec::Written;
 pub use credentials::{Auth, Credential};
 pub use digest::FileDigest;
 pub use direct::Direct;
-pub use files::{NetrcFile, SecretFile, read_certificates};
+pub use files::{JwksFile, NetrcFile, SecretFile, read_certificates};
 pub use freshness::Freshness;
 pub use log::{Log, LogFormat};
 pub use modules::Modules;
@@ -103,7 +108,7 @@ macro_rules! configuration {
                 let mut keys = Vec::new();
                 $(keys.extend(self.$section.changed_keys(&other.$section));)*
                 $(if self.$array != other.$array {
-                    keys.push(stringify!($array));
+                    keys.push($array::ARRAY.name);
                 })*
                 keys
             }
@@ -164,6 +169,8 @@ configuration! {
         log: Log,
         [[credentials]]: Credential,
         [[routes]]: Route,
+        [[access_rules]]: AccessRule,
+        [[access_oidc]]: AccessOidc,
     }
 }
 
@@ -233,7 +240,11 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Loaded, ConfigEr
     if let Some(upstream) = &parts.upstream {
         check_client_certificate(upstream, &mut reader);
     }
+    if let (Some(access), Some(private)) = (&parts.access, &parts.private) {
+        access.check(private, &mut reader);
+    }
     doubt_patterns(&parts, &mut reader);
+    doubt_rules(&parts, &mut reader);
 
     let problems = std::mem::take(&mut reader.problems);
     match parts.complete() {
@@ -285,6 +296,49 @@ fn doubt_patterns(parts: &Parts, reader: &mut Reader<'_>) {
     for (source, key, list) in keys.chain(routes) {
         for doubt in Patterns::doubts(&list.to_string()) {
             warnings.push(format!("{source}: {key}: {doubt}"));
+        }
+    }
+    reader.warnings.extend(warnings);
+}
+
+/// Warns of rules that name nobody who can come, and of providers whose callers get nothing.
+fn doubt_rules(parts: &Parts, reader: &mut Reader<'_>) {
+    let (Some(rules), Some(providers)) = (&parts.access_rules, &parts.access_oidc) else {
+        return;
+    };
+    let mut warnings = Vec::new();
+    for rule in rules {
+        for provider in rule.who.iter().filter_map(CallerPattern::provider) {
+            if !providers.iter().any(|known| known.name == provider) {
+                let source = &rule.row.source;
+                warnings.push(format!(
+                    "{source}: access.rules.who: no [[access.oidc]] has the name \"{provider}\", so that this names nobody"
+                ));
+            }
+        }
+    }
+    for provider in providers {
+        let gives = |rule: &AccessRule| {
+            rule.who.iter().any(|who| match who {
+                CallerPattern::Anyone | CallerPattern::Group(_) => true,
+                CallerPattern::Address(_) => false,
+                CallerPattern::Identity(_) => match who.provider() {
+                    Some(name) => name == provider.name,
+                    None => who.to_string().starts_with("oidc:"),
+                },
+            })
+        };
+        if !rules.iter().any(gives) {
+            warnings.push(format!(
+                "{}: access.oidc: no rule names callers of \"{}\", so that they get nothing for their tokens; add [[access.rules]] with who = [\"oidc:{}:…\"]",
+                provider.source(), provider.name, provider.name
+            ));
+        }
+        if provider.claims.is_empty() {
+            warnings.push(format!(
+                "{}: access.oidc: nothing is said of the claims of \"{}\", so that whoever can get a token from there for this audience is known by rules; add claims = {{ … }}, unless only your own people can",
+                provider.source(), provider.name
+            ));
         }
     }
     reader.warnings.extend(warnings);

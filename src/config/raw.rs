@@ -24,6 +24,8 @@ pub(super) enum Raw {
     Boolean(bool),
     /// A TOML array.
     List(Vec<Raw>),
+    /// A TOML table within a table.
+    Table(Vec<(String, Raw)>),
     /// A TOML value no key takes, by the name of its type.
     Other(&'static str),
 }
@@ -45,6 +47,7 @@ impl Raw {
             Self::Integer(None) => "this number".into(),
             Self::Boolean(value) => value.to_string(),
             Self::Words(_) | Self::List(_) => "a list".into(),
+            Self::Table(_) => "a table".into(),
             Self::Other(kind) => format!("a {kind}"),
         }
     }
@@ -68,7 +71,7 @@ impl Raw {
     /// The sentence for a value of the wrong type.
     pub(super) fn instead_of(&self, what: &str) -> String {
         match self {
-            Self::Words(_) | Self::List(_) | Self::Other(_) => {
+            Self::Words(_) | Self::List(_) | Self::Table(_) | Self::Other(_) => {
                 format!("this is {}; expected {what}", self.quoted())
             }
             _ => format!("{} is not {what}", self.quoted()),
@@ -110,7 +113,11 @@ pub(super) fn raw(value: &DeValue<'_>) -> Raw {
         ),
         DeValue::Float(_) => Raw::Other("number with a fraction"),
         DeValue::Datetime(_) => Raw::Other("date or time"),
-        DeValue::Table(_) => Raw::Other("table"),
+        DeValue::Table(keys) => {
+            let keys = keys.iter();
+            let keys = keys.map(|(key, value)| (key.get_ref().to_string(), raw(value.get_ref())));
+            Raw::Table(keys.collect())
+        }
     }
 }
 

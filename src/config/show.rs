@@ -26,9 +26,13 @@ pub fn show(loaded: &Loaded, sources: bool) -> String {
     }
     let credentials = loaded.config.credentials.iter();
     let routes = loaded.config.routes.iter();
+    let rules = loaded.config.access_rules.iter();
+    let providers = loaded.config.access_oidc.iter();
     for table in credentials
         .map(|credential| credential.row.show(sources))
         .chain(routes.map(|route| route.row.show(sources)))
+        .chain(rules.map(|rule| rule.row.show(sources)))
+        .chain(providers.map(|provider| provider.row.show(sources)))
     {
         text.push('\n');
         text.push_str(&table);

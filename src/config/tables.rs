@@ -44,7 +44,7 @@ macro_rules! table {
         struct $Name:ident = $array:literal {
             $(
                 $(#[doc = $doc:literal])*
-                $field:ident $(as $key:literal)? : $Type:ty = $example:literal => $codec:expr
+                $field:ident $(as $key:literal)? : $Type:ty = $example:tt => $codec:expr
                     $(, needed $why:literal)? ;
             )*
         }

@@ -29,7 +29,6 @@ mod slow;
 mod still_absent;
 #[cfg(test)]
 mod tests;
-mod tokens;
 mod validity;
 mod verifier;
 
@@ -63,7 +62,6 @@ pub use relay::{Relayed, SumdbTarget};
 pub use reverify::Reverified;
 use rules::CurrentRules;
 pub use rules::{Freshness, Rules, VerifySettings};
-pub use tokens::{BadTokenName, MOST_TOKENS, NewToken, TokenError, TokenName, Tokens};
 pub use validity::{RulesGeneration, Validities, Validity};
 pub use verifier::Verifier;
 

@@ -24,6 +24,7 @@ use parking_lot::Mutex;
 use super::origins::Chains;
 use super::validity::{RulesGeneration, Validities};
 use crate::clock::Timestamp;
+use crate::identity::Issuers;
 use crate::policy::{Access, Policy, TrustedProxies};
 
 /// Everything that is decided by the configuration and can be changed while the server runs.
@@ -31,8 +32,10 @@ use crate::policy::{Access, Policy, TrustedProxies};
 pub struct Rules {
     /// Where modules come from, which are private, and who verifies them.
     pub policy: Policy,
-    /// Who may have private modules.
+    /// Who may have which modules.
     pub access: Access,
+    /// Whose word is taken for who somebody is.
+    pub issuers: Arc<Issuers>,
     /// Whose word is taken for where a request comes from.
     pub trusted_proxies: TrustedProxies,
     /// How long what changes is believed.
@@ -76,6 +79,7 @@ impl Rules {
     pub fn new(
         policy: Policy,
         access: Access,
+        issuers: Arc<Issuers>,
         trusted_proxies: TrustedProxies,
         freshness: Freshness,
         verification: VerifySettings,
@@ -84,6 +88,7 @@ impl Rules {
         Rules {
             policy,
             access,
+            issuers,
             trusted_proxies,
             freshness,
             verification,
@@ -182,7 +187,11 @@ impl Rules {
         let proxies = TrustedProxies::default();
         Rules::new(
             policy,
-            Access::Open,
+            Access::by(crate::policy::AccessMode::Open),
+            Arc::new(Issuers::new(
+                Vec::new(),
+                Arc::new(crate::clock::SystemClock),
+            )),
             proxies,
             freshness,
             verification,

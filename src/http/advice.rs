@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use crate::engine::{
-    Cause, Class, EngineError, Failure, KnownSum, LINES, SinkError, SourceError, SumdbError,
+    Cause, Class, EngineError, Failure, KnownSum, LINES, Lacking, SinkError, SourceError,
+    SumdbError,
 };
 
 const AGAIN: &str = "What is kept here goes on being served. Try again in a moment.";
@@ -45,6 +46,9 @@ pub fn lines(error: &EngineError) -> Vec<String> {
     words.lines().map(str::to_owned).collect()
 }
 
+/// How a client shows who it is.
+const HOW_TO_SHOW: &str = "Put the token as the password for this host into .netrc (over https), or into GOPROXY=https://anything:TOKEN@host; larder's operator makes one with: larder token new NAME";
+
 fn advice(error: &EngineError) -> Vec<String> {
     let line = |text: &str| vec![text.to_owned()];
     match error.cause() {
@@ -54,10 +58,23 @@ fn advice(error: &EngineError) -> Vec<String> {
         Cause::Unlisted { pattern, .. } => vec![format!(
             "Clients leave it out, too: add {pattern:?} to GONOSUMDB (or to GOPRIVATE if the module is private)."
         )],
-        Cause::Unauthorized { .. } => vec![
-            "Put the token as the password for this host into .netrc (over https), or into GOPROXY=https://anything:TOKEN@host; larder's operator makes one with: larder token new NAME".to_owned(),
-            "To serve private modules to everyone who reaches the port: [private] open = true".to_owned(),
-        ],
+        Cause::Unauthorized {
+            lacking: Lacking::Grant(_),
+            ..
+        } => line("Larder's operator says which modules it is for ([[access.rules]], or the token's own --read)."),
+        Cause::Unauthorized { lacking, .. } => {
+            let mut lines = vec![HOW_TO_SHOW.to_owned()];
+            if !matches!(lacking, Lacking::Identity | Lacking::Exempt) {
+                lines.push(
+                    "To serve private modules to everyone who reaches the port: [private] open = true".to_owned(),
+                );
+            }
+            lines
+        }
+        Cause::UnknownCaller => line(HOW_TO_SHOW),
+        Cause::CallerUndecided(_) => line(
+            "It is asked again in some seconds. Meanwhile one of larder's own tokens will do: larder token new NAME",
+        ),
         Cause::NoSuchDatabase | Cause::DatabaseNotServed { .. } => line(NEXT_PROXY),
         Cause::Loop => line(
             "An upstream in larder's chain leads back to it; its operator must take that out (--upstream).",

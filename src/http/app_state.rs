@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::responses::ResponseCache;
-use crate::engine::{Engine, Tokens};
+use crate::engine::Engine;
+use crate::identity::Tokens;
 use crate::kit::reload::Reload;
 use crate::store::Disk;
 use crate::telemetry::logs::LogSink;

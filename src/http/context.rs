@@ -21,23 +21,45 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const DISABLE_MODULE_FETCH: HeaderName = HeaderName::from_static("disable-module-fetch");
 
+/// For whom a page is made.
+#[derive(Clone)]
+pub struct Audience {
+    /// They need to show nothing.
+    pub is_trusted: bool,
+    /// They may be told whatever there is to tell of private modules.
+    pub sees_private: bool,
+    /// A rule lets them reload the configuration.
+    pub is_admin: bool,
+}
+
+impl Audience {
+    /// By the rules of the address that they came to.
+    pub fn of(access: &Access, caller: &Caller) -> Self {
+        Audience {
+            is_trusted: caller.standing == Standing::Trusted,
+            sees_private: access.sees_private(caller),
+            is_admin: access.is_admin(caller),
+        }
+    }
+}
+
 impl AppState {
     /// Who makes a request, by the rules of the address that it came to.
-    pub fn caller(
+    pub async fn caller(
         &self,
         rules: &Rules,
-        access: Access,
+        access: &Access,
         head: RequestHead<'_>,
         remote: Option<IpAddr>,
     ) -> Caller {
         Caller {
             address: origin(rules, head.headers, remote).map(|(address, _)| address),
-            standing: access::standing(access, &self.tokens, head, remote),
+            standing: access::standing(access, rules, &self.tokens, head, remote).await,
         }
     }
 
     /// Of a request about a module, or about none.
-    pub fn context(
+    pub async fn context(
         &self,
         request: &Parts,
         remote: Option<IpAddr>,
@@ -52,7 +74,9 @@ impl AppState {
         };
         // What is for everyone is asked for without a look at what most requests do not show.
         let standing = match rules.access.guards(&decision) {
-            true => access::standing(rules.access, &self.tokens, request.into(), remote),
+            true => {
+                access::standing(&rules.access, &rules, &self.tokens, request.into(), remote).await
+            }
             false => Standing::default(),
         };
         let from = origin(&rules, headers, remote);

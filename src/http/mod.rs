@@ -25,7 +25,7 @@ mod status;
 mod sumdb;
 mod via;
 
-pub use access::{access, is_for_this_machine};
+pub use access::is_for_this_machine;
 pub use address::for_clients;
 pub use advice::lines as error_lines;
 pub use app_state::AppState;

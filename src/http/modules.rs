@@ -14,7 +14,7 @@ use super::conditional::{self, Part};
 use super::headers::{self, AnswerHeaders, HIT, MISS, MISS_STORED, TEXT};
 use super::peer::Peer;
 use super::response_meta::ResponseMeta;
-use super::responses::CachedResponse;
+use super::responses::{CachedResponse, Restriction};
 use super::{access, body, error, sumdb, via};
 use crate::engine::{
     Answer, CacheStatus, Cause, Content, EngineError, RequestContext, RulesGeneration,
@@ -71,20 +71,28 @@ pub async fn answer(state: &AppState, request: &Parts, peer: &Peer) -> Response<
         Err(bad) => return not_found(&bad.to_string()),
     };
     // Before anything is looked up: whether it exists is not for everyone either.
-    let context = state.context(request, peer.address, Some(key.module()), cached_only);
-    let access = context.rules.access;
-    let guarded = access.guards(&context.decision);
-    if let Err(error) = access::admit(access, guarded, key.module(), &context.caller) {
+    let context = state
+        .context(request, peer.address, Some(key.module()), cached_only)
+        .await;
+    let access = &context.rules.access;
+    let guard = access.guards(&context.decision).then(|| Restriction {
+        module: key.module().clone(),
+        private: context.decision.is_private(),
+    });
+    if let Some(Restriction { module, private }) = &guard
+        && let Err(error) = access::admit(access, module, *private, &context.caller)
+    {
         return error::response(&error, endpoint(&key));
     }
+    let is_guarded = guard.is_some();
     let question = Question {
         endpoint: endpoint(&key),
-        guarded,
+        guard,
         rules: context.rules.generation(),
         key,
     };
     let mut response = module(state, request, peer, &question, &context).await;
-    if guarded {
+    if is_guarded {
         access::for_its_reader(&mut response);
     }
     response
@@ -120,7 +128,7 @@ struct Question {
     key: Key,
     endpoint: Endpoint,
     /// The answer is for some only.
-    guarded: bool,
+    guard: Option<Restriction>,
     /// By which rules that was decided.
     rules: RulesGeneration,
 }
@@ -226,7 +234,7 @@ fn cacheable(question: &Question, answer: &Answer, status: StatusCode) -> Option
         endpoint: question.endpoint,
         etag: answer.etag.clone(),
         verified: verified(question, answer),
-        private: question.guarded,
+        guard: question.guard.clone(),
         fetched: answer.fetched,
         validity: answer
             .validity
@@ -385,7 +393,7 @@ mod tests {
         let mut question = Question {
             endpoint: endpoint(&key),
             key,
-            guarded: false,
+            guard: None,
             rules: RulesGeneration::FIRST,
         };
         let answer = Answer {
@@ -399,11 +407,15 @@ mod tests {
             file: None,
         };
         let open = cacheable(&question, &answer, StatusCode::OK).unwrap();
-        assert!(!open.private);
+        assert_eq!(open.guard, None);
         assert!(cacheable(&question, &answer, StatusCode::NOT_MODIFIED).is_none());
-        question.guarded = true;
+        let guard = Restriction {
+            module: question.key.module().clone(),
+            private: true,
+        };
+        question.guard = Some(guard.clone());
         let guarded = cacheable(&question, &answer, StatusCode::OK).unwrap();
-        assert!(guarded.private);
+        assert_eq!(guarded.guard, Some(guard));
         // Nobody has vouched for it yet.
         let unverified = Answer {
             verified: Some(Verified::None),

@@ -15,12 +15,13 @@ use url::{Host, Url};
 use super::access;
 use super::address;
 use super::app_state::AppState;
+use super::context::Audience;
 use super::peer::Peer;
 use super::response_meta::ResponseMeta;
 use crate::breaker::{BreakerReport, BreakerState};
 use crate::clock::Timestamp;
 use crate::engine::Rules;
-use crate::policy::{Access, Caller, Policy, Standing as CallerStanding};
+use crate::policy::{AccessMode, Policy};
 use crate::store::{Health, Room};
 use crate::telemetry::metrics::{Endpoint, Outcome};
 
@@ -31,7 +32,7 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src dat
 /// Answers `/`.
 pub async fn page(
     State(state): State<Arc<AppState>>,
-    Extension(caller): Extension<Caller>,
+    Extension(audience): Extension<Audience>,
     Extension(rules): Extension<Arc<Rules>>,
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
@@ -42,9 +43,9 @@ pub async fn page(
     };
     let html = TEMPLATE
         .replace("{{address}}", &escape(&address))
-        .replace("{{private}}", &private(&rules.policy, &caller, &address))
+        .replace("{{private}}", &private(&rules.policy, &audience, &address))
         .replace("{{version}}", env!("CARGO_PKG_VERSION"))
-        .replace("{{state}}", &state_of(&state, &rules, &caller));
+        .replace("{{state}}", &state_of(&state, &rules, &audience));
     let mut response = Response::new(Body::from(html));
     let out = response.headers_mut();
     out.insert(
@@ -76,15 +77,15 @@ pub async fn icon() -> Response<Body> {
 
 /// What clients of private modules set beside the address. Patterns can be whole paths, so they are for those alone who
 /// may have the modules.
-fn private(policy: &Policy, caller: &Caller, address: &str) -> String {
+fn private(policy: &Policy, audience: &Audience, address: &str) -> String {
     if !policy.has_private() {
         return String::new();
     }
     let mut html = "  <h2>Private modules</h2>\n".to_owned();
-    if caller.standing != CallerStanding::Trusted {
+    if !audience.is_trusted {
         html.push_str(&tokens(address));
     }
-    let (patterns, more) = match caller.sees_private() {
+    let (patterns, more) = match audience.sees_private {
         true => (policy.private_text(), ""),
         false => (
             "PATTERNS".to_owned(),
@@ -181,7 +182,7 @@ fn standing(standing: &BreakerReport) -> (String, Light) {
 }
 
 /// The table of states.
-fn state_of(state: &AppState, rules: &Rules, caller: &Caller) -> String {
+fn state_of(state: &AppState, rules: &Rules, audience: &Audience) -> String {
     let mut rows = String::new();
     let mut row = |name: &str, value: &str, light: Light| {
         let class = match light {
@@ -249,7 +250,8 @@ fn state_of(state: &AppState, rules: &Rules, caller: &Caller) -> String {
                 Light::Plain,
             );
             for upstream in chain.upstreams() {
-                let name = access::upstream_name(caller, &state.engine, upstream.label());
+                let name =
+                    access::upstream_name(audience.sees_private, &state.engine, upstream.label());
                 let mut now = upstream.standing();
                 if *name != **upstream.label() {
                     // Why it failed may name it.
@@ -262,9 +264,9 @@ fn state_of(state: &AppState, rules: &Rules, caller: &Caller) -> String {
     }
     if rules.policy.has_private() {
         // The patterns may be whole paths.
-        let patterns = match (caller.sees_private(), rules.access) {
+        let patterns = match (audience.sees_private, rules.access.mode) {
             (true, _) => rules.policy.private_text(),
-            (false, Access::ThisMachine) => {
+            (false, AccessMode::ThisMachine) => {
                 "for programs on this machine, and for those who have a token".to_owned()
             }
             (false, _) => "for those who have a token".to_owned(),
@@ -291,7 +293,7 @@ fn state_of(state: &AppState, rules: &Rules, caller: &Caller) -> String {
         for way in state.upstreams.to_database(&status.name) {
             let now = way.standing();
             if now.paused.is_some() || now.failing || now.breaker != BreakerState::Closed {
-                let name = access::upstream_name(caller, &state.engine, way.label());
+                let name = access::upstream_name(audience.sees_private, &state.engine, way.label());
                 // Writing to a String does not fail.
                 let _ = write!(text, "; {name}: {}", now.word());
                 light = match light {

@@ -10,18 +10,18 @@ use http::{Response, StatusCode};
 use serde_json::json;
 
 use super::app_state::AppState;
-use super::error;
+use super::context::Audience;
 use super::status::json_answer;
+use super::{error, modules};
 use crate::kit::reload::ReloadError;
-use crate::policy::Caller;
 
 /// Reads the configuration again: 200 if it is in force, 422 with every fault if it is wrong.
 pub async fn reload(
     State(state): State<Arc<AppState>>,
-    Extension(caller): Extension<Caller>,
+    Extension(audience): Extension<Audience>,
     headers: HeaderMap,
 ) -> Response<Body> {
-    if !caller.sees_private() {
+    if !audience.sees_private {
         let text = "forbidden: on a loopback address the configuration is reloaded for programs on this machine, or with a token";
         return error::refusal(StatusCode::FORBIDDEN, "refused", text);
     }
@@ -39,6 +39,19 @@ pub async fn reload(
         Err(ReloadError::Failed(why)) => {
             error::refusal(StatusCode::SERVICE_UNAVAILABLE, "unavailable", &why)
         }
+    }
+}
+
+/// The same at the address for everybody, for those whom a rule makes administrators. Nobody else learns that there is
+/// such a thing.
+pub async fn by_admin(
+    state: State<Arc<AppState>>,
+    audience: Extension<Audience>,
+    headers: HeaderMap,
+) -> Response<Body> {
+    match audience.is_admin {
+        true => reload(state, audience, headers).await,
+        false => modules::method_not_allowed(),
     }
 }
 

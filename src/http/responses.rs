@@ -16,6 +16,7 @@ use super::headers::{AnswerHeaders, HIT};
 use super::response_meta::ResponseMeta;
 use crate::clock::{SharedClock, Timestamp};
 use crate::engine::{Validities, Validity};
+use crate::gomod::ModulePath;
 use crate::protocol::{Lifetime, cache_control, for_its_reader};
 use crate::store::{LocalFile, Verified};
 use crate::telemetry::metrics::{Endpoint, Outcome};
@@ -36,8 +37,8 @@ pub struct CachedResponse {
     pub etag: Option<HeaderValue>,
     /// What vouches for it, if it is a file.
     pub verified: Option<Verified>,
-    /// It is for those only who may have private modules.
-    pub private: bool,
+    /// It is for some only.
+    pub guard: Option<Restriction>,
     /// When it was fetched, if it is something that changes.
     pub fetched: Option<Timestamp>,
     /// How long it may be given.
@@ -50,6 +51,13 @@ pub struct CachedResponse {
     pub file: Option<LocalFile>,
 }
 
+/// What a response is about that is for some only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restriction {
+    pub module: ModulePath,
+    pub private: bool,
+}
+
 impl CachedResponse {
     /// Its headers, but for the request's id.
     fn headers(&self, now: Timestamp) -> AnswerHeaders<'_> {
@@ -60,9 +68,9 @@ impl CachedResponse {
         let value = cache_control(StatusCode::OK, lifetime);
         AnswerHeaders {
             endpoint: self.endpoint,
-            cache_control: match self.private {
-                true => for_its_reader(value),
-                false => value,
+            cache_control: match self.guard {
+                Some(_) => for_its_reader(value),
+                None => value,
             },
             cache_status: &HIT,
             etag: self.etag.as_ref(),
@@ -259,7 +267,7 @@ mod tests {
             endpoint: Endpoint::Mod,
             etag: None,
             verified: Some(Verified::Sumdb),
-            private: false,
+            guard: None,
             fetched: None,
             validity,
             length: HeaderValue::from(body.len()),

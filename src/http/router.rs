@@ -1,5 +1,6 @@
 //! Which path goes where.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -18,7 +19,8 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use super::access;
 use super::app_state::AppState;
 use super::caller::RequestHead;
-use super::connection::HEAD;
+use super::connection::{HEAD, PlainRequest};
+use super::context::Audience;
 use super::error_json::ErrorForm;
 use super::peer::Peer;
 use super::responses::CachedResponse;
@@ -79,32 +81,38 @@ impl AddressRouter {
         Some(ErrorForm::of(request).apply(refusal))
     }
 
-    /// The cached response to a plain GET of this path with this `Host`, if it is for whoever makes it.
+    /// The cached response to a plain request, if it is for whoever makes it.
     pub fn cached_at(
         &self,
-        path: &str,
-        host: &[u8],
+        request: &PlainRequest<'_>,
         remote: IpAddr,
     ) -> Option<Arc<CachedResponse>> {
         let state = self.modules()?;
-        let response = state.responses.at(path)?;
+        let response = state.responses.at(request.path)?;
         let rules = state.engine.rules_now();
-        let access = self.access(&rules);
-        let caller = || Caller {
-            address: Some(remote),
-            standing: access::standing_of_plain(access, host, remote),
-        };
         // Others may have been put in force since it was looked up: then they decide.
-        let same = response.validity.rules() == rules.generation();
-        let admitted = same && access.admits(response.private, caller);
+        if response.validity.rules() != rules.generation() {
+            return None;
+        }
+        let Some(guard) = &response.guard else {
+            return Some(response);
+        };
+        let headers = (request.host, request.authorization);
+        let standing =
+            access::standing_of_plain(&rules.access, &rules, &state.tokens, headers, remote);
+        let caller = Caller {
+            address: Some(remote),
+            standing: standing?,
+        };
+        let admitted = (rules.access).admits(guard.module.as_str(), guard.private, &caller);
         admitted.then_some(response)
     }
 
-    /// Who may be told of private modules here.
-    fn access(&self, rules: &Rules) -> Access {
+    /// Who may be told what here.
+    fn access<'a>(&self, rules: &'a Rules) -> Cow<'a, Access> {
         match self.address {
-            Listens::Public => rules.access,
-            Listens::Admin(address) => rules.access.for_admin(address),
+            Listens::Public => Cow::Borrowed(&rules.access),
+            Listens::Admin(address) => Cow::Owned(rules.access.for_admin(address)),
         }
     }
 
@@ -136,9 +144,14 @@ impl AddressRouter {
                 let mut request = request.map(Body::new);
                 let rules = self.state.engine.rules();
                 let access = self.access(&rules);
-                let caller = (self.state).caller(&rules, access, (&request).into(), peer.address);
+                let head = RequestHead::from(&request);
+                let caller = (self.state)
+                    .caller(&rules, &access, head, peer.address)
+                    .await;
+                let audience = Audience::of(&access, &caller);
+                drop(access);
                 request.extensions_mut().insert(rules);
-                request.extensions_mut().insert(caller);
+                request.extensions_mut().insert(audience);
                 request.extensions_mut().insert(peer);
                 match self.router.clone().oneshot(request).await {
                     Ok(response) => response,
@@ -156,7 +169,8 @@ fn public_router(state: Arc<AppState>) -> Router {
     let mut router = Router::new()
         .route("/", get(page::page))
         .route("/favicon.ico", get(page::icon))
-        .route("/healthz", get(status::health));
+        .route("/healthz", get(status::health))
+        .route("/-/reload", post(reload::by_admin).fallback(fallback));
     if !state.base_path.is_empty() {
         router = router.route(&format!("{}/", state.base_path), get(page::page));
     }

@@ -29,21 +29,19 @@ impl Service {
 
     fn cached_at(
         &self,
-        path: &str,
-        host: &[u8],
+        request: &PlainRequest<'_>,
         remote: SocketAddr,
     ) -> Option<Arc<CachedResponse>> {
-        let is_host = is_host(host);
-        is_host.then(|| self.router.cached_at(path, host, remote.ip()))?
+        is_host(request.host).then(|| self.router.cached_at(request, remote.ip()))?
     }
 
     /// The cached response to a plain request of HTTP/2, for which there is no fast path below the library.
     fn cached<B>(&self, request: &Request<B>, remote: SocketAddr) -> Option<Response<Body>> {
-        let PlainRequest { path, host, .. } = PlainRequest::of_http2(request)?;
-        let cached = self.cached_at(path, host, remote)?;
+        let plain = PlainRequest::of_http2(request)?;
+        let cached = self.cached_at(&plain, remote)?;
         let content = cached.content()?;
         if cached.is_in_file_only() {
-            self.router.was_read(path, &cached, &content);
+            self.router.was_read(plain.path, &cached, &content);
         }
         Some(cached.response(self.observer.now(), content))
     }
@@ -53,8 +51,8 @@ impl Handler for Service {
     type Body = AnswerBody;
 
     fn ready(&self, request: &PlainRequest<'_>, remote: SocketAddr, out: &mut WriteBuffer) -> bool {
-        let PlainRequest { path, host, agent } = *request;
-        let Some(response) = self.cached_at(path, host, remote) else {
+        let PlainRequest { path, agent, .. } = *request;
+        let Some(response) = self.cached_at(request, remote) else {
             return false;
         };
         let written = self

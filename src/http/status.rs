@@ -13,9 +13,9 @@ use serde_json::json;
 use super::access::upstream_name;
 use super::app_state::AppState;
 use super::connection;
+use super::context::Audience;
 use super::response_meta::ResponseMeta;
 use crate::clock::Timestamp;
-use crate::policy::Caller;
 use crate::store::{Health, Room};
 use crate::telemetry::metrics::{Endpoint, Outcome};
 use crate::upstream::Upstream;
@@ -57,12 +57,12 @@ pub async fn health() -> Response<Body> {
 /// Every part's state; 503 only if the store cannot answer.
 pub async fn ready(
     State(state): State<Arc<AppState>>,
-    Extension(caller): Extension<Caller>,
+    Extension(audience): Extension<Audience>,
 ) -> Response<Body> {
     let health = state.engine.store().catalog().health();
     let disk = state.disk.status();
     let upstreams: Vec<_> = state.engine.known_chain().map_or_else(Vec::new, |chain| {
-        let state = |upstream: &Upstream| state_of(&state, &caller, upstream);
+        let state = |upstream: &Upstream| state_of(&state, &audience, upstream);
         chain.upstreams().map(state).collect()
     });
     let value = json!({
@@ -87,7 +87,7 @@ pub async fn ready(
         },
         "chain": *state.chain.borrow(),
         "upstreams": upstreams,
-        "checksum_databases": databases(&state, &caller),
+        "checksum_databases": databases(&state, &audience),
         "unsettled_files": state.engine.metrics().unsettled.get(),
         "flights": state.engine.flights(),
         "slow_fetches": state.engine.slow_fetches(),
@@ -103,9 +103,9 @@ pub async fn ready(
 }
 
 /// The state of an upstream, or of a way to a checksum database.
-fn state_of(state: &AppState, caller: &Caller, upstream: &Upstream) -> serde_json::Value {
+fn state_of(state: &AppState, audience: &Audience, upstream: &Upstream) -> serde_json::Value {
     let standing = upstream.standing();
-    let name = upstream_name(caller, &state.engine, upstream.label());
+    let name = upstream_name(audience.sees_private, &state.engine, upstream.label());
     // Why it failed may name it.
     let is_shown = *name == **upstream.label();
     let seconds = |at: crate::clock::Timestamp| at.0 / 1000;
@@ -122,7 +122,7 @@ fn state_of(state: &AppState, caller: &Caller, upstream: &Upstream) -> serde_jso
 }
 
 /// The state of the checksum databases.
-fn databases(state: &AppState, caller: &Caller) -> Vec<serde_json::Value> {
+fn databases(state: &AppState, audience: &Audience) -> Vec<serde_json::Value> {
     let one = |database: &Arc<crate::sumdb::Database>| {
         let status = database.status();
         let alarm = |alarm: &crate::sumdb::Alarm| {
@@ -144,7 +144,7 @@ fn databases(state: &AppState, caller: &Caller) -> Vec<serde_json::Value> {
         let routes = state.upstreams.to_database(&status.name);
         let routes: Vec<_> = routes
             .iter()
-            .map(|route| state_of(state, caller, route))
+            .map(|route| state_of(state, audience, route))
             .collect();
         json!({
             "name": status.name,
@@ -169,7 +169,7 @@ pub async fn version() -> Response<Body> {
 /// those who may have private modules.
 pub async fn metrics(
     State(state): State<Arc<AppState>>,
-    Extension(caller): Extension<Caller>,
+    Extension(audience): Extension<Audience>,
     headers: HeaderMap,
 ) -> Response<Body> {
     let gauges = &state.metrics.process;
@@ -200,7 +200,7 @@ pub async fn metrics(
         ),
     };
     for name in state.engine.private_upstreams() {
-        let shown = upstream_name(&caller, &state.engine, &name);
+        let shown = upstream_name(audience.sees_private, &state.engine, &name);
         if *shown != *name {
             let label = |name: &str| format!("upstream=\"{name}\"");
             text = text.replace(&label(&name), &label(&shown));

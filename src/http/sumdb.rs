@@ -57,13 +57,22 @@ pub async fn answer(
         SumdbTarget::Lookup(module, _) => Some(module),
         SumdbTarget::Supported | SumdbTarget::Latest | SumdbTarget::Tile(_) => None,
     };
-    let context = state.context(request, peer.address, module, cached_only);
-    if let Some(module) = module {
-        let access = context.rules.access;
-        let guarded = access.guards(&context.decision);
-        if let Err(error) = access::admit(access, guarded, module, &context.caller) {
-            return refused(error);
-        }
+    let context = state
+        .context(request, peer.address, module, cached_only)
+        .await;
+    let access = &context.rules.access;
+    let admitted = match module {
+        _ if !access.guards(&context.decision) => Ok(()),
+        Some(module) => access::admit(
+            access,
+            module,
+            context.decision.is_private(),
+            &context.caller,
+        ),
+        None => access::admit_at_all(access, &context.caller),
+    };
+    if let Err(error) = admitted {
+        return refused(error);
     }
     if via::leads_to(&state.via, &request.headers) {
         return via::loop_detected();

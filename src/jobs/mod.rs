@@ -6,9 +6,11 @@ mod refresh;
 mod reverify;
 mod room;
 mod tidy;
+mod token_use;
 
 pub use rebuild::Rebuild;
 pub use refresh::Refresh;
 pub use reverify::Reverify;
 pub use room::RoomWatch;
 pub use tidy::Tidy;
+pub use token_use::TokenUse;

@@ -1,46 +1,169 @@
-//! Who asks, and who may have private modules: programs on this machine where the port reaches no further, everyone where
-//! the operator says so, and elsewhere those who have a token.
+//! Who asks, and who may have which modules: by rules that name them, and by what those get who show nothing. Programs on
+//! this machine get everything where the port reaches no further, everyone where the operator says so.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::caller::{Caller, Proof, Standing};
+use super::caller_pattern::CallerPattern;
 use super::decision::Decision;
+use crate::gomod::Patterns;
 
-/// Who may have private modules.
+/// What those may have who show nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Everyone who reaches the port.
+pub enum AccessMode {
+    /// Everything.
     Open,
-    /// Programs on this machine, as far as a request shows that one of them has made it; else those who have a token.
+    /// Everything, if they are programs on this machine, as far as a request shows that one of them has made it; else what
+    /// is public.
     ThisMachine,
-    /// Those who have a token.
+    /// What is public.
     Tokens,
+    /// Nothing.
+    Closed,
+}
+
+impl AccessMode {
+    /// For the address of administration. Who listens with it on other than a loopback address has chosen who reaches it.
+    fn for_admin(self, listens: SocketAddr) -> Self {
+        match self {
+            AccessMode::Open => AccessMode::Open,
+            _ if listens.ip().to_canonical().is_loopback() => AccessMode::ThisMachine,
+            _ => AccessMode::Open,
+        }
+    }
+}
+
+/// Which modules some callers may have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallerRule {
+    pub who: Vec<CallerPattern>,
+    /// What they may have.
+    pub read: Patterns,
+    /// What they may not have, whatever `read` says.
+    pub not: Patterns,
+    /// Whether they may reload the configuration, and are told everything.
+    pub admin: bool,
+}
+
+impl CallerRule {
+    fn names(&self, caller: &Caller) -> bool {
+        self.who.iter().any(|who| who.names(caller))
+    }
+}
+
+/// Who may have which modules. The first rule that names both the caller and the module decides; where none does, the mode.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    pub mode: AccessMode,
+    rules: Arc<[CallerRule]>,
+    /// A rule says who may not have something, be it public or not.
+    refuses: bool,
 }
 
 impl Access {
-    /// For the address of administration. Who listens with it on other than a loopback address has chosen who reaches it.
-    pub fn for_admin(self, listens: SocketAddr) -> Self {
-        match self {
-            Access::Open => Access::Open,
-            Access::ThisMachine | Access::Tokens => match listens.ip().to_canonical().is_loopback()
-            {
-                true => Access::ThisMachine,
-                false => Access::Open,
-            },
+    pub fn new(mode: AccessMode, rules: Vec<CallerRule>) -> Self {
+        Access {
+            mode,
+            refuses: rules.iter().any(|rule| !rule.not.is_empty()),
+            rules: rules.into(),
+        }
+    }
+
+    /// Without rules.
+    pub fn by(mode: AccessMode) -> Self {
+        Access::new(mode, Vec::new())
+    }
+
+    /// Whether everyone may have everything, whoever they are.
+    pub fn is_open(&self) -> bool {
+        self.mode == AccessMode::Open && self.rules.is_empty()
+    }
+
+    /// For the address of administration.
+    pub fn for_admin(&self, listens: SocketAddr) -> Self {
+        Access {
+            mode: self.mode.for_admin(listens),
+            ..self.clone()
         }
     }
 
     /// Whether answers about a module of which the rules say this are for some only.
-    pub fn guards(self, decision: &Decision) -> bool {
-        self != Access::Open && decision.is_private()
+    pub fn guards(&self, decision: &Decision) -> bool {
+        match self.mode {
+            _ if self.refuses => true,
+            AccessMode::Open => false,
+            AccessMode::ThisMachine | AccessMode::Tokens => decision.is_private(),
+            AccessMode::Closed => true,
+        }
     }
 
-    /// Whether an answer may be given, which is for some only if it is `guarded`. Every answer passes here, also those
-    /// that are cached.
-    pub fn admits(self, guarded: bool, caller: impl FnOnce() -> Caller) -> bool {
-        !guarded || self == Access::Open || caller().sees_private()
+    /// Whether this caller may have what is about no module in particular, such as tiles of a checksum database.
+    pub fn admits_at_all(&self, caller: &Caller) -> bool {
+        self.mode != AccessMode::Closed
+            || match &caller.standing {
+                Standing::Trusted | Standing::Known(_) => true,
+                Standing::Stranger { .. } | Standing::Undecided { .. } => {
+                    let mut rules = self.rules.iter().filter(|rule| !rule.read.is_empty());
+                    rules.any(|rule| rule.names(caller))
+                }
+            }
+    }
+
+    /// Whether this caller may have a module that is guarded. Every answer passes here, also those that are cached.
+    pub fn admits(&self, module: &str, private: bool, caller: &Caller) -> bool {
+        let for_all = match self.mode {
+            AccessMode::Open => true,
+            AccessMode::ThisMachine | AccessMode::Tokens => !private,
+            AccessMode::Closed => false,
+        };
+        let in_scope = || {
+            let scope = caller.identity().and_then(|it| it.scope.as_ref());
+            scope.is_none_or(|scope| scope.matches(module))
+        };
+        let mut named = false;
+        for rule in self.rules.iter().filter(|rule| rule.names(caller)) {
+            named = true;
+            if rule.not.matches(module) {
+                return false;
+            }
+            if rule.read.matches(module) {
+                return for_all || in_scope();
+            }
+        }
+        for_all
+            || match &caller.standing {
+                Standing::Trusted => true,
+                // A token is made by the operator, for this; all other callers have what rules give them.
+                Standing::Known(identity) => {
+                    let is_token = matches!(identity.proof, Proof::Token(_));
+                    is_token && !named && in_scope()
+                }
+                Standing::Stranger { .. } | Standing::Undecided { .. } => false,
+            }
+    }
+
+    /// Whether they may be told whatever there is to tell of private modules, and where they come from: those who may have
+    /// all of them.
+    pub fn sees_private(&self, caller: &Caller) -> bool {
+        match &caller.standing {
+            _ if self.mode == AccessMode::Open => true,
+            Standing::Trusted => true,
+            Standing::Known(identity) => {
+                let is_token = matches!(identity.proof, Proof::Token(_));
+                let is_named = self.rules.iter().any(|rule| rule.names(caller));
+                (is_token && identity.scope.is_none() && !is_named) || self.is_admin(caller)
+            }
+            Standing::Stranger { .. } | Standing::Undecided { .. } => false,
+        }
+    }
+
+    /// Whether a rule lets them reload the configuration. Those who only come from somewhere have shown too little for it.
+    pub fn is_admin(&self, caller: &Caller) -> bool {
+        let mut rules = self.rules.iter().filter(|rule| rule.admin);
+        caller.identity().is_some() && rules.any(|rule| rule.names(caller))
     }
 }
 
@@ -93,44 +216,9 @@ fn address(text: &str) -> Option<IpAddr> {
     address.or_else(with_port).map(|it| it.to_canonical())
 }
 
-/// Who has made a request, as far as can be told. The default is nobody: what is done in the background.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Caller {
-    /// Where the request comes from; behind a trusted front server what that says.
-    pub address: Option<IpAddr>,
-    /// What the caller has shown.
-    pub standing: Standing,
-}
-
-/// What a caller has shown, as far as that matters for private modules.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// One who needs no token.
-    Trusted,
-    /// One who has shown the token of this name.
-    Token(Arc<str>),
-    /// Anybody else.
-    Stranger {
-        /// They have shown something that is no token of ours.
-        showed: bool,
-    },
-}
-
-impl Default for Standing {
-    fn default() -> Self {
-        Standing::Stranger { showed: false }
-    }
-}
-
-impl Caller {
-    /// Whether private modules, and whatever names them or where they come from, may be told to them.
-    pub fn sees_private(&self) -> bool {
-        !matches!(self.standing, Standing::Stranger { .. })
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::caller::Identity;
     use super::*;
 
     fn ip(text: &str) -> IpAddr {
@@ -183,10 +271,137 @@ mod tests {
 
     #[test]
     fn administration_is_for_whoever_reaches_it() {
-        for access in [Access::ThisMachine, Access::Tokens] {
-            let admin = |listens: &str| access.for_admin(listens.parse().unwrap());
-            assert_eq!(admin("[::1]:1"), Access::ThisMachine);
-            assert_eq!(admin("10.0.0.1:1"), Access::Open);
+        for mode in [
+            AccessMode::ThisMachine,
+            AccessMode::Tokens,
+            AccessMode::Closed,
+        ] {
+            let admin = |listens: &str| Access::by(mode).for_admin(listens.parse().unwrap()).mode;
+            assert_eq!(admin("[::1]:1"), AccessMode::ThisMachine);
+            assert_eq!(admin("10.0.0.1:1"), AccessMode::Open);
         }
+    }
+
+    fn caller(standing: Standing) -> Caller {
+        Caller {
+            address: Some(ip("10.1.2.3")),
+            standing,
+        }
+    }
+
+    fn token(name: &str, scope: Option<&str>) -> Caller {
+        caller(Standing::Known(Arc::new(Identity {
+            scope: scope.map(Patterns::parse),
+            ..Identity::by(Proof::Token(name.into()))
+        })))
+    }
+
+    fn rule(who: &str, read: &str, not: &str) -> CallerRule {
+        CallerRule {
+            who: vec![who.parse().unwrap()],
+            read: Patterns::parse(read),
+            not: Patterns::parse(not),
+            admin: false,
+        }
+    }
+
+    #[test]
+    fn without_rules_the_mode_decides() {
+        let oidc = caller(Standing::Known(Arc::new(Identity::by(Proof::Oidc {
+            provider: "github".into(),
+            id: "acme/app".into(),
+        }))));
+        let stranger = caller(Standing::default());
+        for (mode, private, stranger_has, token_has, oidc_has) in [
+            (AccessMode::Open, true, true, true, true),
+            (AccessMode::Tokens, false, true, true, true),
+            (AccessMode::Tokens, true, false, true, false),
+            (AccessMode::ThisMachine, true, false, true, false),
+            (AccessMode::Closed, false, false, true, false),
+            (AccessMode::Closed, true, false, true, false),
+        ] {
+            let access = Access::by(mode);
+            let has = |caller: &Caller| access.admits("example.com/a", private, caller);
+            assert_eq!(has(&stranger), stranger_has, "{mode:?} {private}");
+            assert_eq!(has(&token("ci", None)), token_has, "{mode:?} {private}");
+            assert_eq!(has(&oidc), oidc_has, "{mode:?} {private}");
+        }
+    }
+
+    #[test]
+    fn a_scope_narrows_what_a_token_opens() {
+        for (mode, module, private, has) in [
+            (AccessMode::Tokens, "git.example.com/a", true, true),
+            (AccessMode::Tokens, "git.example.com/b", true, false),
+            (AccessMode::Tokens, "example.com/b", false, true),
+            (AccessMode::Closed, "git.example.com/a/v2", true, true),
+            (AccessMode::Closed, "example.com/b", false, false),
+        ] {
+            let rules = [Vec::new(), vec![rule("token:*", "*", "")]];
+            for rules in rules {
+                let access = Access::new(mode, rules);
+                let scoped = token("ci", Some("git.example.com/a"));
+                assert_eq!(access.admits(module, private, &scoped), has, "{module}");
+                assert!(!access.sees_private(&scoped));
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_rule_that_names_caller_and_module_decides() {
+        let rules = vec![
+            rule("token:ci-*", "git.example.com/ci", ""),
+            rule(
+                "token:ci-*",
+                "",
+                "git.example.com/secret,example.com/banned",
+            ),
+            rule("token:*", "git.example.com", ""),
+            rule("address:10.0.0.0/8", "git.example.com/office", ""),
+        ];
+        let access = Access::new(AccessMode::Tokens, rules);
+        let stranger = caller(Standing::default());
+        let far = Caller {
+            address: Some(ip("192.0.2.1")),
+            ..stranger.clone()
+        };
+        for (who, module, private, has) in [
+            (&token("ci-1", None), "git.example.com/ci/x", true, true),
+            (
+                &token("ci-1", None),
+                "git.example.com/secret/x",
+                true,
+                false,
+            ),
+            (&token("ci-1", None), "git.example.com/x", true, true),
+            (&token("team", None), "git.example.com/secret/x", true, true),
+            // Named, and not for this one.
+            (&token("team", None), "other.example.com/x", true, false),
+            (&token("team", None), "example.com/x", false, true),
+            // What a rule takes away is not public any more.
+            (&token("ci-1", None), "example.com/banned", false, false),
+            (&stranger, "git.example.com/office/x", true, true),
+            (&stranger, "git.example.com/x", true, false),
+            (&far, "git.example.com/office/x", true, false),
+        ] {
+            assert_eq!(access.admits(module, private, who), has, "{module} {who:?}");
+        }
+        // Since public modules can be refused.
+        assert!(access.guards(&Decision::default()));
+    }
+
+    #[test]
+    fn who_administers_has_shown_who_they_are() {
+        let admin = |who: &str| CallerRule {
+            admin: true,
+            ..rule(who, "", "")
+        };
+        let rules = vec![admin("token:ops"), admin("anyone")];
+        let access = Access::new(AccessMode::Tokens, rules);
+        assert!(access.is_admin(&token("ops", None)));
+        assert!(access.sees_private(&token("ops", None)));
+        assert!(access.is_admin(&token("ci", None)));
+        assert!(!access.is_admin(&caller(Standing::default())));
+        assert!(!access.is_admin(&caller(Standing::Trusted)));
     }
 }

@@ -1,12 +1,16 @@
 //! What may be asked of whom.
 
 mod access;
+mod caller;
+mod caller_pattern;
 mod decision;
 
 use std::sync::Arc;
 
 use crate::gomod::{ModulePath, Patterns};
-pub use access::{Access, Caller, Standing, TrustedProxies};
+pub use access::{Access, AccessMode, CallerRule, TrustedProxies};
+pub use caller::{Caller, Identity, Proof, Standing};
+pub use caller_pattern::{CallerPattern, Wildcard};
 pub use decision::{Decision, RouteDecision, VerifiedBy};
 
 /// The rules about modules.

@@ -70,6 +70,9 @@ fn token(name: &str) -> Fact {
         name: name.to_owned(),
         expires: Some(Timestamp(9)),
         replaced: None,
+        read: None,
+        note: None,
+        last_used: None,
     })
 }
 

@@ -191,6 +191,15 @@ pub struct TokenRecord {
     /// The one that it has taken the place of, while that still holds.
     #[serde(default)]
     pub replaced: Option<ReplacedToken>,
+    /// The modules that it opens, as GOPRIVATE; all that are private without that.
+    #[serde(default)]
+    pub read: Option<String>,
+    /// What the operator has to say of it.
+    #[serde(default)]
+    pub note: Option<String>,
+    /// The beginning of the last day (UTC) on which it was used.
+    #[serde(default)]
+    pub last_used: Option<Timestamp>,
 }
 
 /// A token that has been rotated.

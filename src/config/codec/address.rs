@@ -118,6 +118,33 @@ pub(in crate::config) fn api_url() -> Checked {
     })
 }
 
+/// The identifier of an OpenID provider, letter by letter: `https://token.actions.githubusercontent.com`. Plain http only
+/// on this very machine.
+pub(in crate::config) fn issuer() -> Checked {
+    text(|text| {
+        const WANTED: &str = "is no provider's identifier; write it as its tokens do, such as \"https://gitlab.example.com\"";
+        let rest = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
+            (Some(rest), _) => rest,
+            (None, Some(rest)) => {
+                let authority = rest.split('/').next().unwrap_or_default();
+                let host = authority
+                    .rsplit_once(':')
+                    .map_or(authority, |(host, _)| host);
+                if !matches!(host, "localhost" | "127.0.0.1" | "[::1]") {
+                    return Err("is asked for keys over plain http, which anybody on the way can forge; write https".into());
+                }
+                rest
+            }
+            (None, None) => return Err(WANTED.into()),
+        };
+        if has_user(rest) {
+            return Err("carries user information; leave it out".into());
+        }
+        after_scheme(rest).ok_or(WANTED)?;
+        Ok(text.to_owned())
+    })
+}
+
 /// Whether there is user information in what follows a scheme.
 fn has_user(rest: &str) -> bool {
     rest.split('/').next().unwrap_or_default().contains('@')

@@ -2,6 +2,7 @@
 //! and the command line (where it is a word), into the type the program works with, and back.
 
 mod address;
+mod claims;
 mod duration;
 mod grammar;
 mod list;
@@ -15,15 +16,16 @@ use std::path::Path;
 
 pub(super) use super::raw::{Environment, Raw, quote};
 
-pub(super) use address::{api_url, base_path, host_port, listen, public_url};
+pub(super) use address::{api_url, base_path, host_port, issuer, listen, public_url};
+pub(super) use claims::claims;
 pub(super) use duration::duration;
 pub use grammar::Written;
 pub(super) use grammar::{Grammar, grammar};
 pub(super) use list::list;
 pub(super) use network::network;
 pub(super) use path::{home, path, readable};
-pub(super) use patterns::patterns;
-pub(super) use scalar::{Checked, choice, count, flag, text};
+pub(super) use patterns::{pattern_list, patterns};
+pub(super) use scalar::{Checked, choice, count, flag, parsed, text};
 pub(super) use size::size;
 
 /// What a codec may look at besides the value.

@@ -65,6 +65,35 @@ impl Codec for PatternList {
     }
 }
 
+/// The same as a list of texts.
+#[derive(Debug)]
+pub(in crate::config) struct PatternWords;
+
+/// A list of patterns, one a text; or one text with commas, as everywhere else.
+pub(in crate::config) fn pattern_list() -> PatternWords {
+    PatternWords
+}
+
+impl Codec for PatternWords {
+    type Value = Patterns;
+
+    fn read(&self, raw: &Raw, context: Context<'_>) -> Result<Patterns, String> {
+        let Raw::List(elements) = raw else {
+            return patterns().read(raw, context);
+        };
+        let words: Result<Vec<&str>, String> = elements
+            .iter()
+            .map(|element| element.as_text("a text in quotes"))
+            .collect();
+        patterns().read(&Raw::Text(words?.join(",")), context)
+    }
+
+    fn write(&self, value: &Patterns) -> String {
+        let words: Vec<String> = value.iter().map(quote).collect();
+        format!("[{}]", words.join(", "))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::testing::*;

@@ -1,6 +1,8 @@
 //! Switches, numbers, texts and choices.
 
 use std::fmt::Display;
+use std::marker::PhantomData;
+use std::str::FromStr;
 
 use super::{Codec, Context, Raw, quote};
 
@@ -109,6 +111,31 @@ impl Codec for Checked {
 
     fn write(&self, value: &String) -> String {
         quote(value)
+    }
+}
+
+/// A text that reads as a `T`.
+pub(in crate::config) struct Parsed<T>(PhantomData<fn() -> T>);
+
+/// A text that reads as a `T`, whose error is the end of the sentence `"<the text>" …`; surrounding white space is dropped.
+pub(in crate::config) fn parsed<T>() -> Parsed<T> {
+    Parsed(PhantomData)
+}
+
+impl<T: FromStr<Err: Display> + Display> Codec for Parsed<T> {
+    type Value = T;
+
+    fn read(&self, raw: &Raw, _: Context<'_>) -> Result<T, String> {
+        let text = raw.as_text("a text in quotes")?.trim();
+        if text.chars().any(char::is_control) {
+            return Err(format!("{} contains control characters", raw.quoted()));
+        }
+        let value = text.parse::<T>();
+        value.map_err(|error| format!("{} {error}", raw.quoted()))
+    }
+
+    fn write(&self, value: &T) -> String {
+        quote(&value.to_string())
     }
 }
 

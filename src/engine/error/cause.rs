@@ -39,12 +39,18 @@ pub enum Cause {
         module: ModulePath,
         pattern: Arc<str>,
     },
-    /// The module is private, and whoever asks has not shown that they may have it.
-    #[error("unauthorized: {module} is private here, and {}", lacking.says())]
+    /// The module is not for everyone, and whoever asks has not shown that they may have it.
+    #[error("unauthorized: {module} {lacking}")]
     Unauthorized {
         module: ModulePath,
         lacking: Lacking,
     },
+    /// The same of what is about no module.
+    #[error("unauthorized: this larder serves only those who show who they are")]
+    UnknownCaller,
+    /// Whoever asks has shown something that nobody can be asked about.
+    #[error("unavailable: who asks cannot be found out at the moment: {0}")]
+    CallerUndecided(Arc<str>),
     /// A path that names nothing.
     #[error("not found: {0}")]
     NoSuchPath(String),
@@ -196,29 +202,31 @@ pub enum Cause {
     },
 }
 
-/// What somebody lacks who asks for a private module.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What somebody lacks who asks for a module that is not for everyone; the end of a sentence that begins with the module.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Lacking {
-    /// What they have shown is no token of ours.
-    KnownToken,
+    /// What they have shown is not good.
+    #[error("is private here, and the token that was sent {0}")]
+    GoodToken(Arc<str>),
     /// They have shown none.
+    #[error(
+        "is private here, and this larder serves private modules only to those who have a token"
+    )]
     Token,
     /// Nor are they a program on this machine.
+    #[error(
+        "is private here, and without a token it is served only to programs on this machine that ask for localhost, with no other server in between"
+    )]
     TokenOrThisMachine,
-}
-
-impl Lacking {
-    fn says(self) -> &'static str {
-        match self {
-            Lacking::KnownToken => {
-                "the token that was sent is not known to this larder, or has expired"
-            }
-            Lacking::Token => "this larder serves private modules only to those who have a token",
-            Lacking::TokenOrThisMachine => {
-                "without a token it is served only to programs on this machine that ask for localhost, with no other server in between"
-            }
-        }
-    }
+    /// Nothing is served to those who show nothing.
+    #[error("is served only to those who show who they are, by a token for instance")]
+    Identity,
+    /// What is shown is good, and not for this module.
+    #[error("is not for {0} here")]
+    Grant(String),
+    /// Somebody else may have it.
+    #[error("is not for everyone here")]
+    Exempt,
 }
 
 /// What a file is held to.
@@ -253,7 +261,7 @@ impl Cause {
     fn class(&self) -> Class {
         match self {
             Cause::RefusedByRoute { .. } | Cause::Unlisted { .. } => Class::Refused,
-            Cause::Unauthorized { .. } => Class::Unauthorized,
+            Cause::Unauthorized { .. } | Cause::UnknownCaller => Class::Unauthorized,
             Cause::NoSuchPath(_)
             | Cause::NoSuchDatabase
             | Cause::NotKept(_)
@@ -269,7 +277,7 @@ impl Cause {
             Cause::StillAbsent { gone, .. } => Class::Absent { gone: *gone },
             Cause::Loop => Class::Loop,
             Cause::TooManyFetches => Class::Overloaded,
-            Cause::ChainUnknown => Class::Unavailable,
+            Cause::ChainUnknown | Cause::CallerUndecided(_) => Class::Unavailable,
             Cause::Upstream { source, .. } => upstream::class(source),
             Cause::Direct { source, .. } => repository::class(source),
             Cause::TooLargeThere { .. }
@@ -348,6 +356,8 @@ impl Cause {
             Cause::RefusedByRoute { .. }
                 | Cause::Unlisted { .. }
                 | Cause::Unauthorized { .. }
+                | Cause::UnknownCaller
+                | Cause::CallerUndecided(_)
                 | Cause::NoSuchPath(_)
                 | Cause::NoSuchDatabase
                 | Cause::Loop

@@ -9,21 +9,21 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug)]
 pub struct SideFile {
     data: PathBuf,
-    name: &'static str,
+    name: String,
 }
 
 impl SideFile {
     /// In this data directory.
-    pub fn new(data: &Path, name: &'static str) -> Self {
+    pub fn new(data: &Path, name: impl Into<String>) -> Self {
         SideFile {
             data: data.to_owned(),
-            name,
+            name: name.into(),
         }
     }
 
     /// What it has, up to so many bytes; `None` if it is not there.
     pub fn read(&self, largest: u64) -> io::Result<Option<String>> {
-        let file = match File::open(self.data.join(self.name)) {
+        let file = match File::open(self.data.join(&self.name)) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             file => file?,
         };
@@ -37,7 +37,7 @@ impl SideFile {
         let mut temporary = tempfile::NamedTempFile::new_in(self.data.join("tmp"))?;
         temporary.write_all(content)?;
         temporary.as_file().sync_all()?;
-        let path = self.data.join(self.name);
+        let path = self.data.join(&self.name);
         temporary.persist(path).map_err(|error| error.error)?;
         Ok(())
     }
@@ -45,6 +45,6 @@ impl SideFile {
 
 impl fmt::Display for SideFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.data.join(self.name).display())
+        write!(f, "{}", self.data.join(&self.name).display())
     }
 }

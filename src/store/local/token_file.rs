@@ -104,6 +104,9 @@ mod tests {
                 sha256: Sha256::of(b"old"),
                 until: Timestamp(8),
             }),
+            read: Some("git.example.com".into()),
+            note: Some("of the nightly build".into()),
+            last_used: Some(Timestamp(9)),
         };
         fs::write(folder.path().join(NEW), "left").unwrap();
         for tokens in [vec![token("a"), token("b")], vec![token("b")], vec![]] {

@@ -216,10 +216,13 @@ fn tokens_as_json() {
                 "expires": null,
                 "expired": false,
                 "replaced_until": null,
+                "read": null,
+                "note": null,
+                "last_used": null,
             }]})
         );
         let text = larder.run(&["token", "list"]).expect(0).stdout;
-        assert_eq!(text, format!("ci  made {created}\n"));
+        assert_eq!(text, format!("ci  made {created}, never used\n"));
         let again = larder.run(&["token", "new", "ci", "--json"]).expect(1);
         let error = document(&again);
         assert_eq!(error["error"]["kind"], "conflict");

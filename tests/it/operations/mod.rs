@@ -1,5 +1,6 @@
 //! Running it: commands, configuration, probes, limits, start and stop (design 8 and 9).
 
+mod access;
 mod auth;
 mod callers;
 mod commands;

@@ -8,6 +8,7 @@ pub mod go;
 pub mod h2;
 pub mod h2c;
 pub mod http;
+pub mod issuer;
 pub mod modules;
 pub mod oracle;
 pub mod server;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -15,6 +16,8 @@ use thiserror::Error;
 use tokio::sync::Mutex;
 
 use crate::clock::{SharedClock, Timestamp};
+use crate::gomod::Patterns;
+use crate::policy::{Identity, Proof};
 use crate::store::{ReplacedToken, Sha256, Store, StoreError, TokenFile, TokenRecord};
 
 /// Tokens at the most.
@@ -27,6 +30,8 @@ const BYTES: usize = 32;
 const LENGTH: usize = PREFIX.len() + (BYTES * 4).div_ceil(3);
 /// Characters of a name at the most.
 const LONGEST_NAME: usize = 64;
+/// The use of a token is known by the day. Milliseconds.
+const DAY: u64 = 86_400_000;
 
 /// What an operator calls a token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,13 +109,17 @@ pub enum TokenError {
     Copy(std::io::Error),
 }
 
-/// A token that opens private modules.
+/// A token that is known.
 #[derive(Clone)]
 struct KnownToken {
     name: TokenName,
+    /// Of who has it.
+    identity: Arc<Identity>,
     until: Option<Timestamp>,
     /// Another one of its name has taken its place.
     is_replaced: bool,
+    /// The last day on which it was used, as a timestamp; 0 for never. That of both of a name.
+    used: Arc<AtomicU64>,
 }
 
 impl KnownToken {
@@ -118,12 +127,18 @@ impl KnownToken {
     fn of(record: &TokenRecord) -> impl Iterator<Item = (Sha256, Self)> {
         let name: Option<TokenName> = record.name.parse().ok();
         let expires = record.expires;
+        let identity = Arc::new(Identity {
+            scope: record.read.as_deref().map(Patterns::parse),
+            ..Identity::by(Proof::Token(record.name.as_str().into()))
+        });
+        let used = Arc::new(AtomicU64::new(record.last_used.map_or(0, |at| at.0)));
         let known = move |until: Option<Timestamp>, is_replaced| {
-            let name = name.clone()?;
             Some(KnownToken {
-                name,
+                name: name.clone()?,
+                identity: Arc::clone(&identity),
                 until,
                 is_replaced,
+                used: Arc::clone(&used),
             })
         };
         let current = known(expires, false).map(|token| (record.sha256, token));
@@ -131,6 +146,17 @@ impl KnownToken {
         let replaced = replaced.and_then(|old| Some((old.sha256, known(Some(old.until), true)?)));
         current.into_iter().chain(replaced)
     }
+}
+
+/// What a new token is for.
+#[derive(Clone, Debug, Default)]
+pub struct TokenTerms {
+    /// How long it opens anything; until it is revoked if nothing is said.
+    pub lifetime: Option<Duration>,
+    /// The modules that it opens; all that are private if nothing is said.
+    pub read: Option<Patterns>,
+    /// What the operator has to say of it.
+    pub note: Option<String>,
 }
 
 /// A token that was just made. It is known to nobody else, and cannot be had again.
@@ -215,16 +241,51 @@ impl Tokens {
         Ok(kept.into_iter().filter_map(|(_, record)| record).collect())
     }
 
-    /// The name of a token that somebody holds and that has not expired. The look-up is by its hash, so how long it takes says nothing of the tokens
+    /// Who has a token that has not expired. The look-up is by its hash, so how long it takes says nothing of the tokens
     /// there are.
-    pub fn name_of(&self, token: &str) -> Option<Arc<str>> {
-        if token.len() != LENGTH || !token.starts_with(PREFIX) {
+    pub fn identity(&self, token: &str) -> Option<Arc<Identity>> {
+        if !is_token(token) {
             return None;
         }
         let known = self.known.read();
         let known = known.get(&digest(token))?;
-        let holds = known.until.is_none_or(|until| self.clock.now() < until);
-        holds.then(|| Arc::from(known.name.0.as_str()))
+        let now = self.clock.now();
+        if known.until.is_some_and(|until| until <= now) {
+            return None;
+        }
+        let today = now.0 - now.0 % DAY;
+        // Written once a day: hits come here.
+        if known.used.load(Ordering::Relaxed) != today {
+            known.used.store(today, Ordering::Relaxed);
+        }
+        Some(Arc::clone(&known.identity))
+    }
+
+    /// Keeps on which day each was used last, where that is not kept yet.
+    pub async fn keep_last_use(&self) -> Result<(), StoreError> {
+        let used: HashMap<String, Timestamp> = {
+            let known = self.known.read();
+            let used = known.values().map(|token| {
+                let day = token.used.load(Ordering::Relaxed);
+                (token.name.0.clone(), Timestamp(day))
+            });
+            used.filter(|(_, day)| day.0 > 0).collect()
+        };
+        if used.is_empty() {
+            return Ok(());
+        }
+        // Else one that is revoked meanwhile would be kept anew.
+        let _changing = self.changing.lock().await;
+        for (name, record) in self.store.tokens().await? {
+            let (Some(mut record), Some(day)) = (record, used.get(&name)) else {
+                continue;
+            };
+            if record.last_used.is_none_or(|kept| kept < *day) {
+                record.last_used = Some(*day);
+                self.store.put_token(&record).await?;
+            }
+        }
+        Ok(())
     }
 
     /// How many there are, expired ones among them.
@@ -243,12 +304,8 @@ impl Tokens {
         self.store.tokens().await
     }
 
-    /// Makes a token, for so long if that is said.
-    pub async fn make(
-        &self,
-        name: &TokenName,
-        lifetime: Option<Duration>,
-    ) -> Result<NewToken, TokenError> {
+    /// Makes a token on these terms.
+    pub async fn make(&self, name: &TokenName, terms: TokenTerms) -> Result<NewToken, TokenError> {
         let _changing = self.changing.lock().await;
         if self.count() >= MOST_TOKENS {
             return Err(TokenError::TooMany);
@@ -259,8 +316,11 @@ impl Tokens {
             sha256: digest(&token),
             created,
             name: name.to_string(),
-            expires: lifetime.map(|lifetime| created.plus(lifetime)),
+            expires: terms.lifetime.map(|lifetime| created.plus(lifetime)),
             replaced: None,
+            read: terms.read.map(|read| read.to_string()),
+            note: terms.note,
+            last_used: None,
         };
         if !self.store.add_token(&record).await? {
             return Err(TokenError::Taken(name.clone()));
@@ -272,7 +332,7 @@ impl Tokens {
     }
 
     /// Makes a new token in the place of the one of this name, which goes on for `overlap`, so that its holders can be
-    /// given the new one. It lives for as long as that one was made for, unless something else is said.
+    /// given the new one. It lives for as long as that one was made for, unless something else is said, and opens the same.
     pub async fn rotate(
         &self,
         name: &TokenName,
@@ -293,6 +353,10 @@ impl Tokens {
                 expires.0.saturating_sub(old.created.0),
             ))
         });
+        let (read, note, last_used) = match &old {
+            Some(old) => (old.read.clone(), old.note.clone(), old.last_used),
+            None => (None, None, None),
+        };
         let replaced = old.map(|old| {
             let until = created.plus(overlap);
             ReplacedToken {
@@ -306,6 +370,9 @@ impl Tokens {
             name: name.to_string(),
             expires: lifetime.or(made_for).map(|lifetime| created.plus(lifetime)),
             replaced: replaced.filter(|_| !overlap.is_zero()),
+            read,
+            note,
+            last_used,
         };
         // The copy first: it must not bring back the old one.
         let mut whole = self.whole().await?;
@@ -335,6 +402,11 @@ impl Tokens {
         }
         Ok(())
     }
+}
+
+/// Whether a text has the form of a token of ours.
+pub fn is_token(text: &str) -> bool {
+    text.len() == LENGTH && text.starts_with(PREFIX)
 }
 
 fn random() -> Result<String, TokenError> {
@@ -382,17 +454,21 @@ mod tests {
         let load = || Tokens::load(data.store.clone(), copy(), clock());
         let tokens = load().await.unwrap();
         let (ci, team) = ("ci".parse().unwrap(), "team".parse().unwrap());
-        let token = tokens.make(&ci, None).await.unwrap().token;
-        let other = tokens.make(&team, None).await.unwrap().token;
+        let token = tokens.make(&ci, TokenTerms::default()).await.unwrap().token;
+        let other = tokens
+            .make(&team, TokenTerms::default())
+            .await
+            .unwrap()
+            .token;
         assert_ne!(token, other);
         assert_eq!(token.len(), LENGTH);
-        assert!(tokens.name_of(&token).is_some() && tokens.name_of(&other).is_some());
+        assert!(tokens.identity(&token).is_some() && tokens.identity(&other).is_some());
         for wrong in ["", "lrd_", &token[..LENGTH - 1], &format!("{token}A")] {
-            assert!(tokens.name_of(wrong).is_none(), "{wrong}");
+            assert!(tokens.identity(wrong).is_none(), "{wrong}");
         }
-        assert!(tokens.name_of(&token.to_ascii_uppercase()).is_none());
+        assert!(tokens.identity(&token.to_ascii_uppercase()).is_none());
         assert!(matches!(
-            tokens.make(&ci, None).await,
+            tokens.make(&ci, TokenTerms::default()).await,
             Err(TokenError::Taken(name)) if name == ci
         ));
         let kept = tokens.list().await.unwrap();
@@ -402,16 +478,16 @@ mod tests {
 
         // As after a restart.
         let tokens = load().await.unwrap();
-        assert!(tokens.name_of(&token).is_some() && tokens.name_of(&other).is_some());
+        assert!(tokens.identity(&token).is_some() && tokens.identity(&other).is_some());
         tokens.revoke(&ci).await.unwrap();
-        assert!(tokens.name_of(&token).is_none() && tokens.name_of(&other).is_some());
+        assert!(tokens.identity(&token).is_none() && tokens.identity(&other).is_some());
         assert!(matches!(
             tokens.revoke(&ci).await,
             Err(TokenError::Unknown(_))
         ));
-        let again = tokens.make(&ci, None).await.unwrap().token;
+        let again = tokens.make(&ci, TokenTerms::default()).await.unwrap().token;
         let tokens = load().await.unwrap();
-        assert!(tokens.name_of(&again).is_some() && tokens.name_of(&token).is_none());
+        assert!(tokens.identity(&again).is_some() && tokens.identity(&token).is_none());
         assert_eq!(tokens.count(), 2);
 
         // The index is lost: what is in the copy is there, and what was revoked is not.
@@ -423,9 +499,9 @@ mod tests {
         let load = || Tokens::load(data.store.clone(), copy(), clock());
         let tokens = load().await.unwrap();
         assert!(
-            tokens.name_of(&again).is_some()
-                && tokens.name_of(&other).is_some()
-                && tokens.name_of(&token).is_none()
+            tokens.identity(&again).is_some()
+                && tokens.identity(&other).is_some()
+                && tokens.identity(&token).is_none()
         );
         assert_eq!(tokens.list().await.unwrap().len(), 2);
         // The copy is lost: it is made again.
@@ -455,12 +531,20 @@ mod tests {
             tokens.rotate(&ci, HOUR, None).await,
             Err(TokenError::Unknown(_))
         ));
-        let first = tokens.make(&ci, Some(10 * HOUR)).await.unwrap().token;
+        let for_ten_hours = TokenTerms {
+            lifetime: Some(10 * HOUR),
+            read: Some(Patterns::parse("git.example.com")),
+            note: Some("the nightly build".to_owned()),
+        };
+        let first = tokens.make(&ci, for_ten_hours).await.unwrap().token;
         hand.pass(9 * HOUR + HOUR / 2);
         let second = tokens.rotate(&ci, HOUR, None).await.unwrap().token;
-        let holds = |tokens: &Tokens| [&first, &second].map(|it| tokens.name_of(it).is_some());
+        let holds = |tokens: &Tokens| [&first, &second].map(|it| tokens.identity(it).is_some());
         assert_eq!(holds(&tokens), [true, true]);
         assert_eq!(tokens.count(), 1);
+        let scope = |token| tokens.identity(token).unwrap().scope.clone();
+        assert_eq!(scope(&first), Some(Patterns::parse("git.example.com")));
+        assert_eq!(scope(&first), scope(&second));
         // The old one has half an hour of its own left, whatever the overlap.
         hand.pass(HOUR / 2);
         assert_eq!(holds(&tokens), [false, true]);
@@ -472,7 +556,7 @@ mod tests {
         hand.pass(HOUR / 2);
         assert_eq!(holds(&tokens), [false, false]);
         assert!(matches!(
-            tokens.make(&ci, None).await,
+            tokens.make(&ci, TokenTerms::default()).await,
             Err(TokenError::Taken(_))
         ));
 
@@ -482,11 +566,48 @@ mod tests {
             .await
             .unwrap()
             .token;
-        assert!(tokens.name_of(&third).is_none() && tokens.name_of(&fourth).is_some());
+        assert!(tokens.identity(&third).is_none() && tokens.identity(&fourth).is_some());
         let fifth = tokens.rotate(&ci, HOUR, None).await.unwrap().token;
-        assert!(tokens.name_of(&fourth).is_some() && tokens.name_of(&fifth).is_some());
+        assert!(tokens.identity(&fourth).is_some() && tokens.identity(&fifth).is_some());
         tokens.revoke(&ci).await.unwrap();
-        assert!(tokens.name_of(&fourth).is_none() && tokens.name_of(&fifth).is_none());
+        assert!(tokens.identity(&fourth).is_none() && tokens.identity(&fifth).is_none());
+    }
+
+    #[tokio::test]
+    async fn the_last_use_is_kept_by_the_day() {
+        let folder = tempfile::tempdir().unwrap();
+        let hand = Arc::new(crate::clock::Manual::at(Timestamp(20_000 * DAY + 5)));
+        let clock: SharedClock = hand.clone();
+        let data = crate::store::DataDir::open(folder.path(), 0, 1 << 20, &clock).unwrap();
+        let load = || {
+            let copy = TokenFile::new(folder.path());
+            Tokens::load(data.store.clone(), copy, Arc::clone(&clock))
+        };
+        let tokens = load().await.unwrap();
+        let (ci, idle) = ("ci".parse().unwrap(), "idle".parse().unwrap());
+        let first = tokens.make(&ci, TokenTerms::default()).await.unwrap();
+        tokens.make(&idle, TokenTerms::default()).await.unwrap();
+        let used = async |tokens: &Tokens| {
+            tokens.keep_last_use().await.unwrap();
+            let kept = tokens.list().await.unwrap().into_iter();
+            let day = |record: TokenRecord| record.last_used.map(|at| at.0 / DAY);
+            kept.map(|(_, record)| day(record.unwrap()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(used(&tokens).await, [None, None]);
+        tokens.identity(&first.token).unwrap();
+        assert_eq!(used(&tokens).await, [Some(20_000), None]);
+        hand.pass(Duration::from_millis(3 * DAY));
+        let second = tokens.rotate(&ci, Duration::from_secs(60), None).await;
+        assert_eq!(used(&tokens).await, [Some(20_000), None]);
+        tokens.identity(&second.unwrap().token).unwrap();
+        assert_eq!(used(&tokens).await, [Some(20_003), None]);
+        // After a restart, and nobody comes back by it.
+        let tokens = load().await.unwrap();
+        assert_eq!(used(&tokens).await, [Some(20_003), None]);
+        tokens.identity(&first.token).unwrap();
+        tokens.revoke(&ci).await.unwrap();
+        assert_eq!(used(&tokens).await, [None]);
     }
 
     #[tokio::test]
@@ -501,14 +622,16 @@ mod tests {
         let many = (0..MOST_TOKENS).map(|n| {
             let token = KnownToken {
                 name: name.clone(),
+                identity: Arc::new(Identity::by(Proof::Token("a".into()))),
                 until: None,
                 is_replaced: false,
+                used: Arc::default(),
             };
             (digest(&n.to_string()), token)
         });
         tokens.known.write().extend(many);
         assert!(matches!(
-            tokens.make(&name, None).await,
+            tokens.make(&name, TokenTerms::default()).await,
             Err(TokenError::TooMany)
         ));
     }

@@ -1,0 +1,94 @@
+//! Who has made a request, and who somebody is once they have shown it.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::gomod::Patterns;
+
+/// Who has made a request, as far as can be told. The default is nobody: what is done in the background.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// Where the request comes from; behind a trusted front server what that says.
+    pub address: Option<IpAddr>,
+    /// What the caller has shown.
+    pub standing: Standing,
+}
+
+/// What a caller has shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// One who needs to show nothing.
+    Trusted,
+    /// One who has shown who they are.
+    Known(Arc<Identity>),
+    /// Anybody else.
+    Stranger {
+        /// They have shown something, and this is why it is not good; the end of a sentence that begins with it.
+        showed: Option<Arc<str>>,
+    },
+    /// Anybody else, who has shown something that nobody can be asked about at the moment.
+    Undecided {
+        /// A sentence about that.
+        why: Arc<str>,
+    },
+}
+
+impl Default for Standing {
+    fn default() -> Self {
+        Standing::Stranger { showed: None }
+    }
+}
+
+impl Caller {
+    /// Who they are, if they have shown it.
+    pub fn identity(&self) -> Option<&Identity> {
+        match &self.standing {
+            Standing::Known(identity) => Some(identity),
+            _ => None,
+        }
+    }
+}
+
+/// What somebody has shown who they are by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// A token of ours, by its name.
+    Token(Arc<str>),
+    /// A token of an OpenID provider, by the provider's name here and theirs there.
+    Oidc { provider: Arc<str>, id: Arc<str> },
+    /// A certificate, by whom it names.
+    Certificate(Arc<str>),
+}
+
+/// Somebody who has shown who they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub proof: Proof,
+    /// What they belong to, by the word of who has vouched for them.
+    pub groups: Vec<String>,
+    /// The modules that what they have shown is good for, if that says so: of all others they are a stranger.
+    pub scope: Option<Patterns>,
+}
+
+impl Identity {
+    /// By a proof that says nothing more.
+    pub fn by(proof: Proof) -> Self {
+        Identity {
+            proof,
+            groups: Vec::new(),
+            scope: None,
+        }
+    }
+}
+
+/// As rules name them: `token:ci`, `oidc:github:acme/app`, `cert:build-1`.
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.proof {
+            Proof::Token(name) => write!(f, "token:{name}"),
+            Proof::Oidc { provider, id } => write!(f, "oidc:{provider}:{id}"),
+            Proof::Certificate(name) => write!(f, "cert:{name}"),
+        }
+    }
+}
