@@ -59,7 +59,7 @@ impl FromStr for CallerPattern {
                 Ok(CallerPattern::Address(network))
             }
             "group" => Ok(CallerPattern::Group(Wildcard::new(name))),
-            "oidc" if !name.split_once(':').is_some_and(|(_, id)| !id.is_empty()) => {
+            "oidc" if name.split_once(':').is_none_or(|(_, id)| id.is_empty()) => {
                 Err(BadCallerPattern::Provider)
             }
             _ => Ok(CallerPattern::Identity(Wildcard::new(text))),
