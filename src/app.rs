@@ -4,6 +4,8 @@ mod chain;
 mod compose;
 mod direct;
 mod egress;
+mod handed_over;
+mod listeners;
 mod logins;
 mod oidc;
 mod plain_client;
@@ -24,6 +26,8 @@ pub use chain::{
 };
 pub use compose::{assemble, databases};
 pub use direct::left;
+pub use handed_over::HandedOver;
+pub use listeners::{further_listeners, module_addresses};
 pub use plain_client::plain_client;
 pub use routes::routes;
 pub use rules::policy;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::routes::Routes;
-use crate::config::{AccessDefault, Config, OnUnavailable, OnUnknown};
+use crate::config::{AccessDefault, Config, FrontServer, OnUnavailable, OnUnknown};
 use crate::engine::{Chains, Freshness, Rules, VerifySettings};
 use crate::http::is_for_this_machine;
 use crate::identity::Issuers;
@@ -21,6 +21,7 @@ pub fn policy(config: &Config, routes: &[RouteRule]) -> Policy {
 
 /// Who may have which modules. Where nothing else is said, this machine's programs may have private ones if nobody else is
 /// expected: the port is on a loopback address, and clients are not told to come by another one, through a server in front.
+/// This is for server.listen; other addresses are judged by themselves ([`Access::at`]).
 fn access(config: &Config) -> Access {
     let public_url = config.server.public_url.as_deref();
     let mode = match config.access.default {
@@ -43,13 +44,22 @@ fn access(config: &Config) -> Access {
     Access::new(mode, rules.collect())
 }
 
+fn trusted_proxies(servers: &[FrontServer]) -> TrustedProxies {
+    let networks = servers.iter().filter_map(|server| match server {
+        FrontServer::Network(network) => Some(*network),
+        FrontServer::Unix => None,
+    });
+    let networks: Vec<_> = networks.collect();
+    TrustedProxies::new(&networks, servers.contains(&FrontServer::Unix))
+}
+
 /// Everything that a configuration says of modules and callers, with the sources that it leads to.
 pub fn rules(config: &Config, routes: &Routes, issuers: Arc<Issuers>, chains: Chains) -> Rules {
     Rules::new(
         policy(config, &routes.rules),
         access(config),
         issuers,
-        TrustedProxies::new(&config.access.trusted_proxies),
+        trusted_proxies(&config.access.trusted_proxies),
         Freshness {
             ttl: config.freshness.ttl,
             negative_ttl: config.freshness.negative_ttl,

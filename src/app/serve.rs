@@ -1,7 +1,6 @@
 //! A server from its start to its end.
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
@@ -11,6 +10,8 @@ use super::chain::{
 };
 use super::compose::{Assembled, assemble, databases};
 use super::direct::left;
+use super::handed_over::HandedOver;
+use super::listeners::{OpenListener, open_listeners};
 use super::reload::{self, ConfigReloader, ReloadParts};
 use super::routes::{Routes, routes};
 use super::service_manager::ServiceManager;
@@ -25,8 +26,8 @@ use crate::clock::SharedClock;
 use crate::config::{Config, Environment, Loaded, Overrides};
 use crate::engine::Rules;
 use crate::http::{
-    AddressRouter, AppState, BEYOND, ConnectionSettings, Connections, Listener, Observer,
-    ResponseCache, TlsListener, bind,
+    AddressRouter, AppState, BEYOND, BoundListener, ConnectionSettings, Connections, Listener,
+    Observer, ResponseCache, TlsListener,
 };
 use crate::identity::Tokens;
 use crate::jobs::TokenUse;
@@ -46,6 +47,7 @@ pub async fn serve(
     loaded: &Loaded,
     overrides: &Overrides,
     env: &Environment,
+    handed_over: HandedOver,
     clock: SharedClock,
     log: LogSink,
     level: LogLevel,
@@ -66,14 +68,9 @@ pub async fn serve(
     let store = &config.store;
     let data = DataDir::open(&store.data_dir, store.reserve, store.index_cache, &clock)?;
     warn_of_readers(config, &routes, &data);
-    let listener = bind(config.server.listen).await?;
-    let local = listener
-        .local_addr()
-        .map_err(|error| StartError::Internal(error.to_string()))?;
-    let admin = match config.admin.listen {
-        Some(address) => Some(bind(address).await?),
-        None => None,
-    };
+    let listeners = open_listeners(loaded, handed_over).await?;
+    let of_modules = listeners.iter().filter(|it| !it.admin);
+    let local = of_modules.filter_map(|it| it.bound.address()).collect();
 
     let via_name = format!("larder-{:016x}", fastrand::u64(..));
     let maker = UpstreamMaker::new(
@@ -118,7 +115,7 @@ pub async fn serve(
     match operators_chain {
         Some(chain) if chain.proxies().any(|url| ourselves.are(url)) => {
             let text = format!(
-                "{chain} names this very server ({local}); name the proxy that it is to fetch from, or \"direct\", or \"off\""
+                "{chain} names this very server; name the proxy that it is to fetch from, or \"direct\", or \"off\""
             );
             return Err(loaded.refuse("upstream.chain", text).into());
         }
@@ -174,7 +171,7 @@ pub async fn serve(
         chain,
         upstreams,
         reload: Arc::clone(&reload) as Arc<dyn Reload>,
-        separate_admin: admin.is_some(),
+        separate_admin: listeners.iter().any(|it| it.admin),
     });
     let format = settings::log_format(config);
     let observer = Arc::new(Observer::new(
@@ -184,7 +181,6 @@ pub async fn serve(
         format,
         config.log.access,
     ));
-    let connections = Connections::new(metrics.requests.connections.clone());
     let limits = ConnectionSettings {
         max: match config.server.max_connections {
             0 => {
@@ -204,30 +200,41 @@ pub async fn serve(
         write_timeout: config.server.write_timeout,
     };
 
-    let accept = |listener: Listener, address: SocketAddr, router| {
+    let connections = Connections::new(&limits, metrics.requests.connections.clone());
+    let admin_connections = connections.apart(&limits);
+    let shown = Shown::of(&listeners);
+    for open in listeners {
+        let OpenListener {
+            bound, tls, admin, ..
+        } = open;
+        let (name, address) = (bound.to_string(), bound.address());
+        let (router, connections) = match admin {
+            true => {
+                tracing::info!(address = name, "administration listens");
+                let reach = crate::http::reach(address, None);
+                let router = AddressRouter::admin(Arc::clone(&state), reach);
+                (router, admin_connections.clone())
+            }
+            false => {
+                let reach = crate::http::reach(address, config.server.public_url.as_deref());
+                let router = AddressRouter::public(Arc::clone(&state), reach);
+                (router, connections.clone())
+            }
+        };
+        let listener = match (bound, certificates.as_ref().filter(|_| tls)) {
+            (BoundListener::Tcp(listener), Some(certificates)) => {
+                let current = Arc::clone(certificates.current());
+                Listener::Tls(TlsListener::new(listener, current, metrics.tls.clone()))
+            }
+            (BoundListener::Tcp(listener), None) => Listener::Plain(listener),
+            (BoundListener::Unix(listener), _) => Listener::Unix(listener),
+        };
         let service = Arc::new(crate::http::Service::new(router, Arc::clone(&observer)));
-        let connections = connections.clone();
         supervisor
             .listeners
-            .essential(format!("the listener at {address}"), |stop| {
+            .essential(format!("the listener at {name}"), |stop| {
                 crate::http::serve(listener, service, limits, connections, stop)
             });
-    };
-    let (listener, scheme) = match &certificates {
-        Some(certificates) => {
-            let current = Arc::clone(certificates.current());
-            let listener = TlsListener::new(listener, current, metrics.tls.clone());
-            (Listener::Tls(listener), "https")
-        }
-        None => (Listener::Plain(listener), "http"),
-    };
-    accept(listener, local, AddressRouter::public(Arc::clone(&state)));
-    if let Some(admin) = admin {
-        let address = admin.local_addr();
-        let address = address.map_err(|error| StartError::Internal(error.to_string()))?;
-        tracing::info!(%address, "administration listens");
-        let listener = Listener::Plain(admin);
-        accept(listener, address, AddressRouter::admin(state, address));
     }
     supervisor.watch_store(&data);
     supervisor.start_jobs(config, &data, &engine, &clock);
@@ -249,7 +256,7 @@ pub async fn serve(
     }
     let mut signals =
         signals::Signals::new().map_err(|error| StartError::Internal(error.to_string()))?;
-    announce(scheme, local, loaded);
+    shown.announce(loaded);
     manager.ready();
     let grace = config.server.shutdown_grace;
     let end = supervisor.until_the_end(&mut signals, &connections, &engine, &data, grace, &manager);
@@ -310,18 +317,58 @@ fn response_files(descriptors: usize) -> usize {
     }
 }
 
-/// Tells whoever started us that we serve, and with what.
-fn announce(scheme: &str, local: SocketAddr, loaded: &Loaded) {
-    let mut out = io::stdout();
-    // Nobody may be listening; then there is nobody to tell.
-    let _ = writeln!(out, "listening on {scheme}://{local}").and_then(|()| out.flush());
-    let file = loaded.file.as_deref();
-    let file = file.map_or_else(|| "none".to_owned(), |file| file.display().to_string());
-    tracing::info!(
-        address = %local,
-        version = env!("CARGO_PKG_VERSION"),
-        data_dir = %loaded.config.store.data_dir.display(),
-        configuration = file,
-        "larder serves"
-    );
+/// Where we listen, for whoever wants to know.
+struct Shown {
+    /// For the log: the first of the addresses, and the others.
+    first: String,
+    others: Vec<String>,
+    /// A line for each.
+    lines: String,
+}
+
+impl Shown {
+    fn of(listeners: &[OpenListener]) -> Self {
+        let modules = listeners.iter().filter(|it| !it.admin);
+        let admin = listeners.iter().filter(|it| it.admin);
+        let mut modules = modules.peekable();
+        let first = modules
+            .peek()
+            .map_or_else(String::new, |it| it.bound.to_string());
+        let lines = modules.map(|it| ("listening", &it.shown));
+        let lines: Vec<_> = lines
+            .chain(admin.map(|it| ("administration", &it.shown)))
+            .collect();
+        let others = lines.iter().skip(1).map(|(what, shown)| match *what {
+            "administration" => format!("{shown} (administration)"),
+            _ => (*shown).clone(),
+        });
+        Shown {
+            first,
+            others: others.collect(),
+            lines: lines
+                .iter()
+                .map(|(what, shown)| format!("{what} on {shown}\n"))
+                .collect(),
+        }
+    }
+
+    /// Tells whoever started us that we serve, and with what.
+    fn announce(&self, loaded: &Loaded) {
+        let mut out = io::stdout();
+        // Nobody may be listening; then there is nobody to tell.
+        let _ = out
+            .write_all(self.lines.as_bytes())
+            .and_then(|()| out.flush());
+        let file = loaded.file.as_deref();
+        let file = file.map_or_else(|| "none".to_owned(), |file| file.display().to_string());
+        let others = Some(self.others.join(", ")).filter(|others| !others.is_empty());
+        tracing::info!(
+            address = self.first,
+            others,
+            version = env!("CARGO_PKG_VERSION"),
+            data_dir = %loaded.config.store.data_dir.display(),
+            configuration = file,
+            "larder serves"
+        );
+    }
 }

@@ -195,7 +195,7 @@ async fn assembled(
     let chain = match app::operators_chain(config) {
         Some(chain) => chain,
         None => {
-            let ourselves = Ourselves::new(config, config.server.listen);
+            let ourselves = Ourselves::new(config, app::module_addresses(config));
             app::choose_chain(env, ourselves, &app::memory_file(store))
                 .await
                 .chain

@@ -14,6 +14,8 @@ use crate::telemetry::logs::{self, LogSink, Queue};
 const LAST_LINES: Duration = Duration::from_secs(2);
 
 pub fn run(overrides: &Overrides, env: &Environment, clock: SharedClock) -> ExitCode {
+    // Before anything else has begun.
+    let handed_over = app::HandedOver::take(env);
     let loaded = match load(overrides, env) {
         Ok(loaded) => loaded,
         Err(errors) => return exit::config(&errors),
@@ -36,6 +38,10 @@ pub fn run(overrides: &Overrides, env: &Environment, clock: SharedClock) -> Exit
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    let handed_over = match handed_over {
+        Ok(handed_over) => handed_over,
+        Err(error) => return exit::start_error(&error),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("larder")
@@ -49,6 +55,7 @@ pub fn run(overrides: &Overrides, env: &Environment, clock: SharedClock) -> Exit
         &loaded,
         overrides,
         env,
+        handed_over,
         clock,
         sink.clone(),
         level,

@@ -1,8 +1,6 @@
 //! `[access]`: who is who, and what those may have who show nothing.
 
-use ipnet::IpNet;
-
-use super::codec::{choice, list, network};
+use super::codec::{FrontServer, choice, front_server, list};
 use super::private::Private;
 use super::reader::Reader;
 use super::section::section;
@@ -32,10 +30,11 @@ section! {
         /// ones as [private] says; "closed" is for nothing at all; "open" is for everything, as
         /// private.open = true.
         default: AccessDefault = "private-needs-token" => choice(DEFAULTS);
-        /// Front servers (networks or addresses) whose X-Forwarded-For says where a request comes
-        /// from: of the addresses in it the last one that is not in this list counts. By it requests
-        /// are told apart, and rules name addresses by it.
-        trusted_proxies: Vec<IpNet> = ["127.0.0.1/32", "::1/128"] => list(network(), &[',']);
+        /// Front servers (networks or addresses, "unix:" for all that come over a unix socket) whose
+        /// X-Forwarded-For says where a request comes from: of the addresses in it the last one that
+        /// is not in this list counts. By it requests are told apart, and rules name addresses by it.
+        trusted_proxies: Vec<FrontServer> = ["127.0.0.1/32", "::1/128", "unix:"]
+            => list(front_server(), &[',']);
     }
 }
 

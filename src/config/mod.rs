@@ -26,6 +26,7 @@ mod environment;
 mod file;
 mod files;
 mod freshness;
+mod listeners;
 mod log;
 mod modules;
 mod origin;
@@ -48,7 +49,8 @@ mod tls;
 mod upstream;
 mod watched;
 
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use crate::gomod::Patterns;
 use crate::policy::CallerPattern;
@@ -61,12 +63,13 @@ pub use access_oidc::AccessOidc;
 pub use access_rules::AccessRule;
 pub use admin::Admin;
 pub use breaker::Breaker;
-pub use codec::Written;
+pub use codec::{FrontServer, Written};
 pub use credentials::{Auth, Credential};
 pub use digest::FileDigest;
 pub use direct::Direct;
 pub use files::{JwksFile, NetrcFile, SecretFile, read_certificates};
 pub use freshness::Freshness;
+pub use listeners::{FurtherListener, ListenPlace};
 pub use log::{Log, LogFormat};
 pub use modules::Modules;
 pub use origin::{Shadowed, Sources, ValueSource};
@@ -167,6 +170,7 @@ configuration! {
         access: Access,
         sumdb: Sumdb,
         log: Log,
+        [[listeners]]: FurtherListener,
         [[credentials]]: Credential,
         [[routes]]: Route,
         [[access_rules]]: AccessRule,
@@ -231,11 +235,14 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Loaded, ConfigEr
     overrides.read(&mut reader);
 
     let parts = Parts::read(tables, &mut reader);
-    if let (Some(server), Some(admin)) = (&parts.server, &parts.admin) {
-        check_addresses(server, admin, &mut reader);
-    }
+    check_addresses(&parts, &mut reader);
     if let Some(tls) = &parts.tls {
         tls.check(&mut reader);
+        let listeners = parts.listeners.iter().flatten();
+        for listener in listeners.filter(|it| it.tls && tls.cert_file.is_none()) {
+            let message = "needs a certificate; set tls.cert_file and tls.key_file too";
+            reader.problems.push(listener.row.conflict("tls", message));
+        }
     }
     if let Some(upstream) = &parts.upstream {
         check_client_certificate(upstream, &mut reader);
@@ -265,15 +272,44 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Loaded, ConfigEr
     }
 }
 
-fn check_addresses(server: &Server, admin: &Admin, reader: &mut Reader<'_>) {
-    if let Some(listen) = admin.listen
-        && admin::collide(server.listen, listen)
-    {
-        let message = format!(
-            "{listen} is taken by server.listen ({}); use another port, or leave one of them out",
-            server.listen
-        );
-        reader.conflict("admin.listen", message);
+/// Reports what cannot be listened on at the same time.
+fn check_addresses(parts: &Parts, reader: &mut Reader<'_>) {
+    let mut addresses: Vec<(String, SocketAddr)> = Vec::new();
+    if let Some(server) = &parts.server {
+        let name = format!("server.listen ({})", server.listen);
+        addresses.push((name, server.listen));
+    }
+    if let Some(listen) = parts.admin.as_ref().and_then(|admin| admin.listen) {
+        if let Some((name, _)) = addresses.iter().find(|it| admin::collide(it.1, listen)) {
+            let message =
+                format!("{listen} is taken by {name}; use another port, or leave one of them out");
+            reader.conflict("admin.listen", message);
+        }
+        addresses.push((format!("admin.listen ({listen})"), listen));
+    }
+    let mut paths: Vec<(String, &Path)> = Vec::new();
+    for listener in parts.listeners.iter().flatten() {
+        let own = format!("[[listeners]] at {}", listener.source());
+        let (key, taken) = match &listener.place {
+            ListenPlace::Address(address) => {
+                let taken = addresses.iter().find(|it| admin::collide(it.1, *address));
+                let taken = taken.map(|(name, _)| name.clone());
+                addresses.push((own, *address));
+                ("address", taken)
+            }
+            ListenPlace::Unix { path, .. } => {
+                let taken = paths.iter().find(|it| it.1 == path);
+                let taken = taken.map(|(name, _)| name.clone());
+                paths.push((own, path));
+                ("unix", taken)
+            }
+        };
+        if let Some(name) = taken {
+            let place = &listener.place;
+            let message =
+                format!("{place} is taken by {name}; use another one, or leave one of them out");
+            reader.problems.push(listener.row.conflict(key, message));
+        }
     }
 }
 

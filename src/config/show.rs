@@ -24,12 +24,14 @@ pub fn show(loaded: &Loaded, sources: bool) -> String {
         }
         text.push('\n');
     }
+    let listeners = loaded.config.listeners.iter();
     let credentials = loaded.config.credentials.iter();
     let routes = loaded.config.routes.iter();
     let rules = loaded.config.access_rules.iter();
     let providers = loaded.config.access_oidc.iter();
-    for table in credentials
-        .map(|credential| credential.row.show(sources))
+    for table in listeners
+        .map(|listener| listener.row.show(sources))
+        .chain(credentials.map(|credential| credential.row.show(sources)))
         .chain(routes.map(|route| route.row.show(sources)))
         .chain(rules.map(|rule| rule.row.show(sources)))
         .chain(providers.map(|provider| provider.row.show(sources)))

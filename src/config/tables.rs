@@ -142,6 +142,16 @@ impl Row {
         toml
     }
 
+    /// The fault of a value that is right alone and does not go with another.
+    pub(super) fn conflict(&self, field: &str, message: impl Into<String>) -> Problem {
+        Problem {
+            source: self.source.clone(),
+            key: key(self.array, field),
+            cause: ProblemKind::Conflict,
+            message: message.into(),
+        }
+    }
+
     /// The error for a value that only another part of the program can judge, in the same words as ours:
     /// `larder.toml:7: routes.github_app_id: <message>`.
     pub(super) fn refuse(&self, field: &str, message: impl Into<String>) -> ConfigErrors {

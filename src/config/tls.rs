@@ -18,9 +18,10 @@ pub enum ClientAuth {
 }
 
 section! {
-    /// https on server.listen, without another server in front. These files are looked at every two
-    /// seconds, through links, and taken up when they have changed and fit together; until then
-    /// the last ones that did are used. admin.listen stays as it is, with http.
+    /// https on server.listen, and on [[listeners]] with tls = true, without another server in front.
+    /// These files are looked at every two seconds, through links, and taken up when they have
+    /// changed and fit together; until then the last ones that did are used. admin.listen stays as it
+    /// is, with http.
     pub struct Tls = "tls" {
         /// The certificate (PEM): the server's own, then those between it and the authority. With it
         /// server.listen speaks https only; needs key_file. Empty: http.

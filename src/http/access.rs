@@ -17,7 +17,7 @@ use super::caller::{self, RequestHead};
 use crate::engine::{Cause, Engine, EngineError, Lacking, Rules};
 use crate::gomod::ModulePath;
 use crate::identity::{Shown, Tokens, credential, known_at_once, look_at};
-use crate::policy::{Access, AccessMode, Caller, Standing};
+use crate::policy::{Access, AccessMode, Caller, Reach, Standing};
 use crate::protocol;
 
 /// The name of an upstream as it may be told: one that only private modules come from has a number instead, unless the
@@ -32,6 +32,14 @@ pub fn upstream_name<'a>(sees_private: bool, engine: &Engine, name: &'a str) -> 
             Cow::Owned(format!("private-{}", at + 1))
         }
         _ => Cow::Borrowed(name),
+    }
+}
+
+/// Who can come to an address, or to a unix socket if there is none.
+pub fn reach(listens: Option<SocketAddr>, public_url: Option<&str>) -> Reach {
+    match listens.is_some_and(|address| is_for_this_machine(address, public_url)) {
+        true => Reach::ThisMachine,
+        false => Reach::Others,
     }
 }
 
@@ -74,10 +82,10 @@ pub fn standing_of_plain(
     rules: &Rules,
     tokens: &Tokens,
     (host, authorization): (&[u8], Option<&[u8]>),
-    remote: IpAddr,
+    remote: Option<IpAddr>,
 ) -> Option<Standing> {
     let is_local = access.mode == AccessMode::ThisMachine
-        && remote.to_canonical().is_loopback()
+        && remote.is_some_and(|ip| ip.to_canonical().is_loopback())
         && caller::names_this_machine(host);
     if is_local || access.is_open() {
         return Some(Standing::Trusted);

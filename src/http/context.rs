@@ -10,6 +10,7 @@ use http::request::Parts;
 use super::access;
 use super::app_state::AppState;
 use super::caller::RequestHead;
+use super::peer::Peer;
 use super::response_meta::RequestId;
 use super::via;
 use crate::engine::{RequestContext, Rules};
@@ -53,7 +54,7 @@ impl AppState {
         remote: Option<IpAddr>,
     ) -> Caller {
         Caller {
-            address: origin(rules, head.headers, remote).map(|(address, _)| address),
+            address: origin(rules, head.headers, remote).0,
             standing: access::standing(access, rules, &self.tokens, head, remote).await,
         }
     }
@@ -62,7 +63,7 @@ impl AppState {
     pub async fn context(
         &self,
         request: &Parts,
-        remote: Option<IpAddr>,
+        peer: &Peer,
         module: Option<&ModulePath>,
         cached_only: bool,
     ) -> RequestContext {
@@ -75,22 +76,21 @@ impl AppState {
         // What is for everyone is asked for without a look at what most requests do not show.
         let standing = match rules.access.guards(&decision) {
             true => {
-                access::standing(&rules.access, &rules, &self.tokens, request.into(), remote).await
+                let access = rules.access.at(peer.reach);
+                let head = request.into();
+                access::standing(&access, &rules, &self.tokens, head, peer.address).await
             }
             false => Standing::default(),
         };
-        let from = origin(&rules, headers, remote);
-        let caller = Caller {
-            address: from.map(|(address, _)| address),
-            standing,
-        };
+        let (address, name) = origin(&rules, headers, peer.address);
+        let caller = Caller { address, standing };
         let id = request.extensions.get::<RequestId>();
         let trace = headers.get(TRACEPARENT).and_then(|it| it.to_str().ok());
         RequestContext {
             cached_only: cached_only || has_word(headers, &DISABLE_MODULE_FETCH, "true"),
             foresee: true,
             fetch: FetchContext {
-                client: from.map(|(address, name)| ClientId::new(address, name)),
+                client: Some(ClientId::new(address, name)),
                 via: via::hops(headers),
                 request_id: id.map(|id| Arc::clone(&id.0)),
                 trace_id: trace.and_then(TraceId::parse),
@@ -109,13 +109,13 @@ fn origin<'a>(
     rules: &Rules,
     headers: &'a HeaderMap,
     remote: Option<IpAddr>,
-) -> Option<(IpAddr, Option<&'a str>)> {
+) -> (Option<IpAddr>, Option<&'a str>) {
     let values = headers.get_all(X_FORWARDED_FOR).into_iter();
     // What is no text is no address either.
     let hops: Vec<_> = values
         .flat_map(|value| value.to_str().unwrap_or("?").split(','))
         .collect();
-    Some(rules.trusted_proxies.client(remote?, hops.into_iter()))
+    rules.trusted_proxies.client(remote, hops.into_iter())
 }
 
 /// Whether a header with a list of words has this one.

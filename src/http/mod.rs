@@ -25,13 +25,14 @@ mod status;
 mod sumdb;
 mod via;
 
-pub use access::is_for_this_machine;
+pub use access::{is_for_this_machine, reach};
 pub use address::for_clients;
 pub use advice::lines as error_lines;
 pub use app_state::AppState;
 pub use connection::{
-    BEYOND, BindError, ClientCertificates, ConnectionSettings, Connections, CurrentTls, Listener,
-    TlsConfig, TlsError, TlsFiles, TlsListener, bind, port_holder, raise_descriptor_limit, serve,
+    BEYOND, BindError, BoundListener, ClientCertificates, ConnectionSettings, Connections,
+    CurrentTls, Listener, TlsConfig, TlsError, TlsFiles, TlsListener, UnixSocketListener, bind,
+    bind_unix, port_holder, raise_descriptor_limit, serve,
 };
 pub use observe::Observer;
 pub use responses::ResponseCache;

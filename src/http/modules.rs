@@ -72,9 +72,10 @@ pub async fn answer(state: &AppState, request: &Parts, peer: &Peer) -> Response<
     };
     // Before anything is looked up: whether it exists is not for everyone either.
     let context = state
-        .context(request, peer.address, Some(key.module()), cached_only)
+        .context(request, peer, Some(key.module()), cached_only)
         .await;
-    let access = &context.rules.access;
+    let access = context.rules.access.at(peer.reach);
+    let access = access.as_ref();
     let guard = access.guards(&context.decision).then(|| Restriction {
         module: key.module().clone(),
         private: context.decision.is_private(),

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +15,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body::{Frame, SizeHint};
 use httpdate::HttpDate;
 
-use super::connection::WriteBuffer;
+use super::connection::{RemoteAddress, WriteBuffer};
 use super::headers::X_REQUEST_ID;
 use super::response_meta::{RequestId, ResponseMeta};
 use super::responses::CachedResponse;
@@ -60,7 +59,7 @@ impl Observer {
     }
 
     /// A request has come in that will take a while.
-    pub fn begin<B>(self: &Arc<Self>, request: &Request<B>, remote: SocketAddr) -> Pending {
+    pub fn begin<B>(self: &Arc<Self>, request: &Request<B>, remote: RemoteAddress) -> Pending {
         Pending {
             observer: Arc::clone(self),
             began: self.clock.instant(),
@@ -84,7 +83,7 @@ impl Observer {
         &self,
         path: &str,
         agent: &[u8],
-        remote: SocketAddr,
+        remote: RemoteAddress,
         cached: &CachedResponse,
         unsent: &mut WriteBuffer,
     ) -> Option<usize> {
@@ -153,7 +152,7 @@ impl Observer {
             cache: outcome.as_str(),
             upstream,
             request_id: line.id,
-            remote: line.remote,
+            remote: line.remote.socket(),
             user_agent: line.agent,
             endpoint: endpoint.as_str(),
         };
@@ -216,7 +215,7 @@ pub struct Pending {
     method: Method,
     uri: Uri,
     agent: Option<HeaderValue>,
-    remote: SocketAddr,
+    remote: RemoteAddress,
     id: HeaderValue,
     noted: bool,
 }
@@ -227,7 +226,7 @@ struct Line<'a> {
     method: &'a str,
     path: &'a str,
     agent: &'a [u8],
-    remote: SocketAddr,
+    remote: RemoteAddress,
     id: &'a str,
 }
 

@@ -45,7 +45,7 @@ pub async fn page(
         .replace("{{address}}", &escape(&address))
         .replace("{{private}}", &private(&rules.policy, &audience, &address))
         .replace("{{version}}", env!("CARGO_PKG_VERSION"))
-        .replace("{{state}}", &state_of(&state, &rules, &audience));
+        .replace("{{state}}", &state_of(&state, &rules, &peer, &audience));
     let mut response = Response::new(Body::from(html));
     let out = response.headers_mut();
     out.insert(
@@ -182,7 +182,7 @@ fn standing(standing: &BreakerReport) -> (String, Light) {
 }
 
 /// The table of states.
-fn state_of(state: &AppState, rules: &Rules, audience: &Audience) -> String {
+fn state_of(state: &AppState, rules: &Rules, peer: &Peer, audience: &Audience) -> String {
     let mut rows = String::new();
     let mut row = |name: &str, value: &str, light: Light| {
         let class = match light {
@@ -264,7 +264,7 @@ fn state_of(state: &AppState, rules: &Rules, audience: &Audience) -> String {
     }
     if rules.policy.has_private() {
         // The patterns may be whole paths.
-        let patterns = match (audience.sees_private, rules.access.mode) {
+        let patterns = match (audience.sees_private, rules.access.at(peer.reach).mode) {
             (true, _) => rules.policy.private_text(),
             (false, AccessMode::ThisMachine) => {
                 "for programs on this machine, and for those who have a token".to_owned()

@@ -1,7 +1,7 @@
 //! Which path goes where.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ use super::peer::Peer;
 use super::responses::CachedResponse;
 use super::{error, modules, page, reload, status};
 use crate::engine::Rules;
-use crate::policy::{Access, Caller};
+use crate::policy::{Access, Caller, Reach};
 
 /// Everything that one address answers.
 pub struct AddressRouter {
@@ -34,34 +34,31 @@ pub struct AddressRouter {
     state: Arc<AppState>,
     /// Whether modules are served here: their requests need no routing.
     modules: bool,
-    address: Listens,
-}
-
-/// Which of our addresses clients come to.
-enum Listens {
-    /// The one for everybody.
-    Public,
-    /// That of administration.
-    Admin(SocketAddr),
+    reach: Reach,
 }
 
 impl AddressRouter {
     /// What clients reach.
-    pub fn public(state: Arc<AppState>) -> Self {
+    pub fn public(state: Arc<AppState>, reach: Reach) -> Self {
         AddressRouter {
             router: public_router(Arc::clone(&state)),
-            address: Listens::Public,
             modules: true,
+            reach,
             state,
         }
     }
 
-    /// What the operator's address answers when there is one.
-    pub fn admin(state: Arc<AppState>, address: SocketAddr) -> Self {
+    /// Who can come here.
+    pub fn reach(&self) -> Reach {
+        self.reach
+    }
+
+    /// What an address of the operator's answers when there is one.
+    pub fn admin(state: Arc<AppState>, reach: Reach) -> Self {
         AddressRouter {
             router: admin_router(Arc::clone(&state)),
-            address: Listens::Admin(address),
             modules: false,
+            reach,
             state,
         }
     }
@@ -85,7 +82,7 @@ impl AddressRouter {
     pub fn cached_at(
         &self,
         request: &PlainRequest<'_>,
-        remote: IpAddr,
+        remote: Option<IpAddr>,
     ) -> Option<Arc<CachedResponse>> {
         let state = self.modules()?;
         let response = state.responses.at(request.path)?;
@@ -98,21 +95,21 @@ impl AddressRouter {
             return Some(response);
         };
         let headers = (request.host, request.authorization);
-        let standing =
-            access::standing_of_plain(&rules.access, &rules, &state.tokens, headers, remote);
+        let access = self.access(&rules);
+        let standing = access::standing_of_plain(&access, &rules, &state.tokens, headers, remote);
         let caller = Caller {
-            address: Some(remote),
+            address: remote,
             standing: standing?,
         };
-        let admitted = (rules.access).admits(guard.module.as_str(), guard.private, &caller);
+        let admitted = access.admits(guard.module.as_str(), guard.private, &caller);
         admitted.then_some(response)
     }
 
     /// Who may be told what here.
     fn access<'a>(&self, rules: &'a Rules) -> Cow<'a, Access> {
-        match self.address {
-            Listens::Public => Cow::Borrowed(&rules.access),
-            Listens::Admin(address) => Cow::Owned(rules.access.for_admin(address)),
+        match self.modules {
+            true => rules.access.at(self.reach),
+            false => rules.access.for_admin(self.reach),
         }
     }
 

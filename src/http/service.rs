@@ -1,6 +1,5 @@
 //! What connections ask: the routes of one address, and the note that is made of every request.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -9,7 +8,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 
 use super::caller::is_host;
-use super::connection::{ConnectionInfo, Handler, PlainRequest, WriteBuffer};
+use super::connection::{ConnectionInfo, Handler, PlainRequest, RemoteAddress, WriteBuffer};
 use super::observe::{AnswerBody, Observer};
 use super::peer::Peer;
 use super::responses::CachedResponse;
@@ -30,13 +29,13 @@ impl Service {
     fn cached_at(
         &self,
         request: &PlainRequest<'_>,
-        remote: SocketAddr,
+        remote: RemoteAddress,
     ) -> Option<Arc<CachedResponse>> {
         is_host(request.host).then(|| self.router.cached_at(request, remote.ip()))?
     }
 
     /// The cached response to a plain request of HTTP/2, for which there is no fast path below the library.
-    fn cached<B>(&self, request: &Request<B>, remote: SocketAddr) -> Option<Response<Body>> {
+    fn cached<B>(&self, request: &Request<B>, remote: RemoteAddress) -> Option<Response<Body>> {
         let plain = PlainRequest::of_http2(request)?;
         let cached = self.cached_at(&plain, remote)?;
         let content = cached.content()?;
@@ -50,7 +49,12 @@ impl Service {
 impl Handler for Service {
     type Body = AnswerBody;
 
-    fn ready(&self, request: &PlainRequest<'_>, remote: SocketAddr, out: &mut WriteBuffer) -> bool {
+    fn ready(
+        &self,
+        request: &PlainRequest<'_>,
+        remote: RemoteAddress,
+        out: &mut WriteBuffer,
+    ) -> bool {
         let PlainRequest { path, agent, .. } = *request;
         let Some(response) = self.cached_at(request, remote) else {
             return false;
@@ -82,7 +86,8 @@ impl Handler for Service {
         }
         let peer = Peer {
             files: connection.files.clone(),
-            address: Some(remote.ip()),
+            address: remote.ip(),
+            reach: self.router.reach(),
             is_tls: connection.is_tls,
         };
         // Boxed, so that an idle connection does not hold room for it.

@@ -57,10 +57,9 @@ pub async fn answer(
         SumdbTarget::Lookup(module, _) => Some(module),
         SumdbTarget::Supported | SumdbTarget::Latest | SumdbTarget::Tile(_) => None,
     };
-    let context = state
-        .context(request, peer.address, module, cached_only)
-        .await;
-    let access = &context.rules.access;
+    let context = state.context(request, peer, module, cached_only).await;
+    let access = context.rules.access.at(peer.reach);
+    let access = access.as_ref();
     let admitted = match module {
         _ if !access.guards(&context.decision) => Ok(()),
         Some(module) => access::admit(

@@ -12,10 +12,11 @@ use tokio::sync::Notify;
 pub struct ClientId(u64);
 
 impl ClientId {
-    /// Of this address's machine; if that is a front server which tells its clients apart by something else, with that.
-    pub fn new(address: IpAddr, name: Option<&str>) -> Self {
+    /// Of this address's machine, or of whoever comes over a unix socket; if that is a front server which tells its
+    /// clients apart by something else, with that.
+    pub fn new(address: Option<IpAddr>, name: Option<&str>) -> Self {
         let mut hasher = DefaultHasher::new();
-        (machine(address), name).hash(&mut hasher);
+        (address.map(machine), name).hash(&mut hasher);
         ClientId(hasher.finish())
     }
 
@@ -87,7 +88,7 @@ mod tests {
     use super::*;
 
     fn client(address: &str) -> ClientId {
-        ClientId::new(address.parse().unwrap(), None)
+        ClientId::new(address.parse().ok(), None)
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Who asks, and who may have which modules: by rules that name them, and by what those get who show nothing. Programs on
 //! this machine get everything where the port reaches no further, everyone where the operator says so.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -25,13 +26,31 @@ pub enum AccessMode {
     Closed,
 }
 
+/// Who can come to one of the addresses that are listened on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reach {
+    /// Programs on this machine: it is a loopback address, and clients are not told to come by another one.
+    ThisMachine,
+    /// Others as well. A unix socket is mostly there for a server in front, which passes on what others ask.
+    #[default]
+    Others,
+}
+
 impl AccessMode {
-    /// For the address of administration. Who listens with it on other than a loopback address has chosen who reaches it.
-    fn for_admin(self, listens: SocketAddr) -> Self {
-        match self {
-            AccessMode::Open => AccessMode::Open,
-            _ if listens.ip().to_canonical().is_loopback() => AccessMode::ThisMachine,
-            _ => AccessMode::Open,
+    /// For an address that serves modules.
+    fn at(self, reach: Reach) -> Self {
+        match (self, reach) {
+            (AccessMode::Open | AccessMode::Closed, _) => self,
+            (_, Reach::ThisMachine) => AccessMode::ThisMachine,
+            (_, Reach::Others) => AccessMode::Tokens,
+        }
+    }
+
+    /// For an address of administration. Who has others reach it has chosen who they are.
+    fn for_admin(self, reach: Reach) -> Self {
+        match (self, reach) {
+            (AccessMode::Open, _) | (_, Reach::Others) => AccessMode::Open,
+            (_, Reach::ThisMachine) => AccessMode::ThisMachine,
         }
     }
 }
@@ -82,11 +101,23 @@ impl Access {
         self.mode == AccessMode::Open && self.rules.is_empty()
     }
 
-    /// For the address of administration.
-    pub fn for_admin(&self, listens: SocketAddr) -> Self {
-        Access {
-            mode: self.mode.for_admin(listens),
-            ..self.clone()
+    /// For an address that serves modules.
+    pub fn at(&self, reach: Reach) -> Cow<'_, Self> {
+        self.with(self.mode.at(reach))
+    }
+
+    /// For an address of administration.
+    pub fn for_admin(&self, reach: Reach) -> Cow<'_, Self> {
+        self.with(self.mode.for_admin(reach))
+    }
+
+    fn with(&self, mode: AccessMode) -> Cow<'_, Self> {
+        match mode == self.mode {
+            true => Cow::Borrowed(self),
+            false => Cow::Owned(Access {
+                mode,
+                ..self.clone()
+            }),
         }
     }
 
@@ -169,35 +200,44 @@ impl Access {
 
 /// Front servers whose word is taken for where a request comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TrustedProxies(Arc<[IpNet]>);
+pub struct TrustedProxies {
+    networks: Arc<[IpNet]>,
+    /// Those that come over a unix socket.
+    unix: bool,
+}
 
 impl TrustedProxies {
-    /// Those in these networks.
-    pub fn new(networks: &[IpNet]) -> Self {
-        TrustedProxies(networks.into())
+    /// Those in these networks, and those that come over unix sockets if `unix` says so.
+    pub fn new(networks: &[IpNet], unix: bool) -> Self {
+        TrustedProxies {
+            networks: networks.into(),
+            unix,
+        }
     }
 
-    /// Whether this is the address of one.
-    pub fn has(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.0.iter().any(|network| network.contains(&address))
+    /// Whether this is the address of one; none is a unix socket.
+    fn has(&self, address: Option<IpAddr>) -> bool {
+        match address {
+            Some(address) => self.networks.iter().any(|it| it.contains(&address)),
+            None => self.unix,
+        }
     }
 
-    /// Where a request comes from that `remote` has sent. `forwarded` are the addresses that `X-Forwarded-For` names, the
+    /// Where a request comes from that `remote` has sent, over a unix socket if that is none. `forwarded` are the addresses that `X-Forwarded-For` names, the
     /// nearest one last: each is what the one after it has seen, so that the first from the end that is no front server of
     /// ours is as far as anything is known. Something that is no address ends what is known, and is given as well.
     pub fn client<'a>(
         &self,
-        remote: IpAddr,
+        remote: Option<IpAddr>,
         forwarded: impl DoubleEndedIterator<Item = &'a str>,
-    ) -> (IpAddr, Option<&'a str>) {
-        let mut known = remote.to_canonical();
+    ) -> (Option<IpAddr>, Option<&'a str>) {
+        let mut known = remote.map(|it| it.to_canonical());
         for hop in forwarded.rev() {
             if !self.has(known) {
                 break;
             }
             match address(hop) {
-                Some(address) => known = address,
+                Some(address) => known = Some(address),
                 None => return (known, Some(hop.trim())),
             }
         }
@@ -231,10 +271,10 @@ mod tests {
             .iter()
             .map(|network| network.parse().unwrap())
             .collect();
-        let proxies = TrustedProxies::new(&networks);
+        let proxies = TrustedProxies::new(&networks, true);
         let client = |remote: &str, header: &'static str| {
             let hops = header.split(',').filter(|hop| !hop.is_empty());
-            proxies.client(ip(remote), hops)
+            proxies.client(remote.parse().ok(), hops)
         };
         for (remote, header, from) in [
             ("127.0.0.1", "", "127.0.0.1"),
@@ -247,10 +287,11 @@ mod tests {
             ("127.0.0.1", "192.0.2.1:4711", "192.0.2.1"),
             ("127.0.0.1", "[2001:db8::1]:80", "2001:db8::1"),
             ("127.0.0.1", "10.9.1.2, 10.9.1.1", "10.9.1.2"),
+            ("unix:", "192.0.2.1, 10.9.1.1", "192.0.2.1"),
         ] {
             assert_eq!(
                 client(remote, header),
-                (ip(from), None),
+                (Some(ip(from)), None),
                 "{remote} {header}"
             );
         }
@@ -260,13 +301,16 @@ mod tests {
         ] {
             assert_eq!(
                 client("127.0.0.1", header),
-                (ip(from), Some(name)),
+                (Some(ip(from)), Some(name)),
                 "{header}"
             );
         }
         let nobody = TrustedProxies::default();
-        let client = nobody.client(ip("127.0.0.1"), ["192.0.2.1"].into_iter());
-        assert_eq!(client, (ip("127.0.0.1"), None));
+        for remote in [Some(ip("127.0.0.1")), None] {
+            let client = nobody.client(remote, ["192.0.2.1"].into_iter());
+            assert_eq!(client, (remote, None));
+        }
+        assert_eq!(client("unix:", ""), (None, None));
     }
 
     #[test]
@@ -276,9 +320,17 @@ mod tests {
             AccessMode::Tokens,
             AccessMode::Closed,
         ] {
-            let admin = |listens: &str| Access::by(mode).for_admin(listens.parse().unwrap()).mode;
-            assert_eq!(admin("[::1]:1"), AccessMode::ThisMachine);
-            assert_eq!(admin("10.0.0.1:1"), AccessMode::Open);
+            let access = Access::by(mode);
+            let admin = |reach| access.for_admin(reach).mode;
+            assert_eq!(admin(Reach::ThisMachine), AccessMode::ThisMachine);
+            assert_eq!(admin(Reach::Others), AccessMode::Open);
+            // What serves modules is judged by who reaches it, whatever is said of another address.
+            let modes = [Reach::ThisMachine, Reach::Others].map(|reach| access.at(reach).mode);
+            let expected = match mode {
+                AccessMode::Closed => [AccessMode::Closed; 2],
+                _ => [AccessMode::ThisMachine, AccessMode::Tokens],
+            };
+            assert_eq!(modes, expected);
         }
     }
 

@@ -8,7 +8,7 @@ mod decision;
 use std::sync::Arc;
 
 use crate::gomod::{ModulePath, Patterns};
-pub use access::{Access, AccessMode, CallerRule, TrustedProxies};
+pub use access::{Access, AccessMode, CallerRule, Reach, TrustedProxies};
 pub use caller::{Caller, Identity, Proof, Standing};
 pub use caller_pattern::{CallerPattern, Wildcard};
 pub use decision::{Decision, RouteDecision, VerifiedBy};

@@ -59,8 +59,8 @@ pub struct AccessLine<'a> {
     pub upstream: Option<&'a str>,
     /// `X-Request-Id`.
     pub request_id: &'a str,
-    /// The client's address.
-    pub remote: SocketAddr,
+    /// The client's address; none over a unix socket.
+    pub remote: Option<SocketAddr>,
     /// `User-Agent`, as it was sent; empty if it was not.
     pub user_agent: &'a [u8],
     /// What kind of request it was: `list`, `zip`, …
@@ -152,7 +152,10 @@ fn json(line: &AccessLine<'_>, millis: u64, out: &mut Bytes<'_>) -> fmt::Result 
 }
 
 /// An address; an IPv4 client of an IPv6 socket by its IPv4 address.
-fn address(out: &mut Bytes<'_>, address: SocketAddr) -> fmt::Result {
+fn address(out: &mut Bytes<'_>, address: Option<SocketAddr>) -> fmt::Result {
+    let Some(address) = address else {
+        return out.write_str("unix:");
+    };
     match address.ip().to_canonical() {
         IpAddr::V4(ip) => {
             for (number, octet) in ip.octets().into_iter().enumerate() {
@@ -183,7 +186,7 @@ mod tests {
             cache: "hit",
             upstream: None,
             request_id: "0f3a",
-            remote: "10.0.0.7:5312".parse().expect("an address"),
+            remote: "10.0.0.7:5312".parse().ok(),
             user_agent: b"Go-http-client/1.1",
             endpoint: "zip",
             weight: Weight::Request,
@@ -250,9 +253,10 @@ mod tests {
             ("[::1]:80", "[::1]:80"),
             ("[::ffff:10.0.0.7]:80", "10.0.0.7:80"),
             ("255.255.255.255:65535", "255.255.255.255:65535"),
+            ("none", "unix:"),
         ] {
             let line = AccessLine {
-                remote: remote.parse().expect(remote),
+                remote: remote.parse().ok(),
                 ..example()
             };
             assert!(written(&line, Format::Text).contains(&format!(" remote={expected} ")));

@@ -16,7 +16,8 @@ const RESOLVE: Duration = Duration::from_secs(1);
 /// What leads to this server.
 #[derive(Clone)]
 pub struct Ourselves {
-    local: SocketAddr,
+    /// Where we listen.
+    local: Vec<SocketAddr>,
     public_url: Option<Url>,
     base_path: String,
     /// Names that were found to be ours.
@@ -24,8 +25,8 @@ pub struct Ourselves {
 }
 
 impl Ourselves {
-    /// `local` is where we listen.
-    pub fn new(config: &Config, local: SocketAddr) -> Self {
+    /// `local` is where we serve modules.
+    pub fn new(config: &Config, local: Vec<SocketAddr>) -> Self {
         let public_url = config.server.public_url.as_deref();
         Ourselves {
             local,
@@ -40,22 +41,23 @@ impl Ourselves {
         if self.is_public_url(url) {
             return true;
         }
-        if !self.is_port(url) {
-            return false;
-        }
+        let port = url.port_or_known_default();
+        let mut local = self.local.iter().filter(|it| Some(it.port()) == port);
         match url.host() {
-            Some(Host::Ipv4(ip)) => self.listen_on(ip.into()),
-            Some(Host::Ipv6(ip)) => self.listen_on(ip.into()),
+            Some(Host::Ipv4(ip)) => local.any(|local| listens_on(*local, ip.into())),
+            Some(Host::Ipv6(ip)) => local.any(|local| listens_on(*local, ip.into())),
             Some(Host::Domain(name)) => {
                 let name = name.trim_end_matches('.');
                 let here = rustix::system::uname();
                 let own = here.nodename().to_str();
                 let is_own = own.is_ok_and(|own| own.eq_ignore_ascii_case(name));
                 let is_localhost = name == "localhost" || name.ends_with(".localhost");
-                let wide = self.local.ip().is_unspecified();
-                (is_localhost && (wide || self.local.ip().is_loopback()))
-                    || (is_own && wide)
-                    || self.names.contains(name)
+                local.any(|local| {
+                    let wide = local.ip().is_unspecified();
+                    (is_localhost && (wide || local.ip().is_loopback()))
+                        || (is_own && wide)
+                        || self.names.contains(name)
+                })
             }
             None => false,
         }
@@ -77,35 +79,26 @@ impl Ourselves {
         same_host && (below(&both) || (!own.is_empty() && below(&own)))
     }
 
-    fn is_port(&self, url: &Url) -> bool {
-        url.port_or_known_default() == Some(self.local.port())
-    }
-
-    fn listen_on(&self, ip: IpAddr) -> bool {
-        let ip = ip.to_canonical();
-        let local = self.local.ip().to_canonical();
-        // Only an address of this machine can be bound to.
-        let is_here = || UdpSocket::bind((ip, 0)).is_ok();
-        ip == local
-            // "This host" is reached by the loopback address.
-            || (ip.is_unspecified() && local.is_loopback())
-            || (local.is_unspecified() && (ip.is_loopback() || ip.is_unspecified() || is_here()))
-    }
-
     /// Looks up the names in these chains that might be ours.
     pub(super) async fn resolve(&mut self, chains: impl Iterator<Item = ChainSpec>) {
         let mut names = BTreeSet::new();
         for chain in chains {
-            for url in chain.proxies().filter(|url| self.is_port(url)) {
-                if let Some(Host::Domain(name)) = url.host() {
-                    names.insert(name.trim_end_matches('.').to_owned());
+            for url in chain.proxies() {
+                let port = url.port_or_known_default();
+                let is_port = self.local.iter().any(|it| Some(it.port()) == port);
+                if let (true, Some(port), Some(Host::Domain(name))) = (is_port, port, url.host()) {
+                    names.insert((name.trim_end_matches('.').to_owned(), port));
                 }
             }
         }
-        for name in names {
-            let found = tokio::net::lookup_host((name.as_str(), self.local.port()));
+        for (name, port) in names {
+            let found = tokio::net::lookup_host((name.as_str(), port));
+            let mut local = self.local.iter().filter(|it| it.port() == port);
             let is_ours = match timeout(RESOLVE, found).await {
-                Ok(Ok(mut addresses)) => addresses.any(|address| self.listen_on(address.ip())),
+                Ok(Ok(addresses)) => {
+                    let addresses: Vec<_> = addresses.collect();
+                    local.any(|local| addresses.iter().any(|it| listens_on(*local, it.ip())))
+                }
                 _ => false,
             };
             if is_ours {
@@ -113,6 +106,18 @@ impl Ourselves {
             }
         }
     }
+}
+
+/// Whether whoever listens at `local` is reached by this address.
+fn listens_on(local: SocketAddr, ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    let local = local.ip().to_canonical();
+    // Only an address of this machine can be bound to.
+    let is_here = || UdpSocket::bind((ip, 0)).is_ok();
+    ip == local
+        // "This host" is reached by the loopback address.
+        || (ip.is_unspecified() && local.is_loopback())
+        || (local.is_unspecified() && (ip.is_loopback() || ip.is_unspecified() || is_here()))
 }
 
 #[cfg(test)]
@@ -123,7 +128,7 @@ mod tests {
     fn what_leads_here() {
         let url = |text: &str| Url::parse(text).unwrap();
         let of = |listen: &str, public: Option<&str>, base: &str| Ourselves {
-            local: listen.parse().unwrap(),
+            local: vec!["127.0.0.9:9".parse().unwrap(), listen.parse().unwrap()],
             public_url: public.map(url),
             base_path: base.to_owned(),
             names: BTreeSet::new(),

@@ -25,7 +25,7 @@ impl DoctorContext<'_> {
         match app::operators_chain(config) {
             Some(chain) => Chosen::by_operator(chain, &config.upstream),
             None => {
-                let ourselves = Ourselves::new(config, config.server.listen);
+                let ourselves = Ourselves::new(config, app::module_addresses(config));
                 app::choose_chain(self.env, ourselves, &app::memory_file(&config.store)).await
             }
         }

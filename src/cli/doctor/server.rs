@@ -42,6 +42,9 @@ pub async fn report(context: &DoctorContext<'_>) -> Result<bool, app::StartError
         None => say!("  configuration   no file; defaults, environment and flags"),
     }
     say!("  listens on      {}", config.server.listen);
+    for listener in app::further_listeners(config) {
+        say!("                  {listener}");
+    }
     let mut healthy = certificate(loaded, clock);
     healthy &= data_dir(loaded, clock);
     running(loaded).await;

@@ -1,6 +1,7 @@
 //! Names of files and directories.
 
 use std::fs::File;
+use std::os::unix::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::Environment;
@@ -54,6 +55,60 @@ impl Codec for Name {
     }
 }
 
+/// The path of a unix socket, which systems allow few bytes.
+#[derive(Debug)]
+pub(in crate::config) struct SocketPath;
+
+pub(in crate::config) fn socket_path() -> SocketPath {
+    SocketPath
+}
+
+impl Codec for SocketPath {
+    type Value = PathBuf;
+
+    fn read(&self, raw: &Raw, context: Context<'_>) -> Result<PathBuf, String> {
+        let path = path().read(raw, context)?;
+        match SocketAddr::from_pathname(&path) {
+            Ok(_) => Ok(path),
+            Err(_) => Err(format!(
+                "{} is too long for a unix socket, which has about 100 bytes for its path",
+                path.display()
+            )),
+        }
+    }
+
+    fn write(&self, value: &PathBuf) -> String {
+        path().write(value)
+    }
+}
+
+/// Permissions of a file.
+#[derive(Debug)]
+pub(in crate::config) struct FileMode;
+
+/// Permissions in octal digits, as a text: a number would be read as a decimal one.
+pub(in crate::config) fn file_mode() -> FileMode {
+    FileMode
+}
+
+impl Codec for FileMode {
+    type Value = u32;
+
+    fn read(&self, raw: &Raw, _: Context<'_>) -> Result<u32, String> {
+        const WHAT: &str = "permissions in octal; write them as \"0660\"";
+        let text = raw.as_text(WHAT)?.trim();
+        let is_octal = text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
+        u32::from_str_radix(text, 8)
+            .ok()
+            .filter(|mode| is_octal && *mode <= 0o777)
+            .ok_or_else(|| format!("{} are no {WHAT}", raw.quoted()))
+    }
+
+    fn write(&self, value: &u32) -> String {
+        quote(&format!("{value:04o}"))
+    }
+}
+
 /// Checks that a file can be opened and is no directory.
 pub(in crate::config) fn readable(path: &Path) -> Result<(), String> {
     let is_directory = File::open(path)
@@ -103,6 +158,20 @@ mod tests {
         assert!(from_word(&path(), "~/x").is_err_and(|e| e.contains("HOME is not set")));
         assert!(from_toml(&path(), "\"\"").is_err());
         assert!(from_toml(&path(), "true").is_err());
+    }
+
+    #[test]
+    fn permissions() {
+        for (text, mode) in [("0660", 0o660), ("600", 0o600), ("0777", 0o777)] {
+            let read = from_word(&file_mode(), text);
+            assert_eq!(read, Ok(mode));
+            assert_eq!(there_and_back(&file_mode(), &mode), mode);
+        }
+        for wrong in ["", "0999", "1777", "+660", "rw-rw----"] {
+            let read = from_word(&file_mode(), wrong);
+            assert!(read.is_err_and(|why| why.contains("\"0660\"")), "{wrong}");
+        }
+        assert!(from_toml(&file_mode(), "660").is_err());
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! What a connection asks of those who answer requests.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,12 +8,13 @@ use hyper::body::Incoming;
 
 use super::fast::{PlainRequest, WriteBuffer};
 use super::files::FileBodies;
+use super::remote::RemoteAddress;
 
 /// What a request's handler may know of its connection.
 #[derive(Clone)]
 pub struct ConnectionInfo {
     /// The other end.
-    pub remote: SocketAddr,
+    pub remote: RemoteAddress,
     /// How files are sent over it.
     pub files: FileBodies,
     /// Whether the client speaks TLS.
@@ -31,7 +31,12 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Answers a plain GET where that needs no waiting: `out`, which is empty, becomes the whole answer. False, and
     /// nothing is written, if [`Handler::answer`] is to be asked.
-    fn ready(&self, request: &PlainRequest<'_>, remote: SocketAddr, out: &mut WriteBuffer) -> bool;
+    fn ready(
+        &self,
+        request: &PlainRequest<'_>,
+        remote: RemoteAddress,
+        out: &mut WriteBuffer,
+    ) -> bool;
 
     /// Answers any request.
     fn answer(

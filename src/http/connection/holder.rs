@@ -37,11 +37,16 @@ pub fn port_holder(address: SocketAddr) -> Option<String> {
             })
         });
         if holds {
-            let command = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            return Some(format!("process {pid} ({})", command.trim()));
+            return pid.parse().ok().map(named);
         }
     }
     None
+}
+
+/// A process as people know it: "process 123 (name)".
+pub fn named(pid: i32) -> String {
+    let command = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    format!("process {pid} ({})", command.trim())
 }
 
 /// The inode of a listening socket on this port, in a line of `/proc/net/tcp`.

@@ -17,6 +17,7 @@ use super::serve::{Connection, ConnectionSettings};
 use super::slots::{Full, Slot, Slots};
 use super::stream::Stream;
 use super::tls::TlsListener;
+use super::unix_socket::UnixSocketListener;
 
 /// Pause after an error of `accept` that will not go away by trying at once (no descriptors, no memory).
 const PAUSE: Duration = Duration::from_millis(100);
@@ -34,22 +35,32 @@ const ASKED_FOR: Duration = Duration::from_secs(2);
 const WAITING: usize = 4;
 /// … at most so many.
 const MOST_WAITING: usize = 1024;
-/// The most that are open beyond the slots of a listener.
+/// The most that are open beyond the slots.
 pub const BEYOND: usize = ASKED + MOST_WAITING;
 
-/// The connections of all listeners.
+/// The connections of all listeners that share their slots.
 #[derive(Clone)]
 pub struct Connections {
     tasks: TaskTracker,
     gauge: Gauge,
+    places: Arc<Places>,
 }
 
 impl Connections {
     /// None yet; the gauge shows how many.
-    pub fn new(gauge: Gauge) -> Self {
+    pub fn new(settings: &ConnectionSettings, gauge: Gauge) -> Self {
         Connections {
             tasks: TaskTracker::new(),
             gauge,
+            places: Arc::new(Places::new(settings)),
+        }
+    }
+
+    /// Those of other listeners, which have as many slots of their own. They are counted and waited for together.
+    pub fn apart(&self, settings: &ConnectionSettings) -> Self {
+        Connections {
+            places: Arc::new(Places::new(settings)),
+            ..self.clone()
         }
     }
 
@@ -85,6 +96,7 @@ impl Drop for Open {
 pub enum Listener {
     Plain(TcpListener),
     Tls(TlsListener),
+    Unix(UnixSocketListener),
 }
 
 /// Serves until `stop` is cancelled: then nothing more is accepted, idle connections close, and requests under way end.
@@ -102,6 +114,9 @@ pub async fn serve<H: Handler>(
         Listener::Tls(listener) => {
             serve_all(listener, handler, settings, connections, stop).await;
         }
+        Listener::Unix(listener) => {
+            serve_all(listener, handler, settings, connections, stop).await;
+        }
     }
 }
 
@@ -112,7 +127,6 @@ async fn serve_all<A: Accept, H: Handler>(
     connections: Connections,
     stop: CancellationToken,
 ) {
-    let places = Arc::new(Places::new(&settings));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -129,7 +143,7 @@ async fn serve_all<A: Accept, H: Handler>(
             }
         };
         let place = tokio::select! {
-            place = places.find(remote.ip()) => place,
+            place = connections.places.find(remote.counted_as()) => place,
             () = stop.cancelled() => return,
         };
         let Some(place) = place else {
@@ -138,7 +152,7 @@ async fn serve_all<A: Accept, H: Handler>(
         };
         let (handler, stop) = (Arc::clone(&handler), stop.clone());
         let open = Open::new(&connections);
-        let places = Arc::clone(&places);
+        let places = Arc::clone(&connections.places);
         connections.tasks.spawn(async move {
             let within = match place {
                 Place::Slot(_) => settings.header_timeout.min(HANDSHAKE),
@@ -166,7 +180,7 @@ async fn serve_all<A: Accept, H: Handler>(
     }
 }
 
-/// Where connections of one listener can be.
+/// Where connections can be.
 struct Places {
     slots: Arc<Slots>,
     /// While it is not known what they want.
@@ -237,7 +251,7 @@ async fn beyond<S: Stream, H: Handler>(
         connection.settings.write_timeout = ASKED_FOR;
         return connection.answer_once(first).await;
     }
-    let address = connection.remote.ip();
+    let address = connection.remote.counted_as();
     let waits = match place {
         Place::Slot(waits) | Place::Waiting(waits) => waits,
         Place::Asked(asked) => {
@@ -282,6 +296,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::remote::RemoteAddress;
     use super::super::testing::{Text, request};
     use super::*;
     use std::net::SocketAddr;
@@ -289,7 +304,7 @@ mod tests {
     use tokio::sync::{Mutex, mpsc};
     use tokio::time::Instant;
 
-    type Knock = (DuplexStream, SocketAddr);
+    type Knock = (DuplexStream, RemoteAddress);
 
     /// Connections that tests make.
     struct Knocks(Mutex<mpsc::UnboundedReceiver<Knock>>);
@@ -323,8 +338,10 @@ mod tests {
                 header_timeout: Duration::from_secs(75),
                 write_timeout: Duration::from_secs(60),
             };
-            let (stop, connections) =
-                (CancellationToken::new(), Connections::new(Gauge::default()));
+            let (stop, connections) = (
+                CancellationToken::new(),
+                Connections::new(&settings, Gauge::default()),
+            );
             tokio::spawn(serve_all(
                 Knocks(Mutex::new(listener)),
                 Arc::new(Text("fine".to_owned())),
@@ -337,7 +354,7 @@ mod tests {
 
         fn connect(&self, address: &str) -> DuplexStream {
             let (client, server) = duplex(16 << 10);
-            let remote = SocketAddr::new(address.parse().unwrap(), 1);
+            let remote = RemoteAddress::Ip(SocketAddr::new(address.parse().unwrap(), 1));
             self.knocks.send((server, remote)).ok().unwrap();
             client
         }

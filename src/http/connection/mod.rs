@@ -16,6 +16,7 @@ mod keep_alive;
 mod listener;
 mod mapped;
 mod outgoing;
+mod remote;
 mod serve;
 mod slots;
 mod stream;
@@ -23,13 +24,16 @@ mod streams;
 #[cfg(test)]
 mod testing;
 mod tls;
+mod unix_socket;
 
-pub use bind::{BindError, bind};
+pub use bind::{BindError, BoundListener, bind, bind_unix};
 pub use descriptors::{open_descriptors, raise_descriptor_limit};
 pub use fast::{PlainRequest, WriteBuffer};
 pub use files::FileBodies;
 pub use handler::{ConnectionInfo, Handler};
 pub use holder::port_holder;
 pub use listener::{BEYOND, Connections, Listener, serve};
+pub use remote::RemoteAddress;
 pub use serve::{ConnectionSettings, HEAD};
 pub use tls::{ClientCertificates, CurrentTls, TlsConfig, TlsError, TlsFiles, TlsListener};
+pub use unix_socket::UnixSocketListener;

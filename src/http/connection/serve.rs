@@ -1,7 +1,6 @@
 //! One connection, from its first byte to its end.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +26,7 @@ use super::io::{ClientStream, Http1};
 use super::keep_alive::KeepAlive;
 use super::mapped::Regions;
 use super::outgoing::Outgoing;
+use super::remote::RemoteAddress;
 use super::stream::Stream;
 use super::streams::Streams;
 
@@ -67,7 +67,7 @@ pub struct ConnectionSettings {
 /// A connection that has been accepted.
 pub struct Connection<S, H> {
     pub stream: S,
-    pub remote: SocketAddr,
+    pub remote: RemoteAddress,
     pub handler: Arc<H>,
     pub settings: ConnectionSettings,
     pub stop: CancellationToken,
@@ -246,7 +246,7 @@ struct Clocks {
     keep_alive: Arc<KeepAlive>,
     settings: ConnectionSettings,
     is_http2: bool,
-    remote: SocketAddr,
+    remote: RemoteAddress,
     /// Since when the write had been waiting that was tried last.
     tried: Option<Instant>,
 }
@@ -404,7 +404,7 @@ mod tests {
         let (client, server) = duplex(HOLDS);
         let connection = Connection {
             stream: server,
-            remote: SocketAddr::from(([10, 0, 0, 1], 1)),
+            remote: RemoteAddress::Unix,
             handler: Arc::new(Text("x".repeat(size))),
             settings: ConnectionSettings {
                 max: 1,

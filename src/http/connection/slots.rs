@@ -15,7 +15,7 @@ const SHORT: usize = 8;
 /// … one address gets no more than one in so many of all.
 const SHARE: usize = 2;
 
-/// The slots of one listener.
+/// So many slots.
 pub struct Slots {
     max: usize,
     /// The most of one address, where that is said.

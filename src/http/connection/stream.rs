@@ -1,12 +1,13 @@
 //! What connections run over.
 
 use std::io::{self, IoSlice};
+use std::os::fd::AsFd;
 use std::task::{Context, Poll};
 
 #[cfg(target_os = "linux")]
 use rustix::net::SendFlags;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite, Interest};
+use tokio::net::{TcpStream, UnixStream};
 
 use super::mapped::FilePart;
 
@@ -51,7 +52,46 @@ pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {
     fn abort(&self);
 }
 
-impl Stream for TcpStream {
+/// A socket of the system, of whichever kind.
+pub trait SystemSocket: AsFd + AsyncRead + AsyncWrite + Send + Unpin + 'static {
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Runs a write that the socket may not be ready for after all.
+    fn try_write_io<T>(&self, write: impl FnMut() -> io::Result<T>) -> io::Result<T>;
+
+    /// As [`Stream::abort`].
+    fn reset(&self);
+}
+
+impl SystemSocket for TcpStream {
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        TcpStream::poll_write_ready(self, cx)
+    }
+
+    fn try_write_io<T>(&self, write: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        self.try_io(Interest::WRITABLE, write)
+    }
+
+    fn reset(&self) {
+        // A socket that cannot even do that is gone.
+        let _ = self.set_zero_linger();
+    }
+}
+
+impl SystemSocket for UnixStream {
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        UnixStream::poll_write_ready(self, cx)
+    }
+
+    fn try_write_io<T>(&self, write: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        self.try_io(Interest::WRITABLE, write)
+    }
+
+    /// What was written is with the other end already.
+    fn reset(&self) {}
+}
+
+impl<S: SystemSocket> Stream for S {
     const SENDS_FILES: bool = cfg!(target_os = "linux");
     const HOLDS_BACK: bool = false;
 
@@ -99,8 +139,7 @@ impl Stream for TcpStream {
     }
 
     fn abort(&self) {
-        // A socket that cannot even do that is gone.
-        let _ = self.set_zero_linger();
+        self.reset();
     }
 }
 
@@ -110,23 +149,22 @@ mod linux {
     use std::task::{Context, Poll, ready};
 
     use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
-    use tokio::io::Interest;
-    use tokio::net::TcpStream;
 
     use super::super::mapped::FilePart;
+    use super::SystemSocket;
 
     /// Given to the kernel at once. Bytes.
     const AT_ONCE: usize = 1 << 20;
 
     /// Runs a write when the socket takes one.
     fn poll_writable(
-        stream: &TcpStream,
+        stream: &impl SystemSocket,
         cx: &mut Context<'_>,
         mut write: impl FnMut() -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         loop {
             ready!(stream.poll_write_ready(cx))?;
-            match stream.try_io(Interest::WRITABLE, &mut write) {
+            match stream.try_write_io(&mut write) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return Poll::Ready(result),
             }
@@ -135,7 +173,7 @@ mod linux {
 
     /// Sends part of a file without reading it here.
     pub fn poll_sendfile(
-        stream: &TcpStream,
+        stream: &impl SystemSocket,
         cx: &mut Context<'_>,
         part: &FilePart,
     ) -> Poll<io::Result<usize>> {
@@ -143,7 +181,7 @@ mod linux {
     }
 
     /// The same, as far as the system takes it.
-    pub fn sendfile(stream: &TcpStream, part: &FilePart) -> io::Result<usize> {
+    pub fn sendfile(stream: &impl SystemSocket, part: &FilePart) -> io::Result<usize> {
         let mut offset = part.offset;
         match rustix::fs::sendfile(stream, &part.file, Some(&mut offset), part.len.min(AT_ONCE)) {
             Ok(0) => Err(io::Error::new(
@@ -157,7 +195,7 @@ mod linux {
 
     /// Sends what precedes a file, telling the kernel that more follows, so that both share packets.
     pub fn poll_send_with_more(
-        stream: &TcpStream,
+        stream: &impl SystemSocket,
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
@@ -165,7 +203,11 @@ mod linux {
     }
 
     /// Sends what the system takes.
-    pub fn send(stream: &TcpStream, bufs: &[IoSlice<'_>], flags: SendFlags) -> io::Result<usize> {
+    pub fn send(
+        stream: &impl SystemSocket,
+        bufs: &[IoSlice<'_>],
+        flags: SendFlags,
+    ) -> io::Result<usize> {
         let mut nothing = SendAncillaryBuffer::default();
         Ok(sendmsg(
             stream,

@@ -1,7 +1,6 @@
 //! What tests of connections stand on: a stream in memory, and a handler that knows one answer.
 
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,6 +12,7 @@ use tokio::io::{AsyncWrite, DuplexStream};
 use super::fast::{PlainRequest, WriteBuffer};
 use super::handler::{ConnectionInfo, Handler};
 use super::mapped::FilePart;
+use super::remote::RemoteAddress;
 use super::stream::Stream;
 
 impl Stream for DuplexStream {
@@ -42,7 +42,7 @@ pub struct Text(pub String);
 impl Handler for Text {
     type Body = String;
 
-    fn ready(&self, _: &PlainRequest<'_>, _: SocketAddr, _: &mut WriteBuffer) -> bool {
+    fn ready(&self, _: &PlainRequest<'_>, _: RemoteAddress, _: &mut WriteBuffer) -> bool {
         false
     }
 

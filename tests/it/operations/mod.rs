@@ -11,6 +11,7 @@ mod full_disk;
 mod json;
 mod lifecycle;
 mod limits;
+mod listeners;
 mod probes;
 mod reload;
 mod tls;

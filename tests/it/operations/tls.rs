@@ -12,20 +12,20 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// A file beside the support's certificates.
-fn file(name: &str) -> PathBuf {
+pub(super) fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/it/support/tls")
         .join(name)
 }
 
-fn with(builder: Builder, pair: &str) -> Builder {
+pub(super) fn with(builder: Builder, pair: &str) -> Builder {
     builder
         .env("LARDER_TLS__CERT_FILE", file(&format!("{pair}.pem")))
         .env("LARDER_TLS__KEY_FILE", file(&format!("{pair}.key")))
 }
 
 /// A client that trusts both of the support's authorities, with this certificate of its own.
-fn client(own: Option<&str>, protocols: &[&str]) -> ClientConfig {
+pub(super) fn client(own: Option<&str>, protocols: &[&str]) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     for authority in [tls_authority(), hosts_authority()] {
         let authority = CertificateDer::from_pem_file(authority).unwrap();
@@ -49,7 +49,7 @@ fn client(own: Option<&str>, protocols: &[&str]) -> ClientConfig {
 }
 
 /// One request of HTTP/1.1 over a connection of its own: the whole answer, and the server's certificate.
-fn ask(
+pub(super) fn ask(
     addr: SocketAddr,
     config: &Arc<ClientConfig>,
     path: &str,

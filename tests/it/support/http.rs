@@ -225,6 +225,19 @@ impl Conn {
         Ok(conn)
     }
 
+    /// Over a unix socket.
+    pub fn open_unix(path: &std::path::Path) -> std::io::Result<Conn> {
+        let stream = std::os::unix::net::UnixStream::connect(path)?;
+        let conn = Conn {
+            // Its calls are those of any stream.
+            stream: TcpStream::from(std::os::fd::OwnedFd::from(stream)),
+            buffer: Vec::new(),
+            started: Instant::now(),
+        };
+        conn.deadline(2 * DEADLINE);
+        Ok(conn)
+    }
+
     /// From an address of this machine.
     pub fn open_from(from: std::net::IpAddr, addr: SocketAddr) -> std::io::Result<Conn> {
         let domain = socket2::Domain::for_address(addr);

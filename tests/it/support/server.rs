@@ -6,6 +6,7 @@ use super::{DEADLINE, FakeUpstream, until};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -27,6 +28,7 @@ pub struct Builder {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     shell: Option<String>,
+    handed_over: Option<Arc<OwnedFd>>,
 }
 
 /// A builder with a home and a data directory of its own.
@@ -42,6 +44,7 @@ pub fn larder() -> Builder {
         arguments: Vec::new(),
         environment: Vec::new(),
         shell: None,
+        handed_over: None,
     }
 }
 
@@ -140,6 +143,14 @@ impl Builder {
         self
     }
 
+    /// A listening socket that the program is handed, as systemd does it, by this name.
+    pub fn handed_over(mut self, socket: impl Into<OwnedFd>, name: &str) -> Builder {
+        self.handed_over = Some(Arc::new(socket.into()));
+        self.shell(&format!(
+            "exec 3<&0 0</dev/null; export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES={name}"
+        ))
+    }
+
     pub fn home(&self) -> &Path {
         self.home.path()
     }
@@ -186,7 +197,10 @@ impl Builder {
             .envs(sumdb.map(|databases| ("LARDER_SUMDB", databases)))
             .envs(self.environment.iter().map(|(n, v)| (n, v)))
             .current_dir(self.home())
-            .stdin(Stdio::null())
+            .stdin(match &self.handed_over {
+                Some(socket) => Stdio::from(socket.try_clone().unwrap()),
+                None => Stdio::null(),
+            })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         command
@@ -377,6 +391,9 @@ impl Larder {
             let text = self.stdout();
             if let Some((line, _)) = text.split_once('\n') {
                 let addr = line.strip_prefix("listening on ");
+                if addr.is_some_and(|addr| addr.starts_with("unix:")) {
+                    return;
+                }
                 let addr =
                     addr.and_then(|a| a.strip_prefix("http://").or(a.strip_prefix("https://")));
                 let addr = addr.and_then(|a| a.parse().ok());

@@ -8,7 +8,6 @@ mod request;
 mod write_buffer;
 
 use std::mem::MaybeUninit;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub use request::PlainRequest;
@@ -16,11 +15,12 @@ pub use write_buffer::WriteBuffer;
 
 use super::handler::Handler;
 use super::keep_alive::KeepAlive;
+use super::remote::RemoteAddress;
 
 /// The fast path of one connection.
 pub struct FastPath<H> {
     handler: Arc<H>,
-    remote: SocketAddr,
+    remote: RemoteAddress,
     keep_alive: Arc<KeepAlive>,
     library: Library,
     /// The library has written, and not flushed since.
@@ -40,7 +40,7 @@ enum Library {
 
 impl<H: Handler> FastPath<H> {
     /// Of a new connection.
-    pub fn new(handler: Arc<H>, remote: SocketAddr, keep_alive: Arc<KeepAlive>) -> Self {
+    pub fn new(handler: Arc<H>, remote: RemoteAddress, keep_alive: Arc<KeepAlive>) -> Self {
         FastPath {
             handler,
             remote,

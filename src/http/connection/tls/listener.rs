@@ -1,7 +1,6 @@
 //! Connections that begin with a handshake.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use super::super::accept::{Accept, Accepted};
+use super::super::remote::RemoteAddress;
 use super::certificate;
 use super::config::TlsConfig;
 use super::transport::TlsTransport;
@@ -64,7 +64,7 @@ impl TlsListener {
 impl Accept for TlsListener {
     type Accepted = PendingHandshake;
 
-    async fn accept(&self) -> io::Result<(PendingHandshake, SocketAddr)> {
+    async fn accept(&self) -> io::Result<(PendingHandshake, RemoteAddress)> {
         let (stream, remote) = Accept::accept(&self.listener).await?;
         let pending = PendingHandshake {
             stream,
@@ -79,7 +79,7 @@ impl Accept for TlsListener {
 /// A connection before its handshake.
 pub struct PendingHandshake {
     stream: TcpStream,
-    remote: SocketAddr,
+    remote: RemoteAddress,
     config: Arc<ServerConfig>,
     metrics: TlsMetrics,
 }
