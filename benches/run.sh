@@ -7,7 +7,7 @@ ROOT=$(dirname "$HERE")
 # For localhost; by all who are measured over TLS.
 TLS_CERTIFICATE=$ROOT/tests/it/support/tls/server.pem
 TLS_KEY=$ROOT/tests/it/support/tls/server.key
-ALL_PARTS=(hits http2 tls zips miss keep graph sumdb hung growth start idle)
+ALL_PARTS=(hits tokens http2 tls zips miss keep graph sumdb hung growth start idle)
 
 usage() {
     cat <<USAGE

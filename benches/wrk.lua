@@ -10,6 +10,10 @@ function setup(thread)
 end
 
 function init()
+    local token = os.getenv("BENCH_TOKEN") or ""
+    if token ~= "" then
+        wrk.headers["Authorization"] = "Bearer " .. token
+    end
     if file == "" then
         return
     end
