@@ -14,10 +14,12 @@ use http::{HeaderValue, Response};
 use url::{Host, Url};
 
 use super::caller::{self, RequestHead};
+use super::connection::PlainRequest;
+use super::peer::Peer;
 use crate::engine::{Cause, Engine, EngineError, Lacking, Rules};
 use crate::gomod::ModulePath;
 use crate::identity::{Shown, Tokens, credential, known_at_once, look_at};
-use crate::policy::{Access, AccessMode, Caller, Reach, Standing};
+use crate::policy::{Access, AccessMode, Caller, Identity, Proof, Reach, Standing};
 use crate::protocol;
 
 /// The name of an upstream as it may be told: one that only private modules come from has a number instead, unless the
@@ -43,16 +45,44 @@ pub fn reach(listens: Option<SocketAddr>, public_url: Option<&str>) -> Reach {
     }
 }
 
-/// What whoever made a request has shown; `remote` is where its connection comes from. Waits only for a provider of
+/// The other end of the connection that a request comes over.
+#[derive(Clone, Copy, Default)]
+pub struct ClientEnd<'a> {
+    /// None over a unix socket.
+    pub address: Option<IpAddr>,
+    /// Whom the certificate names that it has shown, if it has.
+    pub certificate: Option<&'a Arc<str>>,
+}
+
+impl<'a> From<&'a Peer> for ClientEnd<'a> {
+    fn from(peer: &'a Peer) -> Self {
+        ClientEnd {
+            address: peer.address,
+            certificate: peer.certificate.as_ref(),
+        }
+    }
+}
+
+impl ClientEnd<'_> {
+    fn by_certificate(self) -> Option<Standing> {
+        let name = Arc::clone(self.certificate?);
+        Some(Standing::Known(Arc::new(Identity::by(Proof::Certificate(
+            name,
+        )))))
+    }
+}
+
+/// What whoever made a request has shown: a token goes before a certificate. Waits only for a provider of
 /// identities whose keys are not at hand.
 pub async fn standing(
     access: &Access,
     rules: &Rules,
     tokens: &Tokens,
     head: RequestHead<'_>,
-    remote: Option<IpAddr>,
+    client: ClientEnd<'_>,
 ) -> Standing {
-    let is_local = access.mode == AccessMode::ThisMachine && head.is_from_this_machine(remote);
+    let is_local =
+        access.mode == AccessMode::ThisMachine && head.is_from_this_machine(client.address);
     if is_local || access.is_open() {
         return Standing::Trusted;
     }
@@ -72,7 +102,7 @@ pub async fn standing(
             Shown::Bad(why) => standing = Standing::Stranger { showed: Some(why) },
         }
     }
-    standing
+    client.by_certificate().unwrap_or(standing)
 }
 
 /// As [`standing`], of a plain request for a path that has this one `Host`, maybe one `Authorization`, and no other header
@@ -81,19 +111,28 @@ pub fn standing_of_plain(
     access: &Access,
     rules: &Rules,
     tokens: &Tokens,
-    (host, authorization): (&[u8], Option<&[u8]>),
-    remote: Option<IpAddr>,
+    request: &PlainRequest<'_>,
+    client: ClientEnd<'_>,
 ) -> Option<Standing> {
+    let PlainRequest {
+        host,
+        authorization,
+        ..
+    } = *request;
     let is_local = access.mode == AccessMode::ThisMachine
-        && remote.is_some_and(|ip| ip.to_canonical().is_loopback())
+        && client
+            .address
+            .is_some_and(|ip| ip.to_canonical().is_loopback())
         && caller::names_this_machine(host);
     if is_local || access.is_open() {
         return Some(Standing::Trusted);
     }
     match authorization.and_then(credential) {
         Some(credential) => known_at_once(tokens, &rules.issuers, &credential).map(Standing::Known),
-        None if access.mode == AccessMode::Open => Some(Standing::Trusted),
-        None => Some(Standing::default()),
+        None => Some(client.by_certificate().unwrap_or(match access.mode {
+            AccessMode::Open => Standing::Trusted,
+            _ => Standing::default(),
+        })),
     }
 }
 

@@ -51,11 +51,11 @@ impl AppState {
         rules: &Rules,
         access: &Access,
         head: RequestHead<'_>,
-        remote: Option<IpAddr>,
+        peer: &Peer,
     ) -> Caller {
         Caller {
-            address: origin(rules, head.headers, remote).0,
-            standing: access::standing(access, rules, &self.tokens, head, remote).await,
+            address: origin(rules, head.headers, peer.address).0,
+            standing: access::standing(access, rules, &self.tokens, head, peer.into()).await,
         }
     }
 
@@ -78,7 +78,7 @@ impl AppState {
             true => {
                 let access = rules.access.at(peer.reach);
                 let head = request.into();
-                access::standing(&access, &rules, &self.tokens, head, peer.address).await
+                access::standing(&access, &rules, &self.tokens, head, peer.into()).await
             }
             false => Standing::default(),
         };

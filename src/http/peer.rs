@@ -1,6 +1,7 @@
 //! The client's end of a connection.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::connection::FileBodies;
 use crate::policy::Reach;
@@ -16,4 +17,6 @@ pub struct Peer {
     pub reach: Reach,
     /// Whether it speaks TLS.
     pub is_tls: bool,
+    /// Whom the certificate names that it has shown, if it has.
+    pub certificate: Option<Arc<str>>,
 }

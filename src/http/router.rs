@@ -1,7 +1,6 @@
 //! Which path goes where.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -17,9 +16,10 @@ use tower::ServiceExt;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::access;
+use super::access::ClientEnd;
 use super::app_state::AppState;
 use super::caller::RequestHead;
-use super::connection::{HEAD, PlainRequest};
+use super::connection::{ConnectionInfo, HEAD, PlainRequest};
 use super::context::Audience;
 use super::error_json::ErrorForm;
 use super::peer::Peer;
@@ -82,7 +82,7 @@ impl AddressRouter {
     pub fn cached_at(
         &self,
         request: &PlainRequest<'_>,
-        remote: Option<IpAddr>,
+        connection: &ConnectionInfo,
     ) -> Option<Arc<CachedResponse>> {
         let state = self.modules()?;
         let response = state.responses.at(request.path)?;
@@ -94,11 +94,14 @@ impl AddressRouter {
         let Some(guard) = &response.guard else {
             return Some(response);
         };
-        let headers = (request.host, request.authorization);
         let access = self.access(&rules);
-        let standing = access::standing_of_plain(&access, &rules, &state.tokens, headers, remote);
+        let client = ClientEnd {
+            address: connection.remote.ip(),
+            certificate: connection.certificate.as_ref(),
+        };
+        let standing = access::standing_of_plain(&access, &rules, &state.tokens, request, client);
         let caller = Caller {
-            address: remote,
+            address: client.address,
             standing: standing?,
         };
         let admitted = access.admits(guard.module.as_str(), guard.private, &caller);
@@ -142,9 +145,7 @@ impl AddressRouter {
                 let rules = self.state.engine.rules();
                 let access = self.access(&rules);
                 let head = RequestHead::from(&request);
-                let caller = (self.state)
-                    .caller(&rules, &access, head, peer.address)
-                    .await;
+                let caller = (self.state).caller(&rules, &access, head, &peer).await;
                 let audience = Audience::of(&access, &caller);
                 drop(access);
                 request.extensions_mut().insert(rules);

@@ -8,7 +8,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 
 use super::caller::is_host;
-use super::connection::{ConnectionInfo, Handler, PlainRequest, RemoteAddress, WriteBuffer};
+use super::connection::{ConnectionInfo, Handler, PlainRequest, WriteBuffer};
 use super::observe::{AnswerBody, Observer};
 use super::peer::Peer;
 use super::responses::CachedResponse;
@@ -29,15 +29,19 @@ impl Service {
     fn cached_at(
         &self,
         request: &PlainRequest<'_>,
-        remote: RemoteAddress,
+        connection: &ConnectionInfo,
     ) -> Option<Arc<CachedResponse>> {
-        is_host(request.host).then(|| self.router.cached_at(request, remote.ip()))?
+        is_host(request.host).then(|| self.router.cached_at(request, connection))?
     }
 
     /// The cached response to a plain request of HTTP/2, for which there is no fast path below the library.
-    fn cached<B>(&self, request: &Request<B>, remote: RemoteAddress) -> Option<Response<Body>> {
+    fn cached<B>(
+        &self,
+        request: &Request<B>,
+        connection: &ConnectionInfo,
+    ) -> Option<Response<Body>> {
         let plain = PlainRequest::of_http2(request)?;
-        let cached = self.cached_at(&plain, remote)?;
+        let cached = self.cached_at(&plain, connection)?;
         let content = cached.content()?;
         if cached.is_in_file_only() {
             self.router.was_read(plain.path, &cached, &content);
@@ -52,16 +56,16 @@ impl Handler for Service {
     fn ready(
         &self,
         request: &PlainRequest<'_>,
-        remote: RemoteAddress,
+        connection: &ConnectionInfo,
         out: &mut WriteBuffer,
     ) -> bool {
         let PlainRequest { path, agent, .. } = *request;
-        let Some(response) = self.cached_at(request, remote) else {
+        let Some(response) = self.cached_at(request, connection) else {
             return false;
         };
         let written = self
             .observer
-            .answer_at_once(path, agent, remote, &response, out);
+            .answer_at_once(path, agent, connection.remote, &response, out);
         if let Some(body) = written
             && response.file.is_some()
         {
@@ -78,7 +82,7 @@ impl Handler for Service {
         let remote = connection.remote;
         let pending = self.observer.begin(&request, remote);
         request.extensions_mut().insert(pending.request_id());
-        if let Some(response) = self.cached(&request, remote) {
+        if let Some(response) = self.cached(&request, connection) {
             return Either::Left(future::ready(pending.answered(response)));
         }
         if let Some(refusal) = self.router.refuse(&request) {
@@ -89,6 +93,7 @@ impl Handler for Service {
             address: remote.ip(),
             reach: self.router.reach(),
             is_tls: connection.is_tls,
+            certificate: connection.certificate.clone(),
         };
         // Boxed, so that an idle connection does not hold room for it.
         Either::Right(Box::pin(async move {

@@ -127,10 +127,9 @@ impl KnownToken {
     fn of(record: &TokenRecord) -> impl Iterator<Item = (Sha256, Self)> {
         let name: Option<TokenName> = record.name.parse().ok();
         let expires = record.expires;
-        let identity = Arc::new(Identity {
-            scope: record.read.as_deref().map(Patterns::parse),
-            ..Identity::by(Proof::Token(record.name.as_str().into()))
-        });
+        let identity = Identity::by(Proof::Token(record.name.as_str().into()));
+        let scope = record.read.as_deref().map(Patterns::parse);
+        let identity = Arc::new(identity.for_modules(scope));
         let used = Arc::new(AtomicU64::new(record.last_used.map_or(0, |at| at.0)));
         let known = move |until: Option<Timestamp>, is_replaced| {
             Some(KnownToken {

@@ -4,10 +4,11 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ipnet::IpNet;
 
-use super::caller::{Caller, Proof, Standing};
+use super::caller::{Caller, Identity, Proof, Standing};
 use super::caller_pattern::CallerPattern;
 use super::decision::Decision;
 use crate::gomod::Patterns;
@@ -74,21 +75,42 @@ impl CallerRule {
 }
 
 /// Who may have which modules. The first rule that names both the caller and the module decides; where none does, the mode.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Access {
     pub mode: AccessMode,
     rules: Arc<[CallerRule]>,
+    /// Tells these rules from all others.
+    edition: u64,
+    /// The numbers of those that may name strangers.
+    of_strangers: Arc<[u32]>,
     /// A rule says who may not have something, be it public or not.
     refuses: bool,
 }
+
+/// Of the next rules.
+static EDITION: AtomicU64 = AtomicU64::new(0);
 
 impl Access {
     pub fn new(mode: AccessMode, rules: Vec<CallerRule>) -> Self {
         Access {
             mode,
+            edition: EDITION.fetch_add(1, Ordering::Relaxed),
+            of_strangers: that_may_name(&rules, None),
             refuses: rules.iter().any(|rule| !rule.not.is_empty()),
             rules: rules.into(),
         }
+    }
+
+    /// The rules that name a caller, in order.
+    fn naming(&self, caller: &Caller) -> impl Iterator<Item = &CallerRule> {
+        let find = |identity| that_may_name(&self.rules, Some(identity));
+        let numbers = match caller.identity() {
+            Some(identity) => identity.named_by(self.edition, || find(identity)),
+            None => Arc::clone(&self.of_strangers),
+        };
+        let count = numbers.len();
+        let rules = (0..count).filter_map(move |at| self.rules.get(numbers[at] as usize));
+        rules.filter(|rule| rule.names(caller))
     }
 
     /// Without rules.
@@ -137,8 +159,7 @@ impl Access {
             || match &caller.standing {
                 Standing::Trusted | Standing::Known(_) => true,
                 Standing::Stranger { .. } | Standing::Undecided { .. } => {
-                    let mut rules = self.rules.iter().filter(|rule| !rule.read.is_empty());
-                    rules.any(|rule| rule.names(caller))
+                    self.naming(caller).any(|rule| !rule.read.is_empty())
                 }
             }
     }
@@ -155,7 +176,7 @@ impl Access {
             scope.is_none_or(|scope| scope.matches(module))
         };
         let mut named = false;
-        for rule in self.rules.iter().filter(|rule| rule.names(caller)) {
+        for rule in self.naming(caller) {
             named = true;
             if rule.not.matches(module) {
                 return false;
@@ -184,7 +205,7 @@ impl Access {
             Standing::Trusted => true,
             Standing::Known(identity) => {
                 let is_token = matches!(identity.proof, Proof::Token(_));
-                let is_named = self.rules.iter().any(|rule| rule.names(caller));
+                let is_named = self.naming(caller).next().is_some();
                 (is_token && identity.scope.is_none() && !is_named) || self.is_admin(caller)
             }
             Standing::Stranger { .. } | Standing::Undecided { .. } => false,
@@ -193,9 +214,15 @@ impl Access {
 
     /// Whether a rule lets them reload the configuration. Those who only come from somewhere have shown too little for it.
     pub fn is_admin(&self, caller: &Caller) -> bool {
-        let mut rules = self.rules.iter().filter(|rule| rule.admin);
-        caller.identity().is_some() && rules.any(|rule| rule.names(caller))
+        caller.identity().is_some() && self.naming(caller).any(|rule| rule.admin)
     }
+}
+
+/// The numbers of the rules that may name somebody, or a stranger.
+fn that_may_name(rules: &[CallerRule], identity: Option<&Identity>) -> Arc<[u32]> {
+    let may = |rule: &CallerRule| rule.who.iter().any(|who| who.may_name(identity));
+    let numbers = (0..).zip(rules).filter(|(_, rule)| may(rule));
+    numbers.map(|(number, _)| number).collect()
 }
 
 /// Front servers whose word is taken for where a request comes from.
@@ -258,7 +285,6 @@ fn address(text: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::caller::Identity;
     use super::*;
 
     fn ip(text: &str) -> IpAddr {
@@ -342,10 +368,9 @@ mod tests {
     }
 
     fn token(name: &str, scope: Option<&str>) -> Caller {
-        caller(Standing::Known(Arc::new(Identity {
-            scope: scope.map(Patterns::parse),
-            ..Identity::by(Proof::Token(name.into()))
-        })))
+        caller(Standing::Known(Arc::new(
+            Identity::by(Proof::Token(name.into())).for_modules(scope.map(Patterns::parse)),
+        )))
     }
 
     fn rule(who: &str, read: &str, not: &str) -> CallerRule {
@@ -440,6 +465,29 @@ mod tests {
         }
         // Since public modules can be refused.
         assert!(access.guards(&Decision::default()));
+    }
+
+    #[test]
+    fn other_rules_name_others() {
+        let who = token("ci-1", None);
+        for (named, has) in [
+            ("token:ci-*", true),
+            ("token:x", false),
+            ("token:ci-1", true),
+        ] {
+            let rules = vec![
+                rule(named, "git.example.com", ""),
+                rule("token:*", "", "git.example.com"),
+            ];
+            let access = Access::new(AccessMode::Tokens, rules);
+            for _ in 0..2 {
+                assert_eq!(
+                    access.admits("git.example.com/a", true, &who),
+                    has,
+                    "{named}"
+                );
+            }
+        }
     }
 
     #[test]

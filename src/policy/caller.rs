@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
+
 use crate::gomod::Patterns;
 
 /// Who has made a request, as far as can be told. The default is nobody: what is done in the background.
@@ -62,14 +64,33 @@ pub enum Proof {
 }
 
 /// Somebody who has shown who they are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Identity {
     pub proof: Proof,
     /// What they belong to, by the word of who has vouched for them.
     pub groups: Vec<String>,
     /// The modules that what they have shown is good for, if that says so: of all others they are a stranger.
     pub scope: Option<Patterns>,
+    /// Which rules may name them, as it was found out last.
+    named: ArcSwapOption<Named>,
 }
+
+/// Which rules may name somebody.
+#[derive(Debug)]
+struct Named {
+    /// Of which rules these are the numbers.
+    edition: u64,
+    numbers: Arc<[u32]>,
+}
+
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        let parts = |it: &Self| (it.proof.clone(), it.groups.clone(), it.scope.clone());
+        parts(self) == parts(other)
+    }
+}
+
+impl Eq for Identity {}
 
 impl Identity {
     /// By a proof that says nothing more.
@@ -78,7 +99,33 @@ impl Identity {
             proof,
             groups: Vec::new(),
             scope: None,
+            named: ArcSwapOption::empty(),
         }
+    }
+
+    /// Who belongs to these.
+    pub fn in_groups(self, groups: Vec<String>) -> Self {
+        Identity { groups, ..self }
+    }
+
+    /// As far as these modules are concerned, if they are said.
+    pub fn for_modules(self, scope: Option<Patterns>) -> Self {
+        Identity { scope, ..self }
+    }
+
+    /// The numbers of the rules that may name them, which `find` tells. Kept for these rules: each hit asks.
+    pub(super) fn named_by(&self, edition: u64, find: impl FnOnce() -> Arc<[u32]>) -> Arc<[u32]> {
+        let kept = self.named.load();
+        if let Some(named) = kept.as_ref().filter(|named| named.edition == edition) {
+            return Arc::clone(&named.numbers);
+        }
+        let numbers = find();
+        let named = Named {
+            edition,
+            numbers: Arc::clone(&numbers),
+        };
+        self.named.store(Some(Arc::new(named)));
+        numbers
     }
 }
 

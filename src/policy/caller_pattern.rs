@@ -7,7 +7,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use thiserror::Error;
 
-use super::caller::{Caller, Proof};
+use super::caller::{Caller, Identity, Proof};
 
 /// Callers, as a rule names them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,16 +81,22 @@ impl fmt::Display for CallerPattern {
 impl CallerPattern {
     /// Whether it names this caller.
     pub fn names(&self, caller: &Caller) -> bool {
-        let known = caller.identity();
         match self {
-            CallerPattern::Anyone => true,
             CallerPattern::Address(network) => caller
                 .address
                 .is_some_and(|address| network.contains(&address.to_canonical())),
+            _ => self.may_name(caller.identity()),
+        }
+    }
+
+    /// Whether it can name this one, or a stranger, wherever they come from.
+    pub fn may_name(&self, identity: Option<&Identity>) -> bool {
+        match self {
+            CallerPattern::Anyone | CallerPattern::Address(_) => true,
             CallerPattern::Group(name) => {
-                known.is_some_and(|it| it.groups.iter().any(|group| name.matches(&[group])))
+                identity.is_some_and(|it| it.groups.iter().any(|group| name.matches(&[group])))
             }
-            CallerPattern::Identity(text) => known.is_some_and(|it| match &it.proof {
+            CallerPattern::Identity(text) => identity.is_some_and(|it| match &it.proof {
                 Proof::Token(name) => text.matches(&["token:", name]),
                 Proof::Oidc { provider, id } => text.matches(&["oidc:", provider, ":", id]),
                 Proof::Certificate(name) => text.matches(&["cert:", name]),
@@ -161,7 +167,7 @@ fn matches_rest(pattern: &str, mut text: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::caller::{Identity, Standing};
+    use super::super::caller::Standing;
     use super::*;
     use proptest::prelude::*;
     use std::sync::Arc;
@@ -169,10 +175,10 @@ mod tests {
     fn known(proof: Proof, groups: &[&str]) -> Caller {
         Caller {
             address: Some([10, 1, 2, 3].into()),
-            standing: Standing::Known(Arc::new(Identity {
-                groups: groups.iter().map(|&group| group.to_owned()).collect(),
-                ..Identity::by(proof)
-            })),
+            standing: Standing::Known(Arc::new(
+                Identity::by(proof)
+                    .in_groups(groups.iter().map(|&group| group.to_owned()).collect()),
+            )),
         }
     }
 

@@ -19,6 +19,8 @@ pub struct ConnectionInfo {
     pub files: FileBodies,
     /// Whether the client speaks TLS.
     pub is_tls: bool,
+    /// Whom the certificate names that it has shown, if it has.
+    pub certificate: Option<Arc<str>>,
 }
 
 /// Answers requests.
@@ -34,7 +36,7 @@ pub trait Handler: Send + Sync + 'static {
     fn ready(
         &self,
         request: &PlainRequest<'_>,
-        remote: RemoteAddress,
+        connection: &ConnectionInfo,
         out: &mut WriteBuffer,
     ) -> bool;
 

@@ -126,8 +126,9 @@ impl<S: Stream, H: Handler> Connection<S, H> {
                 false => FileBodies::Read,
             },
             is_tls: S::IS_TLS,
+            certificate: self.stream.certificate(),
         };
-        let fast = || FastPath::new(Arc::clone(&handler), remote, Arc::clone(&keep_alive));
+        let fast = || FastPath::new(Arc::clone(&handler), info.clone(), Arc::clone(&keep_alive));
         let http1 = Http1 {
             fast: (!once).then(fast),
             heads: Heads::default(),
@@ -180,6 +181,7 @@ impl<S: Stream, H: Handler> Connection<S, H> {
             // The library copies the ends of what it is given.
             files: FileBodies::Read,
             is_tls: S::IS_TLS,
+            certificate: self.stream.certificate(),
         };
         let stream = ClientStream::<S, H>::new(
             self.stream,

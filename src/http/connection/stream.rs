@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 #[cfg(target_os = "linux")]
@@ -21,6 +22,11 @@ pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {
 
     /// Whether it is encrypted.
     const IS_TLS: bool = false;
+
+    /// Whom the certificate names that the other end has shown, if it has.
+    fn certificate(&self) -> Option<Arc<str>> {
+        None
+    }
 
     /// Writes the beginning of some buffers, of which that at `at` is this part of a file, whose memory is not touched.
     fn poll_write_file(

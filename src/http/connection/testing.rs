@@ -12,7 +12,6 @@ use tokio::io::{AsyncWrite, DuplexStream};
 use super::fast::{PlainRequest, WriteBuffer};
 use super::handler::{ConnectionInfo, Handler};
 use super::mapped::FilePart;
-use super::remote::RemoteAddress;
 use super::stream::Stream;
 
 impl Stream for DuplexStream {
@@ -42,7 +41,7 @@ pub struct Text(pub String);
 impl Handler for Text {
     type Body = String;
 
-    fn ready(&self, _: &PlainRequest<'_>, _: RemoteAddress, _: &mut WriteBuffer) -> bool {
+    fn ready(&self, _: &PlainRequest<'_>, _: &ConnectionInfo, _: &mut WriteBuffer) -> bool {
         false
     }
 

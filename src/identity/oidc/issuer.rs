@@ -140,14 +140,13 @@ impl Issuer {
             ));
         };
         let groups = self.settings.groups.iter();
+        let groups = groups.flat_map(|group| group.fill(claims));
+        let proof = Proof::Oidc {
+            provider: name.as_str().into(),
+            id: id.as_str().into(),
+        };
         Ok(Holder {
-            identity: Identity {
-                groups: groups.flat_map(|group| group.fill(claims)).collect(),
-                ..Identity::by(Proof::Oidc {
-                    provider: name.as_str().into(),
-                    id: id.as_str().into(),
-                })
-            },
+            identity: Identity::by(proof).in_groups(groups.collect()),
             until: Timestamp(times.exp.saturating_mul(1000)),
         })
     }

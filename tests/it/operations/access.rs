@@ -1,10 +1,13 @@
 //! Who may have which modules: by default, by rules, and by the word of OpenID providers.
 
+use super::tls;
 use crate::support::issuer::Issuer;
 use crate::support::server::Builder;
 use crate::support::*;
+use rustls::ClientConfig;
 use serde_json::json;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -409,6 +412,43 @@ fn administrators_reload_from_afar() {
     assert_eq!(post("nonsense").status, 405);
     // It is the one in force, and strangers learn nothing of it.
     assert_eq!(larder.get("/-/reload").status, larder.get("/-/else").status);
+}
+
+#[test]
+fn a_certificate_says_who_somebody_is() {
+    let up = upstream();
+    let rules = "[[access.rules]]\nwho = [\"cert:spiffe://example.com/*\"]\nread = [\"git.example.com/team\"]\n";
+    let larder = network(&up)
+        .config(&format!("{}{rules}", route(&up)))
+        .env("LARDER_TLS__CERT_FILE", file("server.pem"))
+        .env("LARDER_TLS__KEY_FILE", file("server.key"))
+        .env("LARDER_TLS__CLIENT_CA_FILES", file("client-authority.pem"))
+        .set("tls.client_auth", "optional")
+        .start();
+    let known = Arc::new(tls::client(Some("client"), &[]));
+    let stranger = Arc::new(tls::client(None, &[]));
+    let answer = |config: &Arc<ClientConfig>, module: &Module| {
+        let path = module.url("mod");
+        let (answer, _) = tls::ask(larder.addr(), config, &path).unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    let has = |config: &Arc<ClientConfig>, module: &Module| {
+        answer(config, module).starts_with("HTTP/1.1 200")
+    };
+    // Missed, and as a hit.
+    until("a hit", || {
+        let answer = answer(&known, &private("team/a"));
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        answer.contains("larder; hit").then_some(())
+    });
+    assert!(!has(&known, &private("other")));
+    assert!(has(&known, &public()));
+    assert!(!has(&stranger, &private("team/a")));
+    let refused = answer(&known, &private("other"));
+    assert!(
+        refused.contains("is not for cert:spiffe://example.com/build-7 here"),
+        "{refused}"
+    );
 }
 
 /// As docs/ci.md has it: the job's own token in the address.

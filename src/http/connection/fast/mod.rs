@@ -13,14 +13,13 @@ use std::sync::Arc;
 pub use request::PlainRequest;
 pub use write_buffer::WriteBuffer;
 
-use super::handler::Handler;
+use super::handler::{ConnectionInfo, Handler};
 use super::keep_alive::KeepAlive;
-use super::remote::RemoteAddress;
 
 /// The fast path of one connection.
 pub struct FastPath<H> {
     handler: Arc<H>,
-    remote: RemoteAddress,
+    connection: ConnectionInfo,
     keep_alive: Arc<KeepAlive>,
     library: Library,
     /// The library has written, and not flushed since.
@@ -40,10 +39,10 @@ enum Library {
 
 impl<H: Handler> FastPath<H> {
     /// Of a new connection.
-    pub fn new(handler: Arc<H>, remote: RemoteAddress, keep_alive: Arc<KeepAlive>) -> Self {
+    pub fn new(handler: Arc<H>, connection: ConnectionInfo, keep_alive: Arc<KeepAlive>) -> Self {
         FastPath {
             handler,
-            remote,
+            connection,
             keep_alive,
             library: Library::Idle,
             unflushed: false,
@@ -61,7 +60,7 @@ impl<H: Handler> FastPath<H> {
         if self.library == Library::Idle
             && !self.unflushed
             && let Some(plain) = head.as_ref().and_then(PlainRequest::of)
-            && self.handler.ready(&plain, self.remote, out)
+            && self.handler.ready(&plain, &self.connection, out)
         {
             self.keep_alive.busy();
             return true;

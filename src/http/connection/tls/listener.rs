@@ -15,7 +15,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::accept::{Accept, Accepted};
 use super::super::remote::RemoteAddress;
-use super::certificate;
 use super::config::TlsConfig;
 use super::transport::TlsTransport;
 use crate::telemetry::metrics::{Handshake, TlsMetrics};
@@ -115,11 +114,6 @@ impl Accepted for PendingHandshake {
         match opened {
             Ok(Ok(stream)) => {
                 metrics.ended(Handshake::Done);
-                let shown = stream.get_ref().1.peer_certificates();
-                if let Some(own) = shown.and_then(<[_]>::first) {
-                    let name = certificate::name(own).unwrap_or_default();
-                    tracing::debug!(%remote, name, "a client has shown a certificate");
-                }
                 return Some(stream);
             }
             Ok(Err(Failed::Silent)) => {}

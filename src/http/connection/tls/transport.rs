@@ -3,6 +3,7 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -11,6 +12,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::super::mapped::FilePart;
 use super::super::stream::Stream;
+use super::certificate;
 
 /// What is below TLS.
 pub struct TlsTransport {
@@ -98,6 +100,11 @@ impl Stream for TlsStream<TlsTransport> {
     const SENDS_FILES: bool = false;
     const HOLDS_BACK: bool = true;
     const IS_TLS: bool = true;
+
+    fn certificate(&self) -> Option<Arc<str>> {
+        let shown = self.get_ref().1.peer_certificates()?;
+        certificate::name(shown.first()?).map(Arc::from)
+    }
 
     fn poll_write_file(
         &mut self,
