@@ -1,5 +1,6 @@
 //! The composition root: turns a configuration into a running server. The only room that knows every type.
 
+mod audit;
 mod chain;
 mod compose;
 mod direct;
@@ -21,6 +22,7 @@ mod supervise;
 mod tls;
 mod upstreams;
 
+pub use audit::audit;
 pub use chain::{
     Chosen, NoteLevel, Ourselves, chain_remarks, choose_chain, memory_file, operators_chain,
 };

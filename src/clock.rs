@@ -33,9 +33,17 @@ impl Timestamp {
 
     /// As RFC 3339 has it, to the second: `2026-11-21T16:04:05Z`. Times after the year 9999 become its end.
     pub fn rfc3339(self) -> String {
+        format!("{:.0}", self.civil())
+    }
+
+    /// The same to the millisecond.
+    pub fn rfc3339_millis(self) -> String {
+        format!("{:.3}", self.civil())
+    }
+
+    fn civil(self) -> jiff::Timestamp {
         let millis = i64::try_from(self.0).unwrap_or(i64::MAX);
-        let time = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
-        format!("{time:.0}")
+        jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX)
     }
 }
 

@@ -22,7 +22,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("app",       "kit breaker config admin http jobs engine identity policy upstream vcs sumdb store credentials proxies protocol gomod telemetry clock"),
     ("config",    "upstream sumdb identity policy gomod"),
     ("http",      "kit breaker engine identity policy upstream sumdb store protocol gomod telemetry clock"),
-    ("admin",     "kit engine identity protocol gomod clock"),
+    ("admin",     "kit engine identity protocol gomod telemetry clock"),
     ("jobs",      "kit breaker engine identity policy upstream sumdb store protocol gomod telemetry clock"),
     ("engine",    "kit breaker identity policy upstream vcs sumdb store flights protocol gomod telemetry clock"),
     ("identity",  "kit policy store gomod telemetry clock"),

@@ -23,7 +23,9 @@ pub use index::{
     VerifiedIndex,
 };
 pub use module_version::ModuleVersion;
-pub use operation::{BEHIND, Event, EventOf, Listed, Never, Operation, OperationProgress, perform};
+pub use operation::{
+    BEHIND, Event, EventOf, Listed, Never, Operation, OperationProgress, Performer, perform,
+};
 pub use reload::{ConfigReload, ServedConfig};
 pub use service::AdminService;
 pub use socket::{SocketServer, ask, is_served, listen};

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::error::AdminError;
+use crate::telemetry::audit::{Audit, AuditAction};
 
 /// Events that a slow reader may be behind.
 pub const BEHIND: usize = 256;
@@ -130,18 +131,44 @@ fn broken_off() -> AdminError {
     )
 }
 
+/// Who has something done, and where that is kept.
+#[derive(Clone, Default)]
+pub struct Performer {
+    /// `uid:1000`.
+    pub who: String,
+    pub audit: Audit,
+}
+
 /// Carries an operation out and tells what comes of it; `stop` says that the process is to end.
 pub async fn perform<O: Operation>(
     operation: O,
     on: O::On,
     events: mpsc::Sender<EventOf<O>>,
     stop: CancellationToken,
+    by: &Performer,
 ) {
     let out = EventSink { events, stop };
+    // No operation takes a secret; what comes of one may be one.
+    let changes = !operation.only_reads();
+    let input = changes.then(|| serde_json::to_value(&operation).unwrap_or_default());
     let end = match operation.run(&on, &out).await {
         Ok(output) => Event::Done(output),
         Err(error) => Event::Failed(error),
     };
+    if changes {
+        let error = match &end {
+            Event::Failed(error) => Some(error.to_string()),
+            _ => None,
+        };
+        by.audit.acted(&AuditAction {
+            operation: O::NAME,
+            who: &by.who,
+            address: None,
+            request_id: None,
+            input: input.as_ref(),
+            error: error.as_deref(),
+        });
+    }
     // As above.
     let _ = out.events.send(end).await;
 }

@@ -29,6 +29,7 @@ use crate::config::{
 use crate::engine::Engine;
 use crate::kit::reload::{Reload, ReloadError, Reloaded, ShadowedKey};
 use crate::kit::tasks::Job;
+use crate::telemetry::audit::{Audit, AuditReload};
 use crate::telemetry::logs::LogLevel;
 use crate::telemetry::metrics::ReloadMetrics;
 
@@ -58,6 +59,8 @@ pub struct ReloadParts {
     pub ourselves: Ourselves,
     pub manager: Arc<ServiceManager>,
     pub metrics: ReloadMetrics,
+    /// What is kept of what was put in force, and why.
+    pub audit: Audit,
     /// Woken by SIGHUP, also before this runs.
     pub hangup: Arc<Notify>,
     /// Warnings about who may have what, once the rules are in force.
@@ -126,6 +129,15 @@ impl ConfigReloader {
         parts.manager.reloading();
         let mut in_force = self.in_force.lock().await;
         let done = self.read(&mut in_force).await;
+        let error = done.as_ref().err().map(ToString::to_string);
+        let nothing = Reloaded::default();
+        let told = done.as_ref().unwrap_or(&nothing);
+        parts.audit.reloaded(&AuditReload {
+            cause: why,
+            changed: &told.changed,
+            needs_restart: &told.needs_restart,
+            error: error.as_deref(),
+        });
         match &done {
             Ok(done) => {
                 parts.metrics.taken();

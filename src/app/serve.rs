@@ -2,9 +2,11 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::audit::audit;
 use super::chain::{
     Chosen, Ourselves, chain_remarks, choose_chain, memory_file, operators_chain, remember_beside,
 };
@@ -30,7 +32,7 @@ use crate::http::{
     Observer, ResponseCache, TlsListener,
 };
 use crate::identity::Tokens;
-use crate::jobs::TokenUse;
+use crate::jobs::{RepeatedRefusals, TokenUse};
 use crate::kit::reload::Reload;
 use crate::policy::{AccessMode, RouteRule};
 use crate::store::DataDir;
@@ -41,6 +43,8 @@ use crate::vcs::workspace::Folders;
 
 /// Descriptors left for files, upstreams and the index; of few, a quarter.
 const DESCRIPTORS_KEPT: usize = 1024;
+/// How long the last lines of the audit log may take to be written.
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// Runs a server until it is told to stop.
 pub async fn serve(
@@ -57,7 +61,8 @@ pub async fn serve(
     let supervisor = Supervisor::new(metrics.jobs.clone());
     // First of all: however long it takes to open what is kept.
     let hangup = Arc::new(Notify::new());
-    let others = signals::note_others(Arc::clone(&hangup));
+    let audit = audit(config, &clock, || Ok(log.clone()), &metrics.audit)?;
+    let others = signals::note_others(Arc::clone(&hangup), audit.clone());
     let others = others.map_err(|error| StartError::Internal(error.to_string()))?;
     supervisor.background.minor("what notes signals", others);
     let descriptors = crate::http::raise_descriptor_limit();
@@ -106,6 +111,7 @@ pub async fn serve(
         ourselves: ourselves.clone(),
         manager: Arc::clone(&manager),
         metrics: metrics.reload.clone(),
+        audit: audit.clone(),
         hangup,
         look_at_access: {
             let (engine, tokens) = (Arc::clone(&engine), Arc::clone(&tokens));
@@ -168,6 +174,7 @@ pub async fn serve(
         via: via_name,
         disk: Arc::clone(&data.disk),
         log: log.clone(),
+        audit: audit.clone(),
         chain,
         upstreams,
         reload: Arc::clone(&reload) as Arc<dyn Reload>,
@@ -238,6 +245,9 @@ pub async fn serve(
     }
     supervisor.watch_store(&data);
     supervisor.start_jobs(config, &data, &engine, &clock);
+    supervisor.start_job(RepeatedRefusals {
+        audit: audit.clone(),
+    });
     supervisor.start_reloads(ConfigReloader::new(parts, loaded, requests), &manager);
     if let Some(certificates) = certificates {
         supervisor.start_job(certificates);
@@ -249,7 +259,14 @@ pub async fn serve(
     let service = AdminService::new(Arc::clone(&engine), tokens).reloaded_by(reload);
     // Without it the server serves all the same.
     match crate::admin::listen(&store.data_dir) {
-        Ok(socket) => supervisor.start_commands(SocketServer { socket, service }),
+        Ok(socket) => {
+            let audit = audit.clone();
+            supervisor.start_commands(SocketServer {
+                socket,
+                service,
+                audit,
+            });
+        }
         Err(error) => {
             tracing::warn!(%error, "commands such as `larder first-seen` cannot reach this server while it runs")
         }
@@ -260,7 +277,13 @@ pub async fn serve(
     manager.ready();
     let grace = config.server.shutdown_grace;
     let end = supervisor.until_the_end(&mut signals, &connections, &engine, &data, grace, &manager);
-    end.await
+    let ended = end.await;
+    // It waits for a disk.
+    let written = tokio::task::spawn_blocking(move || audit.flush(LAST_LINES));
+    if !matches!(written.await, Ok(true)) {
+        tracing::error!("the last lines of the audit log could not be written");
+    }
+    ended
 }
 
 /// Private modules are kept beside the others.

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
+use crate::telemetry::audit::Audit;
+
 /// The signals that mean "stop": a service manager's, a terminal's, and the one that other servers take for it as well.
 pub(super) struct Signals {
     terminate: Signal,
@@ -32,10 +34,11 @@ impl Signals {
 }
 
 /// Signals whose default is to end the process: SIGHUP wakes whoever reloads the configuration, now or when it comes to
-/// that; those that other servers reopen their logs at are noted, and nothing else. From here on, even before what is
+/// that; SIGUSR1 has the audit log opened anew if there is one; SIGUSR2 is noted, and nothing else. From here on, even before what is
 /// returned runs, none of them ends the process.
 pub(super) fn note_others(
     reload: Arc<Notify>,
+    audit: Audit,
 ) -> io::Result<impl Future<Output = ()> + Send + 'static> {
     let mut hangup = signal(SignalKind::hangup())?;
     let mut user1 = signal(SignalKind::user_defined1())?;
@@ -44,7 +47,14 @@ pub(super) fn note_others(
         loop {
             tokio::select! {
                 _ = hangup.recv() => reload.notify_one(),
-                _ = user1.recv() => tracing::warn!(signal = "SIGUSR1", "this signal means nothing here; ignored"),
+                _ = user1.recv() => {
+                    let audit = audit.clone();
+                    // It may wait for a disk. A panic in it is told by whoever panics.
+                    let reopened = tokio::task::spawn_blocking(move || audit.reopen()).await;
+                    if let Ok(false) = reopened {
+                        tracing::warn!(signal = "SIGUSR1", "this signal means nothing here, as there is no audit log in a file; ignored");
+                    }
+                }
                 _ = user2.recv() => tracing::warn!(signal = "SIGUSR2", "this signal means nothing here; ignored"),
             }
         }

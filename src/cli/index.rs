@@ -153,7 +153,8 @@ mod tests {
             if is_over {
                 stop.cancel();
             }
-            perform(IndexVerify { repair: true }, on.clone(), events, stop).await;
+            let by = crate::admin::Performer::default();
+            perform(IndexVerify { repair: true }, on.clone(), events, stop, &by).await;
             let end = reads.recv().await.unwrap();
             assert_eq!(matches!(end, Event::Failed(_)), is_over);
             assert_eq!(matches!(end, Event::Done(_)), !is_over);

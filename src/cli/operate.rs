@@ -3,6 +3,7 @@
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use tokio::sync::mpsc;
@@ -11,14 +12,18 @@ use tokio_util::sync::CancellationToken;
 use super::flags::Flags;
 use super::show::{Show, told};
 use super::{exit, runtime, whereabouts};
-use crate::admin::{self, AdminService, BEHIND};
+use crate::admin::{self, AdminService, BEHIND, Performer};
 use crate::app::{self, Ourselves, StartError, UpstreamMaker};
 use crate::clock::SharedClock;
 use crate::config::{Environment, Loaded, load};
 use crate::engine::Inventory;
 use crate::store::DataDir;
+use crate::telemetry::logs::{LogSink, Queue};
 use crate::telemetry::metrics::Metrics;
 use crate::vcs::workspace::Folders;
+
+/// How long the last lines of the audit log may take to be written.
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// What a command runs with.
 pub struct OperateContext<'a> {
@@ -109,17 +114,46 @@ where
         Ok(opened) => opened,
         Err(code) => return code,
     };
+    let by = match only_reads {
+        true => Performer::default(),
+        false => match performer(loaded, context.clock) {
+            Ok(by) => by,
+            Err(error) => {
+                data.store.close().await;
+                return exit::start_error(&error);
+            }
+        },
+    };
     let (sender, events) = mpsc::channel(BEHIND);
     // The signal that ends this process ends it at once.
     let stop = CancellationToken::new();
-    let work = pin!(admin::perform(operation, on, sender, stop));
+    let work = pin!(admin::perform(operation, on, sender, stop, &by));
     let told = pin!(told::<O>(events, flags.json, only_reads));
     let code = match select(told, work).await {
         Either::Left((code, _)) => code,
         Either::Right(((), told)) => told.await,
     };
     data.store.close().await;
+    if !by.audit.flush(LAST_LINES) {
+        complain!(
+            "larder: warning: what was done could not be written to the audit log (log.audit)"
+        );
+    }
     code
+}
+
+/// This user, and the audit log in which it stands what they do: what is not kept is not done.
+fn performer(loaded: &Loaded, clock: &SharedClock) -> Result<Performer, StartError> {
+    let now = Arc::clone(clock);
+    let log = || {
+        let format = app::log_format(&loaded.config);
+        LogSink::stderr(Queue::default(), format, Arc::new(move || now.now().0))
+    };
+    let metrics = Metrics::new().audit;
+    Ok(Performer {
+        who: format!("uid:{}", rustix::process::getuid().as_raw()),
+        audit: app::audit(&loaded.config, clock, log, &metrics)?,
+    })
 }
 
 /// What operations work on, as it is opened where no server has it.

@@ -1,6 +1,8 @@
-//! `[log]`: what is told on standard error.
+//! `[log]`: what is told on standard error, and what is kept of who did what.
 
-use super::codec::{choice, flag, text};
+use std::path::PathBuf;
+
+use super::codec::{Codec, Context, Raw, choice, flag, optional, path, quote, text};
 use super::section::section;
 
 /// The form of log lines.
@@ -10,6 +12,14 @@ pub enum LogFormat {
     Text,
     /// One JSON object per line.
     Json,
+}
+
+/// Where the audit log goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuditTarget {
+    /// Among the lines of the log.
+    Log,
+    File(PathBuf),
 }
 
 section! {
@@ -24,6 +34,39 @@ section! {
 
         /// A line per request.
         access: bool = true => flag();
+
+        /// A file for the audit log, or "stderr": a JSON object a line for each caller who was refused
+        /// because of who they are, each operation that changes something, and each reload. It is
+        /// opened anew at SIGUSR1. Empty: there is none.
+        audit: Option<AuditTarget> = "" => optional(audit());
+    }
+}
+
+/// A path, or the word "stderr".
+#[derive(Debug)]
+pub(super) struct AuditName;
+
+fn audit() -> AuditName {
+    AuditName
+}
+
+const STDERR: &str = "stderr";
+
+impl Codec for AuditName {
+    type Value = AuditTarget;
+
+    fn read(&self, raw: &Raw, context: Context<'_>) -> Result<AuditTarget, String> {
+        match raw.as_text("a path in quotes, or \"stderr\"")?.trim() {
+            STDERR => Ok(AuditTarget::Log),
+            _ => path().read(raw, context).map(AuditTarget::File),
+        }
+    }
+
+    fn write(&self, value: &AuditTarget) -> String {
+        match value {
+            AuditTarget::Log => quote(STDERR),
+            AuditTarget::File(file) => path().write(file),
+        }
     }
 }
 
@@ -95,6 +138,21 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn the_audit_log_goes_to_a_file_or_the_log() {
+        use super::super::codec::testing::*;
+        let read = |toml: &str| from_toml(&optional(audit()), toml);
+        assert_eq!(read("\"\""), Ok(None));
+        assert_eq!(read("\"stderr\""), Ok(Some(AuditTarget::Log)));
+        let file = AuditTarget::File("/var/log/larder/audit.log".into());
+        assert_eq!(
+            read("\"/var/log/larder/audit.log\""),
+            Ok(Some(file.clone()))
+        );
+        assert_eq!(audit().write(&file), "\"/var/log/larder/audit.log\"");
+        assert!(read("true").is_err_and(|error| error.contains("stderr")));
     }
 
     proptest! {

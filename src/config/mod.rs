@@ -70,7 +70,7 @@ pub use direct::Direct;
 pub use files::{JwksFile, NetrcFile, SecretFile, read_certificates};
 pub use freshness::Freshness;
 pub use listeners::{FurtherListener, ListenPlace};
-pub use log::{Log, LogFormat};
+pub use log::{AuditTarget, Log, LogFormat};
 pub use modules::Modules;
 pub use origin::{Shadowed, Sources, ValueSource};
 pub use overrides::Overrides;

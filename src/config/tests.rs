@@ -336,7 +336,7 @@ colour = true
         "larder.toml:20: freshnes: there is no such section; did you mean [freshness]?",
         r#"larder.toml:24: log.format: "xml" is not known here; write "text" or "json""#,
         r#"larder.toml:25: log.level: "inof" is not a log level: "inof" is none of off, error, warn, info, debug, trace, nor of the form "larder::upstream=debug""#,
-        "larder.toml:26: log.colour: there is no such key; [log] has format, level, access",
+        "larder.toml:26: log.colour: there is no such key; [log] has format, level, access, audit",
         r#"LARDER_STORE__RESERVE: store.reserve: "12 parsecs" is not a size; write it as "512MB", "64KiB" (B, KB, MB, GB, TB, KiB, MiB, GiB, TiB), or as a number of bytes"#,
     ];
     assert_eq!(text, expected.join("\n"));

@@ -7,6 +7,7 @@ use crate::engine::Engine;
 use crate::identity::Tokens;
 use crate::kit::reload::Reload;
 use crate::store::Disk;
+use crate::telemetry::audit::Audit;
 use crate::telemetry::logs::LogSink;
 use crate::telemetry::metrics::Metrics;
 
@@ -30,6 +31,8 @@ pub struct AppState {
     pub disk: Arc<Disk>,
     /// Where logs go, for the count of dropped lines.
     pub log: LogSink,
+    /// What is kept of who was refused.
+    pub audit: Audit,
     /// What the chain is, for people; known once it has been read.
     pub chain: tokio::sync::watch::Receiver<Option<String>>,
     /// All upstreams, for people and metrics.

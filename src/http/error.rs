@@ -36,7 +36,7 @@ pub fn status(class: Class) -> StatusCode {
 }
 
 /// What a class is called where programs read it; scripts rely on these.
-fn kind(class: Class) -> &'static str {
+pub fn kind(class: Class) -> &'static str {
     match class {
         Class::Absent { .. } => "absent",
         Class::Refused => "refused",

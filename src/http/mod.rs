@@ -4,6 +4,7 @@ mod access;
 mod address;
 mod advice;
 mod app_state;
+mod audited;
 mod body;
 mod caller;
 mod conditional;

@@ -15,7 +15,7 @@ use super::headers::{self, AnswerHeaders, HIT, MISS, MISS_STORED, TEXT};
 use super::peer::Peer;
 use super::response_meta::ResponseMeta;
 use super::responses::{CachedResponse, Restriction};
-use super::{access, body, error, sumdb, via};
+use super::{access, audited, body, error, sumdb, via};
 use crate::engine::{
     Answer, CacheStatus, Cause, Content, EngineError, RequestContext, RulesGeneration,
 };
@@ -83,6 +83,7 @@ pub async fn answer(state: &AppState, request: &Parts, peer: &Peer) -> Response<
     if let Some(Restriction { module, private }) = &guard
         && let Err(error) = access::admit(access, module, *private, &context.caller)
     {
+        audited::refused(state, request, &context.caller, Some(module), &error);
         return error::response(&error, endpoint(&key));
     }
     let is_guarded = guard.is_some();

@@ -150,6 +150,7 @@ impl AddressRouter {
                 drop(access);
                 request.extensions_mut().insert(rules);
                 request.extensions_mut().insert(audience);
+                request.extensions_mut().insert(caller);
                 request.extensions_mut().insert(peer);
                 match self.router.clone().oneshot(request).await {
                     Ok(response) => response,

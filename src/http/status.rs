@@ -178,6 +178,8 @@ pub async fn metrics(
     gauges
         .log_dropped
         .inc_by(dropped.saturating_sub(gauges.log_dropped.get()));
+    let lost = &state.metrics.audit.lost;
+    lost.inc_by(state.audit.lost().saturating_sub(lost.get()));
     gauges.disk_free.set(signed(usage.free.unwrap_or(0)));
     gauges.disk_low.set(i64::from(usage.room == Room::Low));
     gauges.temporary.set(signed(usage.temporary));

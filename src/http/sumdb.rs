@@ -11,7 +11,7 @@ use super::app_state::AppState;
 use super::headers::{CACHE_STATUS, HIT, MISS, MISS_STORED};
 use super::peer::Peer;
 use super::response_meta::ResponseMeta;
-use super::{access, error, via};
+use super::{access, audited, error, via};
 use crate::engine::{Cause, EngineError, SumdbTarget};
 use crate::gomod::{ModulePath, Rev};
 use crate::protocol::{Lifetime, cache_control};
@@ -71,6 +71,7 @@ pub async fn answer(
         None => access::admit_at_all(access, &context.caller),
     };
     if let Err(error) = admitted {
+        audited::refused(state, request, &context.caller, module, &error);
         return refused(error);
     }
     if via::leads_to(&state.via, &request.headers) {

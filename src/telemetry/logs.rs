@@ -18,7 +18,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{Registry, reload};
 
 pub use format::{Format, Now};
-pub use sink::{LogSink, Queue};
+pub use sink::{LogSink, Queue, Tell};
 
 /// Why logging cannot begin.
 #[derive(Debug, thiserror::Error)]

@@ -8,7 +8,7 @@ use super::frames::{FrameError, FrameReader, FrameWriter, Greeting, Request};
 use crate::admin::error::{AdminError, ErrorKind};
 use crate::admin::first_seen::{FirstSeenAccept, FirstSeenList, FirstSeenRemove};
 use crate::admin::index::{IndexDump, IndexVerify};
-use crate::admin::operation::{BEHIND, Event, EventOf, Never, Operation, perform};
+use crate::admin::operation::{BEHIND, Event, EventOf, Never, Operation, Performer, perform};
 use crate::admin::reload::ConfigReload;
 use crate::admin::service::AdminService;
 use crate::admin::sumdb::{SumdbAcknowledge, SumdbStatus, SumdbVerify};
@@ -20,12 +20,13 @@ macro_rules! served {
         pub async fn serve(
             request: &Request,
             service: &AdminService,
+            by: &Performer,
             read: &mut FrameReader,
             write: &mut FrameWriter,
             stop: &CancellationToken,
         ) -> Result<(), FrameError> {
             $(if request.operation == <$Operation as Operation>::NAME {
-                return carry_out::<$Operation>(request, service, read, write, stop).await;
+                return carry_out::<$Operation>(request, service, by, read, write, stop).await;
             })+
             let text = format!(
                 "larder {}, which is running, cannot do this ({:?})",
@@ -61,6 +62,7 @@ pub async fn fail(write: &mut FrameWriter, kind: ErrorKind, text: &str) -> Resul
 async fn carry_out<O>(
     request: &Request,
     service: &AdminService,
+    by: &Performer,
     read: &mut FrameReader,
     write: &mut FrameWriter,
     stop: &CancellationToken,
@@ -76,20 +78,22 @@ where
     };
     tracing::info!(operation = O::NAME, input, "an operator's command");
     let on: &O::On = service.as_ref();
-    perform_for(operation, on.clone(), read, write, stop).await
+    perform_for(operation, on.clone(), by, read, write, stop).await
 }
 
 /// Carries an operation out for who has asked for it.
 async fn perform_for<O: Operation>(
     operation: O,
     on: O::On,
+    by: &Performer,
     read: &mut FrameReader,
     write: &mut FrameWriter,
     stop: &CancellationToken,
 ) -> Result<(), FrameError> {
     let only_reads = operation.only_reads();
     let (sender, mut events) = mpsc::channel(BEHIND);
-    let work = tokio::spawn(perform(operation, on, sender, stop.clone()));
+    let (by, over) = (by.clone(), stop.clone());
+    let work = tokio::spawn(async move { perform(operation, on, sender, over, &by).await });
     let forwarded = forward::<O>(&mut events, read, write);
     let sent = match only_reads {
         true => match stop.run_until_cancelled(forwarded).await {
@@ -203,12 +207,20 @@ mod tests {
         let (mut read, mut write) = framed(ours);
         let (mut answers, _asks) = framed(theirs);
         let (held, stop) = (Arc::new(()), CancellationToken::new());
+        let by = Performer::default();
         let size = usize::try_from(LONGEST_EVENT).unwrap();
         let endless = Endless {
             size,
             only_reads: true,
         };
-        let sent = perform_for(endless, Arc::clone(&held), &mut read, &mut write, &stop);
+        let sent = perform_for(
+            endless,
+            Arc::clone(&held),
+            &by,
+            &mut read,
+            &mut write,
+            &stop,
+        );
         let sent = timeout(Duration::from_secs(10), sent).await;
         sent.expect("an end").unwrap();
         let answer: serde_json::Value = answers.next(LONGEST_EVENT).await.unwrap();
@@ -222,6 +234,7 @@ mod tests {
             let (ours, theirs) = UnixStream::pair().unwrap();
             let (mut read, mut write) = framed(ours);
             let (held, stop) = (Arc::new(()), CancellationToken::new());
+            let by = Performer::default();
             let theirs = match stops {
                 true => {
                     stop.cancel();
@@ -236,7 +249,14 @@ mod tests {
                 size: 1,
                 only_reads: false,
             };
-            let sent = perform_for(endless, Arc::clone(&held), &mut read, &mut write, &stop);
+            let sent = perform_for(
+                endless,
+                Arc::clone(&held),
+                &by,
+                &mut read,
+                &mut write,
+                &stop,
+            );
             let sent = timeout(Duration::from_secs(10), sent).await;
             assert_eq!(sent.expect("an end").is_ok(), stops);
             has_ended(&held).await;

@@ -15,8 +15,10 @@ use super::frames::{FrameError, FrameReader, Greeting, LONGEST_REQUEST, Request,
 use super::place;
 use super::served;
 use crate::admin::error::ErrorKind;
+use crate::admin::operation::Performer;
 use crate::admin::service::AdminService;
 use crate::kit::tasks::Job;
+use crate::telemetry::audit::Audit;
 
 /// How long a request may take to arrive.
 const ARRIVE: Duration = Duration::from_secs(10);
@@ -37,6 +39,8 @@ pub fn listen(data_dir: &Path) -> io::Result<Socket> {
 pub struct SocketServer {
     pub socket: Socket,
     pub service: AdminService,
+    /// What is kept of what is done.
+    pub audit: Audit,
 }
 
 impl Job for SocketServer {
@@ -63,9 +67,13 @@ impl Job for SocketServer {
             };
             let (service, running, stop) =
                 (self.service.clone(), Arc::clone(&running), stop.clone());
+            let by = Performer {
+                who: who(&stream),
+                audit: self.audit.clone(),
+            };
             commands.spawn(async move {
                 let _connection = connection;
-                if let Err(error) = answer(stream, &service, &running, &stop).await {
+                if let Err(error) = answer(stream, &service, &by, &running, &stop).await {
                     tracing::debug!(%error, "a command went away");
                 }
             });
@@ -75,9 +83,18 @@ impl Job for SocketServer {
     }
 }
 
+/// The user who has connected, as the system knows it.
+fn who(stream: &UnixStream) -> String {
+    match stream.peer_cred() {
+        Ok(peer) => format!("uid:{}", peer.uid()),
+        Err(_) => "unknown".to_owned(),
+    }
+}
+
 async fn answer(
     stream: UnixStream,
     service: &AdminService,
+    by: &Performer,
     running: &Semaphore,
     stop: &CancellationToken,
 ) -> Result<(), FrameError> {
@@ -99,7 +116,7 @@ async fn answer(
     let Some(Ok(_place)) = stop.run_until_cancelled(running.acquire()).await else {
         return Ok(());
     };
-    served::serve(&request, service, &mut read, &mut write, stop).await
+    served::serve(&request, service, by, &mut read, &mut write, stop).await
 }
 
 /// What a client wants, or why that is not known.

@@ -29,6 +29,9 @@ const LARGE: usize = 128 << 10;
 /// How long to wait for a standard error that somebody has set to be non-blocking.
 const RETRY: Duration = Duration::from_millis(5);
 
+/// Appends the line that tells of so many dropped ones.
+pub type Tell = Box<dyn Fn(u64, &mut Vec<u8>) + Send + Sync>;
+
 /// The bounds of what waits to be written.
 #[derive(Debug, Clone, Copy)]
 pub struct Queue {
@@ -78,8 +81,7 @@ struct Shared {
     /// Tells those who flush that a batch has been written.
     done: Condvar,
     queue: Queue,
-    format: Format,
-    now: Now,
+    tell: Tell,
     lines: AtomicU64,
     bytes: AtomicU64,
     dropped: AtomicU64,
@@ -134,13 +136,26 @@ impl LogSink {
         now: Now,
         out: impl Write + Send + 'static,
     ) -> io::Result<Self> {
+        let tell: Tell =
+            Box::new(move |dropped, batch| tell_dropped(dropped, format, now(), batch));
+        Self::start_telling(queue, tell, out)
+    }
+
+    /// The same with a line of one's own for dropped ones.
+    ///
+    /// # Errors
+    /// If no thread can be started.
+    pub fn start_telling(
+        queue: Queue,
+        tell: Tell,
+        out: impl Write + Send + 'static,
+    ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             state: Mutex::default(),
             work: Condvar::new(),
             done: Condvar::new(),
             queue,
-            format,
-            now,
+            tell,
             lines: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
@@ -273,7 +288,9 @@ impl Shared {
             let last = state.stopping;
             drop(state);
 
-            self.tell_dropped(untold, &mut batch);
+            if untold > 0 {
+                (self.tell)(untold, &mut batch);
+            }
             self.write(&mut out, &batch, lines);
             batch.clear();
             batch.shrink_to(LARGE * 2);
@@ -284,34 +301,6 @@ impl Shared {
                 return;
             }
         }
-    }
-
-    /// Appends the line that tells of dropped ones.
-    fn tell_dropped(&self, dropped: u64, batch: &mut Vec<u8>) {
-        if dropped == 0 {
-            return;
-        }
-        let mut out = Bytes(batch);
-        let target = "larder::telemetry::logs";
-        // Writing into memory cannot fail.
-        let _ = match self.format {
-            Format::Text => encode::timestamp(&mut out, (self.now)()).and_then(|()| {
-                writeln!(
-                    out,
-                    "  WARN {target}: log lines were dropped dropped={dropped}"
-                )
-            }),
-            Format::Json => out
-                .write_str("{\"ts\":\"")
-                .and_then(|()| encode::timestamp(&mut out, (self.now)()))
-                .and_then(|()| {
-                    writeln!(
-                        out,
-                        "\",\"level\":\"WARN\",\"target\":\"{target}\",\
-                         \"msg\":\"log lines were dropped\",\"dropped\":{dropped}}}"
-                    )
-                }),
-        };
     }
 
     fn write(&self, out: &mut impl Write, batch: &[u8], lines: u64) {
@@ -332,6 +321,31 @@ impl Shared {
         self.bytes
             .fetch_add((batch.len() - rest.len()) as u64, Ordering::Relaxed);
     }
+}
+
+/// Appends the line of a log that tells of dropped ones.
+fn tell_dropped(dropped: u64, format: Format, now: u64, batch: &mut Vec<u8>) {
+    let mut out = Bytes(batch);
+    let target = "larder::telemetry::logs";
+    // Writing into memory cannot fail.
+    let _ = match format {
+        Format::Text => encode::timestamp(&mut out, now).and_then(|()| {
+            writeln!(
+                out,
+                "  WARN {target}: log lines were dropped dropped={dropped}"
+            )
+        }),
+        Format::Json => out
+            .write_str("{\"ts\":\"")
+            .and_then(|()| encode::timestamp(&mut out, now))
+            .and_then(|()| {
+                writeln!(
+                    out,
+                    "\",\"level\":\"WARN\",\"target\":\"{target}\",\
+                     \"msg\":\"log lines were dropped\",\"dropped\":{dropped}}}"
+                )
+            }),
+    };
 }
 
 /// Takes an event of `tracing`, whole, as one line.

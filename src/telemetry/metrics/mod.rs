@@ -1,6 +1,7 @@
 //! Metrics: typed families, whose handles are resolved once and given to their owners. No label ever holds a module
 //! path. Each file has the families of one owner, which are defined, documented and registered in one place.
 
+mod audit;
 mod direct;
 mod engine;
 mod families;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
+pub use audit::AuditMetrics;
 pub use direct::DirectMetrics;
 pub use engine::{EngineMetrics, PrefetchMetrics, PrefetchOutcome};
 use families::Families;
@@ -43,6 +45,8 @@ pub struct Metrics {
     pub tls: TlsMetrics,
     /// Of the configuration in force.
     pub reload: ReloadMetrics,
+    /// Of the audit log.
+    pub audit: AuditMetrics,
     /// Of the process, brought up to date when they are read.
     pub process: ProcessMetrics,
     upstreams: upstream::Upstreams,
@@ -67,6 +71,7 @@ impl Metrics {
         let jobs = JobMetrics::register(&mut families);
         let tls = TlsMetrics::register(&mut families);
         let reload = ReloadMetrics::register(&mut families);
+        let audit = AuditMetrics::register(&mut families);
         let process = ProcessMetrics::register(&mut families);
         Metrics {
             registry: families.0,
@@ -76,6 +81,7 @@ impl Metrics {
             jobs,
             tls,
             reload,
+            audit,
             process,
             upstreams,
             databases,

@@ -1,6 +1,7 @@
 //! Running it: commands, configuration, probes, limits, start and stop (design 8 and 9).
 
 mod access;
+mod audit;
 mod auth;
 mod callers;
 mod commands;
