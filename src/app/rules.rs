@@ -7,7 +7,9 @@ use crate::config::{AccessDefault, Config, FrontServer, OnUnavailable, OnUnknown
 use crate::engine::{Chains, Freshness, Rules, VerifySettings};
 use crate::http::is_for_this_machine;
 use crate::identity::Issuers;
-use crate::policy::{Access, AccessMode, CallerRule, Policy, RouteRule, TrustedProxies};
+use crate::policy::{
+    Access, AccessMode, CallerRule, ClientLimits, Policy, RouteRule, TrustedProxies,
+};
 
 /// What the configuration says of modules.
 pub fn policy(config: &Config, routes: &[RouteRule]) -> Policy {
@@ -73,4 +75,11 @@ pub fn rules(config: &Config, routes: &Routes, issuers: Arc<Issuers>, chains: Ch
         },
         chains,
     )
+    .limited(ClientLimits {
+        misses: config.limits.misses_per_client,
+        requests_per_second: config.limits.requests_per_second,
+        bytes_per_second: config.limits.bytes_per_second,
+        queue: config.limits.queue,
+        exempt: config.limits.exempt.as_slice().into(),
+    })
 }

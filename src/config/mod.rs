@@ -26,6 +26,7 @@ mod environment;
 mod file;
 mod files;
 mod freshness;
+mod limits;
 mod listeners;
 mod log;
 mod modules;
@@ -69,6 +70,7 @@ pub use digest::FileDigest;
 pub use direct::Direct;
 pub use files::{JwksFile, NetrcFile, SecretFile, read_certificates};
 pub use freshness::Freshness;
+pub use limits::Limits;
 pub use listeners::{FurtherListener, ListenPlace};
 pub use log::{AuditTarget, Log, LogFormat};
 pub use modules::Modules;
@@ -168,6 +170,7 @@ configuration! {
         modules: Modules,
         private: Private,
         access: Access,
+        limits: Limits,
         sumdb: Sumdb,
         log: Log,
         [[listeners]]: FurtherListener,

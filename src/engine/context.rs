@@ -21,6 +21,8 @@ pub struct RequestContext {
     pub cached_only: bool,
     /// Whether the client is one whose next requests may be foreseen.
     pub foresee: bool,
+    /// It is done for a fetch that has had its turn.
+    pub has_turn: bool,
     /// What those are told who fetch.
     pub fetch: FetchContext,
 }
@@ -45,6 +47,7 @@ impl RequestContext {
             decision,
             cached_only: false,
             foresee: false,
+            has_turn: false,
             fetch,
         }
     }
@@ -52,6 +55,14 @@ impl RequestContext {
     /// Which rules it goes by.
     pub(super) fn generation(&self) -> RulesGeneration {
         self.rules.generation()
+    }
+
+    /// As whom it counts where clients have their limits: as whoever has shown who they are, else by where it comes from.
+    /// Nobody in the background.
+    pub(super) fn limited_as(&self) -> Option<ClientId> {
+        let client = self.fetch.client?;
+        let name = self.caller.name();
+        Some(name.map_or(client, |name| ClientId::named(&name)))
     }
 
     /// The flight that brings this for it.
@@ -86,6 +97,7 @@ impl RequestContext {
                 waiting: Some(waiting.clone()),
                 ..self.fetch.forked()
             },
+            has_turn: true,
             ..self.clone()
         }
     }

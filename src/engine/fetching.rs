@@ -70,12 +70,12 @@ impl Fetch for Engine {
     }
 
     async fn small(self: Arc<Self>, key: &FileKey, context: &RequestContext) -> Option<Bytes> {
-        let flight = self.small_flight(key, context)?;
+        let flight = self.small_flight(key, context, None)?;
         outcome(flight).await?.ok()?.file.body()
     }
 
     async fn zip(self: Arc<Self>, key: &FileKey, context: &RequestContext) -> Option<u64> {
-        let flight = self.zip_flight(key, context)?;
+        let flight = self.zip_flight(key, context, None)?;
         let mut progress = flight.follow();
         let end = progress.wait_for(|now| now.kept || now.end.is_some()).await;
         let verdict = end.ok()?.end.clone()?.ok()?;

@@ -19,6 +19,7 @@ mod metadata;
 mod negative;
 mod operate;
 mod origins;
+mod paces;
 mod prefetch;
 mod recent;
 mod refresh;
@@ -29,6 +30,7 @@ mod slow;
 mod still_absent;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod validity;
 mod verifier;
 
@@ -55,6 +57,7 @@ pub use operate::{
     KeptFiles, KnownFact, OperateError, Rebuilt,
 };
 pub use origins::{Chain, ChainEntry, Chains, DirectOrigin, FetchRequest, MakeProxy};
+pub use paces::BodyPace;
 pub use prefetch::PrefetchSettings;
 use prefetch::{Fetch, Scheduler};
 pub use refresh::Refresher;
@@ -68,7 +71,7 @@ pub use verifier::Verifier;
 use crate::clock::SharedClock;
 use crate::flights::{self, Flights};
 use crate::gomod::ModulePath;
-use crate::kit::FetchContext;
+use crate::kit::{FetchContext, Paces, Turns};
 use crate::policy::RouteDecision;
 use crate::protocol::{FileKey, Key, Meta, MetaKey};
 use crate::store::Store;
@@ -80,6 +83,10 @@ use recent::Recent;
 
 /// Small files that have been answered and are not durable yet, at the most.
 const PUBLISHING: usize = 512;
+
+/// Fetches of all clients together that go on at once: beyond it clients take turns, rather than those having all places
+/// who came first.
+const TURNS: usize = 1024;
 
 /// Lists in files that are read at once.
 const LARGE_LISTS: usize = 4;
@@ -127,6 +134,11 @@ pub struct Engine {
     zip_flights: Flights<FlightKey<FileKey>, Arc<ZipFlight>>,
     meta_flights: Flights<FlightKey<MetaKey>, flights::FlightOutcome<fetched::MetaOutcome>>,
     slow: slow::SlowFetches,
+    /// Which clients may begin fetches.
+    turns: Turns,
+    /// What clients have taken lately: of requests, and of bytes.
+    request_paces: Paces,
+    byte_paces: Paces,
     /// What hashes and checks zips.
     hashers: Arc<Hashers>,
 }
@@ -146,8 +158,6 @@ impl Engine {
         let validities = Validities::default();
         Arc::new_cyclic(|engine: &Weak<Engine>| Engine {
             memory: MemoryCache::new(settings.memory, validities.clone()),
-            rules: CurrentRules::new(rules, validities.clone()),
-            validities,
             appeared: Appeared::default(),
             negatives: Negatives::new(Arc::clone(&clock)),
             absences: Absences::new(store.clone(), Arc::clone(&clock)),
@@ -159,7 +169,12 @@ impl Engine {
             zip_flights: Flights::new(settings.max_zip_flights, flights()),
             meta_flights: Flights::new(settings.max_flights, flights()),
             slow: slow::SlowFetches::default(),
+            turns: Turns::new(rules.limits.misses_at_once(), TURNS),
+            request_paces: Paces::default(),
+            byte_paces: Paces::default(),
             hashers: Arc::new(Hashers::start()),
+            rules: CurrentRules::new(rules, validities.clone()),
+            validities,
             settings,
             store,
             prefetch: Scheduler::new(
@@ -275,7 +290,11 @@ impl Engine {
     /// Puts other rules in force. When this returns, nothing is answered by the ones before any more but requests that
     /// were made under them.
     pub fn swap_rules(&self, rules: Rules) -> RulesGeneration {
-        self.rules.swap(rules, self.clock.now())
+        let at_once = rules.limits.misses_at_once();
+        let number = self.rules.swap(rules, self.clock.now());
+        // Those as well who wait under the ones before.
+        self.turns.set(at_once);
+        number
     }
 
     /// What is kept.

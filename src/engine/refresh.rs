@@ -116,7 +116,7 @@ impl Refresher {
             };
             let context = self.engine.background(&key.module, FetchContext::default());
             // Somebody else may have had it renewed while it was waiting.
-            match self.engine.ask_again(&key, &context, Some(due)) {
+            match self.engine.ask_again(&key, &context, Some(due), None) {
                 Some(flight) => {
                     self.engine.metrics.refreshes.inc();
                     *self.of_modules.entry(key.module.clone()).or_default() += 1;

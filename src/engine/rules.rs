@@ -25,7 +25,7 @@ use super::origins::Chains;
 use super::validity::{RulesGeneration, Validities};
 use crate::clock::Timestamp;
 use crate::identity::Issuers;
-use crate::policy::{Access, Policy, TrustedProxies};
+use crate::policy::{Access, ClientLimits, Policy, TrustedProxies};
 
 /// Everything that is decided by the configuration and can be changed while the server runs.
 #[derive(Clone)]
@@ -38,6 +38,8 @@ pub struct Rules {
     pub issuers: Arc<Issuers>,
     /// Whose word is taken for where a request comes from.
     pub trusted_proxies: TrustedProxies,
+    /// What one client may take.
+    pub limits: ClientLimits,
     /// How long what changes is believed.
     pub freshness: Freshness,
     /// What to do where a checksum database does not help.
@@ -90,12 +92,18 @@ impl Rules {
             access,
             issuers,
             trusted_proxies,
+            limits: ClientLimits::default(),
             freshness,
             verification,
             chains,
             number: RulesGeneration::default(),
             since: None,
         }
+    }
+
+    /// With limits for each client.
+    pub fn limited(self, limits: ClientLimits) -> Self {
+        Rules { limits, ..self }
     }
 
     /// Which of those that have been in force they are.

@@ -127,12 +127,24 @@ pub fn standing_of_plain(
     if is_local || access.is_open() {
         return Some(Standing::Trusted);
     }
+    match known_by(rules, tokens, authorization, client) {
+        Some(known) => Some(known),
+        None if authorization.and_then(credential).is_some() => None,
+        None if access.mode == AccessMode::Open => Some(Standing::Trusted),
+        None => Some(Standing::default()),
+    }
+}
+
+/// Who somebody has shown to be by a token or a certificate, as far as a look at what is in memory tells.
+pub fn known_by(
+    rules: &Rules,
+    tokens: &Tokens,
+    authorization: Option<&[u8]>,
+    client: ClientEnd<'_>,
+) -> Option<Standing> {
     match authorization.and_then(credential) {
         Some(credential) => known_at_once(tokens, &rules.issuers, &credential).map(Standing::Known),
-        None => Some(client.by_certificate().unwrap_or(match access.mode {
-            AccessMode::Open => Standing::Trusted,
-            _ => Standing::default(),
-        })),
+        None => client.by_certificate(),
     }
 }
 

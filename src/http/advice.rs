@@ -80,6 +80,12 @@ fn advice(error: &EngineError) -> Vec<String> {
             "An upstream in larder's chain leads back to it; its operator must take that out (--upstream).",
         ),
         Cause::TooManyFetches => line(AGAIN),
+        Cause::OverLimit { limit, .. } => vec![
+            AGAIN.to_owned(),
+            format!(
+                "Clients take turns, and this would have waited for longer than limits.queue; larder's operator can raise {limit}, or name this client in limits.exempt."
+            ),
+        ],
         Cause::Upstream {
             upstream, source, ..
         } => of_upstream(&upstream.host, source).into_iter().collect(),

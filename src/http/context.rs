@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 
 use super::access;
@@ -80,7 +80,11 @@ impl AppState {
                 let head = request.into();
                 access::standing(&access, &rules, &self.tokens, head, peer.into()).await
             }
-            false => Standing::default(),
+            // Who shows it all the same has limits of their own; it is not worth waiting for.
+            false => {
+                let shown = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+                access::known_by(&rules, &self.tokens, shown, peer.into()).unwrap_or_default()
+            }
         };
         let (address, name) = origin(&rules, headers, peer.address);
         let caller = Caller { address, standing };
@@ -89,6 +93,7 @@ impl AppState {
         RequestContext {
             cached_only: cached_only || has_word(headers, &DISABLE_MODULE_FETCH, "true"),
             foresee: true,
+            has_turn: false,
             fetch: FetchContext {
                 client: Some(ClientId::new(address, name)),
                 via: via::hops(headers),

@@ -15,6 +15,7 @@ mod error_json;
 mod headers;
 mod modules;
 mod observe;
+mod paced;
 mod page;
 mod peer;
 mod reload;

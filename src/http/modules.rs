@@ -15,7 +15,7 @@ use super::headers::{self, AnswerHeaders, HIT, MISS, MISS_STORED, TEXT};
 use super::peer::Peer;
 use super::response_meta::ResponseMeta;
 use super::responses::{CachedResponse, Restriction};
-use super::{access, audited, body, error, sumdb, via};
+use super::{access, audited, body, error, paced, sumdb, via};
 use crate::engine::{
     Answer, CacheStatus, Cause, Content, EngineError, RequestContext, RulesGeneration,
 };
@@ -93,7 +93,11 @@ pub async fn answer(state: &AppState, request: &Parts, peer: &Peer) -> Response<
         rules: context.rules.generation(),
         key,
     };
-    let mut response = module(state, request, peer, &question, &context).await;
+    if let Err(error) = state.engine.pace_request(&context).await {
+        return error::response(&error, question.endpoint);
+    }
+    let response = module(state, request, peer, &question, &context).await;
+    let mut response = paced::response(&state.engine, &context, response);
     if is_guarded {
         access::for_its_reader(&mut response);
     }

@@ -59,6 +59,14 @@ pub struct Restriction {
 }
 
 impl CachedResponse {
+    /// How large its body is. Bytes.
+    pub fn bytes(&self) -> u64 {
+        let length = self.length.to_str().ok();
+        length
+            .and_then(|text| text.parse().ok())
+            .unwrap_or_default()
+    }
+
     /// Its headers, but for the request's id.
     fn headers(&self, now: Timestamp) -> AnswerHeaders<'_> {
         let lifetime = match self.fetched {

@@ -91,6 +91,17 @@ impl AddressRouter {
         if response.validity.rules() != rules.generation() {
             return None;
         }
+        // Who has to wait does so the long way, as do those with limits by their name.
+        if rules.limits.count_hits()
+            && (request.authorization.is_some()
+                || !(state.engine).take_at_once(
+                    &rules.limits,
+                    connection.remote.ip(),
+                    response.bytes(),
+                ))
+        {
+            return None;
+        }
         let Some(guard) = &response.guard else {
             return Some(response);
         };

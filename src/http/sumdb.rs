@@ -11,7 +11,7 @@ use super::app_state::AppState;
 use super::headers::{CACHE_STATUS, HIT, MISS, MISS_STORED};
 use super::peer::Peer;
 use super::response_meta::ResponseMeta;
-use super::{access, audited, error, via};
+use super::{access, audited, error, paced, via};
 use crate::engine::{Cause, EngineError, SumdbTarget};
 use crate::gomod::{ModulePath, Rev};
 use crate::protocol::{Lifetime, cache_control};
@@ -77,6 +77,9 @@ pub async fn answer(
     if via::leads_to(&state.via, &request.headers) {
         return via::loop_detected();
     }
+    if let Err(error) = state.engine.pace_request(&context).await {
+        return refused(error);
+    }
     match state.engine.relay(database, &target, &context).await {
         Err(error) => refused(error),
         Ok(found) => {
@@ -108,7 +111,7 @@ pub async fn answer(
                 outcome,
                 upstream: None,
             });
-            response
+            paced::response(&state.engine, &context, response)
         }
     }
 }

@@ -20,6 +20,13 @@ impl ClientId {
         ClientId(hasher.finish())
     }
 
+    /// Of whoever has shown to be of this name, wherever they come from.
+    pub fn named(name: &str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        ("named", name).hash(&mut hasher);
+        ClientId(hasher.finish())
+    }
+
     /// One of several, for tests.
     #[cfg(test)]
     pub fn number(number: u64) -> Self {

@@ -43,6 +43,11 @@ impl Default for Standing {
 }
 
 impl Caller {
+    /// What they are called, if they have shown it: `token:ci`.
+    pub fn name(&self) -> Option<String> {
+        self.identity().map(Identity::to_string)
+    }
+
     /// Who they are, if they have shown it.
     pub fn identity(&self) -> Option<&Identity> {
         match &self.standing {

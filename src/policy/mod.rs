@@ -4,6 +4,7 @@ mod access;
 mod caller;
 mod caller_pattern;
 mod decision;
+mod limits;
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ pub use access::{Access, AccessMode, CallerRule, Reach, TrustedProxies};
 pub use caller::{Caller, Identity, Proof, Standing};
 pub use caller_pattern::{CallerPattern, Wildcard};
 pub use decision::{Decision, RouteDecision, VerifiedBy};
+pub use limits::{ClientLimits, Exempt};
 
 /// The rules about modules.
 #[derive(Clone, Debug, Default)]

@@ -66,6 +66,18 @@ pub enum Cause {
     /// As many fetches as may be are under way.
     #[error("larder is fetching as much as it may already")]
     TooManyFetches,
+    /// A client takes as much as it may, and this would have had to wait for too long.
+    #[error("{who} has {waiting} request{} waiting ({limit})", if *waiting == 1 { "" } else { "s" })]
+    OverLimit {
+        /// The client, as it may be told to itself.
+        who: String,
+        /// This one included.
+        waiting: usize,
+        /// The key of the configuration.
+        limit: String,
+        /// When to come again.
+        again: Duration,
+    },
     /// Which chain it is was not found out before the server stopped: that says nothing of what exists.
     #[error("larder is stopping, and had not yet found out which upstreams to ask")]
     ChainUnknown,
@@ -276,7 +288,7 @@ impl Cause {
             },
             Cause::StillAbsent { gone, .. } => Class::Absent { gone: *gone },
             Cause::Loop => Class::Loop,
-            Cause::TooManyFetches => Class::Overloaded,
+            Cause::TooManyFetches | Cause::OverLimit { .. } => Class::Overloaded,
             Cause::ChainUnknown | Cause::CallerUndecided(_) => Class::Unavailable,
             Cause::Upstream { source, .. } => upstream::class(source),
             Cause::Direct { source, .. } => repository::class(source),
@@ -320,6 +332,7 @@ impl Cause {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Cause::TooManyFetches => Some(TOO_MANY),
+            Cause::OverLimit { again, .. } => Some(*again),
             Cause::ChainUnknown => Some(RESTARTED),
             Cause::Upstream { source, .. } => upstream::retry_after(source),
             Cause::Direct { source, .. } if repository::class(source) == Class::Unavailable => {

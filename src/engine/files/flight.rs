@@ -13,8 +13,9 @@ use crate::engine::error::{Class, EngineError};
 use crate::engine::memory::CachedFile;
 use crate::engine::origins::PATIENCE;
 use crate::engine::slow::Look;
+use crate::engine::turns::work;
 use crate::flights::FlightEntry;
-use crate::kit::FetchContext;
+use crate::kit::{FetchContext, Turn};
 use crate::protocol::{FileKey, Key};
 
 /// A file in flight: how it is fetched, what its followers are told, and how it is kept.
@@ -99,11 +100,13 @@ impl Engine {
         context: &RequestContext,
         place: FlightEntry<FlightKey<FileKey>, P>,
         flight: F,
+        turn: Option<Turn>,
     ) -> impl Future<Output = ()> + Send + use<F, P> {
+        self.turns.begun(work(context.flight(key)));
         let context = context.forked(place.waiting());
         let (engine, key) = (Arc::clone(self), key.clone());
         async move {
-            let flown = engine.flown(&key, &context, place, &flight);
+            let flown = engine.flown(&key, &context, place, &flight, turn);
             let look = || flight.look();
             engine.slow.watch(&key, &context.fetch, look, flown).await
         }
@@ -115,6 +118,7 @@ impl Engine {
         context: &RequestContext,
         place: FlightEntry<FlightKey<FileKey>, P>,
         flight: &F,
+        turn: Option<Turn>,
     ) {
         // Another flight may have landed between this one's client's look at what is kept and its start.
         if let Ok(Some(file)) = self.kept(key, context).await {
@@ -137,6 +141,8 @@ impl Engine {
                 RetryDecision::Again(_) | RetryDecision::Final => {}
             }
         }
+        // Keeping it is nobody's turn.
+        drop(turn);
         match fetched {
             Ok(fetched) => flight.publish(self, key.clone(), context, fetched).await,
             Err(error) => {

@@ -16,9 +16,11 @@ use crate::engine::fetched::FetchedFile;
 use crate::engine::memory::CachedFile;
 use crate::engine::origins::{FetchRequest, Reply};
 use crate::engine::slow::Look;
+use crate::engine::turns::work;
 use crate::engine::verifier::FileVerification;
 use crate::flights::{FlightOutcome, outcome};
 use crate::gomod::dirhash::hash_go_mod;
+use crate::kit::Turn;
 use crate::protocol::{FileKey, Key, Kind};
 use crate::store::{self, Companions, FileRecord, Room, Sha256};
 
@@ -28,8 +30,11 @@ impl Engine {
         key: &FileKey,
         context: &RequestContext,
     ) -> Result<Answer, EngineError> {
+        let flight_key = context.flight(key);
+        let has_begun = || self.small_flights.get(&flight_key).is_some();
+        let turn = self.turn(context, work(&flight_key), has_begun).await?;
         let flight = self
-            .small_flight(key, context)
+            .small_flight(key, context, turn)
             .ok_or_else(EngineError::too_many)?;
         match outcome(flight).await {
             Some(Ok(fetched)) => Ok(fetched.file.answer(
@@ -51,12 +56,13 @@ impl Engine {
         self: &Arc<Self>,
         key: &FileKey,
         context: &RequestContext,
+        turn: Option<Turn>,
     ) -> Option<FlightOutcome<Result<FetchedFile, EngineError>>> {
         self.small_flights
             .join(&context.flight(key), &context.fetch, |place| {
                 let (fetched, receiver) = watch::channel(None);
                 let flight = SmallFlight { fetched };
-                (receiver, self.fly(key, context, place, flight))
+                (receiver, self.fly(key, context, place, flight, turn))
             })
     }
 

@@ -16,8 +16,10 @@ use crate::engine::latest::Derivation;
 use crate::engine::memory::CachedMetadata;
 use crate::engine::origins::{FetchRequest, Known, Revalidation};
 use crate::engine::slow::Look;
+use crate::engine::turns::work;
 use crate::engine::validity::Validity;
 use crate::flights::{FlightEntry, FlightOutcome};
+use crate::kit::Turn;
 use crate::protocol::{CheckedBody, Key, Meta, MetaKey};
 use crate::store::{LocalFile, MetaRecord};
 use crate::upstream::Validators;
@@ -32,9 +34,11 @@ impl Engine {
         key: &MetaKey,
         context: &RequestContext,
         since: Option<Timestamp>,
+        turn: Option<Turn>,
     ) -> Option<FlightOutcome<MetaOutcome>> {
         self.meta_flights
             .join(&context.flight(key), &context.fetch, |place| {
+                self.turns.begun(work(context.flight(key)));
                 let (sender, receiver) = watch::channel(None);
                 let (engine, key) = (Arc::clone(self), key.clone());
                 let context = context.forked(place.waiting());
@@ -50,10 +54,24 @@ impl Engine {
                         waiting: seen.receiver_count().saturating_sub(1),
                         received: None,
                     };
-                    let flown = engine.fly_meta(key, context, since, place, sender);
+                    let flown = engine.fly_meta(key, context, since, place, sender, turn);
                     slow.watch(&watched, &on, look, flown).await
                 })
             })
+    }
+
+    /// The same when it is the turn of whoever asks.
+    pub(super) async fn ask_in_turn(
+        self: &Arc<Self>,
+        key: &MetaKey,
+        context: &RequestContext,
+        since: Option<Timestamp>,
+    ) -> Result<FlightOutcome<MetaOutcome>, EngineError> {
+        let flight_key = context.flight(key);
+        let has_begun = || self.meta_flights.get(&flight_key).is_some();
+        let turn = self.turn(context, work(&flight_key), has_begun).await?;
+        let flight = self.ask_again(key, context, since, turn);
+        flight.ok_or_else(EngineError::too_many)
     }
 
     async fn fly_meta(
@@ -63,6 +81,7 @@ impl Engine {
         since: Option<Timestamp>,
         place: FlightEntry<FlightKey<MetaKey>, FlightOutcome<MetaOutcome>>,
         landed: watch::Sender<Option<MetaOutcome>>,
+        turn: Option<Turn>,
     ) {
         let begun = Begun {
             validity: self.validities.of(&key, context.generation()),
@@ -87,7 +106,9 @@ impl Engine {
             landed.send_replace(Some(Err(Self::from_negative(error))));
             return;
         }
-        match self.fetch_in_time(&key, &context).await {
+        let fetched = self.fetch_in_time(&key, &context).await;
+        drop(turn);
+        match fetched {
             Ok(fresh) => {
                 let before = self.memory.metadata(&key);
                 let meta = self.made_ready(&key, fresh, begun, &context).await;

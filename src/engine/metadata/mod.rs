@@ -77,14 +77,20 @@ impl Engine {
             self.outwait(key, context).await;
         }
         let since = (!no_cache).then_some(asked.at);
-        let flight = self.ask_again(key, context, since);
-        let landed = match (flight, &kept) {
-            (None, _) => Some(Err(EngineError::too_many())),
-            (Some(flight), Some(kept)) if !no_cache => {
-                let landing = self.landing(key, context, asked, flight);
+        let is_forced = no_cache && kept.is_some();
+        let landing = async {
+            match self.ask_in_turn(key, context, since).await {
+                Ok(flight) if is_forced => outcome(flight).await,
+                Ok(flight) => self.landing(key, context, asked, flight).await,
+                Err(error) => Some(Err(error)),
+            }
+        };
+        let landed = match &kept {
+            Some(_) if is_forced => landing.await,
+            Some(kept) => {
                 match timeout(context.rules.freshness.refresh_wait, landing).await {
                     Ok(landed) => landed,
-                    // It goes on without this client.
+                    // It goes on without this client, if it has begun.
                     Err(_) => {
                         return Ok(self.stale(
                             key,
@@ -95,10 +101,8 @@ impl Engine {
                     }
                 }
             }
-            (Some(flight), Some(_)) => outcome(flight).await,
-            (Some(flight), None) => {
+            None => {
                 let wait = (!no_cache).then_some(context.rules.freshness.refresh_wait);
-                let landing = self.landing(key, context, asked, flight);
                 Some(self.new_answer(key, context, wait, landing).await)
             }
         };
@@ -140,9 +144,9 @@ impl Engine {
         match outcome(flight).await {
             Some(Ok(meta)) if meta.validity.is_before(&asked.validity) => {
                 self.outwait(key, context).await;
-                match self.ask_again(key, context, Some(asked.at)) {
-                    Some(flight) => outcome(flight).await,
-                    None => Some(Err(EngineError::too_many())),
+                match self.ask_in_turn(key, context, Some(asked.at)).await {
+                    Ok(flight) => outcome(flight).await,
+                    Err(error) => Some(Err(error)),
                 }
             }
             landed => landed,
@@ -188,20 +192,17 @@ impl Engine {
             return kept.filter(|_| !error.is_absent()).ok_or(error);
         }
         let asked = self.asked(key, context, at);
-        let flight = self.ask_again(key, context, Some(asked.at));
-        let landing = flight.map(|flight| self.landing(key, context, asked, flight));
-        let landed = match landing {
+        let landing = async {
+            match self.ask_in_turn(key, context, Some(asked.at)).await {
+                Ok(flight) => self.landing(key, context, asked, flight).await,
+                Err(error) => Some(Err(error)),
+            }
+        };
+        let wait = context.rules.freshness.refresh_wait;
+        let landed = match kept.is_some() {
             // With an old copy at hand, a moment is enough.
-            Some(landing) if kept.is_some() => {
-                timeout(context.rules.freshness.refresh_wait, landing)
-                    .await
-                    .unwrap_or(None)
-            }
-            Some(landing) => {
-                let wait = Some(context.rules.freshness.refresh_wait);
-                Some(self.new_answer(key, context, wait, landing).await)
-            }
-            None => Some(Err(EngineError::too_many())),
+            true => timeout(wait, landing).await.unwrap_or(None),
+            false => Some(self.new_answer(key, context, Some(wait), landing).await),
         };
         match (landed, kept) {
             (Some(Ok(record)), _) => Ok(record),

@@ -7,6 +7,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Unit;
 
 use super::families::Families;
+use super::limits::LimitMetrics;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PrefetchLabels {
@@ -35,6 +36,8 @@ pub struct EngineMetrics {
     pub unsettled: Gauge,
     /// Of what is fetched before it is asked for.
     pub prefetch: PrefetchMetrics,
+    /// Of what one client may take.
+    pub limits: LimitMetrics,
 }
 
 impl EngineMetrics {
@@ -58,6 +61,7 @@ impl EngineMetrics {
                 "Files served although their checksum database could not be reached, and not verified since",
             ),
             prefetch: PrefetchMetrics::register(families),
+            limits: LimitMetrics::register(families),
         }
     }
 }

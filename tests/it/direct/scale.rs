@@ -122,6 +122,8 @@ fn six_hundred_slow_zips_hold_up_nobody() {
         .upstream(&format!("http://localhost:{}", scene.up.port()))
         // A client has at most three quarters of the slots for zips, which are three quarters of all.
         .set("upstream.concurrency", "1280")
+        // All of them are one client's.
+        .set("limits.misses_per_client", "1000")
         .set("upstream.idle_timeout", "120s")
         .start();
     let slow: Vec<_> = (0..SLOW)

@@ -15,5 +15,6 @@ mod limits;
 mod listeners;
 mod probes;
 mod reload;
+mod shares;
 mod tls;
 mod tokens;

@@ -18,7 +18,9 @@ use crate::engine::error::EngineError;
 use crate::engine::memory::CachedFile;
 use crate::engine::origins::FetchRequest;
 use crate::engine::slow::Look;
+use crate::engine::turns::work;
 use crate::engine::verifier::PendingVerification;
+use crate::kit::Turn;
 use crate::protocol::{FileKey, Key};
 use crate::store;
 use crate::upstream::ZipStream;
@@ -33,8 +35,11 @@ impl Engine {
         key: &FileKey,
         context: &RequestContext,
     ) -> Result<Answer, EngineError> {
+        let flight_key = context.flight(key);
+        let has_begun = || self.zip_flights.get(&flight_key).is_some();
+        let turn = self.turn(context, work(&flight_key), has_begun).await?;
         let flight = self
-            .zip_flight(key, context)
+            .zip_flight(key, context, turn)
             .ok_or_else(EngineError::too_many)?;
         let mut progress = flight.follow();
         let (kept, end, from) = match progress.wait_for(ZipProgress::may_begin).await {
@@ -68,6 +73,7 @@ impl Engine {
         self: &Arc<Self>,
         key: &FileKey,
         context: &RequestContext,
+        turn: Option<Turn>,
     ) -> Option<Arc<ZipFlight>> {
         self.zip_flights
             .join(&context.flight(key), &context.fetch, |place| {
@@ -77,7 +83,7 @@ impl Engine {
                     followed: Arc::clone(&followed),
                     verification: Mutex::new(Some(verification)),
                 };
-                (followed, self.fly(key, context, place, flight))
+                (followed, self.fly(key, context, place, flight, turn))
             })
     }
 

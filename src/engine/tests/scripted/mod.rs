@@ -480,8 +480,8 @@ impl World {
             .engine
             .background(&file.module, FetchContext::prefetch());
         match file.kind {
-            Kind::Zip => drop(self.engine.zip_flight(&file, &context)),
-            Kind::Info | Kind::Mod => drop(self.engine.small_flight(&file, &context)),
+            Kind::Zip => drop(self.engine.zip_flight(&file, &context, None)),
+            Kind::Info | Kind::Mod => drop(self.engine.small_flight(&file, &context, None)),
         }
     }
 

@@ -211,7 +211,7 @@ async fn what_hashes_a_try_ends_with_it() {
     let prefetch = world
         .engine
         .background(&file.module, FetchContext::prefetch());
-    let flight = world.engine.zip_flight(&file, &prefetch).unwrap();
+    let flight = world.engine.zip_flight(&file, &prefetch, None).unwrap();
     gate.reached().await;
     let client = world.client(ZIP);
     world.stand().await;
