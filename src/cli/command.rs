@@ -50,7 +50,7 @@ pub enum Command {
     /// Look after the tokens of those who may have private modules
     #[command(subcommand)]
     Token(TokenCommand),
-    /// On clients: give the go command a token, as GOAUTH="larder auth https://larder.example.com"
+    /// On clients: give the go command a token, as GOAUTH="larder auth URL"
     Auth(AuthCommand),
     /// Look after the checksum databases, and verify what is kept with them
     #[command(subcommand)]

@@ -27,7 +27,7 @@ section! {
     /// say more.
     pub struct Access = "access" {
         /// What those may have who show nothing: "private-needs-token" is for public modules, and private
-        /// ones as [private] says; "closed" is for nothing at all; "open" is for everything, as
+        /// ones as private.open says; "closed" is for nothing at all; "open" is for everything, as
         /// private.open = true.
         default: AccessDefault = "private-needs-token" => choice(DEFAULTS);
         /// Front servers (networks or addresses, "unix:" for all that come over a unix socket) whose

@@ -18,7 +18,7 @@ pub enum ClientAuth {
 }
 
 section! {
-    /// https on server.listen, and on [[listeners]] with tls = true, without another server in front.
+    /// https on server.listen, and on listeners with tls = true, without another server in front.
     /// These files are looked at every two seconds, through links, and taken up when they have
     /// changed and fit together; until then the last ones that did are used. admin.listen stays as it
     /// is, with http.
