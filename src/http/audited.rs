@@ -23,7 +23,7 @@ pub fn refused(
     if !matches!(error.class(), Class::Unauthorized | Class::Refused) {
         return;
     }
-    let name = name(caller);
+    let name = caller.name();
     let id = request.extensions.get::<RequestId>();
     state.audit.refused(&AuditRefusal {
         name: name.as_deref(),
@@ -34,9 +34,4 @@ pub fn refused(
         request_id: id.map(|id| &*id.0),
         outcome: error::kind(error.class()),
     });
-}
-
-/// By what a caller is known, if they are.
-pub fn name(caller: &Caller) -> Option<String> {
-    caller.identity().map(ToString::to_string)
 }

@@ -13,7 +13,7 @@ use super::app_state::AppState;
 use super::context::Audience;
 use super::response_meta::RequestId;
 use super::status::json_answer;
-use super::{audited, error, modules};
+use super::{error, modules};
 use crate::kit::reload::ReloadError;
 use crate::policy::Caller;
 use crate::telemetry::audit::AuditAction;
@@ -26,7 +26,7 @@ pub async fn reload(
     Extension(RequestId(id)): Extension<RequestId>,
     headers: HeaderMap,
 ) -> Response<Body> {
-    let who = audited::name(&caller);
+    let who = caller.name();
     let address = caller.address.map(|address| address.to_string());
     let tell = |error: Option<&str>| {
         state.audit.acted(&AuditAction {
